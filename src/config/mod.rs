@@ -1,0 +1,1 @@
+//! `herd.json` to typed, validated values.

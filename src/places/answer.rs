@@ -1,0 +1,1 @@
+//! What Places answered, and what a client gets of it.

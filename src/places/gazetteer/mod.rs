@@ -1,0 +1,1 @@
+//! The embedded places and the answers made from them.

@@ -1,0 +1,5 @@
+//! What is near: questions, answers, and where they come from.
+
+pub mod answer;
+pub mod gazetteer;
+pub mod question;

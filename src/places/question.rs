@@ -1,0 +1,1 @@
+//! What Places is asked.

@@ -1,0 +1,3 @@
+//! What is said: pure functions over bytes, without state, socket or clock.
+
+pub mod fields;
