@@ -1,3 +1,9 @@
 //! What is said: pure functions over bytes, without state, socket or clock.
 
+pub mod command;
+pub mod decimal;
 pub mod fields;
+pub mod greeting;
+pub mod location;
+pub mod record;
+pub mod time;

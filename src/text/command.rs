@@ -1,0 +1,187 @@
+//! What a client can ask for: one line to one command. Nothing is copied.
+
+use super::decimal::{Decimal, integer};
+use super::fields::{Fields, fields};
+use super::location::Location;
+use super::time::Time;
+
+/// Greatest radius of a WHATSAT, in kilometres: the limit of Google Places.
+pub const RADIUS_KM_MAX: u32 = 50;
+/// Greatest number of results of a WHATSAT: one page of Google Places.
+pub const RESULTS_MAX: u64 = 20;
+
+/// A line of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command<'a> {
+    /// White space only: no reply.
+    Blank,
+    /// Here I am.
+    IamAt(IamAt<'a>),
+    /// What is near that client?
+    WhatsAt(WhatsAt<'a>),
+    /// The first line of an HTTP request, or one that looks like it: a browser is being misused.
+    HttpRequest,
+    /// Anything else.
+    Invalid,
+}
+
+/// The operands of an IAMAT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IamAt<'a> {
+    /// The client's ID: any field.
+    pub id: &'a [u8],
+    /// Where the client is.
+    pub location: Location<'a>,
+    /// When it sent this, by its own clock.
+    pub time: Time,
+    /// The same as it wrote it.
+    pub time_text: &'a [u8],
+}
+
+/// The operands of a WHATSAT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WhatsAt<'a> {
+    /// The ID of the client that is asked about.
+    pub id: &'a [u8],
+    /// Radius in km, `D+(.D+)?`, 0 to [`RADIUS_KM_MAX`].
+    pub radius_km: &'a [u8],
+    /// Upper bound of results, 0 to [`RESULTS_MAX`].
+    pub bound: usize,
+}
+
+impl<'a> Command<'a> {
+    /// Reads a line, which may still have its LF.
+    pub fn parse(line: &'a [u8]) -> Command<'a> {
+        let mut words = fields(line);
+        let command = match words.next() {
+            None => return Command::Blank,
+            Some(b"IAMAT") => iam_at(words.clone()),
+            Some(b"WHATSAT") => whats_at(words.clone()),
+            Some(_) => None,
+        };
+        match command {
+            Some(command) => command,
+            None if fields(line).last().is_some_and(is_http_version) => Command::HttpRequest,
+            None => Command::Invalid,
+        }
+    }
+}
+
+/// Whether a field is what the first line of an HTTP/1 request ends with (RFC 9112, section 3).
+pub fn is_http_version(field: &[u8]) -> bool {
+    matches!(field, b"HTTP/1.0" | b"HTTP/1.1")
+}
+
+fn iam_at<'a>(mut words: Fields<'a>) -> Option<Command<'a>> {
+    let (id, location, time_text) = (words.next()?, words.next()?, words.next()?);
+    if words.next().is_some() {
+        return None;
+    }
+    let (location, time) = (Location::parse(location)?, Time::parse(time_text)?);
+    Some(Command::IamAt(IamAt { id, location, time, time_text }))
+}
+
+fn whats_at<'a>(mut words: Fields<'a>) -> Option<Command<'a>> {
+    let (id, radius_km, bound) = (words.next()?, words.next()?, words.next()?);
+    if words.next().is_some() || !Decimal::parse(radius_km)?.at_most(RADIUS_KM_MAX) {
+        return None;
+    }
+    let bound = integer(bound).filter(|&bound| bound <= RESULTS_MAX)? as usize;
+    Some(Command::WhatsAt(WhatsAt { id, radius_km, bound }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn iamat() {
+        let Command::IamAt(c) =
+            Command::parse(b"  IAMAT\tkiwi  +34.068930-118.445127\x0b1621464827.959498503 \r\n")
+        else {
+            panic!("no IAMAT");
+        };
+        assert_eq!((c.id, c.location.text), (&b"kiwi"[..], &b"+34.068930-118.445127"[..]));
+        assert_eq!(c.time_text, b"1621464827.959498503");
+        assert_eq!(c.time.nanoseconds(), 1_621_464_827_959_498_503);
+    }
+
+    #[test]
+    fn whatsat() {
+        let parse = |radius: &str, bound: &str| {
+            Command::parse(format!("WHATSAT kiwi {radius} {bound}").as_bytes().to_vec().leak())
+        };
+        assert_eq!(parse("10", "5"), Command::WhatsAt(WhatsAt { id: b"kiwi", radius_km: b"10", bound: 5 }));
+        for (radius, bound) in [
+            ("0", "0"),
+            ("50", "20"),
+            ("50.000", "020"),
+            ("0.0", "1"),
+            ("000049.99", "00000000000000000000005"),
+        ] {
+            assert!(matches!(parse(radius, bound), Command::WhatsAt(_)), "{radius} {bound}");
+        }
+        for (radius, bound) in [
+            ("10", "21"),
+            ("51", "5"),
+            ("50.1", "5"),
+            ("nan", "5"),
+            ("inf", "5"),
+            ("1e1", "5"),
+            ("+1", "5"),
+            ("-1", "5"),
+            (".5", "5"),
+            ("5.", "5"),
+            ("1,5", "5"),
+            ("10", "5.0"),
+            ("10", "x"),
+            ("10", "+5"),
+            ("10", "-1"),
+            ("10", "\u{661}"),
+        ] {
+            assert_eq!(parse(radius, bound), Command::Invalid, "{radius} {bound}");
+        }
+    }
+
+    #[test]
+    fn everything_else() {
+        for line in [
+            "IAMAT",
+            "IAMAT a",
+            "IAMAT a +1-1",
+            "IAMAT a +1-1 5 6",
+            "iamat a +1-1 5",
+            "WHATSAT",
+            "WHATSAT a 1",
+            "WHATSAT a 1 1 1",
+            "AT Riley +0.000000000 a +1-1 5",
+            "?",
+            "HELLO there",
+            "HTTP/1.1x",
+            "HTTP/1.1 GET",
+        ] {
+            assert_eq!(Command::parse(line.as_bytes()), Command::Invalid, "{line}");
+        }
+        assert_eq!(Command::parse(b" \r\n\x0c"), Command::Blank);
+        for line in ["GET / HTTP/1.1\r", "POST /x HTTP/1.0", "IAMAT a HTTP/1.1", "HTTP/1.1"] {
+            assert_eq!(Command::parse(line.as_bytes()), Command::HttpRequest, "{line}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_white_space_does(id in "[!-~]{1,20}", gaps in proptest::collection::vec("[ \t\r\x0b\x0c]{1,3}", 5)) {
+            let line = format!("{}IAMAT{}{id}{}+1-1{}5{}", gaps[0], gaps[1], gaps[2], gaps[3], gaps[4]);
+            let Command::IamAt(c) = Command::parse(line.as_bytes()) else { panic!("{line:?}") };
+            prop_assert_eq!(c.id, id.as_bytes());
+        }
+
+        #[test]
+        fn nothing_makes_it_panic(line in proptest::collection::vec(any::<u8>(), 0..80)) {
+            Command::parse(&line);
+            Command::parse(&[&b"IAMAT "[..], &line].concat());
+            Command::parse(&[&b"WHATSAT "[..], &line].concat());
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Unsigned decimal numbers as people write them, `D+(.D+)?`, compared without ever becoming a float.
+
+/// The digits of a number, split at its point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decimal<'a> {
+    /// Digits before the point, at least one.
+    pub whole: &'a [u8],
+    /// Digits behind the point; empty if there is none.
+    pub fraction: &'a [u8],
+}
+
+impl<'a> Decimal<'a> {
+    /// Reads all of `text`.
+    pub fn parse(text: &'a [u8]) -> Option<Decimal<'a>> {
+        let (decimal, rest) = Decimal::prefix(text)?;
+        rest.is_empty().then_some(decimal)
+    }
+
+    /// Reads a number from the front of `text`; gives what follows it too.
+    pub fn prefix(text: &'a [u8]) -> Option<(Decimal<'a>, &'a [u8])> {
+        let (whole, rest) = digits(text);
+        if whole.is_empty() {
+            return None;
+        }
+        let Some((b'.', behind)) = rest.split_first() else {
+            return Some((Decimal { whole, fraction: &[] }, rest));
+        };
+        let (fraction, rest) = digits(behind);
+        if fraction.is_empty() {
+            return None;
+        }
+        Some((Decimal { whole, fraction }, rest))
+    }
+
+    /// Whether the number is at most `limit`, which is exact however many digits were written.
+    pub fn at_most(&self, limit: u32) -> bool {
+        let Some(whole) = integer(self.whole) else {
+            return false;
+        };
+        whole < u64::from(limit) || (whole == u64::from(limit) && self.fraction.iter().all(|&d| d == b'0'))
+    }
+}
+
+/// The value of digits, or `None` when it does not fit or when a byte is no digit.
+pub fn integer(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0u64, |value, &d| {
+        let digit = d.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        value.checked_mul(10)?.checked_add(u64::from(digit))
+    })
+}
+
+fn digits(text: &[u8]) -> (&[u8], &[u8]) {
+    let end = text.iter().position(|b| !b.is_ascii_digit()).unwrap_or(text.len());
+    text.split_at(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms() {
+        let d = Decimal::parse(b"012.50").unwrap();
+        assert_eq!((d.whole, d.fraction), (&b"012"[..], &b"50"[..]));
+        assert!(Decimal::parse(b"7").is_some());
+        for text in ["", ".", "5.", ".5", "1.2.3", "+1", "-1", "1e1", "1_0", "1 ", "\u{661}"] {
+            assert_eq!(Decimal::parse(text.as_bytes()), None, "{text}");
+        }
+        assert_eq!(Decimal::prefix(b"1.5-2").unwrap().1, b"-2");
+    }
+
+    #[test]
+    fn limits_are_exact() {
+        let within = |text: &str| Decimal::parse(text.as_bytes()).unwrap().at_most(50);
+        assert!(within("50") && within("50.000") && within("49.9999999999999999999999999999"));
+        assert!(within("0000000000000000000000000000000050"));
+        assert!(!within("50.00000000000000000000000000000000000001") && !within("51"));
+        assert!(!within("99999999999999999999999999999999999999999"));
+    }
+
+    #[test]
+    fn integers() {
+        assert_eq!(integer(b"18446744073709551615"), Some(u64::MAX));
+        assert_eq!(integer(b"18446744073709551616"), None);
+        assert_eq!(integer(b""), None);
+        assert_eq!(integer(b"1/"), None);
+        assert_eq!(integer(b"1:"), None);
+    }
+}

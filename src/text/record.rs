@@ -1,0 +1,195 @@
+//! The AT line: what a server says of a client, and which of two such statements wins.
+
+use std::cmp::Ordering;
+
+use super::command::IamAt;
+use super::fields::exactly;
+use super::location::Location;
+use super::time::{Skew, Time};
+
+/// Bytes that an AT line has beyond the client's own three fields and the server's name, at most:
+/// `AT`, five separators, a skew of sign, 18 digits, point and nine digits, and the LF.
+pub const FRAME_MAX: usize = 2 + 5 + 29 + 1;
+
+/// A statement, `AT SERVER SKEW ID LOCATION TIME`: where a client was when, who heard it first, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Statement<'a> {
+    /// The server that got the IAMAT.
+    pub server: &'a [u8],
+    /// That server's time when it got it minus the client's time.
+    pub skew: Skew,
+    /// The client.
+    pub id: &'a [u8],
+    /// Where it was.
+    pub location: Location<'a>,
+    /// When, by the client's clock.
+    pub time: Time,
+    /// The same as the client wrote it.
+    pub time_text: &'a [u8],
+}
+
+impl<'a> Statement<'a> {
+    /// The statement that `server` makes of an IAMAT that it received at `received`.
+    pub fn of(iam_at: &IamAt<'a>, server: &'a [u8], received: Time) -> Statement<'a> {
+        let &IamAt { id, location, time, time_text } = iam_at;
+        Statement { server, skew: Skew::between(received, time), id, location, time, time_text }
+    }
+
+    /// Reads a line without its LF. It must have exactly the form that [`Statement::write`] gives it.
+    pub fn parse(line: &'a [u8]) -> Option<Statement<'a>> {
+        let [b"AT", server, skew, id, location, time_text] = exactly::<6>(line)? else {
+            return None;
+        };
+        let mut end = 2;
+        for field in [server, skew, id, location, time_text] {
+            if line[end] != b' ' || !std::ptr::eq(&line[end + 1], &field[0]) {
+                return None;
+            }
+            end += 1 + field.len();
+        }
+        if end != line.len() {
+            return None;
+        }
+        let (skew, location, time) =
+            (Skew::parse(skew)?, Location::parse(location)?, Time::parse(time_text)?);
+        Some(Statement { server, skew, id, location, time, time_text })
+    }
+
+    /// Appends the line with its LF.
+    pub fn write(&self, output: &mut Vec<u8>) {
+        output.extend_from_slice(b"AT ");
+        output.extend_from_slice(self.server);
+        output.push(b' ');
+        self.skew.write(output);
+        for field in [self.id, self.location.text, self.time_text] {
+            output.push(b' ');
+            output.extend_from_slice(field);
+        }
+        output.push(b'\n');
+    }
+
+    /// Whether this statement replaces `other` of the same client, everywhere and in whatever order
+    /// they are heard (docs/protocol.md, section 1): the greater client time wins; then the smaller
+    /// server time; then the smaller server name, location and time text as bytes. Only a statement
+    /// that is the same byte for byte wins neither way.
+    pub fn wins_over(&self, other: &Statement<'_>) -> bool {
+        other
+            .time
+            .cmp(&self.time)
+            .then_with(|| self.received().cmp(&other.received()))
+            .then_with(|| self.server.cmp(other.server))
+            .then_with(|| self.location.text.cmp(other.location.text))
+            .then_with(|| self.time_text.cmp(other.time_text))
+            == Ordering::Less
+    }
+
+    /// When the server got it, by the server's clock, in nanoseconds since 1970.
+    fn received(&self) -> i128 {
+        self.time.nanoseconds() + self.skew.nanoseconds()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const LINE: &[u8] = b"AT Riley +0.263873386 kiwi.cs.ucla.edu +34.068930-118.445127 1621464827.959498503";
+
+    #[test]
+    fn a_line_is_written_as_it_was_read() {
+        let mut output = Vec::new();
+        Statement::parse(LINE).unwrap().write(&mut output);
+        assert_eq!(output, [LINE, b"\n"].concat());
+    }
+
+    #[test]
+    fn only_the_exact_form_is_a_statement() {
+        for line in [
+            "",
+            "AT",
+            "AT ",
+            "AT Riley +0.263873386 kiwi +34-118",
+            "AT Riley +0.263873386 kiwi +34-118 5 6",
+            "AT Riley +0.263873386 kiwi +34-118 5 ",
+            " AT Riley +0.263873386 kiwi +34-118 5",
+            "AT  Riley +0.263873386 kiwi +34-118 5",
+            "AT Riley\t+0.263873386 kiwi +34-118 5",
+            "AT Riley +0.26 kiwi +34-118 5",
+            "AT Riley 0.263873386 kiwi +34-118 5",
+            "AT Riley -0.000000000 kiwi +34-118 5",
+            "AT Riley +0.263873386 kiwi +34118 5",
+            "AT Riley +0.263873386 kiwi +34-118 x",
+            "AT Riley +0.263873386 kiwi +34-118 5\r",
+            "at Riley +0.263873386 kiwi +34-118 5",
+        ] {
+            assert_eq!(Statement::parse(line.as_bytes()), None, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn each_rule_decides_where_those_before_it_do_not() {
+        // Sorted: each line wins over all behind it.
+        let lines = [
+            "AT Riley +9.000000000 kiwi +9-9 2000.000000001",
+            "AT Riley +1.000000000 kiwi +9-9 2000",
+            "AT Bernard +1.000000001 kiwi +9-9 2000",
+            "AT Riley +1.000000001 kiwi +1-1 2000",
+            "AT Riley +1.000000001 kiwi +2-2 2000",
+            "AT Riley +1.000000001 kiwi +2-2 2000.0",
+            "AT Alford -0.500000000 kiwi +0-0 1999.9",
+        ];
+        for (i, a) in lines.iter().enumerate() {
+            for (j, b) in lines.iter().enumerate() {
+                let (a, b) =
+                    (Statement::parse(a.as_bytes()).unwrap(), Statement::parse(b.as_bytes()).unwrap());
+                assert_eq!(a.wins_over(&b), i < j, "{i} {j}");
+            }
+        }
+    }
+
+    fn statement_line() -> impl Strategy<Value = String> {
+        // Few values each, so that ties of every depth are common.
+        ("[AB]", 0..3i64, "[+-][12][+-][12]", 1..3u64, "(\\.0{1,2})?").prop_map(
+            |(server, skew, location, time, zeros)| {
+                format!("AT {server} +{skew}.000000000 kiwi {location} {time}{zeros}")
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_is_total(a in statement_line(), b in statement_line(), c in statement_line()) {
+            let s = |line: &'static str| Statement::parse(line.as_bytes()).unwrap();
+            let (a, b, c) = (a.leak() as &str, b.leak() as &str, c.leak() as &str);
+            prop_assert_eq!(s(a).wins_over(&s(b)) || s(b).wins_over(&s(a)), a != b);
+            prop_assert!(!(s(a).wins_over(&s(b)) && s(b).wins_over(&s(a))));
+            if s(a).wins_over(&s(b)) && s(b).wins_over(&s(c)) {
+                prop_assert!(s(a).wins_over(&s(c)));
+            }
+        }
+
+        #[test]
+        fn the_winner_does_not_depend_on_the_order(lines in proptest::collection::vec(statement_line(), 1..8), seed in any::<u64>()) {
+            let winner = |lines: &[String]| {
+                let mut best = lines[0].clone();
+                for line in lines {
+                    if Statement::parse(line.as_bytes()).unwrap().wins_over(&Statement::parse(best.as_bytes()).unwrap()) {
+                        best.clone_from(line);
+                    }
+                }
+                best
+            };
+            let mut shuffled = lines.clone();
+            shuffled.rotate_left(seed as usize % lines.len());
+            shuffled.swap(0, (seed >> 32) as usize % lines.len());
+            prop_assert_eq!(winner(&lines), winner(&shuffled));
+        }
+
+        #[test]
+        fn nothing_makes_it_panic(line in proptest::collection::vec(any::<u8>(), 0..80)) {
+            Statement::parse(&line);
+            Statement::parse(&[&b"AT "[..], &line].concat());
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Times: POSIX seconds to exact nanoseconds, and the skew between two clocks.
+
+use super::decimal::{Decimal, integer};
+
+/// Nanoseconds in a second.
+pub const SECOND_NS: i128 = 1_000_000_000;
+
+/// Digits of seconds that a time may have: more than the age of the universe, and it fits 64 bits.
+const SECONDS_DIGITS_MAX: usize = 18;
+/// Digits behind the point: nanoseconds.
+const FRACTION_DIGITS: usize = 9;
+
+/// A moment by somebody's wall clock, in seconds and nanoseconds since 1970-01-01 00:00:00 UTC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Time {
+    seconds: u64,
+    nanoseconds: u32,
+}
+
+impl Time {
+    /// Reads `D{1,18}(.D{1,9})?`.
+    pub fn parse(text: &[u8]) -> Option<Time> {
+        let Decimal { whole, fraction } = Decimal::parse(text)?;
+        if whole.len() > SECONDS_DIGITS_MAX || fraction.len() > FRACTION_DIGITS {
+            return None;
+        }
+        let mut nanoseconds = 0;
+        for place in 0..FRACTION_DIGITS {
+            let digit = fraction.get(place).map_or(0, |d| d - b'0');
+            nanoseconds = nanoseconds * 10 + u32::from(digit);
+        }
+        Some(Time { seconds: integer(whole)?, nanoseconds })
+    }
+
+    /// From nanoseconds since 1970.
+    pub const fn from_nanoseconds(nanoseconds: u64) -> Time {
+        Time { seconds: nanoseconds / 1_000_000_000, nanoseconds: (nanoseconds % 1_000_000_000) as u32 }
+    }
+
+    /// Nanoseconds since 1970.
+    pub const fn nanoseconds(self) -> i128 {
+        self.seconds as i128 * SECOND_NS + self.nanoseconds as i128
+    }
+}
+
+/// The difference of two clocks in nanoseconds, as an AT line shows it: `+0.263873386`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Skew(i128);
+
+impl Skew {
+    /// What the clock of a server showed when a client's message arrived, minus the client's time.
+    pub const fn between(server: Time, client: Time) -> Skew {
+        Skew(server.nanoseconds() - client.nanoseconds())
+    }
+
+    /// The difference in nanoseconds.
+    pub const fn nanoseconds(self) -> i128 {
+        self.0
+    }
+
+    /// Reads exactly what [`Skew::write`] writes and nothing else: one statement must have one text,
+    /// or servers could hold different bytes for the same statement.
+    pub fn parse(text: &[u8]) -> Option<Skew> {
+        let (&sign, unsigned) = text.split_first()?;
+        let Decimal { whole, fraction } = Decimal::parse(unsigned)?;
+        let superfluous_nought = whole.len() > 1 && whole[0] == b'0';
+        if fraction.len() != FRACTION_DIGITS || superfluous_nought {
+            return None;
+        }
+        let size = Time::parse(unsigned)?.nanoseconds();
+        match sign {
+            b'+' => Some(Skew(size)),
+            b'-' if size > 0 => Some(Skew(-size)),
+            _ => None,
+        }
+    }
+
+    /// Appends the sign (always), the seconds, a point and nine digits.
+    pub fn write(self, output: &mut Vec<u8>) {
+        let size = self.0.unsigned_abs();
+        // Both fit 64 bits: a skew lies between two times of at most 18 digits of seconds.
+        let seconds = (size / SECOND_NS as u128) as u64;
+        let mut nanoseconds = (size % SECOND_NS as u128) as u32;
+        output.push(if self.0 < 0 { b'-' } else { b'+' });
+        write_integer(seconds, output);
+        let mut fraction = *b".000000000";
+        for digit in fraction[1..].iter_mut().rev() {
+            *digit += (nanoseconds % 10) as u8;
+            nanoseconds /= 10;
+        }
+        output.extend_from_slice(&fraction);
+    }
+}
+
+/// Appends the decimal digits of `value`.
+pub fn write_integer(mut value: u64, output: &mut Vec<u8>) {
+    /// Digits of the greatest `u64`.
+    const DIGITS_MAX: usize = 20;
+    let mut text = [b'0'; DIGITS_MAX];
+    let mut first = DIGITS_MAX;
+    loop {
+        first -= 1;
+        text[first] += (value % 10) as u8;
+        value /= 10;
+        if value == 0 {
+            break;
+        }
+    }
+    output.extend_from_slice(&text[first..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn written(skew: Skew) -> String {
+        let mut output = Vec::new();
+        skew.write(&mut output);
+        String::from_utf8(output).unwrap()
+    }
+
+    #[test]
+    fn forms_of_times() {
+        let ns = |text: &str| Time::parse(text.as_bytes()).map(Time::nanoseconds);
+        assert_eq!(ns("1621464827.959498503"), Some(1_621_464_827_959_498_503));
+        assert_eq!(ns("1621464827.9"), Some(1_621_464_827_900_000_000));
+        assert_eq!(ns("000000000000000000.999999999"), Some(999_999_999));
+        assert_eq!(ns("999999999999999999.999999999"), Some(999_999_999_999_999_999_999_999_999));
+        for text in ["", ".5", "5.", "-5", "+5", "1,5", "now", ".", "nan", "1e9", "1_000", "1.0000000000"] {
+            assert_eq!(ns(text), None, "{text}");
+        }
+        assert_eq!(ns(&"1".repeat(19)), None);
+    }
+
+    #[test]
+    fn skews_always_have_a_sign_and_nine_digits() {
+        let at = |ns| Time::from_nanoseconds(ns);
+        assert_eq!(written(Skew::between(at(1_500_000_000), at(1_236_126_614))), "+0.263873386");
+        assert_eq!(written(Skew::between(at(0), at(500_000_000))), "-0.500000000");
+        assert_eq!(written(Skew::between(at(7), at(7))), "+0.000000000");
+        assert_eq!(
+            written(Skew::between(at(0), Time::parse(b"999999999999999999.999999999").unwrap())),
+            "-999999999999999999.999999999"
+        );
+    }
+
+    #[test]
+    fn a_skew_has_one_text_only() {
+        for text in [
+            "-0.000000000",
+            "+00.000000000",
+            "+01.000000000",
+            "0.000000000",
+            "+1",
+            "+1.5",
+            "+1.0000000000",
+            "++1.000000000",
+            "+.000000000",
+            "+1000000000000000000.000000000",
+        ] {
+            assert_eq!(Skew::parse(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_skew_is_read_as_it_was_written(server in any::<u64>(), seconds in 0..10u64.pow(18), ns in 0..1_000_000_000u32) {
+            let client = Time { seconds, nanoseconds: ns };
+            let skew = Skew::between(Time::from_nanoseconds(server), client);
+            prop_assert_eq!(client.nanoseconds() + skew.nanoseconds(), i128::from(server));
+            prop_assert_eq!(Skew::parse(written(skew).as_bytes()), Some(skew));
+        }
+
+        #[test]
+        fn times_are_ordered_as_numbers(a in "[0-9]{1,18}(\\.[0-9]{1,9})?", b in "[0-9]{1,18}(\\.[0-9]{1,9})?") {
+            let (a, b) = (Time::parse(a.as_bytes()).unwrap(), Time::parse(b.as_bytes()).unwrap());
+            prop_assert_eq!(a.cmp(&b), a.nanoseconds().cmp(&b.nanoseconds()));
+        }
+
+        #[test]
+        fn integers_are_written_as_ever(value in any::<u64>()) {
+            let mut output = Vec::new();
+            write_integer(value, &mut output);
+            prop_assert_eq!(output, value.to_string().into_bytes());
+        }
+    }
+}
