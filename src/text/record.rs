@@ -40,15 +40,18 @@ impl<'a> Statement<'a> {
         let [b"AT", server, skew, id, location, time_text] = exactly::<6>(line)? else {
             return None;
         };
-        let mut end = 2;
+        // One byte between two fields and none at the ends: then each gap must be a space.
+        let mut gap = b"AT".len();
+        let length =
+            [server, skew, id, location, time_text].iter().map(|field| 1 + field.len()).sum::<usize>();
+        if gap + length != line.len() {
+            return None;
+        }
         for field in [server, skew, id, location, time_text] {
-            if line[end] != b' ' || !std::ptr::eq(&line[end + 1], &field[0]) {
+            if line[gap] != b' ' {
                 return None;
             }
-            end += 1 + field.len();
-        }
-        if end != line.len() {
-            return None;
+            gap += 1 + field.len();
         }
         let (skew, location, time) =
             (Skew::parse(skew)?, Location::parse(location)?, Time::parse(time_text)?);

@@ -1,0 +1,276 @@
+//! The log of one server: what it received, what it sent, whose connections began and ended.
+//!
+//! Lines are gathered here while the server works and written once in a turn of its loop, by
+//! [`LogFile`]. Each begins with its time in UTC to the microsecond. What others sent cannot make
+//! lines or colours of its own: bytes outside printable ASCII are written `\xNN`.
+
+mod file;
+
+use std::fmt::{self, Write as _};
+use std::net::SocketAddr;
+
+pub use file::LogFile;
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Nothing.
+    Off,
+    /// Connections.
+    Events,
+    /// Connections and each message.
+    #[default]
+    Traffic,
+}
+
+/// Lines of a log that were not written yet.
+#[derive(Debug)]
+pub struct Log {
+    level: Level,
+    server: Box<str>,
+    lines: Vec<u8>,
+    stamp: Stamp,
+}
+
+impl Log {
+    /// An empty log of the server of that name.
+    pub fn new(server: &str, level: Level) -> Log {
+        Log { level, server: server.into(), lines: Vec::new(), stamp: Stamp::default() }
+    }
+
+    /// Changes what is logged from now on.
+    pub fn set_level(&mut self, level: Level) {
+        self.level = level;
+    }
+
+    /// Sets the time of the lines that follow, in nanoseconds since 1970.
+    pub fn set_time(&mut self, nanoseconds: u64) {
+        self.stamp.set(nanoseconds);
+    }
+
+    /// A message (without LF) that a client or a server sent.
+    pub fn received(&mut self, message: &[u8], from: SocketAddr) {
+        if self.level >= Level::Traffic {
+            self.begin();
+            self.lines.extend_from_slice(b" received '");
+            self.message(message);
+            let _ = writeln!(Text(&mut self.lines), "' from ({}, {})", from.ip(), from.port());
+        }
+    }
+
+    /// A reply to a client.
+    pub fn sent_to_client(&mut self, message: &[u8]) {
+        if self.level >= Level::Traffic {
+            self.begin();
+            self.lines.extend_from_slice(b" sent to client '");
+            self.message(message);
+            self.lines.extend_from_slice(b"'\n");
+        }
+    }
+
+    /// A message (without LF) to a neighbour.
+    pub fn sent_to_server(&mut self, server: &str, message: &[u8]) {
+        if self.level >= Level::Traffic {
+            self.begin();
+            let _ = write!(Text(&mut self.lines), " sent to server {server} '");
+            self.message(message);
+            self.lines.extend_from_slice(b"'\n");
+        }
+    }
+
+    /// Something that happened: `New connection to server Jaquez was made`.
+    pub fn event(&mut self, what: fmt::Arguments<'_>) {
+        if self.level >= Level::Events {
+            self.stamp.write(&mut self.lines);
+            self.lines.push(b' ');
+            let start = self.lines.len();
+            let _ = Text(&mut self.lines).write_fmt(what);
+            // What happened may quote what others sent.
+            if self.lines[start..].iter().any(|&byte| !is_plain(byte)) {
+                let text = self.lines.split_off(start);
+                write_escaped(&text, &mut self.lines);
+            }
+            self.lines.push(b'\n');
+        }
+    }
+
+    /// The lines gathered so far.
+    pub fn lines(&self) -> &[u8] {
+        &self.lines
+    }
+
+    /// Forgets the lines gathered so far.
+    pub fn clear(&mut self) {
+        self.lines.clear();
+        self.lines.shrink_to(LINES_KEPT);
+    }
+
+    fn begin(&mut self) {
+        self.stamp.write(&mut self.lines);
+        self.lines.push(b' ');
+        self.lines.extend_from_slice(self.server.as_bytes());
+    }
+
+    fn message(&mut self, message: &[u8]) {
+        let message = message.strip_suffix(b"\n").unwrap_or(message);
+        let shown = &message[..message.len().min(MESSAGE_MAX)];
+        write_escaped(shown, &mut self.lines);
+        if shown.len() < message.len() {
+            let _ = write!(Text(&mut self.lines), "... ({} bytes)", message.len());
+        }
+    }
+}
+
+/// Appends `text` with every byte outside printable ASCII as `\xNN`.
+fn write_escaped(text: &[u8], lines: &mut Vec<u8>) {
+    let mut rest = text;
+    while let Some(end) = rest.iter().position(|&byte| !is_plain(byte)) {
+        lines.extend_from_slice(&rest[..end]);
+        let _ = write!(Text(lines), "\\x{:02x}", rest[end]);
+        rest = &rest[end + 1..];
+    }
+    lines.extend_from_slice(rest);
+}
+
+fn is_plain(byte: u8) -> bool {
+    (b' '..=b'~').contains(&byte)
+}
+
+/// Writes text into bytes.
+struct Text<'a>(&'a mut Vec<u8>);
+
+impl fmt::Write for Text<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+}
+
+/// The time at the beginning of a line, `2026-11-21 02:11:51.123456`. The text of its second is kept.
+#[derive(Debug, Default)]
+struct Stamp {
+    second: u64,
+    microsecond: u32,
+    text: String,
+}
+
+impl Stamp {
+    fn set(&mut self, nanoseconds: u64) {
+        let second = nanoseconds / 1_000_000_000;
+        self.microsecond = (nanoseconds % 1_000_000_000 / 1000) as u32;
+        if second != self.second || self.text.is_empty() {
+            self.second = second;
+            self.text = date_and_time(second);
+        }
+    }
+
+    fn write(&self, lines: &mut Vec<u8>) {
+        let _ = write!(Text(lines), "{}.{:06}", self.text, self.microsecond);
+    }
+}
+
+/// Seconds since 1970 as date and time of the Gregorian calendar, UTC. The days are counted from
+/// 0000-03-01, so that a leap day is the last of its year.
+fn date_and_time(second: u64) -> String {
+    const DAY_S: u64 = 86_400;
+    const DAYS_FROM_YEAR_0_TO_1970: u64 = 719_468;
+    const DAYS_OF_400_YEARS: u64 = 146_097;
+    let day = second / DAY_S + DAYS_FROM_YEAR_0_TO_1970;
+    let (era, day) = (day / DAYS_OF_400_YEARS, day % DAYS_OF_400_YEARS);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day_of_year = day - (365 * year + year / 4 - year / 100);
+    // March is month 0; months have 153 days in each five of them.
+    let month = (5 * day_of_year + 2) / 153;
+    let day_of_month = day_of_year - (153 * month + 2) / 5 + 1;
+    let (month, next_year) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    let year = era * 400 + year + next_year;
+    let time = second % DAY_S;
+    let (hour, minute, second) = (time / 3600, time / 60 % 60, time % 60);
+    format!("{year:04}-{month:02}-{day_of_month:02} {hour:02}:{minute:02}:{second:02}")
+}
+
+/// Bytes of a message that are shown: every line that may be sent, and the beginning of a long answer
+/// of Places. A log that repeats megabytes helps nobody.
+const MESSAGE_MAX: usize = 16 * 1024;
+/// Bytes of room that are kept from turn to turn.
+const LINES_KEPT: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_621_464_827_959_498_503;
+    const STAMP: &str = "2021-05-19 22:53:47.959498";
+
+    fn log(level: Level, act: impl Fn(&mut Log)) -> String {
+        let mut log = Log::new("Riley", level);
+        log.set_time(NOW);
+        act(&mut log);
+        String::from_utf8(log.lines().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn the_forms_of_lines() {
+        let from = "127.0.0.1:5".parse().unwrap();
+        assert_eq!(
+            log(Level::Traffic, |log| log.received(b"IAMAT x\r", from)),
+            format!("{STAMP} Riley received 'IAMAT x\\x0d' from (127.0.0.1, 5)\n")
+        );
+        assert_eq!(
+            log(Level::Traffic, |log| log.sent_to_client(b"? a\n")),
+            format!("{STAMP} Riley sent to client '? a'\n")
+        );
+        assert_eq!(
+            log(Level::Traffic, |log| log.sent_to_server("Jaquez", b"AT\n")),
+            format!("{STAMP} Riley sent to server Jaquez 'AT'\n")
+        );
+        assert_eq!(
+            log(Level::Events, |log| log.event(format_args!("New connection to server {} was made", "J"))),
+            format!("{STAMP} New connection to server J was made\n")
+        );
+    }
+
+    #[test]
+    fn nobody_writes_lines_of_his_own() {
+        let text = log(Level::Traffic, |log| {
+            log.sent_to_client(b"a\nb\x1b[2J\x07\0\x7f\xe2\x80\x94\\'\n");
+            log.event(format_args!("refused: a\nb\u{1b}"));
+        });
+        assert_eq!(text.lines().count(), 2);
+        assert!(text.contains(r"'a\x0ab\x1b[2J\x07\x00\x7f\xe2\x80\x94\''"), "{text}");
+        assert!(text.contains(r"refused: a\x0ab\x1b"), "{text}");
+    }
+
+    #[test]
+    fn levels() {
+        let act = |log: &mut Log| {
+            log.sent_to_client(b"a");
+            log.event(format_args!("b"));
+        };
+        assert_eq!(log(Level::Traffic, act).lines().count(), 2);
+        assert_eq!(log(Level::Events, act).lines().count(), 1);
+        assert_eq!(log(Level::Off, act), "");
+    }
+
+    #[test]
+    fn a_long_message_is_cut() {
+        let text = log(Level::Traffic, |log| log.sent_to_client(&vec![b'x'; MESSAGE_MAX + 1]));
+        assert!(text.ends_with(&format!("x... ({} bytes)'\n", MESSAGE_MAX + 1)));
+        assert!(text.len() < MESSAGE_MAX + 100);
+    }
+
+    #[test]
+    fn dates() {
+        for (second, text) in [
+            (0, "1970-01-01 00:00:00"),
+            (951_782_399, "2000-02-28 23:59:59"),
+            (951_782_400, "2000-02-29 00:00:00"),
+            (951_868_800, "2000-03-01 00:00:00"),
+            (1_704_067_199, "2023-12-31 23:59:59"),
+            (4_107_542_399, "2100-02-28 23:59:59"),
+            (4_107_542_400, "2100-03-01 00:00:00"),
+        ] {
+            assert_eq!(date_and_time(second), text);
+        }
+    }
+}

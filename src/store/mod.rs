@@ -1,0 +1,367 @@
+//! What is known: the newest statement of every client, as a list of changes.
+//!
+//! A record *is* its AT line. Every statement that is stored gets the next sequence number and moves
+//! to the end of the list; what the client had said before is gone. Whoever wants to follow the
+//! changes holds a *cursor*: a place in the list. What lies behind it is what its reader does not
+//! have yet, whether it fell a moment behind, was away for an hour or never had anything. So memory
+//! is bounded by the number of clients, never by the speed of a reader.
+//!
+//! The list is linked through the records by their indices, so moving a record takes a few
+//! assignments, nothing is ever compacted, and the newest change is always its end.
+
+mod list;
+
+use std::hash::{BuildHasher, RandomState};
+
+use hashbrown::HashTable;
+use slab::Slab;
+
+use crate::text::record::Statement;
+use list::{Link, List};
+
+/// Who told a statement: a client of this server, or a neighbour in one life of its store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Teller(pub u32);
+
+impl Teller {
+    /// A client of this server.
+    pub const CLIENT: Teller = Teller(0);
+}
+
+/// What became of a statement that was reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is the newest of its client and was stored.
+    Stored,
+    /// It loses against what is stored, or is the same.
+    Lost,
+    /// The client is new, and there is no room for further clients.
+    Full,
+}
+
+/// A place in the list of changes; see [`Store::follow`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor(usize);
+
+/// A change that lay behind a cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change<'a> {
+    /// The AT line with its LF.
+    pub line: &'a [u8],
+    /// Who told it.
+    pub told_by: Teller,
+}
+
+/// The newest statement of every client.
+#[derive(Debug)]
+pub struct Store {
+    records: Vec<Record>,
+    by_id: HashTable<u32>,
+    hasher: RandomState,
+    list: List,
+    sequence: u64,
+    cursors: Slab<Place>,
+    clients_max: usize,
+}
+
+#[derive(Debug)]
+struct Record {
+    line: Vec<u8>,
+    id_start: u32,
+    id_length: u32,
+    sequence: u64,
+    link: Link,
+    told_by: Teller,
+}
+
+impl Record {
+    fn id(&self) -> &[u8] {
+        &self.line[self.id_start as usize..][..self.id_length as usize]
+    }
+
+    fn statement(&self) -> Option<Statement<'_>> {
+        Statement::parse(self.line.strip_suffix(b"\n")?)
+    }
+
+    fn set(&mut self, statement: &Statement<'_>, line: &[u8]) {
+        self.line.clear();
+        self.line.extend_from_slice(line);
+        // From the end, because the skew's length is not known without writing it.
+        let behind = 1 + statement.location.text.len() + 1 + statement.time_text.len() + 1;
+        self.id_length = statement.id.len() as u32;
+        self.id_start = (line.len() - behind - statement.id.len()) as u32;
+    }
+}
+
+/// What a reader has seen.
+#[derive(Debug)]
+struct Place {
+    /// The last record seen that is still where it was seen.
+    after: Option<u32>,
+    /// Every change up to this one was seen, or replaced by one that lies behind `after`.
+    sequence: u64,
+}
+
+impl Store {
+    /// An empty store for at most `clients_max` clients.
+    pub fn new(clients_max: usize) -> Store {
+        Store {
+            records: Vec::new(),
+            by_id: HashTable::new(),
+            hasher: RandomState::new(),
+            list: List::default(),
+            sequence: 0,
+            cursors: Slab::new(),
+            clients_max,
+        }
+    }
+
+    /// Changes the bound of clients; those above a lower one stay.
+    pub fn set_clients_max(&mut self, clients_max: usize) {
+        self.clients_max = clients_max;
+    }
+
+    /// The number of clients that are known.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether no client is known.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// The number of the newest change; 0 before the first.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// The AT line of a client, with its LF.
+    pub fn get(&self, id: &[u8]) -> Option<&[u8]> {
+        let index = self.find(id)?;
+        Some(&self.records[index as usize].line)
+    }
+
+    /// The statement of a client.
+    pub fn statement(&self, id: &[u8]) -> Option<Statement<'_>> {
+        self.records[self.find(id)? as usize].statement()
+    }
+
+    /// Stores a statement, whose line (with LF) is `line`, if it wins over what is known of its client.
+    /// For a client that is known this allocates nothing, unless its line has grown.
+    pub fn report(&mut self, statement: &Statement<'_>, line: &[u8], told_by: Teller) -> Outcome {
+        debug_assert_eq!(Statement::parse(&line[..line.len() - 1]).as_ref(), Some(statement));
+        let index = match self.find(statement.id) {
+            Some(index) => {
+                let known = &self.records[index as usize];
+                if known.statement().is_some_and(|known| !statement.wins_over(&known)) {
+                    return Outcome::Lost;
+                }
+                self.unlink(index);
+                index
+            }
+            None if self.records.len() >= self.clients_max => return Outcome::Full,
+            None => self.add(statement.id),
+        };
+        self.sequence += 1;
+        let record = &mut self.records[index as usize];
+        record.set(statement, line);
+        record.sequence = self.sequence;
+        record.told_by = told_by;
+        self.list.push(&mut self.records, index);
+        Outcome::Stored
+    }
+
+    /// A cursor behind change `since`, for a reader that has everything up to there; 0 is before
+    /// the first change. A number above [`Store::sequence`] cannot be true and counts as 0.
+    /// Takes time for each change behind `since`.
+    pub fn follow(&mut self, since: u64) -> Cursor {
+        let since = if since > self.sequence { 0 } else { since };
+        let mut after = if since == 0 { None } else { self.list.last };
+        while let Some(index) = after
+            && self.records[index as usize].sequence > since
+        {
+            after = self.records[index as usize].link.previous;
+        }
+        Cursor(self.cursors.insert(Place { after, sequence: since }))
+    }
+
+    /// Forgets a cursor.
+    pub fn unfollow(&mut self, cursor: Cursor) {
+        self.cursors.try_remove(cursor.0);
+    }
+
+    /// Every change up to this one was given to the reader, or was replaced by a later one.
+    pub fn seen(&self, cursor: Cursor) -> u64 {
+        self.cursors.get(cursor.0).map_or(self.sequence, |place| place.sequence)
+    }
+
+    /// The change behind the cursor, which moves over it.
+    pub fn next_change(&mut self, cursor: Cursor) -> Option<Change<'_>> {
+        let place = self.cursors.get_mut(cursor.0)?;
+        let index = match place.after {
+            Some(after) => self.records[after as usize].link.next,
+            None => self.list.first,
+        }?;
+        let record = &self.records[index as usize];
+        *place = Place { after: Some(index), sequence: record.sequence };
+        Some(Change { line: &record.line, told_by: record.told_by })
+    }
+
+    fn find(&self, id: &[u8]) -> Option<u32> {
+        self.by_id.find(self.hasher.hash_one(id), |&index| self.records[index as usize].id() == id).copied()
+    }
+
+    fn add(&mut self, id: &[u8]) -> u32 {
+        // Bounded by the settings to less than 2^32.
+        let index = self.records.len() as u32;
+        self.records.push(Record {
+            line: Vec::new(),
+            id_start: 0,
+            id_length: 0,
+            sequence: 0,
+            link: Link::default(),
+            told_by: Teller::CLIENT,
+        });
+        let (records, hasher) = (&self.records, &self.hasher);
+        let rehash = |&index: &u32| hasher.hash_one(records[index as usize].id());
+        self.by_id.insert_unique(hasher.hash_one(id), index, rehash);
+        index
+    }
+
+    fn unlink(&mut self, index: u32) {
+        let previous = self.records[index as usize].link.previous;
+        for (_, place) in &mut self.cursors {
+            if place.after == Some(index) {
+                place.after = previous;
+            }
+        }
+        self.list.remove(&mut self.records, index);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn report(store: &mut Store, id: &str, time: u64, told_by: u32) -> Outcome {
+        let line = format!("AT Riley +0.000000000 {id} +1-1 {time}\n");
+        store.report(&Statement::parse(line.trim_end().as_bytes()).unwrap(), line.as_bytes(), Teller(told_by))
+    }
+
+    fn rest(store: &mut Store, cursor: Cursor) -> Vec<String> {
+        let mut lines = Vec::new();
+        while let Some(change) = store.next_change(cursor) {
+            let statement = Statement::parse(change.line.strip_suffix(b"\n").unwrap()).unwrap();
+            lines.push(format!("{} {}", statement.id.escape_ascii(), statement.time_text.escape_ascii()));
+        }
+        lines
+    }
+
+    #[test]
+    fn the_newest_statement_stays() {
+        let mut store = Store::new(10);
+        assert_eq!(store.get(b"kiwi"), None);
+        assert_eq!(report(&mut store, "kiwi", 5, 0), Outcome::Stored);
+        assert_eq!(report(&mut store, "kiwi", 4, 0), Outcome::Lost);
+        assert_eq!(report(&mut store, "kiwi", 5, 0), Outcome::Lost);
+        assert_eq!(store.get(b"kiwi").unwrap(), b"AT Riley +0.000000000 kiwi +1-1 5\n");
+        assert_eq!(report(&mut store, "kiwi", 1_000_000, 0), Outcome::Stored);
+        assert_eq!(store.get(b"kiwi").unwrap(), b"AT Riley +0.000000000 kiwi +1-1 1000000\n");
+        assert_eq!((store.len(), store.sequence()), (1, 2));
+    }
+
+    #[test]
+    fn a_client_beyond_the_bound_is_not_stored_but_known_ones_are() {
+        let mut store = Store::new(1);
+        report(&mut store, "a", 1, 0);
+        assert_eq!(report(&mut store, "b", 1, 0), Outcome::Full);
+        assert_eq!(report(&mut store, "a", 2, 0), Outcome::Stored);
+        store.set_clients_max(2);
+        assert_eq!(report(&mut store, "b", 1, 0), Outcome::Stored);
+    }
+
+    #[test]
+    fn a_cursor_gives_each_client_once_in_the_order_of_changes() {
+        let mut store = Store::new(10);
+        for (id, time) in [("a", 1), ("b", 1), ("c", 1), ("a", 2)] {
+            report(&mut store, id, time, 0);
+        }
+        let cursor = store.follow(0);
+        assert_eq!(rest(&mut store, cursor), ["b 1", "c 1", "a 2"]);
+        assert_eq!(store.seen(cursor), 4);
+        report(&mut store, "a", 3, 7);
+        assert_eq!(store.next_change(cursor).unwrap().told_by, Teller(7));
+        assert_eq!(store.next_change(cursor), None);
+        let behind = store.follow(3);
+        assert_eq!(rest(&mut store, behind), ["a 3"]);
+        let never = store.follow(6);
+        assert_eq!(rest(&mut store, never).len(), 3, "a number from the future counts as 0");
+    }
+
+    #[test]
+    fn the_record_under_a_cursor_may_move() {
+        let mut store = Store::new(10);
+        for id in ["a", "b", "c"] {
+            report(&mut store, id, 1, 0);
+        }
+        let cursor = store.follow(0);
+        store.next_change(cursor);
+        store.next_change(cursor);
+        report(&mut store, "b", 2, 0);
+        report(&mut store, "a", 2, 0);
+        assert_eq!(store.seen(cursor), 2);
+        assert_eq!(rest(&mut store, cursor), ["c 1", "b 2", "a 2"]);
+    }
+
+    #[test]
+    fn forgotten_cursors_leave_nothing() {
+        let mut store = Store::new(10);
+        let cursors: Vec<Cursor> = (0..3).map(|_| store.follow(0)).collect();
+        cursors.into_iter().for_each(|cursor| store.unfollow(cursor));
+        assert!(store.cursors.is_empty());
+    }
+
+    proptest! {
+        /// Against a model: whatever is reported, read and reopened in between, a reader that takes all that
+        /// lies behind its cursor holds exactly what the store holds.
+        #[test]
+        fn a_reader_ends_with_what_the_store_holds(steps in proptest::collection::vec((0..12u8, 0..6u8, 0..40u64), 1..120)) {
+            let mut store = Store::new(5);
+            let mut readers = Vec::new();
+            for _ in 0..3 {
+                readers.push((store.follow(0), std::collections::BTreeMap::new()));
+            }
+            let take = |store: &mut Store, (cursor, held): &mut (Cursor, std::collections::BTreeMap<String, String>), most: usize| {
+                for _ in 0..most {
+                    let Some(change) = store.next_change(*cursor) else { break };
+                    let line = String::from_utf8(change.line.to_vec()).unwrap();
+                    held.insert(line.split(' ').nth(3).unwrap().to_owned(), line);
+                }
+            };
+            for (what, client, number) in steps {
+                match what {
+                    0..8 => { report(&mut store, &format!("c{client}"), number, 0); }
+                    8..11 => take(&mut store, &mut readers[usize::from(what - 8)], number as usize % 4),
+                    _ => {
+                        let reader = &mut readers[usize::from(client) % 3];
+                        let seen = store.seen(reader.0);
+                        store.unfollow(reader.0);
+                        reader.0 = store.follow(seen);
+                    }
+                }
+            }
+            let lines: Vec<String> = store.records.iter().map(|r| String::from_utf8(r.line.clone()).unwrap()).collect();
+            for reader in &mut readers {
+                take(&mut store, reader, usize::MAX);
+                prop_assert_eq!(store.seen(reader.0), store.sequence());
+                let mut held: Vec<String> = reader.1.values().cloned().collect();
+                let mut expected = lines.clone();
+                held.sort();
+                expected.sort();
+                prop_assert_eq!(held, expected);
+            }
+        }
+    }
+}
