@@ -2,4 +2,5 @@
 
 pub mod answer;
 pub mod gazetteer;
+pub mod google_legacy;
 pub mod question;

@@ -1,1 +1,122 @@
 //! What Places is asked.
+
+/// What is near this point, within this radius: all that tells one question from another. The bound
+/// of a WHATSAT is not of it, so clients that differ only there share an answer.
+///
+/// Numbers are texts, the client's own digits: no float ever rounds them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Question {
+    latitude: String,
+    longitude: String,
+    radius_m: String,
+}
+
+impl Question {
+    /// The question of a WHATSAT, from texts that were read as a location and a radius before:
+    /// `latitude` and `longitude` in degrees with their sign (`+34.068930`), the radius in kilometres
+    /// (`D+(.D+)?`).
+    pub fn new(latitude: &[u8], longitude: &[u8], radius_km: &[u8]) -> Self {
+        Question {
+            latitude: without_plus(latitude),
+            longitude: without_plus(longitude),
+            radius_m: metres(radius_km),
+        }
+    }
+
+    /// Degrees north, `-` for south, no `+`: in a query that would be a space.
+    pub fn latitude(&self) -> &str {
+        &self.latitude
+    }
+
+    /// Degrees east, `-` for west, no `+`.
+    pub fn longitude(&self) -> &str {
+        &self.longitude
+    }
+
+    /// Metres, `D+(.D+)?` without needless zeros.
+    pub fn radius_m(&self) -> &str {
+        &self.radius_m
+    }
+}
+
+fn without_plus(degrees: &[u8]) -> String {
+    debug_assert!(degrees.iter().all(|byte| byte.is_ascii_digit() || b"+-.".contains(byte)));
+    text(degrees.strip_prefix(b"+").unwrap_or(degrees))
+}
+
+/// Times 1000 by moving the decimal point three digits to the right.
+fn metres(kilometres: &[u8]) -> String {
+    debug_assert!(kilometres.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.'));
+    let kilometres = text(kilometres);
+    let (whole, fraction) = kilometres.split_once('.').unwrap_or((&kilometres, ""));
+    let padded = format!("{fraction:0<3}");
+    let (thousandths, fraction) = padded.split_at_checked(3).unwrap_or((&padded, ""));
+    let whole = format!("{whole}{thousandths}");
+    let whole = match whole.trim_start_matches('0') {
+        "" => "0",
+        digits => digits,
+    };
+    match fraction.trim_end_matches('0') {
+        "" => whole.to_owned(),
+        fraction => format!("{whole}.{fraction}"),
+    }
+}
+
+/// Such texts are ASCII; each byte as its own character can fail for no byte at all.
+fn text(bytes: &[u8]) -> String {
+    bytes.iter().copied().map(char::from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn degrees_lose_their_plus_only() {
+        let question = Question::new(b"+34.068930", b"-118.445127", b"10");
+        assert_eq!(question.latitude(), "34.068930");
+        assert_eq!(question.longitude(), "-118.445127");
+        assert_eq!(question, Question::new(b"+34.068930", b"-118.445127", b"10.000"));
+        assert_ne!(question, Question::new(b"+34.06893", b"-118.445127", b"10"));
+        assert_eq!(Question::new(b"-00.0", b"+000", b"1").latitude(), "-00.0");
+    }
+
+    #[test]
+    fn kilometres_become_metres() {
+        for (kilometres, expected) in [
+            ("0", "0"),
+            ("0.0", "0"),
+            ("000.0000", "0"),
+            ("10", "10000"),
+            ("1.25", "1250"),
+            ("0.0005", "0.5"),
+            ("0.00050", "0.5"),
+            ("0010.50", "10500"),
+            ("50.000", "50000"),
+            ("0.001", "1"),
+            ("0.01", "10"),
+            ("1.2345678901234567890123456789", "1234.5678901234567890123456789"),
+        ] {
+            assert_eq!(metres(kilometres.as_bytes()), expected, "{kilometres} km");
+        }
+    }
+
+    proptest! {
+        /// Both numbers times 10^18, as integers.
+        #[test]
+        fn metres_are_a_thousand_times_kilometres(whole in "[0-9]{1,6}", fraction in "[0-9]{0,15}") {
+            let scaled = |text: &str| {
+                let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+                format!("{whole}{fraction:0<18}").parse::<u128>().unwrap()
+            };
+            let kilometres =
+                if fraction.is_empty() { whole } else { format!("{whole}.{fraction}") };
+            let metres = metres(kilometres.as_bytes());
+            prop_assert_eq!(scaled(&metres), 1000 * scaled(&kilometres));
+            let (whole, fraction) = metres.split_once('.').unwrap_or((&metres, "1"));
+            prop_assert!(whole == "0" || !whole.starts_with('0'), "{}", metres);
+            prop_assert!(!whole.is_empty() && !fraction.is_empty() && !fraction.ends_with('0'), "{}", metres);
+        }
+    }
+}

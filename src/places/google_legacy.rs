@@ -1,0 +1,60 @@
+//! The dialect of Google's Nearby Search (legacy), which our own Places server speaks, too. Its
+//! answers are the shape that clients get, so there is nothing to translate.
+
+use std::fmt::Write as _;
+
+use super::question::Question;
+
+/// The request target of a question (RFC 9112, section 3.2.1). `base_path` is the path of
+/// `places.url` without a `/` at its end. The result holds the key: it belongs in no log.
+pub fn target(base_path: &str, question: &Question, key: Option<&str>) -> String {
+    // The comma stays as it is: some of Google's servers take `%2C` for a bad request.
+    let mut target = format!(
+        "{base_path}/maps/api/place/nearbysearch/json?location={},{}&radius={}",
+        question.latitude(),
+        question.longitude(),
+        question.radius_m()
+    );
+    if let Some(key) = key {
+        target.push_str("&key=");
+        percent_encode(key, &mut target);
+    }
+    target
+}
+
+/// All but unreserved characters (RFC 3986, section 2.3) as `%XX`.
+fn percent_encode(text: &str, output: &mut String) {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            output.push(char::from(byte));
+        } else {
+            // Writing into a String cannot fail.
+            let _ = write!(output, "%{byte:02X}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_target_is_the_documented_one() {
+        let question = Question::new(b"+34.068930", b"-118.445127", b"1.25");
+        assert_eq!(
+            target("", &question, Some("AIza-_Key")),
+            "/maps/api/place/nearbysearch/json?location=34.068930,-118.445127&radius=1250&key=AIza-_Key"
+        );
+        assert_eq!(
+            target("/proxy", &question, None),
+            "/proxy/maps/api/place/nearbysearch/json?location=34.068930,-118.445127&radius=1250"
+        );
+    }
+
+    #[test]
+    fn a_key_cannot_leave_its_place() {
+        let question = Question::new(b"+1", b"+2", b"3");
+        let target = target("", &question, Some("a b&c=d#é%\r\n+~/"));
+        assert!(target.ends_with("&key=a%20b%26c%3Dd%23%C3%A9%25%0D%0A%2B~%2F"), "{target}");
+    }
+}
