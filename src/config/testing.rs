@@ -1,0 +1,32 @@
+//! Herd files for the tests of this room.
+
+use super::{Error, Herd};
+use std::path::Path;
+
+/// A file that is not there: only its folder matters.
+pub(super) const FILE: &str = "some/folder/herd.json";
+
+pub(super) fn parse(text: &str) -> Result<Herd, Error> {
+    Herd::parse(text, Path::new(FILE))
+}
+
+/// A good file with the servers A and B, where `more` stands behind its other keys.
+pub(super) fn with(more: &str) -> String {
+    let servers =
+        r#"{ "A": { "listen": "127.0.0.1:1", "talks_to": ["B"] }, "B": { "listen": "127.0.0.1:2" } }"#;
+    format!(r#"{{ "herd": "h", "servers": {servers}{more} }}"#)
+}
+
+/// A good file but for the object of server A.
+pub(super) fn with_a(a: &str) -> String {
+    format!(r#"{{ "herd": "h", "servers": {{ "B": {{ "listen": "127.0.0.1:2" }}, "A": {a} }} }}"#)
+}
+
+#[track_caller]
+pub(super) fn wrong(text: &str, place: &str, words: &str) {
+    let error = parse(text).expect_err(text);
+    let shown = error.to_string();
+    assert_eq!(error.place(), place, "{shown}");
+    assert!(shown.starts_with(&format!("{FILE}: {place}")) && shown.contains(words), "{shown}");
+    assert!(!shown.contains('\n'), "{shown}");
+}
