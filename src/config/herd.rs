@@ -186,7 +186,7 @@ const BUILT_IN: [(&str, u16, &[usize]); 5] = [
 #[cfg(test)]
 mod tests {
     use super::super::testing::{parse, with, with_a, wrong};
-    use super::super::{Level, PlacesApi};
+    use super::super::{Level, PlacesApi, draw};
     use super::*;
     use proptest::prelude::*;
     use std::time::Duration;
@@ -355,7 +355,7 @@ mod tests {
             let file = format!(r#"{{ "herd": "h", "servers": {{ "A": {server} }}, "places": {text} }}"#);
             for text in [&text, &file, &with_a(&text), &with(&format!(r#", "log": {text}"#))] {
                 match parse(text) {
-                    Ok(_) => {}
+                    Ok(herd) => prop_assert!(draw(&herd).ends_with('\n')),
                     Err(error) => prop_assert!(!error.to_string().contains(['\n', '\r'])),
                 }
             }

@@ -3,7 +3,10 @@
 //! Whoever holds a [`Herd`] need not check it again. Every mistake of a file is an [`Error`] that names its
 //! place in one line. Nothing here opens a socket or looks up a name.
 
+mod drawing;
 mod error;
+mod failures;
+mod graph;
 mod herd;
 mod host;
 mod json;
@@ -15,7 +18,9 @@ mod servers;
 #[cfg(test)]
 mod testing;
 
+pub use drawing::draw;
 pub use error::{Error, Unreadable};
+pub use graph::Graph;
 pub use herd::Herd;
 pub use host::{Host, HostPort};
 pub use limits::{Level, Limits, Log, Peers};

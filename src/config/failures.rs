@@ -1,0 +1,83 @@
+//! What a herd loses with one of its servers, in words.
+
+use super::Herd;
+use super::graph::Graph;
+use std::fmt::Write;
+
+/// Says in which parts the herd is, if it is not one, and what each failure that matters does.
+pub(super) fn draw_failures(text: &mut String, herd: &Herd, graph: &Graph) {
+    let parts = graph.parts();
+    if parts.len() > 1 {
+        let _ = writeln!(text, "\nThis herd is in {} parts that never hear of each other", parts.len());
+        for part in &parts {
+            let _ = writeln!(text, "  {}", listed(herd, part));
+        }
+    }
+    text.push_str("\nIf one server fails\n");
+    for sentence in failures(herd, graph) {
+        let _ = writeln!(text, "  {sentence}");
+    }
+}
+
+/// What breaks, one sentence for each server that breaks something.
+fn failures(herd: &Herd, graph: &Graph) -> Vec<String> {
+    if herd.servers.len() == 1 {
+        return vec!["There is no other that could go on.".to_owned()];
+    }
+    let cuts = graph.cuts();
+    if cuts.is_empty() {
+        return vec!["No single failure cuts this herd: whoever heard of each other still does.".to_owned()];
+    }
+    cuts.into_iter().map(|(gone, parts)| failure(herd, gone, parts)).collect()
+}
+
+fn failure(herd: &Herd, gone: usize, mut parts: Vec<Vec<usize>>) -> String {
+    let gone = &herd.servers[gone].name;
+    parts.sort_by_key(Vec::len);
+    let sizes: Vec<usize> = parts.iter().map(Vec::len).collect();
+    let has_rest = sizes.last() > sizes.iter().rev().nth(1);
+    if has_rest {
+        parts.pop();
+    }
+    let named = parts.iter().map(|part| listed(herd, part)).collect::<Vec<_>>().join(" | ");
+    match parts.as_slice() {
+        _ if !has_rest => format!("{gone}: the others fall into {} parts: {named}.", parts.len()),
+        [part] if part.len() == 1 => format!("{gone}: {named} is cut off from the rest."),
+        _ => format!("{gone}: {named} are cut off from the rest."),
+    }
+}
+
+/// `A`, `A and B`, `A, B and C`.
+fn listed(herd: &Herd, servers: &[usize]) -> String {
+    let names: Vec<&str> = servers.iter().map(|&index| herd.servers[index].name.as_str()).collect();
+    match names.as_slice() {
+        [] => "nobody".to_owned(),
+        [one] => (*one).to_owned(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::herd_of;
+    use super::*;
+
+    #[test]
+    fn every_way_to_fall_apart_has_its_words() {
+        let failing = |servers: &[(&str, &[&str])], sentence: &str| {
+            let herd = herd_of(servers);
+            let mut text = String::new();
+            draw_failures(&mut text, &herd, &Graph::of(&herd));
+            assert!(text.contains(&format!("\n  {sentence}\n")), "{text}");
+        };
+        failing(&[("A", &["B"]), ("B", &["C"]), ("C", &[])], "B: the others fall into 2 parts: A | C.");
+        failing(
+            &[("Hub", &["A", "B", "C", "D"]), ("A", &[]), ("B", &[]), ("C", &["D"]), ("D", &[])],
+            "Hub: A | B are cut off from the rest.",
+        );
+        failing(
+            &[("A", &["B"]), ("B", &["C"]), ("C", &["D"]), ("D", &["E"]), ("E", &["F"]), ("F", &[])],
+            "C: A and B are cut off from the rest.",
+        );
+    }
+}

@@ -1,0 +1,170 @@
+//! Who is left together when a server is gone: plain graphs, without names.
+
+use super::Herd;
+use std::collections::HashMap;
+
+/// Servers by their index in the file, and the edges between them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Graph {
+    /// In both directions, each list ascending.
+    neighbours: Vec<Vec<usize>>,
+}
+
+impl Graph {
+    /// The graph of a herd's servers, in the order of its file.
+    pub fn of(herd: &Herd) -> Graph {
+        let index_of: HashMap<&str, usize> =
+            herd.servers.iter().enumerate().map(|(index, server)| (server.name.as_str(), index)).collect();
+        let neighbours = |server: &super::Server| {
+            server.neighbours.iter().filter_map(|name| index_of.get(name.as_str()).copied()).collect()
+        };
+        Graph { neighbours: herd.servers.iter().map(neighbours).collect() }
+    }
+
+    /// Each edge once, as (earlier, later) server, ascending.
+    pub fn edges(&self) -> Vec<(usize, usize)> {
+        let later = |a: usize| self.neighbours[a].iter().filter(move |&&b| a < b).map(move |&b| (a, b));
+        (0..self.neighbours.len()).flat_map(later).collect()
+    }
+
+    /// The parts in which everybody reaches everybody, in order of their first server; one part if the
+    /// graph is connected.
+    pub fn parts(&self) -> Vec<Vec<usize>> {
+        self.parts_of((0..self.neighbours.len()).collect())
+    }
+
+    /// The servers whose failure cuts others off from each other, ascending, each with the parts into
+    /// which it cuts the part that it is in: at least two.
+    pub fn cuts(&self) -> Vec<(usize, Vec<Vec<usize>>)> {
+        // One walk for each server is quadratic where Tarjan's way is linear. For a herd that a person can
+        // draw, being the definition itself is worth more.
+        let mut cuts = Vec::new();
+        for part in self.parts() {
+            for &gone in &part {
+                let parts = self.parts_of(part.iter().copied().filter(|&server| server != gone).collect());
+                if parts.len() > 1 {
+                    cuts.push((gone, parts));
+                }
+            }
+        }
+        cuts.sort_unstable_by_key(|(gone, _)| *gone);
+        cuts
+    }
+
+    /// The parts that are left of these servers, ascending, when all others are gone.
+    fn parts_of(&self, servers: Vec<usize>) -> Vec<Vec<usize>> {
+        let mut unseen = vec![false; self.neighbours.len()];
+        servers.iter().for_each(|&server| unseen[server] = true);
+        let mut parts = Vec::new();
+        for start in servers {
+            if !unseen[start] {
+                continue;
+            }
+            unseen[start] = false;
+            let mut part = vec![start];
+            let mut walked = 0;
+            while walked < part.len() {
+                for &next in &self.neighbours[part[walked]] {
+                    if unseen[next] {
+                        unseen[next] = false;
+                        part.push(next);
+                    }
+                }
+                walked += 1;
+            }
+            part.sort_unstable();
+            parts.push(part);
+        }
+        parts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn graph(servers: usize, edges: &[(usize, usize)]) -> Graph {
+        let mut neighbours = vec![Vec::new(); servers];
+        for &(a, b) in edges {
+            neighbours[a].push(b);
+            neighbours[b].push(a);
+        }
+        neighbours.iter_mut().for_each(|list| list.sort_unstable());
+        Graph { neighbours }
+    }
+
+    #[test]
+    fn the_middle_of_a_line_cuts_and_no_server_of_a_ring_does() {
+        let line = graph(3, &[(0, 1), (1, 2)]);
+        assert_eq!(line.cuts(), [(1, vec![vec![0], vec![2]])]);
+        let ring = graph(4, &[(0, 1), (1, 2), (2, 3), (0, 3)]);
+        assert_eq!(ring.cuts(), []);
+        assert_eq!(ring.edges(), [(0, 1), (0, 3), (1, 2), (2, 3)]);
+    }
+
+    #[test]
+    fn parts_are_told_apart() {
+        let two = graph(5, &[(0, 2), (2, 4)]);
+        assert_eq!(two.parts(), [vec![0, 2, 4], vec![1], vec![3]]);
+        assert_eq!(two.cuts(), [(2, vec![vec![0], vec![4]])]);
+        assert_eq!(graph(1, &[]).parts(), [vec![0]]);
+    }
+
+    /// Who reaches whom without `gone`, by Warshall's closure, which shares no idea with the walk above.
+    fn reach(edges: &[Vec<bool>], gone: Option<usize>) -> Vec<Vec<bool>> {
+        let size = edges.len();
+        let here = |server: usize| Some(server) != gone;
+        let mut reach = vec![vec![false; size]; size];
+        for a in 0..size {
+            for b in 0..size {
+                reach[a][b] = here(a) && here(b) && (a == b || edges[a][b] || edges[b][a]);
+            }
+        }
+        for middle in 0..size {
+            for a in 0..size {
+                for b in 0..size {
+                    reach[a][b] |= reach[a][middle] && reach[middle][b];
+                }
+            }
+        }
+        reach
+    }
+
+    proptest! {
+        #[test]
+        fn cuts_are_those_that_break_a_way(
+            edges in (1usize..9).prop_flat_map(|size| {
+                prop::collection::vec(prop::collection::vec(prop::bool::weighted(0.2), size), size)
+            })
+        ) {
+            let size = edges.len();
+            let pairs: Vec<(usize, usize)> = (0..size)
+                .flat_map(|a| (a + 1..size).map(move |b| (a, b)))
+                .filter(|&(a, b)| edges[a][b] || edges[b][a])
+                .collect();
+            let graph = graph(size, &pairs);
+            let whole = reach(&edges, None);
+            for (part, server) in graph.parts().iter().flat_map(|part| part.iter().map(move |s| (part, *s))) {
+                prop_assert_eq!(part, &(0..size).filter(|&b| whole[server][b]).collect::<Vec<_>>());
+            }
+            let expected: Vec<usize> = (0..size)
+                .filter(|&gone| {
+                    let left = reach(&edges, Some(gone));
+                    (0..size).any(|a| (0..size).any(|b| {
+                        a != gone && b != gone && whole[a][gone] && whole[a][b] && !left[a][b]
+                    }))
+                })
+                .collect();
+            let cuts = graph.cuts();
+            prop_assert_eq!(cuts.iter().map(|(gone, _)| *gone).collect::<Vec<_>>(), expected);
+            for (gone, parts) in cuts {
+                let left = reach(&edges, Some(gone));
+                for part in parts {
+                    let first = part[0];
+                    prop_assert_eq!(&part, &(0..size).filter(|&b| left[first][b]).collect::<Vec<_>>());
+                }
+            }
+        }
+    }
+}
