@@ -1,0 +1,371 @@
+//! Which positions lie within a radius: an index of boxes in latitude and longitude.
+//!
+//! The earth is cut into bands of equal height, and each band into columns about as wide as it is
+//! high, so fewer towards the poles. The points of a box lie next to each other, and so do the boxes
+//! of a band. A search reads the boxes that a circle can touch and measures each point in them.
+
+use std::f64::consts::PI;
+
+use super::packed::{Position, UNITS_PER_DEGREE};
+
+/// Mean radius of the earth, in metres (IUGG). As a sphere it is at most about 0.56 % off.
+pub const EARTH_RADIUS_M: f64 = 6_371_008.8;
+
+/// A position within a radius.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Hit {
+    /// Place of the position in the list that the grid was built of.
+    pub index: usize,
+    /// The position.
+    pub position: Position,
+    /// From the centre, along the ground.
+    pub distance_m: f64,
+}
+
+/// The index.
+pub struct Grid {
+    bands: Vec<Band>,
+    /// Where the points of each box begin, and at the end their number.
+    starts: Vec<u32>,
+    /// All points, box by box, as they were within a box.
+    points: Vec<Point>,
+}
+
+#[derive(Clone, Copy)]
+struct Band {
+    first_box: u32,
+    columns: u32,
+}
+
+/// The position stands here and not behind the index: a search reads points one after the other.
+#[derive(Clone, Copy)]
+struct Point {
+    position: Position,
+    index: u32,
+}
+
+impl Grid {
+    /// Indexes `positions`, at most `u32::MAX` of them.
+    pub fn new(positions: &[Position]) -> Grid {
+        let mut bands = Vec::with_capacity(BANDS);
+        let mut boxes = 0;
+        for band in 0..BANDS {
+            let columns = columns_of(band);
+            bands.push(Band { first_box: boxes, columns });
+            boxes += columns;
+        }
+
+        let boxes_of: Vec<u32> = positions.iter().map(|&position| box_of(&bands, position)).collect();
+        let mut starts = vec![0; boxes as usize + 1];
+        for &at in &boxes_of {
+            starts[at as usize + 1] += 1;
+        }
+        for at in 1..starts.len() {
+            starts[at] += starts[at - 1];
+        }
+
+        let nowhere = Point { position: Position { latitude_e5: 0, longitude_e5: 0 }, index: 0 };
+        let mut points = vec![nowhere; positions.len()];
+        let mut free = starts.clone();
+        for (index, (&position, &at)) in positions.iter().zip(&boxes_of).enumerate() {
+            let place = &mut free[at as usize];
+            points[*place as usize] = Point { position, index: index as u32 };
+            *place += 1;
+        }
+        Grid { bands, starts, points }
+    }
+
+    /// Every position at most `radius_m` metres from the centre, in the order of the index, which is
+    /// the same each time. Nothing unless all three are finite, the latitude is one and the radius is
+    /// not negative; a longitude may go around the earth.
+    pub fn within(&self, latitude_degrees: f64, longitude_degrees: f64, radius_m: f64) -> Vec<Hit> {
+        let mut hits = Vec::new();
+        let sensible = (-90.0..=90.0).contains(&latitude_degrees)
+            && longitude_degrees.is_finite()
+            && (0.0..f64::INFINITY).contains(&radius_m);
+        if !sensible {
+            return hits;
+        }
+        let centre = Centre::new(latitude_degrees, longitude_degrees);
+        let (reach_degrees, half_width_degrees) = reach(latitude_degrees, radius_m);
+        let first = band_of(latitude_degrees - reach_degrees);
+        let last = band_of(latitude_degrees + reach_degrees);
+        for band in &self.bands[first..=last] {
+            let mut search = |columns: std::ops::Range<u32>| {
+                let start = self.starts[(band.first_box + columns.start) as usize];
+                let end = self.starts[(band.first_box + columns.end) as usize];
+                for point in &self.points[start as usize..end as usize] {
+                    let latitude_off = point.position.latitude_degrees() - latitude_degrees;
+                    if latitude_off.abs() > reach_degrees {
+                        continue;
+                    }
+                    let distance_m = centre.distance_m(point.position);
+                    if distance_m <= radius_m {
+                        let index = point.index as usize;
+                        hits.push(Hit { index, position: point.position, distance_m });
+                    }
+                }
+            };
+            match columns_within(band.columns, longitude_degrees, half_width_degrees) {
+                Columns::All => search(0..band.columns),
+                Columns::From(first, last) if first <= last => search(first..last + 1),
+                Columns::From(first, last) => {
+                    search(first..band.columns);
+                    search(0..last + 1);
+                }
+            }
+        }
+        hits
+    }
+}
+
+/// The centre of a search, with what each distance needs of it.
+struct Centre {
+    latitude_degrees: f64,
+    longitude_degrees: f64,
+    cosine: f64,
+}
+
+impl Centre {
+    fn new(latitude_degrees: f64, longitude_degrees: f64) -> Centre {
+        Centre { latitude_degrees, longitude_degrees, cosine: cosine_of_latitude(latitude_degrees) }
+    }
+
+    /// Great-circle distance in metres, by haversine.
+    fn distance_m(&self, to: Position) -> f64 {
+        let latitude = (to.latitude_degrees() - self.latitude_degrees).to_radians();
+        // Without whole turns: the sine of half of one is not quite nothing, so +180 would lie beside
+        // -180 instead of on it.
+        let longitude = (to.longitude_degrees() - self.longitude_degrees) % 360.0;
+        let latitude_sine = (latitude / 2.0).sin();
+        let longitude_sine = (longitude.to_radians() / 2.0).sin();
+        let haversine = latitude_sine * latitude_sine
+            + self.cosine * cosine_of_latitude(to.latitude_degrees()) * longitude_sine * longitude_sine;
+        2.0 * EARTH_RADIUS_M * haversine.sqrt().min(1.0).asin()
+    }
+}
+
+/// By the distance to the pole, so that it is exactly nothing there, where all longitudes are one point.
+fn cosine_of_latitude(latitude_degrees: f64) -> f64 {
+    (90.0 - latitude_degrees.abs()).to_radians().sin()
+}
+
+/// How far a circle goes to the north and the south, and to the east and the west, in degrees.
+fn reach(latitude_degrees: f64, radius_m: f64) -> (f64, f64) {
+    let reach = radius_m / EARTH_RADIUS_M + MARGIN_RADIANS;
+    let to_pole = (90.0 - latitude_degrees.abs()).to_radians();
+    if reach >= to_pole {
+        // A circle with a pole in it has points of every longitude.
+        return (reach.min(PI).to_degrees(), 180.0);
+    }
+    // Where the circle touches a meridian. The plainer reach/cos(latitude) is too small towards the
+    // poles. The quotient is below 1, for reach is less than the way to the pole.
+    let half_width = (reach.sin() / to_pole.sin()).min(1.0).asin();
+    (reach.to_degrees(), half_width.to_degrees())
+}
+
+enum Columns {
+    All,
+    /// From the first to the last, eastward; across 180 degrees the first is the greater.
+    From(u32, u32),
+}
+
+/// The columns of a band of `columns` from `half_width_degrees` west of a longitude to as much east.
+fn columns_within(columns: u32, longitude_degrees: f64, half_width_degrees: f64) -> Columns {
+    let from_west = (longitude_degrees + 180.0).rem_euclid(360.0);
+    let column = |degrees: f64| (degrees / 360.0 * f64::from(columns)).floor() as i64;
+    let west = column(from_west - half_width_degrees);
+    let east = column(from_west + half_width_degrees);
+    let columns = i64::from(columns);
+    if east - west + 1 >= columns {
+        return Columns::All;
+    }
+    // A remainder of a u32.
+    Columns::From(west.rem_euclid(columns) as u32, east.rem_euclid(columns) as u32)
+}
+
+/// The band of a latitude, or the nearest one.
+fn band_of(latitude_degrees: f64) -> usize {
+    // A cast takes what is below nothing as nothing.
+    (((latitude_degrees + 90.0) / BAND_DEGREES) as usize).min(BANDS - 1)
+}
+
+fn columns_of(band: usize) -> u32 {
+    let south = band as f64 * BAND_DEGREES - 90.0;
+    let north = south + BAND_DEGREES;
+    let widest = if south < 0.0 && north > 0.0 { 0.0 } else { south.abs().min(north.abs()) };
+    ((360.0 / BAND_DEGREES * cosine_of_latitude(widest)) as u32).max(1)
+}
+
+fn box_of(bands: &[Band], position: Position) -> u32 {
+    let band = bands[band_of(position.latitude_degrees())];
+    // In whole numbers, and +180 is -180: two names of a meridian are one column.
+    let turn = 360 * i64::from(UNITS_PER_DEGREE);
+    let from_west = (i64::from(position.longitude_e5) + turn / 2).rem_euclid(turn);
+    band.first_box + (from_west * i64::from(band.columns) / turn) as u32
+}
+
+/// Half a degree, 56 km: the widest circle that Places is asked for touches about nine boxes, and all
+/// boxes together cost less than a megabyte.
+const BAND_DEGREES: f64 = 0.5;
+const BANDS: usize = 360;
+/// Added to each circle before its box is drawn, about a metre: more than all rounding on the way,
+/// so that no point is lost to it.
+const MARGIN_RADIANS: f64 = 2e-7;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn position(latitude_e5: i32, longitude_e5: i32) -> Position {
+        Position { latitude_e5, longitude_e5 }
+    }
+
+    fn found(grid: &Grid, latitude: f64, longitude: f64, radius_m: f64) -> Vec<usize> {
+        let mut found: Vec<usize> =
+            grid.within(latitude, longitude, radius_m).iter().map(|hit| hit.index).collect();
+        found.sort_unstable();
+        found
+    }
+
+    /// Along the straight line through the earth, which knows neither poles nor 180 degrees.
+    fn plain_distance_m(latitude: f64, longitude: f64, to: Position) -> f64 {
+        let vector = |latitude: f64, longitude: f64| {
+            let (latitude, longitude) = (latitude.to_radians(), longitude.to_radians());
+            [latitude.cos() * longitude.cos(), latitude.cos() * longitude.sin(), latitude.sin()]
+        };
+        let from = vector(latitude, longitude);
+        let to = vector(to.latitude_degrees(), to.longitude_degrees());
+        let square: f64 = from.iter().zip(to).map(|(from, to)| (from - to).powi(2)).sum();
+        2.0 * EARTH_RADIUS_M * (square.sqrt() / 2.0).min(1.0).asin()
+    }
+
+    /// What is surely within, and what may be: roundings differ by less than `slack_m`.
+    fn check_against_all(positions: &[Position], grid: &Grid, latitude: f64, longitude: f64, radius_m: f64) {
+        // Towards the antipode a straight line says little of the way along the ground.
+        let slack_m = if radius_m > 0.49 * PI * EARTH_RADIUS_M { 1.0 } else { 1e-3 };
+        let found = found(grid, latitude, longitude, radius_m);
+        assert!(found.windows(2).all(|pair| pair[0] < pair[1]), "a point twice");
+        for (index, &at) in positions.iter().enumerate() {
+            let distance_m = plain_distance_m(latitude, longitude, at);
+            if (distance_m - radius_m).abs() > slack_m {
+                assert_eq!(
+                    found.binary_search(&index).is_ok(),
+                    distance_m < radius_m,
+                    "{at:?} is {distance_m} m from {latitude}, {longitude}, radius {radius_m} m"
+                );
+            }
+        }
+    }
+
+    /// Coordinates that lie on an edge as often as not.
+    fn positions() -> impl Strategy<Value = Position> {
+        let latitude = prop_oneof![
+            -9_000_000..=9_000_000,
+            Just(9_000_000),
+            Just(-9_000_000),
+            8_900_000..=9_000_000,
+            -9_000_000..=-8_900_000,
+            -100_000..=100_000
+        ];
+        let longitude = prop_oneof![
+            -18_000_000..=18_000_000,
+            Just(18_000_000),
+            Just(-18_000_000),
+            17_900_000..=18_000_000,
+            -18_000_000..=-17_900_000
+        ];
+        (latitude, longitude).prop_map(|(latitude_e5, longitude_e5)| Position { latitude_e5, longitude_e5 })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(100))]
+
+        #[test]
+        fn nothing_is_lost_and_nothing_added(
+            positions in proptest::collection::vec(positions(), 0..200),
+            centre in positions(),
+            radius_m in prop_oneof![
+                Just(0.0), 0.0..2e3, 0.0..5e4, 0.0..3e5, 0.0..2.1e7, Just(PI * EARTH_RADIUS_M)
+            ],
+        ) {
+            let grid = Grid::new(&positions);
+            let (latitude, longitude) = (centre.latitude_degrees(), centre.longitude_degrees());
+            check_against_all(&positions, &grid, latitude, longitude, radius_m);
+        }
+    }
+
+    #[test]
+    fn caps_near_a_pole_reach_far_to_the_east() {
+        // At 89.5 degrees a circle of 55 km, just short of the pole, is 164 degrees wide.
+        let positions: Vec<Position> = (0..3600)
+            .flat_map(|tenth| {
+                let longitude = tenth * 10_000 - 18_000_000;
+                [
+                    position(8_990_000, longitude),
+                    position(8_998_000, longitude),
+                    position(-8_999_000, longitude),
+                ]
+            })
+            .collect();
+        let grid = Grid::new(&positions);
+        for radius_m in [0.0, 1e3, 4e4, 5e4, 5.5e4, 5.55e4, 5.56e4, 5.6e4, 1.2e5] {
+            for latitude in [89.5, -89.5, 89.99, 90.0, -90.0] {
+                check_against_all(&positions, &grid, latitude, -179.95, radius_m);
+                check_against_all(&positions, &grid, latitude, 10.0, radius_m);
+            }
+        }
+        assert!(found(&grid, 89.5, 0.0, 5.5e4).len() > 1000);
+    }
+
+    #[test]
+    fn a_radius_of_nothing_finds_the_point_itself_under_all_its_names() {
+        let grid = Grid::new(&[
+            position(0, 18_000_000),
+            position(0, -18_000_000),
+            position(9_000_000, 1_234_567),
+            position(-9_000_000, 0),
+            position(3_406_893, -11_844_513),
+        ]);
+        assert_eq!(found(&grid, 0.0, 180.0, 0.0), [0, 1]);
+        assert_eq!(found(&grid, 0.0, -180.0, 0.0), [0, 1]);
+        assert_eq!(found(&grid, 0.0, 540.0, 0.0), [0, 1]);
+        assert_eq!(found(&grid, 90.0, -77.0, 0.0), [2]);
+        assert_eq!(found(&grid, -90.0, 180.0, 0.0), [3]);
+        assert_eq!(found(&grid, 34.06893, -118.44513, 0.0), [4]);
+    }
+
+    #[test]
+    fn across_180_degrees_the_way_is_short() {
+        let grid = Grid::new(&[position(-1_690_000, 17_990_000), position(-1_690_000, -17_990_000)]);
+        let hits = grid.within(-16.9, -179.9, 50_000.0);
+        assert_eq!(hits.len(), 2);
+        let far = hits.iter().find(|hit| hit.index == 0).unwrap();
+        assert!((far.distance_m - 21_278.0).abs() < 1.0, "{}", far.distance_m);
+    }
+
+    #[test]
+    fn half_the_earth_around_is_everything() {
+        let positions = [position(-9_000_000, 0), position(9_000_000, 0), position(0, 9_000_000)];
+        let grid = Grid::new(&positions);
+        assert_eq!(found(&grid, 90.0, 0.0, PI * EARTH_RADIUS_M), [0, 1, 2]);
+        assert_eq!(found(&grid, 0.0, -90.0, 1e12), [0, 1, 2]);
+    }
+
+    #[test]
+    fn nonsense_finds_nothing() {
+        let grid = Grid::new(&[position(0, 0)]);
+        for (latitude, longitude, radius_m) in [
+            (0.0, 0.0, -1.0),
+            (0.0, 0.0, f64::NAN),
+            (0.0, 0.0, f64::INFINITY),
+            (f64::NAN, 0.0, 1.0),
+            (0.0, f64::INFINITY, 1.0),
+            (90.1, 0.0, 1e9),
+        ] {
+            assert!(grid.within(latitude, longitude, radius_m).is_empty());
+        }
+        assert!(Grid::new(&[]).within(0.0, 0.0, 1e9).is_empty());
+    }
+}
