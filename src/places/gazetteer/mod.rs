@@ -4,7 +4,9 @@
 //! or output: the data is part of the program, a question is a string, and so is the answer.
 
 mod grid;
+mod nearby;
 mod packed;
+mod question;
 
 use grid::Grid;
 pub use packed::{Error, Kind, Place, Position};

@@ -1,0 +1,379 @@
+//! Answers to Nearby Search in the words of Google's legacy API: a query string in, a JSON text out.
+//!
+//! Only what the embedded places know is in an answer; what they do not (opening hours, ratings,
+//! photos) is absent, never null.
+
+use super::packed::UNITS_PER_DEGREE;
+use super::question::{Order, Question};
+use super::{Found, Gazetteer, Kind, Position};
+
+impl Gazetteer {
+    /// The answer to `GET /maps/api/place/nearbysearch/json?QUERY`.
+    ///
+    /// * `location` (latitude, longitude in degrees) is required. So is `radius` (metres; above 50,000
+    ///   counts as 50,000), except with `rankby=distance`, which forbids it and wants one of
+    ///   `keyword`, `name` and `type` instead, and then looks as far as 50,000 m.
+    /// * `name` is a part of a place's name, in any case of letters; `keyword` is that or an airport's
+    ///   IATA code.
+    /// * `type` is one type, of several joined by `|` the first; several joined by commas are ignored,
+    ///   as Google does.
+    /// * All else is ignored (`key`, `language`, ...), and so is a parameter without a value.
+    ///
+    /// The results are one page of at most 20, most prominent first or nearest first. There is no
+    /// `next_page_token`, so there is never a second page.
+    ///
+    /// `status` is `OK`, `ZERO_RESULTS`, or `INVALID_REQUEST` with an `error_message`.
+    pub fn answer(&self, query: &str) -> String {
+        match Question::read(query) {
+            Ok(question) => write_results(&best(&question, self)),
+            Err(message) => write_refusal(message),
+        }
+    }
+}
+
+fn best<'g>(question: &Question<'_>, gazetteer: &'g Gazetteer) -> Vec<Found<'g>> {
+    let found = gazetteer.within(question.latitude_degrees, question.longitude_degrees, question.radius_m);
+    let wanted = found.into_iter().filter(|found| wants(question, found));
+    let mut ranked: Vec<(f64, Found<'_>)> = wanted
+        .map(|found| match question.order {
+            Order::Prominence => (-prominence(&found), found),
+            Order::Distance => (found.distance_m, found),
+        })
+        .collect();
+    // The index breaks ties, so that the same question has the same answer.
+    ranked.sort_by(|(a, one), (b, other)| a.total_cmp(b).then(one.index.cmp(&other.index)));
+    ranked.into_iter().take(MAX_RESULTS).map(|(_, found)| found).collect()
+}
+
+fn wants(question: &Question<'_>, found: &Found<'_>) -> bool {
+    let place = &found.place;
+    if let Some(wanted) = &question.place_type
+        && !types(place.kind).contains(&wanted.as_ref())
+    {
+        return false;
+    }
+    if question.keyword.is_none() && question.name.is_none() {
+        return true;
+    }
+    let name = place.name.to_lowercase();
+    let has_code = |keyword: &str| match place.kind {
+        Kind::Airport { iata: Some(code), .. } => code.eq_ignore_ascii_case(keyword.as_bytes()),
+        _ => false,
+    };
+    question.name.as_ref().is_none_or(|wanted| name.contains(wanted.as_str()))
+        && question.keyword.as_ref().is_none_or(|wanted| name.contains(wanted.as_str()) || has_code(wanted))
+}
+
+/// How much a place is worth mentioning: ten times the people outweigh 10 km.
+fn prominence(found: &Found<'_>) -> f64 {
+    let people = match found.place.kind {
+        Kind::Locality { population, .. } => f64::from(population),
+        Kind::Airport { iata: Some(_), .. } => AIRPORT_WITH_IATA_PEOPLE,
+        Kind::Airport { iata: None, .. } => AIRPORT_PEOPLE,
+    };
+    // The 10 keeps hamlets whose people nobody counted from falling for ever.
+    2.0 * (people + 10.0).log10() - found.distance_m / 5_000.0
+}
+
+fn types(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Locality { .. } => &["locality", "political"],
+        Kind::Airport { .. } => &["airport", "point_of_interest", "establishment"],
+    }
+}
+
+fn write_results(results: &[Found<'_>]) -> String {
+    if results.is_empty() {
+        return "{\n   \"html_attributions\" : [],\n   \"results\" : [],\n   \"status\" : \"ZERO_RESULTS\"\n}\n".into();
+    }
+    let results: Vec<String> = results.iter().map(write_result).collect();
+    format!(
+        r#"{{
+   "html_attributions" : [ {} ],
+   "results" : [
+{}
+   ],
+   "status" : "OK"
+}}
+"#,
+        quote(ATTRIBUTION),
+        results.join(",\n")
+    )
+}
+
+fn write_refusal(message: &str) -> String {
+    format!(
+        r#"{{
+   "error_message" : {},
+   "html_attributions" : [],
+   "results" : [],
+   "status" : "INVALID_REQUEST"
+}}
+"#,
+        quote(message)
+    )
+}
+
+fn write_result(found: &Found<'_>) -> String {
+    let (place_id, margin_e5) = match found.place.kind {
+        Kind::Locality { geonames, .. } => (format!("geonames:{geonames}"), LOCALITY_MARGIN_E5),
+        Kind::Airport { icao, .. } => {
+            (format!("icao:{}", icao.map(char::from).iter().collect::<String>()), AIRPORT_MARGIN_E5)
+        }
+    };
+    let types: Vec<String> = types(found.place.kind).iter().map(|name| quote(name)).collect();
+    format!(
+        r#"      {{
+         "geometry" : {{
+            "location" : {{
+               "lat" : {},
+               "lng" : {}
+            }},
+            "viewport" : {{
+               "northeast" : {{
+                  "lat" : {},
+                  "lng" : {}
+               }},
+               "southwest" : {{
+                  "lat" : {},
+                  "lng" : {}
+               }}
+            }}
+         }},
+         "name" : {},
+         "place_id" : {},
+         "types" : [ {} ],
+         "vicinity" : {}
+      }}"#,
+        degrees(found.position.latitude_e5),
+        degrees(found.position.longitude_e5),
+        degrees(moved(found.position, margin_e5).latitude_e5),
+        degrees(moved(found.position, margin_e5).longitude_e5),
+        degrees(moved(found.position, -margin_e5).latitude_e5),
+        degrees(moved(found.position, -margin_e5).longitude_e5),
+        quote(found.place.name),
+        quote(&place_id),
+        types.join(", "),
+        quote(found.place.vicinity),
+    )
+}
+
+/// The position so far to the north and the east: not beyond a pole, but across 180 degrees.
+fn moved(position: Position, by_e5: i32) -> Position {
+    let (pole, half_turn) = (90 * UNITS_PER_DEGREE, 180 * UNITS_PER_DEGREE);
+    let longitude_e5 = match position.longitude_e5 + by_e5 {
+        east if east > half_turn => east - 2 * half_turn,
+        west if west < -half_turn => west + 2 * half_turn,
+        within => within,
+    };
+    Position { latitude_e5: (position.latitude_e5 + by_e5).clamp(-pole, pole), longitude_e5 }
+}
+
+/// The digits that are stored: no float stands between them and the answer.
+fn degrees(value_e5: i32) -> String {
+    let sign = if value_e5 < 0 { "-" } else { "" };
+    let (whole, part) = (value_e5.abs() / UNITS_PER_DEGREE, value_e5.abs() % UNITS_PER_DEGREE);
+    format!("{sign}{whole}.{part:05}")
+}
+
+fn quote(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// The size of one of Google's pages.
+const MAX_RESULTS: usize = 20;
+/// What a mere strip counts as: people look for it as they do for a town.
+const AIRPORT_PEOPLE: f64 = 50_000.0;
+/// What an airport counts as that tickets are sold to. Nothing in the data tells the great ones from
+/// the small, so it is not a city's number.
+const AIRPORT_WITH_IATA_PEOPLE: f64 = 100_000.0;
+/// Half of a locality's viewport, about 1 km.
+const LOCALITY_MARGIN_E5: i32 = 1_000;
+/// Half of an airport's viewport, about 2 km: a long runway has 4.
+const AIRPORT_MARGIN_E5: i32 = 2_000;
+/// What the licence of GeoNames (CC BY 4.0) asks for.
+const ATTRIBUTION: &str = "Place names and coordinates: \
+    <a href=\"https://www.geonames.org/\">GeoNames</a>, \
+    <a href=\"https://creativecommons.org/licenses/by/4.0/\">CC BY 4.0</a>, reduced and re-encoded";
+
+#[cfg(test)]
+mod tests {
+    use super::super::packed::tests::small_file;
+    use super::super::tests::embedded;
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn ask(query: &str) -> Value {
+        serde_json::from_str(&embedded().answer(query)).unwrap_or_else(|error| panic!("{query}: {error}"))
+    }
+
+    fn names(query: &str) -> Vec<String> {
+        let results = ask(query)["results"].as_array().unwrap().clone();
+        results.iter().map(|result| result["name"].as_str().unwrap().to_string()).collect()
+    }
+
+    const UCLA: &str = "location=34.068930,-118.445127";
+
+    #[test]
+    fn an_answer_looks_like_googles() {
+        let gazetteer = Gazetteer::from_packed(&small_file()).unwrap();
+        assert_eq!(
+            gazetteer.answer("location=-90,0&radius=5&key=secret"),
+            r#"{
+   "html_attributions" : [ "Place names and coordinates: <a href=\"https://www.geonames.org/\">GeoNames</a>, <a href=\"https://creativecommons.org/licenses/by/4.0/\">CC BY 4.0</a>, reduced and re-encoded" ],
+   "results" : [
+      {
+         "geometry" : {
+            "location" : {
+               "lat" : -90.00000,
+               "lng" : 180.00000
+            },
+            "viewport" : {
+               "northeast" : {
+                  "lat" : -89.99000,
+                  "lng" : -179.99000
+               },
+               "southwest" : {
+                  "lat" : -90.00000,
+                  "lng" : 179.99000
+               }
+            }
+         },
+         "name" : "Café",
+         "place_id" : "geonames:9",
+         "types" : [ "locality", "political" ],
+         "vicinity" : "Nowhere"
+      }
+   ],
+   "status" : "OK"
+}
+"#
+        );
+        assert_eq!(
+            gazetteer.answer("location=45,45&radius=5"),
+            "{\n   \"html_attributions\" : [],\n   \"results\" : [],\n   \"status\" : \"ZERO_RESULTS\"\n}\n"
+        );
+        assert_eq!(
+            gazetteer.answer("radius=5"),
+            "{\n   \"error_message\" : \"location is missing\",\n   \"html_attributions\" : [],\n   \
+             \"results\" : [],\n   \"status\" : \"INVALID_REQUEST\"\n}\n"
+        );
+        let all = serde_json::from_str::<Value>(&gazetteer.answer("location=0,-180&radius=9")).unwrap();
+        assert_eq!(all["results"][0]["geometry"]["location"], json!({ "lat": -0.00001, "lng": -180.0 }));
+        assert_eq!(all["results"][0]["place_id"], "icao:XXXX");
+        assert_eq!(all["results"][0]["types"], json!(["airport", "point_of_interest", "establishment"]));
+    }
+
+    #[test]
+    fn every_answer_is_json_of_one_shape() {
+        for location in ["34.06893,-118.445127", "-90,0", "90,180", "-16.85,179.97", "35.676192,139.650311"] {
+            let text = embedded().answer(&format!("location={location}&radius=50000"));
+            let answer: Value = serde_json::from_str(&text).unwrap();
+            let keys: Vec<&String> = answer.as_object().unwrap().keys().collect();
+            assert_eq!(keys, ["html_attributions", "results", "status"]);
+            let results = answer["results"].as_array().unwrap();
+            assert!(results.len() <= 20);
+            assert_eq!(answer["status"], if results.is_empty() { "ZERO_RESULTS" } else { "OK" });
+            assert_eq!(answer["html_attributions"].as_array().unwrap().is_empty(), results.is_empty());
+            for result in results {
+                let keys: Vec<&String> = result.as_object().unwrap().keys().collect();
+                assert_eq!(keys, ["geometry", "name", "place_id", "types", "vicinity"]);
+                let geometry = &result["geometry"];
+                for corner in [
+                    &geometry["location"],
+                    &geometry["viewport"]["northeast"],
+                    &geometry["viewport"]["southwest"],
+                ] {
+                    assert!((-90.0..=90.0).contains(&corner["lat"].as_f64().unwrap()));
+                    assert!((-180.0..=180.0).contains(&corner["lng"].as_f64().unwrap()));
+                }
+            }
+            assert!(!text.contains("\n\n"), "an empty line ends an answer on the wire");
+        }
+    }
+
+    #[test]
+    fn most_prominent_first_and_always_the_same() {
+        let query = format!("{UCLA}&radius=10000");
+        let found = names(&query);
+        assert_eq!(found.len(), 16);
+        assert_eq!(found[..3], ["Santa Monica Municipal Airport", "Santa Monica", "Sawtelle"]);
+        assert_eq!(embedded().answer(&query), embedded().answer(&query));
+        assert_eq!(names(&format!("{UCLA}&radius=50000")).len(), 20);
+        assert_eq!(names(&format!("{UCLA}&radius=50000"))[0], "Los Angeles");
+    }
+
+    #[test]
+    fn equals_stand_in_the_order_of_their_ids() {
+        // Two villages of 20,000 people each, said to be at one point.
+        let expected = ["geonames:496456", "geonames:574675"];
+        for order in ["radius=1", "rankby=distance&keyword=setun"] {
+            let answer = ask(&format!("location=55.71667,37.41667&{order}"));
+            let ids = [&answer["results"][0]["place_id"], &answer["results"][1]["place_id"]];
+            assert_eq!(ids, expected, "{order}");
+        }
+    }
+
+    #[test]
+    fn nearest_first_on_demand() {
+        let found = names(&format!("{UCLA}&rankby=distance&type=locality"));
+        assert_eq!(found.len(), 20);
+        assert_eq!(found[..3], ["Bel Air", "Westwood", "Century City"]);
+    }
+
+    #[test]
+    fn filters_leave_what_they_name() {
+        let near = |filter: &str| names(&format!("{UCLA}&radius=10000&{filter}"));
+        assert_eq!(near("type=airport"), ["Santa Monica Municipal Airport"]);
+        assert_eq!(near("type=airport|locality"), ["Santa Monica Municipal Airport"]);
+        assert_eq!(near("type=locality").len(), 15);
+        assert_eq!(near("type=airport,locality").len(), 16);
+        assert_eq!(near("type=").len(), 16);
+        assert_eq!(near("type=cafe"), [""; 0]);
+        assert_eq!(near("name=MONICA"), ["Santa Monica Municipal Airport", "Santa Monica"]);
+        assert_eq!(near("keyword=santa+monica&type=locality"), ["Santa Monica"]);
+        assert_eq!(near("keyword=smo"), ["Santa Monica Municipal Airport"]);
+        assert_eq!(near("name=smo"), [""; 0]);
+        assert_eq!(names("location=48.8566,2.3522&radius=50000&name=%C3%89VRY")[0], "Évry");
+    }
+
+    #[test]
+    fn a_bad_question_is_told_what_is_wrong() {
+        let answer = ask("location=90.1,0&radius=5");
+        assert_eq!(answer["status"], "INVALID_REQUEST");
+        assert_eq!(answer["error_message"], "the latitude of location must be from -90 to 90");
+        assert_eq!(answer["results"], json!([]));
+    }
+
+    #[test]
+    fn a_question_may_be_written_in_many_ways() {
+        let expected = embedded().answer("location=34.068930,-118.445127&radius=10000");
+        for query in [
+            "radius=10000&location=34.068930,-118.445127&key=abc&language=en",
+            "location=34.068930%2C-118.445127&radius=10000",
+            "location=%2B34.068930,-118.445127&radius=10000.0",
+            "location=+34.068930,+-118.445127&radius=10000",
+            "&&location=34.068930,-118.445127&radius=10000&radius=5&=&x",
+            "l%6Fcation=34.068930,-118.445127&%72adius=%31%300%30%30",
+        ] {
+            assert_eq!(embedded().answer(query), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn a_radius_is_cut_at_50_km_and_may_be_nothing() {
+        let at_most = embedded().answer(&format!("{UCLA}&radius=50000"));
+        assert_eq!(embedded().answer(&format!("{UCLA}&radius=50001")), at_most);
+        assert_eq!(embedded().answer(&format!("{UCLA}&radius={}", "9".repeat(400))), at_most);
+        assert_eq!(ask(&format!("{UCLA}&radius=0"))["status"], "ZERO_RESULTS");
+        assert_eq!(names("location=-90,77&radius=0"), ["South Pole Station Airport"]);
+    }
+
+    #[test]
+    fn coordinates_are_written_with_the_five_decimals_that_are_stored() {
+        assert_eq!(degrees(0), "0.00000");
+        assert_eq!(degrees(-1), "-0.00001");
+        assert_eq!(degrees(-11_844_513), "-118.44513");
+        assert_eq!(degrees(18_000_000), "180.00000");
+    }
+}

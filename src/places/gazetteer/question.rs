@@ -1,0 +1,194 @@
+//! What a query string asks for, in the parameters of Google's legacy Nearby Search.
+
+use std::borrow::Cow;
+
+/// What a query asks for.
+#[derive(Debug)]
+pub struct Question<'a> {
+    /// −90 to 90.
+    pub latitude_degrees: f64,
+    /// −180 to 180.
+    pub longitude_degrees: f64,
+    /// 0 to 50,000.
+    pub radius_m: f64,
+    /// Which results are the best.
+    pub order: Order,
+    /// Part of a name, or an airport's code, in lower case.
+    pub keyword: Option<String>,
+    /// Part of a name, in lower case.
+    pub name: Option<String>,
+    /// One of the types of a result.
+    pub place_type: Option<Cow<'a, str>>,
+}
+
+/// Which results come first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Those most worth mentioning.
+    Prominence,
+    /// The nearest.
+    Distance,
+}
+
+impl Question<'_> {
+    /// Reads a query string, or says what is wrong with it.
+    pub fn read(query: &str) -> Result<Question<'_>, &'static str> {
+        let parameter = |name: &str| parameter(query, name);
+        let location = parameter("location").ok_or("location is missing")?;
+        let (latitude_degrees, longitude_degrees) = read_location(&location)?;
+        let order = match parameter("rankby").as_deref() {
+            None | Some("prominence") => Order::Prominence,
+            Some("distance") => Order::Distance,
+            Some(_) => return Err("rankby must be prominence or distance"),
+        };
+        let keyword = parameter("keyword");
+        let name = parameter("name");
+        let place_type = parameter("type");
+        let radius_m = match (order, parameter("radius")) {
+            (Order::Prominence, Some(radius)) => read_radius_m(&radius)?,
+            (Order::Prominence, None) => return Err("radius is missing"),
+            (Order::Distance, Some(_)) => return Err("radius must not be given with rankby=distance"),
+            (Order::Distance, None) if keyword.is_none() && name.is_none() && place_type.is_none() => {
+                return Err("rankby=distance needs one of keyword, name and type");
+            }
+            (Order::Distance, None) => MAX_RADIUS_M,
+        };
+        Ok(Question {
+            latitude_degrees,
+            longitude_degrees,
+            radius_m,
+            order,
+            keyword: keyword.map(|keyword| keyword.to_lowercase()),
+            name: name.map(|name| name.to_lowercase()),
+            place_type: place_type.and_then(first_type),
+        })
+    }
+}
+
+/// The value of the first parameter of that name; nothing if it is empty.
+fn parameter<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
+    let mut pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let (_, value) = pairs.find(|(key, _)| decode(key) == name)?;
+    Some(decode(value)).filter(|value| !value.is_empty())
+}
+
+/// `text` with each `%XX` as the byte, and each `+` as the space, that it stands for in a query. A `%`
+/// without two hexadecimal digits behind it is itself, and bytes that are not UTF-8 become U+FFFD.
+fn decode(text: &str) -> Cow<'_, str> {
+    if !text.contains(['%', '+']) {
+        return Cow::Borrowed(text);
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, behind)) = rest.split_first() {
+        rest = behind;
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => match hexadecimal(behind) {
+                Some(decoded) => {
+                    rest = &behind[2..];
+                    decoded
+                }
+                None => b'%',
+            },
+            other => other,
+        });
+    }
+    Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The byte that the first two characters write.
+fn hexadecimal(text: &[u8]) -> Option<u8> {
+    let digit = |at: usize| char::from(*text.get(at)?).to_digit(16);
+    // Two digits are a byte.
+    Some((digit(0)? << 4 | digit(1)?) as u8)
+}
+
+fn read_location(text: &str) -> Result<(f64, f64), &'static str> {
+    let (latitude, longitude) = text.split_once(',').ok_or("location must be latitude,longitude")?;
+    let latitude = read_number(latitude).ok_or("the latitude of location is not a number")?;
+    let longitude = read_number(longitude).ok_or("the longitude of location is not a number")?;
+    if !(-90.0..=90.0).contains(&latitude) {
+        return Err("the latitude of location must be from -90 to 90");
+    }
+    if !(-180.0..=180.0).contains(&longitude) {
+        return Err("the longitude of location must be from -180 to 180");
+    }
+    Ok((latitude, longitude))
+}
+
+fn read_radius_m(text: &str) -> Result<f64, &'static str> {
+    let radius_m = read_number(text).ok_or("radius is not a number")?;
+    if radius_m < 0.0 {
+        return Err("radius must not be negative");
+    }
+    Ok(radius_m.min(MAX_RADIUS_M))
+}
+
+/// A decimal number, with white space around it as a `+` sign in a query leaves it. Infinities, NaN
+/// and exponents are none.
+fn read_number(text: &str) -> Option<f64> {
+    let text = text.trim();
+    let plain = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'-' | b'+'));
+    text.parse().ok().filter(|_| plain)
+}
+
+fn first_type(types: Cow<'_, str>) -> Option<Cow<'_, str>> {
+    match types.split_once('|') {
+        _ if types.contains(',') => None,
+        Some((first, _)) => Some(Cow::Owned(first.to_string())),
+        None => Some(types),
+    }
+}
+
+/// What Google cuts a radius to.
+const MAX_RADIUS_M: f64 = 50_000.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bad_questions_are_told_what_is_wrong() {
+        for (query, message) in [
+            ("", "location is missing"),
+            ("location=&radius=5", "location is missing"),
+            ("Location=1,1&radius=5", "location is missing"),
+            ("location=34.1&radius=5", "location must be latitude,longitude"),
+            ("location=+34.068930-118.445127&radius=5", "location must be latitude,longitude"),
+            ("location=a,1&radius=5", "the latitude of location is not a number"),
+            ("location=NaN,1&radius=5", "the latitude of location is not a number"),
+            ("location=,1&radius=5", "the latitude of location is not a number"),
+            ("location=1,1,1&radius=5", "the longitude of location is not a number"),
+            ("location=1,1e1&radius=5", "the longitude of location is not a number"),
+            ("location=90.1,0&radius=5", "the latitude of location must be from -90 to 90"),
+            ("location=0,-180.00001&radius=5", "the longitude of location must be from -180 to 180"),
+            ("location=1,1", "radius is missing"),
+            ("location=1,1&radius=", "radius is missing"),
+            ("location=1,1&radius=-1", "radius must not be negative"),
+            ("location=1,1&radius=ten", "radius is not a number"),
+            ("location=1,1&radius=inf", "radius is not a number"),
+            ("location=1,1&radius=1e3", "radius is not a number"),
+            ("location=1,1&rankby=distance", "rankby=distance needs one of keyword, name and type"),
+            ("location=1,1&rankby=distance&type=", "rankby=distance needs one of keyword, name and type"),
+            (
+                "location=1,1&rankby=distance&type=airport&radius=5",
+                "radius must not be given with rankby=distance",
+            ),
+            ("location=1,1&rankby=fame&radius=5", "rankby must be prominence or distance"),
+        ] {
+            assert_eq!(Question::read(query).err(), Some(message), "{query}");
+        }
+        assert!(Question::read("location=1,1&rankby=prominence&radius=5").is_ok());
+        assert!(Question::read("location=1,1&rankby=distance&type=a,b").is_ok());
+    }
+
+    #[test]
+    fn what_is_percent_encoded_is_read_whatever_it_is() {
+        assert_eq!(decode("a%2Cb+c%c3%a9"), "a,b cé");
+        assert_eq!(decode("100%"), "100%");
+        assert_eq!(decode("%4"), "%4");
+        assert_eq!(decode("%+1%zz%é"), "% 1%zz%é");
+        assert_eq!(decode("%ff%00"), "\u{fffd}\0");
+    }
+}
