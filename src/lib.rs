@@ -2,7 +2,8 @@
 //! client to each other, and answer what is near it.
 //!
 //! From the ground up, each room using only those above it: [`text`] what is said, [`clock`],
-//! [`log`], [`store`] what is known, [`config`], [`http`], [`places`] what is near.
+//! [`log`], [`store`] what is known, [`config`], [`http`], [`places`] what is near, [`protocol`]
+//! conversations, [`event_loop`] the world.
 #![forbid(unsafe_code)]
 
 pub mod clock;
@@ -10,5 +11,6 @@ pub mod config;
 pub mod http;
 pub mod log;
 pub mod places;
+pub mod protocol;
 pub mod store;
 pub mod text;

@@ -2,7 +2,8 @@
 
 use super::failures::draw_failures;
 use super::graph::Graph;
-use super::{Herd, HostPort, Level, Server};
+use super::{Herd, HostPort, Server};
+use crate::log::Level;
 use std::fmt::Write;
 
 /// Draws who talks to whom, one column for each edge, and says what the herd depends on.

@@ -186,8 +186,9 @@ const BUILT_IN: [(&str, u16, &[usize]); 5] = [
 #[cfg(test)]
 mod tests {
     use super::super::testing::{parse, with, with_a, wrong};
-    use super::super::{Level, PlacesApi, draw};
+    use super::super::{PlacesApi, draw};
     use super::*;
+    use crate::log::Level;
     use proptest::prelude::*;
     use std::time::Duration;
 

@@ -3,6 +3,7 @@
 use super::error::{Mistake, quoted};
 use super::places::read_path;
 use super::section::{Bounds, Section};
+use crate::log::Level;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -106,30 +107,6 @@ impl Default for Log {
     /// The log of a herd without a file.
     fn default() -> Log {
         Log::default_in(Path::new(""))
-    }
-}
-
-/// How much is logged; each level has what the ones before it have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// Nothing.
-    Off,
-    /// Connections.
-    Events,
-    /// Each message in and out.
-    Traffic,
-}
-
-impl Level {
-    const ALL: [Level; 3] = [Level::Off, Level::Events, Level::Traffic];
-
-    /// The name of this level in a herd file.
-    pub fn name(self) -> &'static str {
-        match self {
-            Level::Off => "off",
-            Level::Events => "events",
-            Level::Traffic => "traffic",
-        }
     }
 }
 

@@ -23,7 +23,7 @@ pub use error::{Error, Unreadable};
 pub use graph::Graph;
 pub use herd::Herd;
 pub use host::{Host, HostPort};
-pub use limits::{Level, Limits, Log, Peers};
+pub use limits::{Limits, Log, Peers};
 pub use places::{LOCAL_PLACES_PORT, Places, PlacesApi};
 pub use places_url::PlacesUrl;
 pub use servers::Server;

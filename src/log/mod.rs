@@ -23,6 +23,20 @@ pub enum Level {
     Traffic,
 }
 
+impl Level {
+    /// All levels, each with what those before it have.
+    pub const ALL: [Level; 3] = [Level::Off, Level::Events, Level::Traffic];
+
+    /// The name of this level in a herd file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Off => "off",
+            Level::Events => "events",
+            Level::Traffic => "traffic",
+        }
+    }
+}
+
 /// Lines of a log that were not written yet.
 #[derive(Debug)]
 pub struct Log {

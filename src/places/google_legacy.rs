@@ -5,12 +5,15 @@ use std::fmt::Write as _;
 
 use super::question::Question;
 
+/// The path of a Nearby Search, below the base path of `places.url`.
+pub const PATH: &str = "/maps/api/place/nearbysearch/json";
+
 /// The request target of a question (RFC 9112, section 3.2.1). `base_path` is the path of
 /// `places.url` without a `/` at its end. The result holds the key: it belongs in no log.
 pub fn target(base_path: &str, question: &Question, key: Option<&str>) -> String {
     // The comma stays as it is: some of Google's servers take `%2C` for a bad request.
     let mut target = format!(
-        "{base_path}/maps/api/place/nearbysearch/json?location={},{}&radius={}",
+        "{base_path}{PATH}?location={},{}&radius={}",
         question.latitude(),
         question.longitude(),
         question.radius_m()

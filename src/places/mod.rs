@@ -3,4 +3,5 @@
 pub mod answer;
 pub mod gazetteer;
 pub mod google_legacy;
+pub mod pool;
 pub mod question;

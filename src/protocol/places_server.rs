@@ -1,0 +1,118 @@
+//! The conversation as Places: the side that answers, for the local Places server.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::{Context, Lost, Message, Protocol};
+use crate::http::{Request, read_request, write_response};
+use crate::places::gazetteer::Gazetteer;
+use crate::places::google_legacy::PATH;
+
+/// A connection that asks for places.
+#[derive(Clone)]
+pub struct PlacesServer {
+    gazetteer: Rc<Gazetteer>,
+    /// The last answer was written: what still comes is thrown away.
+    over: bool,
+}
+
+impl PlacesServer {
+    /// A connection that is answered from this gazetteer.
+    pub fn new(gazetteer: Rc<Gazetteer>) -> PlacesServer {
+        PlacesServer { gazetteer, over: false }
+    }
+
+    fn answer(&mut self, context: &mut Context<'_>, request: &Request) {
+        context
+            .server
+            .log
+            .received(format!("{} {}", request.method, request.target).as_bytes(), context.address);
+        let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
+        let (status, reason, body) = if path != PATH {
+            (404, "Not Found", format!("There is nothing here. Ask {PATH}?location=LAT,LNG&radius=METRES\n"))
+        } else if request.method != "GET" {
+            (405, "Method Not Allowed", "Ask with GET.\n".to_owned())
+        } else {
+            (200, "OK", self.gazetteer.answer(query))
+        };
+        let content_type =
+            if status == 200 { "application/json; charset=UTF-8" } else { "text/plain; charset=UTF-8" };
+        let output = context.transport.output();
+        let start = output.len();
+        write_response(output, status, reason, content_type, body.as_bytes(), request.keep_alive);
+        context.server.log.sent_to_client(&output[start..]);
+        if !request.keep_alive {
+            self.end(context);
+        }
+    }
+
+    fn end(&mut self, context: &mut Context<'_>) {
+        self.over = true;
+        context.transport.close();
+    }
+}
+
+impl Protocol for PlacesServer {
+    fn connection_made(&mut self, context: &mut Context<'_>) {
+        context.transport.set_deadline(context.now + IDLE_MAX);
+    }
+
+    fn data_received(&mut self, context: &mut Context<'_>, data: &[u8]) -> usize {
+        let mut used = 0;
+        while used < data.len() {
+            if self.over {
+                return data.len();
+            }
+            if !context.transport.has_room() {
+                context.transport.pause_reading();
+                return used;
+            }
+            match read_request(&data[used..]) {
+                Ok(Some((request, length))) => {
+                    used += length;
+                    self.answer(context, &request);
+                    context.transport.set_deadline(context.now + IDLE_MAX);
+                }
+                Ok(None) => return used,
+                Err(error) => {
+                    let (status, reason) = error.status();
+                    let text = format!("{error}\n");
+                    let output = context.transport.output();
+                    write_response(
+                        output,
+                        status,
+                        reason,
+                        "text/plain; charset=UTF-8",
+                        text.as_bytes(),
+                        false,
+                    );
+                    self.end(context);
+                }
+            }
+        }
+        used
+    }
+
+    fn eof_received(&mut self, context: &mut Context<'_>, _rest: &[u8]) {
+        self.end(context);
+    }
+
+    fn resume_writing(&mut self, context: &mut Context<'_>) {
+        context.transport.resume_reading();
+    }
+
+    fn timed_out(&mut self, context: &mut Context<'_>) {
+        self.end(context);
+    }
+
+    fn told(&mut self, context: &mut Context<'_>, message: Message) {
+        if let Message::Stop = message {
+            self.end(context);
+        }
+    }
+
+    fn connection_lost(&mut self, _context: &mut Context<'_>, _why: Lost) {}
+}
+
+/// How long a connection may be without a request: longer than this program keeps one for the next question.
+const IDLE_MAX: Duration = Duration::from_secs(75);

@@ -1,0 +1,176 @@
+//! The replies that a client is owed, in the order of its commands.
+//!
+//! While Places is asked for one of them, those behind it wait here. Usually nothing waits, nothing
+//! is kept, and replies go straight into the output.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use super::Transport;
+use crate::log::Log;
+use crate::places::answer::Answer;
+
+/// Replies that cannot be sent yet.
+#[derive(Debug, Default)]
+pub(super) struct Replies {
+    queue: VecDeque<Reply>,
+    next_ticket: u32,
+}
+
+#[derive(Debug)]
+enum Reply {
+    /// Replies to commands that were carried out at once.
+    Text(Vec<u8>),
+    /// A WHATSAT for which Places is asked.
+    Waiting { ticket: u32, line: Vec<u8>, bound: usize },
+    /// A WHATSAT that Places answered.
+    Answered { line: Vec<u8>, bound: usize, answer: Rc<Answer> },
+}
+
+impl Replies {
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Whether the client may ask for more.
+    pub(super) fn has_room(&self) -> bool {
+        let (mut replies, mut bytes) = (0, 0);
+        for reply in &self.queue {
+            match reply {
+                Reply::Text(text) => bytes += text.len(),
+                Reply::Waiting { line, .. } | Reply::Answered { line, .. } => {
+                    replies += 1;
+                    bytes += line.len();
+                }
+            }
+        }
+        replies < WAITING_MAX && bytes < BYTES_MAX
+    }
+
+    /// Where the next reply is to be appended: the output, or behind those that wait.
+    pub(super) fn output<'a>(&'a mut self, transport: &'a mut Transport) -> &'a mut Vec<u8> {
+        if matches!(self.queue.back(), Some(Reply::Waiting { .. } | Reply::Answered { .. })) {
+            self.queue.push_back(Reply::Text(Vec::new()));
+        }
+        match self.queue.back_mut() {
+            Some(Reply::Text(text)) => text,
+            _ => transport.output(),
+        }
+    }
+
+    /// Reserves the next reply for what Places will answer: `line`, and of the results at most
+    /// `bound`. Gives the ticket by which [`Replies::answer`] finds it.
+    pub(super) fn wait(&mut self, line: Vec<u8>, bound: usize) -> u32 {
+        let ticket = self.next_ticket;
+        self.next_ticket = self.next_ticket.wrapping_add(1);
+        self.queue.push_back(Reply::Waiting { ticket, line, bound });
+        ticket
+    }
+
+    /// Notes what Places answered.
+    pub(super) fn answer(&mut self, ticket: u32, answer: Rc<Answer>) {
+        for reply in &mut self.queue {
+            if let Reply::Waiting { ticket: own, line, bound } = reply
+                && *own == ticket
+            {
+                *reply = Reply::Answered { line: std::mem::take(line), bound: *bound, answer };
+                return;
+            }
+        }
+    }
+
+    /// Moves the replies that need not wait any longer into the output while that has room.
+    pub(super) fn send(&mut self, transport: &mut Transport, log: &mut Log) {
+        while transport.has_room() {
+            match self.queue.pop_front() {
+                Some(Reply::Text(text)) => transport.write(&text),
+                Some(Reply::Answered { line, bound, answer }) => {
+                    let output = transport.output();
+                    let start = output.len();
+                    output.extend_from_slice(&line);
+                    answer.cut(bound, output);
+                    output.extend_from_slice(b"\n\n");
+                    log.sent_to_client(&output[start..]);
+                }
+                Some(waiting @ Reply::Waiting { .. }) => {
+                    self.queue.push_front(waiting);
+                    return;
+                }
+                None => {
+                    // Most connections never ask again.
+                    self.queue = VecDeque::new();
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// WHATSATs of one client that may wait at the same time: as many as there are questions to Places.
+const WAITING_MAX: usize = 64;
+/// Bytes of replies of one client that may wait behind a WHATSAT.
+const BYTES_MAX: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::Level;
+    use crate::protocol::Marks;
+
+    fn answer() -> Rc<Answer> {
+        Rc::new(Answer::parse(br#"{"results":[1,2,3]}"#.to_vec()).unwrap())
+    }
+
+    fn sent(transport: &mut Transport) -> String {
+        let text = String::from_utf8(transport.unsent().to_vec()).unwrap();
+        transport.note_sent(text.len());
+        text
+    }
+
+    #[test]
+    fn replies_leave_in_the_order_of_the_commands() {
+        let (mut replies, mut transport) = (Replies::default(), Transport::new(Marks::default()));
+        let mut log = Log::new("Riley", Level::Off);
+        replies.output(&mut transport).extend_from_slice(b"a\n");
+        let first = replies.wait(b"AT 1\n".to_vec(), 1);
+        replies.output(&mut transport).extend_from_slice(b"b\n");
+        replies.output(&mut transport).extend_from_slice(b"c\n");
+        let second = replies.wait(b"AT 2\n".to_vec(), 2);
+        replies.output(&mut transport).extend_from_slice(b"d\n");
+        assert_eq!(sent(&mut transport), "a\n");
+        replies.answer(second, answer());
+        replies.send(&mut transport, &mut log);
+        assert_eq!(sent(&mut transport), "");
+        replies.answer(first, answer());
+        replies.send(&mut transport, &mut log);
+        assert_eq!(sent(&mut transport), "AT 1\n{\"results\":[1]}\n\nb\nc\nAT 2\n{\"results\":[1,2]}\n\nd\n");
+        assert!(replies.is_empty());
+    }
+
+    #[test]
+    fn what_waits_is_bounded() {
+        let (mut replies, mut transport) = (Replies::default(), Transport::new(Marks::default()));
+        for _ in 0..WAITING_MAX {
+            assert!(replies.has_room());
+            replies.wait(b"AT\n".to_vec(), 1);
+        }
+        assert!(!replies.has_room());
+        let mut replies = Replies::default();
+        replies.wait(b"AT\n".to_vec(), 1);
+        replies.output(&mut transport).extend_from_slice(&[b'x'; BYTES_MAX]);
+        assert!(!replies.has_room());
+    }
+
+    #[test]
+    fn nothing_is_moved_into_an_output_without_room() {
+        let (mut replies, mut transport) = (Replies::default(), Transport::new(Marks { high: 8, low: 2 }));
+        let mut log = Log::new("Riley", Level::Off);
+        let tickets = [replies.wait(b"AT 1\n".to_vec(), 0), replies.wait(b"AT 2\n".to_vec(), 0)];
+        tickets.iter().for_each(|&ticket| replies.answer(ticket, answer()));
+        replies.send(&mut transport, &mut log);
+        assert_eq!(sent(&mut transport), "AT 1\n{\"results\":[]}\n\n");
+        replies.send(&mut transport, &mut log);
+        assert_eq!(sent(&mut transport), "AT 2\n{\"results\":[]}\n\n");
+    }
+}
