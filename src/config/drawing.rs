@@ -201,7 +201,7 @@ Logs    off
     #[test]
     fn an_arc_passes_a_server_that_has_none() {
         let text =
-            draw(&herd_of(&[("A", &["Ç"]), ("B", &[]), ("Ç", &["B", "D"]), ("D", &[]), ("Lonely", &[])]));
+            draw(&herd_of(&[("A", &["Ç"]), ("B", &[]), ("Ç", &["B", "D"]), ("D", &[]), ("Lönely", &[])]));
         let rows = "\
   A       127.0.0.1:1  ──●
                          │
@@ -210,11 +210,11 @@ Logs    off
   Ç       127.0.0.1:3  ──●──●──●
                                │
   D       127.0.0.1:4  ────────●
-  Lonely  127.0.0.1:5
+  Lönely  127.0.0.1:5
 
 This herd is in 2 parts that never hear of each other
   A, B, Ç and D
-  Lonely
+  Lönely
 ";
         assert!(text.contains(rows), "{text}");
         let past = draw(&herd_of(&[("A", &["C"]), ("B", &[]), ("C", &[])]));

@@ -1,7 +1,6 @@
 //! A whole herd file.
 
 use super::error::{Error, Mistake};
-use super::host::HostPort;
 use super::json::Node;
 use super::limits::{self, Limits, Log, Peers};
 use super::places::{self, LOCAL_PLACES_PORT, Places};
@@ -33,28 +32,6 @@ pub struct Herd {
 }
 
 impl Herd {
-    /// The herd of those who have no file: five servers on this machine.
-    pub fn built_in() -> Herd {
-        let mut edges = servers::Edges::none(BUILT_IN.len());
-        let mut servers = Vec::with_capacity(BUILT_IN.len());
-        for (index, (name, port, talks_to)) in BUILT_IN.iter().enumerate() {
-            let listen = (Ipv4Addr::LOCALHOST, *port).into();
-            let (name, address) = ((*name).to_owned(), HostPort::from(listen));
-            servers.push(Server { name, listen, address, neighbours: Vec::new() });
-            talks_to.iter().for_each(|&other| edges.add(index, other));
-        }
-        edges.write_into(&mut servers);
-        Herd {
-            name: BUILT_IN_NAME.to_owned(),
-            servers,
-            places: None,
-            peers: Peers::default(),
-            log: Log::default(),
-            limits: Limits::default(),
-            folder: PathBuf::new(),
-        }
-    }
-
     /// Reads `named` (`-c FILE`), or `herd.json` in the current folder if there is one, else gives the
     /// built-in herd. A file that was named has to be there.
     pub fn find(named: Option<&Path>) -> Result<Herd, Error> {
@@ -171,18 +148,6 @@ const EXAMPLE: &str = r#"{ "herd": "bruins", "servers": { "Riley": { "listen": "
 /// Far more than the largest herd needs; a device or a core dump given by mistake is not read to its end.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
-const BUILT_IN_NAME: &str = "bruins";
-
-/// Name, port on 127.0.0.1, and whom of this list each talks to: the herd of the course in 2021. Every
-/// server can fail without cutting the others off from each other.
-const BUILT_IN: [(&str, u16, &[usize]); 5] = [
-    ("Riley", 12326, &[1, 2]),
-    ("Jaquez", 12327, &[4]),
-    ("Juzang", 12328, &[4, 3]),
-    ("Campbell", 12329, &[4]),
-    ("Bernard", 12330, &[]),
-];
-
 #[cfg(test)]
 mod tests {
     use super::super::testing::{parse, with, with_a, wrong};
@@ -191,23 +156,6 @@ mod tests {
     use crate::log::Level;
     use proptest::prelude::*;
     use std::time::Duration;
-
-    #[test]
-    fn the_built_in_herd_is_that_of_the_protocol() {
-        let text = r#"{
-            "herd": "bruins",
-            "servers": {
-              "Riley":    { "listen": "127.0.0.1:12326", "talks_to": ["Jaquez", "Juzang"] },
-              "Jaquez":   { "listen": "127.0.0.1:12327", "talks_to": ["Bernard"] },
-              "Juzang":   { "listen": "127.0.0.1:12328", "talks_to": ["Bernard", "Campbell"] },
-              "Campbell": { "listen": "127.0.0.1:12329", "talks_to": ["Bernard"] },
-              "Bernard":  { "listen": "127.0.0.1:12330" }
-            }
-        }"#;
-        assert_eq!(Herd::parse(text, Path::new("herd.json")), Ok(Herd::built_in()));
-        assert_eq!(Herd::built_in().server("Bernard").unwrap().neighbours, ["Jaquez", "Juzang", "Campbell"]);
-        assert_eq!(Herd::built_in().server("Mallory"), None);
-    }
 
     #[test]
     fn what_a_file_leaves_out_has_the_default_of_the_protocol() {
@@ -300,30 +248,12 @@ mod tests {
         fs::remove_dir_all(&folder).unwrap();
     }
 
+    const WORDS: &str = "herd servers places peers log limits listen address talks_to A \
+        api url trust key_env timeout_ms tls silence_ms dir level max_line";
+
     /// JSON that resembles a herd file, so that every reader is reached.
     fn json() -> impl Strategy<Value = String> {
-        let word = prop::sample::select(vec![
-            "herd",
-            "servers",
-            "places",
-            "peers",
-            "log",
-            "limits",
-            "listen",
-            "address",
-            "talks_to",
-            "A",
-            "api",
-            "url",
-            "trust",
-            "key_env",
-            "timeout_ms",
-            "tls",
-            "silence_ms",
-            "dir",
-            "level",
-            "max_line",
-        ]);
+        let word = prop::sample::select(WORDS.split_whitespace().collect::<Vec<_>>());
         let text = prop_oneof![
             word.clone().prop_map(str::to_owned),
             any::<String>(),

@@ -189,6 +189,7 @@ mod tests {
             (":80", "\"\" is neither an IP address nor a host name"),
             ("a..b:80", "\"a..b\" is neither an IP address nor a host name"),
             ("a b:80", "\"a b\" is neither an IP address nor a host name"),
+            ("a-:80", "\"a-\" is neither an IP address nor a host name"),
             ("-a:80", "\"-a\" is neither an IP address nor a host name"),
         ] {
             assert_eq!(text.parse::<HostPort>().map_err(|e| e.to_string()), Err(why.into()), "{text}");

@@ -3,6 +3,7 @@
 //! Whoever holds a [`Herd`] need not check it again. Every mistake of a file is an [`Error`] that names its
 //! place in one line. Nothing here opens a socket or looks up a name.
 
+mod built_in;
 mod drawing;
 mod error;
 mod failures;

@@ -92,8 +92,9 @@ impl Default for Places {
 /// A path of the file, from the current folder.
 pub(super) fn read_path(item: &Item<'_>, folder: &Path) -> Result<PathBuf, Mistake> {
     let text = item.text()?;
-    // The operating system would say no to either, but later, and without the place in the file.
-    if text.is_empty() || text.contains('\0') {
+    // The operating system takes neither nothing nor NUL, and a path with a line end breaks every message
+    // that shows it.
+    if text.is_empty() || text.chars().any(char::is_control) {
         return Err(item.mistake(format!("{} is not a path", quoted(text))));
     }
     Ok(folder.join(text))
@@ -186,6 +187,7 @@ mod tests {
         wrong(&places(r#""url": "http://places.example""#), "places.url", "write https://places.example");
         wrong(&places(r#""trust": """#), "places.trust", "is not a path");
         wrong(&places(r#""trust": "a\u0000""#), "places.trust", "is not a path");
+        wrong(&places(r#""trust": "a\nb""#), "places.trust", "is not a path");
         wrong(&places(r#""key_env": "1K""#), "places.key_env", "is not the name of an environment variable");
         wrong(&places(r#""key_env": "A-B""#), "places.key_env", "is not the name of an environment variable");
         wrong(&places(r#""key_env": """#), "places.key_env", "is not the name of an environment variable");
