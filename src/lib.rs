@@ -8,9 +8,11 @@
 
 pub mod clock;
 pub mod config;
+pub mod event_loop;
 pub mod http;
 pub mod log;
 pub mod places;
 pub mod protocol;
+pub mod service;
 pub mod store;
 pub mod text;

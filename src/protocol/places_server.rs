@@ -38,9 +38,7 @@ impl PlacesServer {
         let content_type =
             if status == 200 { "application/json; charset=UTF-8" } else { "text/plain; charset=UTF-8" };
         let output = context.transport.output();
-        let start = output.len();
         write_response(output, status, reason, content_type, body.as_bytes(), request.keep_alive);
-        context.server.log.sent_to_client(&output[start..]);
         if !request.keep_alive {
             self.end(context);
         }

@@ -1,0 +1,156 @@
+//! The real network: mio's edge-triggered poll (epoll on Linux), the system's clocks, its signals.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token, Waker};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook_mio::v1_0::Signals;
+use socket2::{SockRef, TcpKeepalive};
+
+use super::network::{Event, Lookup, Network};
+use super::resolver::Resolver;
+use super::tls::provider;
+use crate::clock::Moment;
+use crate::log::LogFile;
+
+/// mio, clocks, signals, the resolver's thread and a log file.
+pub struct MioNetwork {
+    poll: Poll,
+    events: Events,
+    signals: Signals,
+    resolver: Resolver,
+    start: Instant,
+    log: LogFile,
+}
+
+impl MioNetwork {
+    /// A network that hears SIGTERM, SIGINT and SIGHUP, and writes into this log.
+    pub fn new(log: LogFile) -> io::Result<MioNetwork> {
+        let poll = Poll::new()?;
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+        poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
+        let resolver = Resolver::new(Waker::new(poll.registry(), RESOLVER)?);
+        let events = Events::with_capacity(EVENTS_MAX);
+        Ok(MioNetwork { poll, events, signals, resolver, start: Instant::now(), log })
+    }
+
+    /// A listener on this address. The port is never shared.
+    pub fn listen(&mut self, address: SocketAddr) -> io::Result<TcpListener> {
+        let mut listener = TcpListener::bind(address)?;
+        self.poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        Ok(listener)
+    }
+
+    /// Opens the log file anew, which somebody may have renamed.
+    pub fn reopen_log(&mut self) {
+        let now = self.now();
+        self.log.reopen(now);
+    }
+}
+
+impl Network for MioNetwork {
+    type Listener = TcpListener;
+    type Stream = TcpStream;
+
+    fn poll(&mut self, timeout: Option<Duration>, events: &mut Vec<Event>) -> io::Result<()> {
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            done => done?,
+        }
+        for event in &self.events {
+            match event.token() {
+                LISTENER => events.push(Event::Accept),
+                SIGNALS => {
+                    for signal in self.signals.pending() {
+                        events.push(if signal == SIGHUP { Event::Reload } else { Event::Stop });
+                    }
+                }
+                RESOLVER => {
+                    let resolved = |(lookup, addresses)| Event::Resolved { lookup, addresses };
+                    events.extend(self.resolver.answers().map(resolved));
+                }
+                Token(token) => {
+                    let ended = event.is_read_closed() || event.is_error();
+                    let readable = event.is_readable() || ended;
+                    let writable = event.is_writable() || event.is_write_closed() || event.is_error();
+                    events.push(Event::Ready { token, readable, writable });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self, listener: &mut TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, address) = listener.accept()?;
+        // Neither is worth a connection: without the one replies may be late, without the other a
+        // client whose machine vanished is kept.
+        let _ = stream.set_nodelay(true);
+        let _ = SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
+        Ok((stream, address))
+    }
+
+    fn connect(&mut self, address: SocketAddr) -> io::Result<TcpStream> {
+        let stream = TcpStream::connect(address)?;
+        let _ = stream.set_nodelay(true);
+        Ok(stream)
+    }
+
+    fn register(&mut self, stream: &mut TcpStream, token: usize) -> io::Result<()> {
+        self.poll.registry().register(stream, Token(token), Interest::READABLE | Interest::WRITABLE)
+    }
+
+    fn is_connected(&mut self, stream: &mut TcpStream) -> io::Result<bool> {
+        if let Some(error) = stream.take_error()? {
+            return Err(error);
+        }
+        match stream.peer_addr() {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn shut_down_writing(&mut self, stream: &mut TcpStream) -> io::Result<()> {
+        stream.shutdown(std::net::Shutdown::Write)
+    }
+
+    fn resolve(&mut self, host: &str, port: u16, lookup: Lookup) {
+        self.resolver.ask(host, port, lookup);
+    }
+
+    fn now(&self) -> Moment {
+        Moment::after_start(self.start.elapsed())
+    }
+
+    fn wall(&self) -> u64 {
+        // A clock before 1970 or after 2554 is wrong anyway.
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn random(&mut self) -> u64 {
+        let mut bytes = [0; 8];
+        match provider().secure_random.fill(&mut bytes) {
+            Ok(()) => u64::from_ne_bytes(bytes),
+            // Without a source of chance the clock must do: two lives of a store still differ.
+            Err(_) => self.wall(),
+        }
+    }
+
+    fn write_log(&mut self, lines: &[u8]) {
+        let now = self.now();
+        self.log.write(lines, now);
+    }
+}
+
+/// Tokens that no connection has: its generation would be the last of four thousand million.
+const LISTENER: Token = Token(usize::MAX);
+const SIGNALS: Token = Token(usize::MAX - 1);
+const RESOLVER: Token = Token(usize::MAX - 2);
+/// Events that are taken from the system at once; what is beyond comes with the next turn.
+const EVENTS_MAX: usize = 1024;
+/// A client that says nothing is asked by the system after so long whether it is still there.
+const KEEPALIVE: Duration = Duration::from_secs(300);

@@ -1,0 +1,538 @@
+//! The world: one thread, one loop, all sockets.
+//!
+//! The loop moves bytes between the network and the conversations and knows nothing of what they
+//! say. One [turn](EventLoop::turn) of it: wait, note the edges, ring timers, accept, serve those
+//! with something to read, carry out what conversations asked for, tell neighbours what is new,
+//! write once to each connection with output, bury the dead. Nothing is written or freed in between.
+
+mod asking;
+mod buffers;
+mod closing;
+mod connection;
+mod links;
+pub mod mio_network;
+pub mod network;
+mod resolver;
+mod serving;
+mod timers;
+pub mod tls;
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+
+use crate::clock::Moment;
+use crate::config::{HostPort, Limits};
+use crate::log::Level;
+use crate::places::gazetteer::Gazetteer;
+use crate::places::pool::QuestionId;
+use crate::protocol::{
+    Client, ConnectionId, Context, Conversation, Ending, Lost, Marks, NeighbourId, PlacesServer, Protocol,
+    Request, Server, Transport,
+};
+use asking::Asking;
+pub use asking::PlacesSettings;
+use buffers::Buffers;
+use connection::{Connection, Connections, Standing, Stream, of_token, token};
+use network::{Event, Lookup, Network};
+use timers::Timers;
+use tls::TlsStream;
+
+/// Everything about a server that may change while it runs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What it allows.
+    pub limits: Limits,
+    /// Connections that it accepts at most: `limits.max_connections`, or as many as there are descriptors for.
+    pub connections_max: usize,
+    /// A link on which nothing arrives for so long is dropped.
+    pub silence: Duration,
+    /// Whom it talks to, and where they are dialled.
+    pub neighbours: Vec<(String, HostPort)>,
+    /// Whom it asks what is near.
+    pub places: PlacesSettings,
+    /// How much it logs.
+    pub log_level: Level,
+}
+
+/// What accepted connections are.
+pub enum Acceptor {
+    /// Clients, and neighbours that dial.
+    Herd,
+    /// Those who ask for places.
+    Places {
+        /// What they are answered from.
+        gazetteer: Rc<Gazetteer>,
+        /// The certificate to show; none: plain text.
+        tls: Option<Arc<ServerConfig>>,
+    },
+}
+
+/// What the outside has to do after a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Begin the next one.
+    Done,
+    /// Read the settings again, then begin the next one.
+    Reload,
+    /// Nothing: the server has ended.
+    Over,
+}
+
+/// A server and all its connections.
+pub struct EventLoop<N: Network> {
+    network: N,
+    listener: Option<N::Listener>,
+    acceptor: Acceptor,
+    marks: Marks,
+    server: Server,
+    connections: Connections<N::Stream>,
+    connections_max: usize,
+    /// Accepted connections that count for the limit, and those that are beyond it.
+    clients: usize,
+    beyond_limit: usize,
+    asking: Asking,
+    timers: Timers<Timer>,
+    /// Connections with something to read or to deliver.
+    ready: VecDeque<ConnectionId>,
+    /// Connections with something to write.
+    dirty: Vec<ConnectionId>,
+    /// Connections that end with this turn, and why.
+    doomed: Vec<(ConnectionId, Lost)>,
+    /// Links whose cursor was not at the end when the turn ended.
+    behind: Vec<ConnectionId>,
+    /// A connection may be waiting to be accepted.
+    accepting: bool,
+    accept_trouble_logged: bool,
+    /// The next turn must not wait.
+    at_once: bool,
+    stop: Option<closing::Stop>,
+    now: Moment,
+    wall: u64,
+    events: Vec<Event>,
+    read_buffer: Vec<u8>,
+    buffers: Buffers,
+}
+
+/// What a timer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    /// The deadline of a connection, or an earlier one that it had.
+    Connection(ConnectionId),
+    /// A neighbour is to be dialled again.
+    Redial(usize),
+    /// The time of a question to Places is up.
+    Question(QuestionId),
+    /// Accepting failed and is tried again.
+    Accept,
+    /// The time to end in order is up.
+    Stop,
+}
+
+impl<N: Network> EventLoop<N> {
+    /// A loop that accepts on `listener` and begins to dial the neighbours with its first turn.
+    pub fn new(
+        network: N,
+        listener: N::Listener,
+        acceptor: Acceptor,
+        server: Server,
+        settings: Settings,
+        marks: Marks,
+    ) -> EventLoop<N> {
+        let (now, wall) = (network.now(), network.wall());
+        let mut event_loop = EventLoop {
+            network,
+            listener: Some(listener),
+            acceptor,
+            marks,
+            server,
+            connections: Connections::new(),
+            connections_max: settings.connections_max,
+            clients: 0,
+            beyond_limit: 0,
+            asking: Asking::new(settings.places.clone()),
+            timers: Timers::new(),
+            ready: VecDeque::new(),
+            dirty: Vec::new(),
+            doomed: Vec::new(),
+            behind: Vec::new(),
+            accepting: true,
+            accept_trouble_logged: false,
+            at_once: false,
+            stop: None,
+            now,
+            wall,
+            events: Vec::new(),
+            read_buffer: vec![0; READ_MAX],
+            buffers: Buffers::default(),
+        };
+        event_loop.apply(settings);
+        event_loop
+    }
+
+    /// The network below.
+    pub fn network(&mut self) -> &mut N {
+        &mut self.network
+    }
+
+    /// The server above.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// How many connections there are.
+    pub fn connection_count(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// How long the next turn will wait if nothing happens; none: until something does.
+    pub fn patience(&self) -> Option<Duration> {
+        let busy = self.at_once
+            || self.accepting
+            || !self.ready.is_empty()
+            || !self.dirty.is_empty()
+            || !self.doomed.is_empty()
+            || !self.server.requests.is_empty();
+        if busy {
+            return Some(Duration::ZERO);
+        }
+        self.timers.next().map(|at| at - self.network.now())
+    }
+
+    /// Takes over other settings. Clients stay; neighbours that are gone are dropped, new ones dialled.
+    pub fn apply(&mut self, settings: Settings) {
+        self.server.limits = settings.limits;
+        self.server.store.set_clients_max(self.server.limits.max_clients);
+        self.server.silence = settings.silence;
+        self.server.log.set_level(settings.log_level);
+        self.connections_max = settings.connections_max;
+        self.set_places(settings.places);
+        self.set_neighbours(&settings.neighbours);
+    }
+
+    /// One turn.
+    pub fn turn(&mut self) -> io::Result<Turn> {
+        let mut events = std::mem::take(&mut self.events);
+        let patience = self.patience();
+        self.at_once = false;
+        self.network.poll(patience, &mut events)?;
+        self.read_clocks();
+        let mut result = Turn::Done;
+        for event in events.drain(..) {
+            match event {
+                Event::Accept => self.accepting = true,
+                Event::Ready { token, readable, writable } => {
+                    self.note_edges(of_token(token), readable, writable)
+                }
+                Event::Resolved { lookup: Lookup::Neighbour(number), addresses } => {
+                    self.neighbour_resolved(NeighbourId(number as usize), addresses);
+                }
+                Event::Resolved { lookup: Lookup::Places(_), addresses } => self.places_resolved(addresses),
+                Event::Stop => self.begin_to_stop(),
+                Event::Reload => result = Turn::Reload,
+            }
+        }
+        self.events = events;
+        self.ring_timers();
+        self.accept();
+        self.serve_ready();
+        self.carry_out();
+        self.go_on_stopping();
+        self.tell_neighbours();
+        self.flush_dirty();
+        self.bury();
+        self.carry_out();
+        if !self.server.log.lines().is_empty() {
+            self.network.write_log(self.server.log.lines());
+            self.server.log.clear();
+        }
+        Ok(if self.is_over() { Turn::Over } else { result })
+    }
+
+    fn read_clocks(&mut self) {
+        self.now = self.network.now();
+        self.wall = self.network.wall();
+        self.server.log.set_time(self.wall);
+    }
+
+    fn note_edges(&mut self, id: ConnectionId, readable: bool, writable: bool) {
+        let Some(connection) = self.connections.get_mut(id) else {
+            return;
+        };
+        connection.readable |= readable;
+        connection.writable |= writable;
+        if connection.attempts.is_some() {
+            self.connection_progressed(id);
+            return;
+        }
+        if writable {
+            self.mark_dirty(id);
+        }
+        self.list(id);
+    }
+
+    fn ring_timers(&mut self) {
+        while let Some(timer) = self.timers.ring(self.now) {
+            match timer {
+                Timer::Connection(id) => self.deadline_came(id),
+                Timer::Redial(neighbour) => self.dial_if_down(NeighbourId(neighbour)),
+                Timer::Question(id) => self.question_expired(id),
+                Timer::Accept => self.accepting = true,
+                Timer::Stop => self.stop_now(),
+            }
+        }
+    }
+
+    fn deadline_came(&mut self, id: ConnectionId) {
+        let now = self.now;
+        let Some(connection) = self.connections.get_mut(id) else {
+            return;
+        };
+        connection.timer_at = Moment::NEVER;
+        if connection.transport.deadline() > now {
+            self.set_timer(id);
+            return;
+        }
+        connection.transport.set_deadline(Moment::NEVER);
+        if connection.attempts.is_some() {
+            self.doom(id, Lost::NotMade(io::ErrorKind::TimedOut.into()));
+        } else if connection.transport.ending() == Ending::Open {
+            self.call(id, |protocol, context| protocol.timed_out(context));
+        } else {
+            self.doom(id, Lost::TimedOut);
+        }
+    }
+
+    fn accept(&mut self) {
+        for _ in 0..ACCEPTS_MAX {
+            let Some(listener) = self.listener.as_mut().filter(|_| self.accepting) else {
+                self.accepting = false;
+                return;
+            };
+            match self.network.accept(listener) {
+                Ok((stream, address)) => {
+                    self.accept_trouble_logged = false;
+                    self.accepted(stream, address);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.accepting = false,
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    // Out of descriptors, most likely. Trying again at once would only spin.
+                    if !std::mem::replace(&mut self.accept_trouble_logged, true) {
+                        self.server.log.event(format_args!("Connections cannot be accepted: {error}"));
+                    }
+                    self.accepting = false;
+                    self.timers.set(self.now + ACCEPT_AGAIN_AFTER, Timer::Accept);
+                }
+            }
+        }
+    }
+
+    fn accepted(&mut self, stream: N::Stream, address: SocketAddr) {
+        let standing =
+            if self.clients < self.connections_max { Standing::Client } else { Standing::BeyondLimit };
+        if standing == Standing::BeyondLimit && self.beyond_limit >= BEYOND_LIMIT_MAX {
+            self.server
+                .log
+                .event(format_args!("Connection from {address} is closed at once: the server is full"));
+            return;
+        }
+        let (conversation, stream) = match &self.acceptor {
+            Acceptor::Herd if standing == Standing::Client => {
+                (Conversation::Client(Client::newcomer()), Stream::Plain(stream))
+            }
+            Acceptor::Herd => (Conversation::Client(Client::only_a_neighbour()), Stream::Plain(stream)),
+            Acceptor::Places { gazetteer, tls } => {
+                let conversation = Conversation::PlacesServer(PlacesServer::new(gazetteer.clone()));
+                let stream = match tls {
+                    None => Stream::Plain(stream),
+                    Some(config) => match TlsStream::server(config.clone(), stream) {
+                        Ok(stream) => Stream::Tls(Box::new(stream)),
+                        Err(_) => return,
+                    },
+                };
+                (conversation, stream)
+            }
+        };
+        match standing {
+            Standing::Client => self.clients += 1,
+            _ => self.beyond_limit += 1,
+        }
+        let mut connection =
+            Connection::new(stream, address, conversation, Transport::new(self.marks), standing);
+        // A new socket has room; if not, the first write tells.
+        connection.writable = true;
+        let id = self.connections.insert(connection);
+        if self.register(id) {
+            self.call(id, |protocol, context| protocol.connection_made(context));
+        }
+    }
+
+    /// Has the network tell the edges of a connection; dooms it if that fails.
+    fn register(&mut self, id: ConnectionId) -> bool {
+        let Some(connection) = self.connections.get_mut(id) else {
+            return false;
+        };
+        match self.network.register(connection.stream.socket(), token(id)) {
+            Ok(()) => true,
+            Err(error) => {
+                self.doom(id, Lost::NotMade(error));
+                false
+            }
+        }
+    }
+
+    /// Carries out what conversations asked for, which may make them ask for more.
+    fn carry_out(&mut self) {
+        while let Some(request) = self.server.requests.pop_front() {
+            match request {
+                Request::Ask { asker, ticket, question } => self.ask(asker, ticket, question),
+                Request::Withdraw(asker) => self.withdraw(asker),
+                Request::Answered { by, result, reusable } => self.answered(by, result, reusable),
+                Request::Dial { neighbour, epoch } => self.neighbour_lives(neighbour, epoch),
+                Request::LinkLost { neighbour } => self.link_lost(neighbour),
+                Request::Abort(id) => self.abort(id),
+            }
+        }
+    }
+
+    fn tell_neighbours(&mut self) {
+        self.behind.clear();
+        for neighbour in self.server.neighbours.ids() {
+            if let Some(id) = self.server.neighbours.get(neighbour).dialled.connection()
+                && self.call(id, |protocol, context| protocol.turn_ending(context)) == Some(true)
+            {
+                self.behind.push(id);
+            }
+        }
+    }
+
+    /// Calls an open conversation, and sees to what it wants after that.
+    fn call<R>(
+        &mut self,
+        id: ConnectionId,
+        act: impl FnOnce(&mut dyn Protocol, &mut Context<'_>) -> R,
+    ) -> Option<R> {
+        let (mut act, mut result) = (Some(act), None);
+        self.call_and_settle(id, &mut |protocol, context| {
+            result = act.take().map(|act| act(protocol, context));
+        });
+        result
+    }
+
+    fn call_and_settle(
+        &mut self,
+        id: ConnectionId,
+        act: &mut dyn FnMut(&mut dyn Protocol, &mut Context<'_>),
+    ) {
+        let Some(connection) = self.connections.get_mut(id) else {
+            return;
+        };
+        if connection.transport.ending() != Ending::Open {
+            return;
+        }
+        let was_paused = connection.transport.reading_is_paused();
+        connection.transport.lend_buffer(|| self.buffers.take());
+        let mut successor = None;
+        let mut context = Context {
+            id,
+            address: connection.address,
+            now: self.now,
+            wall: self.wall,
+            transport: &mut connection.transport,
+            server: &mut self.server,
+            successor: &mut successor,
+        };
+        act(connection.conversation.protocol(), &mut context);
+        if let Some(successor) = successor {
+            connection.conversation = successor;
+            // It must see what its predecessor left unused.
+            connection.offer_again = true;
+            let standing = std::mem::replace(&mut connection.standing, Standing::Uncounted);
+            self.uncount(standing);
+            self.call(id, |protocol, context| protocol.connection_made(context));
+            return;
+        }
+        if was_paused && !connection.transport.reading_is_paused() {
+            connection.offer_again = true;
+        }
+        self.settle(id);
+    }
+
+    /// Sees to what a conversation changed at its transport.
+    fn settle(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else {
+            return;
+        };
+        let is_open = connection.transport.ending() == Ending::Open;
+        if is_open && connection.transport.must_pause_writing() {
+            // Which settles it.
+            self.call(id, |protocol, context| protocol.pause_writing(context));
+            return;
+        }
+        match connection.transport.ending() {
+            Ending::Aborting => {
+                self.doom(id, Lost::Aborted);
+                return;
+            }
+            Ending::Open if connection.transport.waiting() == 0 => {
+                if let Some(buffer) = connection.transport.take_buffer() {
+                    self.buffers.give(buffer);
+                }
+            }
+            Ending::Open | Ending::Closing => self.mark_dirty(id),
+        }
+        self.set_timer(id);
+        self.list(id);
+    }
+
+    fn set_timer(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(id) {
+            let deadline = connection.transport.deadline();
+            // A later deadline is seen when the earlier timer rings.
+            if deadline < connection.timer_at {
+                connection.timer_at = deadline;
+                self.timers.set(deadline, Timer::Connection(id));
+            }
+        }
+    }
+
+    /// The one place that puts a connection on the list of those to be served.
+    fn list(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(id)
+            && connection.wants_service()
+            && !std::mem::replace(&mut connection.listed, true)
+        {
+            self.ready.push_back(id);
+        }
+    }
+
+    /// The one place that puts a connection on the list of those to be flushed.
+    fn mark_dirty(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(id)
+            && !std::mem::replace(&mut connection.dirty, true)
+        {
+            self.dirty.push(id);
+        }
+    }
+}
+
+/// Whether an error of `accept` is about the connection that would have been accepted.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, TimedOut};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | TimedOut)
+}
+
+/// Connections that are accepted in one turn: a storm of them must not keep the others waiting.
+const ACCEPTS_MAX: usize = 64;
+/// How long accepting pauses after it failed: a descriptor may be free by then.
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
+/// Connections that are kept beyond the limit until they show whether they are a neighbour's.
+const BEYOND_LIMIT_MAX: usize = 16;
+/// Bytes that are read at once.
+const READ_MAX: usize = 64 * 1024;
