@@ -198,8 +198,14 @@ impl<N: Network> EventLoop<N> {
         while let Some(step) = self.asking.pool.next_step() {
             match step {
                 Step::Reuse(connection, id) => {
-                    if let Some(job) = self.asking.job(id) {
+                    let Some(job) = self.asking.job(id) else { continue };
+                    let told =
                         self.call(connection, |protocol, context| protocol.told(context, Message::Ask(job)));
+                    if told.is_none() {
+                        // It ends with this turn. The pool makes a new one instead.
+                        let reason = "the connection ended".to_owned();
+                        let unasked = Err(Failure { nothing_came: true, reason });
+                        self.asking.pool.answered(connection, unasked, false);
                     }
                 }
                 Step::Dial(id) => self.resolve_places(id),

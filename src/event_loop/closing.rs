@@ -112,7 +112,7 @@ impl<N: Network> EventLoop<N> {
         self.stop = Some(Stop::Draining);
         self.server.stopping = true;
         self.listener = None;
-        self.timers.set(self.now + STOP_MAX, Timer::Stop);
+        self.timers.set(self.now + DRAINING_MAX, Timer::Stop);
         for id in self.connections.ids() {
             if let Some(connection) = self.connections.get_mut(id) {
                 // What came before the signal must be seen, whether its edge was told or not.
@@ -125,22 +125,31 @@ impl<N: Network> EventLoop<N> {
     /// Once everything that was received is carried out, has all conversations end.
     pub(super) fn go_on_stopping(&mut self) {
         if self.stop == Some(Stop::Draining) && self.ready.is_empty() {
-            self.stop = Some(Stop::Ending);
-            self.refuse_questions("the server is ending");
-            for id in self.connections.ids() {
-                if self.connections.get_mut(id).is_some_and(|connection| connection.attempts.is_some()) {
-                    self.abort(id);
-                }
-                self.call(id, |protocol, context| protocol.told(context, Message::Stop));
-                self.mark_dirty(id);
-            }
-            self.carry_out();
+            self.end_conversations();
         }
     }
 
-    /// The time to end in order is up.
-    pub(super) fn stop_now(&mut self) {
-        self.stop = Some(Stop::Over);
+    fn end_conversations(&mut self) {
+        self.stop = Some(Stop::Ending);
+        self.refuse_questions("the server is ending");
+        for id in self.connections.ids() {
+            if self.connections.get_mut(id).is_some_and(|connection| connection.attempts.is_some()) {
+                self.abort(id);
+            }
+            self.call(id, |protocol, context| protocol.told(context, Message::Stop));
+        }
+        self.carry_out();
+    }
+
+    /// The time for this part of the end is up.
+    pub(super) fn stop_timer_rang(&mut self) {
+        if self.stop == Some(Stop::Draining) {
+            // Somebody sends faster than it can be carried out.
+            self.end_conversations();
+            self.timers.set(self.now + ENDING_MAX, Timer::Stop);
+        } else {
+            self.stop = Some(Stop::Over);
+        }
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -157,5 +166,8 @@ impl<N: Network> EventLoop<N> {
 const UNREAD_MAX: Duration = Duration::from_secs(30);
 /// How long the other side's end is awaited after everything was sent.
 const LINGER_MAX: Duration = Duration::from_secs(2);
-/// How long the server takes to end in order: docs/protocol.md, section 5, promises 300 ms.
-const STOP_MAX: Duration = Duration::from_millis(200);
+/// How long input that came before the server was told to end is carried out; docs/protocol.md,
+/// section 5, promises an end within 300 ms.
+const DRAINING_MAX: Duration = Duration::from_millis(120);
+/// How long the last output is sent after that.
+const ENDING_MAX: Duration = Duration::from_millis(100);

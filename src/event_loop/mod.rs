@@ -130,7 +130,7 @@ enum Timer {
     Question(QuestionId),
     /// Accepting failed and is tried again.
     Accept,
-    /// The time to end in order is up.
+    /// The time for a part of the end in order is up.
     Stop,
 }
 
@@ -283,7 +283,7 @@ impl<N: Network> EventLoop<N> {
                 Timer::Redial(neighbour) => self.dial_if_down(NeighbourId(neighbour)),
                 Timer::Question(id) => self.question_expired(id),
                 Timer::Accept => self.accepting = true,
-                Timer::Stop => self.stop_now(),
+                Timer::Stop => self.stop_timer_rang(),
             }
         }
     }

@@ -212,6 +212,8 @@ impl Client {
 
 impl Protocol for Client {
     fn connection_made(&mut self, context: &mut Context<'_>) {
+        let (host, port) = (context.address.ip(), context.address.port());
+        context.server.log.event(format_args!("New connection from ({host}, {port}) was made"));
         if self.standing == Standing::OnlyANeighbour {
             context.transport.set_deadline(context.now + NEIGHBOUR_GRACE);
         }
@@ -259,8 +261,8 @@ impl Protocol for Client {
             return;
         }
         let timeout = context.server.limits.line_timeout;
-        let address = context.address;
-        context.server.log.event(format_args!("A line from {address} did not end within {timeout:?}"));
+        let (host, port) = (context.address.ip(), context.address.port());
+        context.server.log.event(format_args!("A line from ({host}, {port}) did not end within {timeout:?}"));
         self.standing = Standing::Finished;
         self.close_when_done(context);
     }
@@ -275,6 +277,8 @@ impl Protocol for Client {
     }
 
     fn connection_lost(&mut self, context: &mut Context<'_>, _why: Lost) {
+        let (host, port) = (context.address.ip(), context.address.port());
+        context.server.log.event(format_args!("Connection from ({host}, {port}) was dropped"));
         if !self.replies.is_empty() {
             context.server.requests.push_back(Request::Withdraw(context.id));
         }

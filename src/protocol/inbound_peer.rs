@@ -80,8 +80,8 @@ impl InboundPeer {
         context.transport.abort();
     }
 
-    /// Whether the line, given without and with its LF, was understood.
-    fn told(context: &mut Context<'_>, link: &mut Link, line: &[u8], whole: &[u8]) -> bool {
+    /// Takes in a line, given without and with its LF. Whether it was understood.
+    fn line_received(context: &mut Context<'_>, link: &mut Link, line: &[u8], whole: &[u8]) -> bool {
         let server = &mut *context.server;
         if let Some(statement) = Statement::parse(line) {
             server.log.received(line, context.address);
@@ -173,7 +173,7 @@ impl Protocol for InboundPeer {
                         context.transport.pause_reading();
                         break;
                     }
-                    if !InboundPeer::told(context, link, line, &rest[..length]) {
+                    if !InboundPeer::line_received(context, link, line, &rest[..length]) {
                         let link = *link;
                         let line = line[..line.len().min(SHOWN_MAX)].escape_ascii();
                         self.end(context, link, format_args!("'{line}' was not understood"));
