@@ -75,7 +75,7 @@ impl Neighbour {
         delay
     }
 
-    /// Begins with short delays again: the neighbour has said something.
+    /// Begins with short delays again: the neighbour has taken what it was told.
     pub fn reset_delay(&mut self) {
         self.delay = DELAY_MIN;
     }

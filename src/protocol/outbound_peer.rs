@@ -16,8 +16,6 @@ pub struct OutboundPeer {
     neighbour: NeighbourId,
     /// When something arrived last, or the connection was begun.
     heard: Moment,
-    /// Whether anything has arrived.
-    answered: bool,
     link: Option<Link>,
 }
 
@@ -31,18 +29,20 @@ struct Link {
     marked: Option<u64>,
     /// When that was.
     marked_at: Moment,
+    /// The number of the last ACK.
+    acknowledged: Option<u64>,
 }
 
 impl OutboundPeer {
     /// A neighbour that is being dialled.
     pub fn new(neighbour: NeighbourId, now: Moment) -> OutboundPeer {
-        OutboundPeer { neighbour, heard: now, answered: false, link: None }
+        OutboundPeer { neighbour, heard: now, link: None }
     }
 
     /// Whether the line was understood and the link goes on, or why it does not.
     fn line_received(&mut self, context: &mut Context<'_>, line: &[u8]) -> Result<(), String> {
         let shown = || line[..line.len().min(SHOWN_MAX)].escape_ascii();
-        match (Answer::parse(line), &self.link) {
+        match (Answer::parse(line), &mut self.link) {
             (Some(Answer::Welcome { name, epoch, since }), None) => {
                 let server = &mut *context.server;
                 server.log.received(line, context.address);
@@ -58,7 +58,8 @@ impl OutboundPeer {
                 server.log.event(format_args!("New connection to server {} was made", known.name));
                 let cursor = server.store.follow(since);
                 let teller = server.neighbours.teller(self.neighbour, epoch);
-                self.link = Some(Link { cursor, teller, marked: None, marked_at: context.now });
+                self.link =
+                    Some(Link { cursor, teller, marked: None, marked_at: context.now, acknowledged: None });
                 Ok(())
             }
             (Some(Answer::Refused(reason)), None) => {
@@ -66,7 +67,16 @@ impl OutboundPeer {
                 Err(format!("it refused: {}", reason[..reason.len().min(SHOWN_MAX)].escape_ascii()))
             }
             // That it lives is all that matters: what it holds, it says in its next WELCOME.
-            (Some(Answer::Ack(_)), Some(_)) => Ok(()),
+            (Some(Answer::Ack(sequence)), Some(link)) => {
+                if link.acknowledged.is_none() {
+                    // Not before: one that welcomes, or refuses, and hangs up at once must not be stormed.
+                    context.server.neighbours.get_mut(self.neighbour).reset_delay();
+                }
+                if link.acknowledged.replace(sequence) != Some(sequence) {
+                    context.server.log.received(line, context.address);
+                }
+                Ok(())
+            }
             _ => Err(format!("'{}' was not understood", shown())),
         }
     }
@@ -120,9 +130,6 @@ impl Protocol for OutboundPeer {
 
     fn data_received(&mut self, context: &mut Context<'_>, data: &[u8]) -> usize {
         self.heard = context.now;
-        if !std::mem::replace(&mut self.answered, true) {
-            context.server.neighbours.get_mut(self.neighbour).reset_delay();
-        }
         let mut used = 0;
         while let Some((line, length)) = first_line(&data[used..]) {
             used += length;
@@ -376,6 +383,22 @@ mod tests {
         assert_eq!(bench.server.neighbours.get(NeighbourId(0)).dialled, Dialled::Down);
         assert!(matches!(bench.requests()[..], [Request::LinkLost { .. }]));
         assert!(bench.log().contains("Connection to server Jaquez was dropped"));
+    }
+
+    #[test]
+    fn only_who_acknowledges_is_dialled_again_soon() {
+        for (answer, delays_ms) in [
+            ("REFUSED no\n".to_owned(), [100, 200]),
+            (String::from_utf8(WELCOME.to_vec()).unwrap(), [100, 200]),
+            (String::from_utf8(WELCOME.to_vec()).unwrap() + "ACK 0\n", [50, 100]),
+        ] {
+            let mut bench = dialled();
+            let next =
+                |bench: &mut Bench| bench.server.neighbours.get_mut(NeighbourId(0)).next_delay().as_millis();
+            assert_eq!(next(&mut bench), 50);
+            bench.receive(answer.as_bytes());
+            assert_eq!([next(&mut bench), next(&mut bench)], delays_ms, "{answer}");
+        }
     }
 
     #[test]
