@@ -106,9 +106,12 @@ impl<N: Network> EventLoop<N> {
 
     /// Writes once to each connection with output.
     pub(super) fn flush_dirty(&mut self) {
-        for id in std::mem::take(&mut self.dirty) {
-            self.flush(id);
-        }
+        let mut flushed = std::mem::take(&mut self.dirty);
+        flushed.iter().for_each(|&id| self.flush(id));
+        flushed.clear();
+        // Those that have something to write again wait for the next turn; the list's memory is kept.
+        flushed.append(&mut self.dirty);
+        self.dirty = flushed;
         // What is behind can go on at once where the network took everything.
         for id in std::mem::take(&mut self.behind) {
             self.at_once |=
