@@ -1,0 +1,133 @@
+//! A network in memory, whose own acts allocate nothing once its buffers have grown: what is counted
+//! is the loop's.
+
+use std::cell::RefCell;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use herd::clock::Moment;
+use herd::event_loop::network::{Event, Lookup, Network};
+
+/// The far end of a connection.
+#[derive(Default)]
+pub struct Pipe {
+    token: usize,
+    /// What the loop has not read yet, from `read` on.
+    input: Vec<u8>,
+    read: usize,
+    written: usize,
+}
+
+#[derive(Clone, Default)]
+pub struct Stream(Rc<RefCell<Pipe>>);
+
+impl Stream {
+    /// Bytes that the loop has written since this was asked last.
+    pub fn take_written(&self) -> usize {
+        std::mem::take(&mut self.0.borrow_mut().written)
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let pipe = &mut *self.0.borrow_mut();
+        let length = (&pipe.input[pipe.read..]).read(buffer)?;
+        pipe.read += length;
+        if length == 0 { Err(ErrorKind::WouldBlock.into()) } else { Ok(length) }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().written += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+pub struct MemoryNetwork {
+    /// Connections that the loop has not accepted yet.
+    pub newcomers: Vec<Stream>,
+    /// Those that it has dialled.
+    pub dialled: Vec<Stream>,
+    /// Bytes of log.
+    pub logged: usize,
+    events: Vec<Event>,
+    polls: u64,
+}
+
+impl MemoryNetwork {
+    /// Sends the loop bytes on a connection, or tells it that the connection is made.
+    pub fn send(&mut self, stream: &Stream, bytes: &[u8]) {
+        let pipe = &mut *stream.0.borrow_mut();
+        pipe.input.clear();
+        pipe.read = 0;
+        pipe.input.extend_from_slice(bytes);
+        self.events.push(Event::Ready { token: pipe.token, readable: true, writable: true });
+    }
+}
+
+impl Network for MemoryNetwork {
+    type Listener = ();
+    type Stream = Stream;
+
+    fn poll(&mut self, _timeout: Option<Duration>, events: &mut Vec<Event>) -> io::Result<()> {
+        self.polls += 1;
+        events.append(&mut self.events);
+        Ok(())
+    }
+
+    fn accept(&mut self, _listener: &mut ()) -> io::Result<(Stream, SocketAddr)> {
+        let stream = self.newcomers.pop().ok_or(ErrorKind::WouldBlock)?;
+        Ok((stream, ([127, 0, 0, 1], 40_000).into()))
+    }
+
+    fn connect(&mut self, _address: SocketAddr) -> io::Result<Stream> {
+        let stream = Stream::default();
+        self.dialled.push(stream.clone());
+        Ok(stream)
+    }
+
+    fn register(&mut self, stream: &mut Stream, token: usize) -> io::Result<()> {
+        stream.0.borrow_mut().token = token;
+        Ok(())
+    }
+
+    fn is_connected(&mut self, _stream: &mut Stream) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    fn shut_down_writing(&mut self, _stream: &mut Stream) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn resolve(&mut self, host: &str, _port: u16, _lookup: Lookup) {
+        panic!("{host} is an address");
+    }
+
+    fn now(&self) -> Moment {
+        Moment::START + TURN * u32::try_from(self.polls).unwrap()
+    }
+
+    /// Within one second: the text of a new one is made once for all lines of the log in it.
+    fn wall(&self) -> u64 {
+        1_621_464_900_000_000_000 + 1000 * self.polls
+    }
+
+    fn random(&mut self) -> u64 {
+        7
+    }
+
+    fn write_log(&mut self, lines: &[u8]) {
+        self.logged += lines.len();
+    }
+}
+
+/// What a turn takes. So heartbeats are due now and then.
+const TURN: Duration = Duration::from_millis(1);
