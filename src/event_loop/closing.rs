@@ -109,9 +109,12 @@ impl<N: Network> EventLoop<N> {
             return;
         }
         self.server.log.event(format_args!("{} ends", self.server.identity.name));
+        // Whoever connected before has a right to an answer.
+        self.accepting = true;
+        self.accept();
+        self.listener = None;
         self.stop = Some(Stop::Draining);
         self.server.stopping = true;
-        self.listener = None;
         self.timers.set(self.now + DRAINING_MAX, Timer::Stop);
         for id in self.connections.ids() {
             if let Some(connection) = self.connections.get_mut(id) {

@@ -64,11 +64,15 @@ fn what_is_answered_at_the_end_is_flooded() {
     lab.signal("Riley", Signal::STOP);
     let commands: String = (0..100).map(|n| format!("IAMAT client-{n} {UCLA} 1\n")).collect();
     client.send(&commands);
+    // One that connected before the signal, too, was received.
+    let mut late = lab.connect("Riley");
+    late.send("HALLO\n");
     lab.signal("Riley", Signal::TERM);
     lab.signal("Riley", Signal::CONT);
     assert_eq!(lab.process("Riley").wait().code(), Some(0));
     let replies = client.everything();
     assert_eq!(replies.lines().count(), 100, "{replies}");
+    assert_eq!(late.everything(), "? HALLO\n");
     everyone(&lab, &["Jaquez"], "client-99", replies.lines().last().unwrap());
 }
 
