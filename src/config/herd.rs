@@ -38,15 +38,27 @@ impl Herd {
         Herd::find_in(Path::new(""), named)
     }
 
+    /// The file that [`Herd::find`] reads, or `None` if it gives the built-in herd.
+    pub fn file(named: Option<&Path>) -> Option<PathBuf> {
+        Herd::file_in(Path::new(""), named)
+    }
+
     fn find_in(current: &Path, named: Option<&Path>) -> Result<Herd, Error> {
+        match Herd::file_in(current, named) {
+            Some(file) => Herd::read(&file),
+            None => Ok(Herd::built_in()),
+        }
+    }
+
+    fn file_in(current: &Path, named: Option<&Path>) -> Option<PathBuf> {
         if let Some(file) = named {
-            return Herd::read(file);
+            return Some(file.to_owned());
         }
         let file = current.join(DEFAULT_FILE);
         match fs::symlink_metadata(&file) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Herd::built_in()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             // Whoever has a file that cannot be read does not want another herd in its place.
-            _ => Herd::read(&file),
+            _ => Some(file),
         }
     }
 
@@ -229,10 +241,12 @@ mod tests {
         let file = folder.join("herd.json");
         let _ = fs::remove_file(&file);
         assert_eq!(Herd::find_in(&folder, None), Ok(Herd::built_in()));
+        assert_eq!(Herd::file_in(&folder, None), None);
         let missing = Herd::find_in(&folder, Some(&file)).unwrap_err().to_string();
         assert!(missing.contains("herd.json: is not there"), "{missing}");
 
         fs::write(&file, with("")).unwrap();
+        assert_eq!(Herd::file_in(&folder, None), Some(file.clone()));
         let herd = Herd::find_in(&folder, None).unwrap();
         assert_eq!((&*herd.name, &herd.folder, &herd.log.folder), ("h", &folder, &folder.join("logs")));
         assert_eq!(Herd::find_in(Path::new("elsewhere"), Some(&file)), Ok(herd));
