@@ -574,7 +574,7 @@ mod tests {
         /// However the bytes are cut into pieces, and however little the other side reads, the replies are the same.
         #[test]
         fn pieces_do_not_matter(
-            lines in proptest::collection::vec("(IAMAT [ab] [+]1-1 [0-9]{1,3}|FOO|WHATSAT [ab] 1 1| *|x{50,90})\r?\n", 0..20),
+            lines in proptest::collection::vec("(IAMAT [ab] [+]1-1 [1-9][0-9]{0,2}|FOO|WHATSAT [ab] 1 1| *|x{50,90})\r?\n", 0..20),
             cuts in proptest::collection::vec(1..40usize, 1..60),
             last in "[a-z]{0,5}",
         ) {
