@@ -13,9 +13,10 @@
 //! * [`protocol`]: conversations, as state machines without sockets.
 //! * [`event_loop`]: the world: one thread, all sockets.
 //! * [`service`]: a server as a program runs it.
-//! * [`cli`]: the commands.
+//! * [`cli`]: what a person types.
 #![forbid(unsafe_code)]
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod event_loop;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The program `herd`; everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    herd::cli::main(std::env::args_os().skip(1))
+}
