@@ -10,6 +10,7 @@ mod nearest;
 mod output;
 mod parent;
 mod places;
+mod run_all;
 mod send;
 mod serve;
 mod which_herd;
@@ -96,7 +97,8 @@ fn help() -> String {
 }
 
 /// In the order in which a newcomer meets them.
-const COMMANDS: [&Command; 4] = [&send::COMMAND, &serve::COMMAND, &places::COMMAND, &check::COMMAND];
+const COMMANDS: [&Command; 5] =
+    [&run_all::COMMAND, &send::COMMAND, &serve::COMMAND, &places::COMMAND, &check::COMMAND];
 
 const VERSION: &str = concat!("herd ", env!("CARGO_PKG_VERSION"), "\n");
 
@@ -162,16 +164,16 @@ mod tests {
         };
         assert_eq!(
             failure(&[]),
-            "no command is given: there are send, serve, places, check; see herd --help"
+            "no command is given: there are run-all, send, serve, places, check; see herd --help"
         );
         assert_eq!(
-            failure(&["sent"]),
-            "\"sent\" is no command: there are send, serve, places, check; \
-             did you mean herd send; see herd --help"
+            failure(&["runall"]),
+            "\"runall\" is no command: there are run-all, send, serve, places, check; \
+             did you mean herd run-all; see herd --help"
         );
         assert_eq!(
             failure(&["fly"]),
-            "\"fly\" is no command: there are send, serve, places, check; see herd --help"
+            "\"fly\" is no command: there are run-all, send, serve, places, check; see herd --help"
         );
         assert!(failure(&["help", "fly"]).starts_with("\"fly\" is no command"));
         assert!(failure(&["-c", "x"]).starts_with("\"-c\" is no option"));

@@ -1,0 +1,187 @@
+//! How rows of several servers look on a terminal, or in a file.
+
+use std::io::{self, IsTerminal};
+use std::{env, iter};
+
+/// One line of a server's log, or something that it said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Row {
+    /// Which server, in the order of the herd file; the local Places server stands behind them.
+    pub(super) server: usize,
+    /// The line as it was written.
+    pub(super) line: String,
+}
+
+/// What is known of where the rows go.
+pub(super) struct Screen {
+    names: Vec<String>,
+    name_width: usize,
+    is_terminal: bool,
+    has_colours: bool,
+}
+
+impl Screen {
+    /// Standard output, for servers of these names.
+    pub(super) fn new(names: Vec<String>) -> Screen {
+        let is_terminal = io::stdout().is_terminal();
+        // https://no-color.org: an empty variable says nothing.
+        let is_set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
+        let is_dumb = env::var_os("TERM").is_none_or(|terminal| terminal == "dumb");
+        let has_colours = is_terminal && !is_set("NO_COLOR") && !is_dumb;
+        let name_width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+        Screen { names, name_width, is_terminal, has_colours }
+    }
+
+    /// Columns of the terminal, or `None` where lines are never too long.
+    pub(super) fn columns(&self) -> Option<usize> {
+        if !self.is_terminal {
+            return None;
+        }
+        let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+        Some(usize::from(size.ws_col)).filter(|&columns| columns > 0)
+    }
+
+    /// Whether a person who presses Ctrl-C sees `^C` in the row that comes next.
+    pub(super) fn is_terminal(&self) -> bool {
+        self.is_terminal
+    }
+
+    /// Rows in the order of their times, cut to so many columns.
+    pub(super) fn draw(&self, rows: Vec<Row>, columns: Option<usize>) -> String {
+        in_order(rows).iter().map(|row| self.draw_row(row, columns)).collect()
+    }
+
+    /// Something that `run-all` itself has to say, which must not be lost among the rows.
+    pub(super) fn draw_notice(&self, text: &str) -> String {
+        if self.has_colours { format!("{BOLD}{RED}*** {text}{PLAIN}\n") } else { format!("*** {text}\n") }
+    }
+
+    fn draw_row(&self, row: &Row, columns: Option<usize>) -> String {
+        let name = &self.names[row.server];
+        let (time, text) = match split_stamp(&row.line) {
+            Some((stamp, text)) => (&stamp[TIME_OF_DAY], text),
+            None => ("", row.line.as_str()),
+        };
+        // Most lines say the name again.
+        let text = text.strip_prefix(name.as_str()).and_then(|rest| rest.strip_prefix(' ')).unwrap_or(text);
+        let padding: String = iter::repeat_n(' ', self.name_width - name.chars().count()).collect();
+        let before = TIME_OF_DAY.len() + self.name_width + 2 * GAP.len();
+        let text = shortened(text, columns.map(|columns| columns.saturating_sub(before)));
+        let (on, off) = if self.has_colours {
+            (format!("\x1b[{}m", COLOURS[row.server % COLOURS.len()]), PLAIN)
+        } else {
+            (String::new(), "")
+        };
+        format!("{time:width$}{GAP}{on}{name}{off}{padding}{GAP}{text}\n", width = TIME_OF_DAY.len())
+    }
+}
+
+/// Rows of all servers by their times. One without a time stays behind the one before it.
+fn in_order(rows: Vec<Row>) -> Vec<Row> {
+    let mut last: Option<(usize, String)> = None;
+    let mut timed: Vec<(String, Row)> = Vec::with_capacity(rows.len());
+    for row in rows {
+        let stamp = match (split_stamp(&row.line), &last) {
+            (Some((stamp, _)), _) => stamp.to_owned(),
+            (None, Some((server, stamp))) if *server == row.server => stamp.clone(),
+            (None, _) => String::new(),
+        };
+        last = Some((row.server, stamp.clone()));
+        timed.push((stamp, row));
+    }
+    timed.sort_by(|(a, _), (b, _)| a.cmp(b));
+    timed.into_iter().map(|(_, row)| row).collect()
+}
+
+/// `2026-11-21 02:11:51.123456` and what follows it.
+fn split_stamp(line: &str) -> Option<(&str, &str)> {
+    let (stamp, text) = (line.get(..STAMP.len())?, line.get(STAMP.len()..)?);
+    let fits = stamp.bytes().zip(STAMP.bytes()).all(|(byte, form)| match form {
+        b'0' => byte.is_ascii_digit(),
+        _ => byte == form,
+    });
+    if fits { Some((stamp, text.strip_prefix(' ')?)) } else { None }
+}
+
+/// `text` without what would move the cursor, cut to `width` chars.
+fn shortened(text: &str, width: Option<usize>) -> String {
+    let plain = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    match width {
+        Some(width) if text.chars().count() > width => {
+            let kept = text.chars().take(width.saturating_sub(1)).map(plain);
+            kept.chain(iter::once('…').take(width)).collect()
+        }
+        _ => text.chars().map(plain).collect(),
+    }
+}
+
+/// The form of the time in a log line; every 0 is a digit.
+const STAMP: &str = "0000-00-00 00:00:00.000000";
+
+/// The part of it that a person needs who watches: to the millisecond.
+const TIME_OF_DAY: std::ops::Range<usize> = 11..23;
+
+const GAP: &str = "  ";
+
+/// Cyan, green, yellow, magenta, blue, and their bright forms: all but red, which is for what went wrong.
+const COLOURS: [u8; 10] = [36, 32, 33, 35, 34, 96, 92, 93, 95, 94];
+
+const BOLD: &str = "\x1b[1m";
+const RED: &str = "\x1b[31m";
+const PLAIN: &str = "\x1b[0m";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn screen(has_colours: bool) -> Screen {
+        let names = vec!["Riley".to_owned(), "Ça".to_owned()];
+        Screen { names, name_width: 5, is_terminal: has_colours, has_colours }
+    }
+
+    fn row(server: usize, line: &str) -> Row {
+        Row { server, line: line.to_owned() }
+    }
+
+    #[test]
+    fn rows_have_a_time_a_name_and_what_happened() {
+        let rows = vec![
+            row(0, "2026-11-21 02:11:51.123456 Riley received 'FOO' from (127.0.0.1, 5)"),
+            row(1, "2026-11-21 02:11:51.123455 New connection to server Riley was made"),
+            row(1, "(3 lines of this log could not be written and are lost)"),
+            row(0, "the log x\u{1b}[2J cannot be written"),
+        ];
+        let expected = "              Riley  the log x\u{fffd}[2J cannot be written
+02:11:51.123  Ça     New connection to server Riley was made
+              Ça     (3 lines of this log could not be written and are lost)
+02:11:51.123  Riley  received 'FOO' from (127.0.0.1, 5)
+";
+        assert_eq!(screen(false).draw(rows, None), expected);
+    }
+
+    #[test]
+    fn names_have_colours_and_rows_end_with_the_terminal() {
+        let screen = screen(true);
+        let rows = || vec![row(0, "2026-11-21 02:11:51.123456 Riley sent to client 'é'")];
+        let whole = "02:11:51.123  \x1b[36mRiley\x1b[0m  sent to client 'é'\n";
+        assert_eq!(screen.draw(rows(), None), whole);
+        assert_eq!(screen.draw(rows(), Some(39)), whole);
+        assert_eq!(screen.draw(rows(), Some(38)), "02:11:51.123  \x1b[36mRiley\x1b[0m  sent to client '…\n");
+        assert_eq!(screen.draw(rows(), Some(5)), "02:11:51.123  \x1b[36mRiley\x1b[0m  \n");
+        assert_eq!(screen.draw_notice("Riley has ended"), "\x1b[1m\x1b[31m*** Riley has ended\x1b[0m\n");
+    }
+
+    #[test]
+    fn only_a_time_is_taken_for_one() {
+        for line in [
+            "",
+            "2026-11-21",
+            "2026-11-21 02:11:51.12345x y",
+            "2026-11-21 02:11:51.123456",
+            "ééééééééééééééé",
+        ] {
+            assert_eq!(split_stamp(line), None, "{line}");
+        }
+        assert_eq!(split_stamp("2026-11-21 02:11:51.123456 "), Some(("2026-11-21 02:11:51.123456", "")));
+    }
+}

@@ -1,0 +1,159 @@
+//! How a herd of processes comes up, or why it does not.
+
+use super::super::Failure;
+use super::super::failure;
+use super::super::places::default_listen;
+use super::children::{Child, in_words};
+use super::local_places::LocalPlaces;
+use super::shepherd::{Member, PLACES, Shepherd, Stop, Turn};
+use super::welcome::welcome;
+use std::env;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::path::{self, Path};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+impl Shepherd<'_> {
+    /// Starts Places, if it has to, then all servers, and waits until each of them can be reached.
+    pub(super) fn start(&mut self, places: LocalPlaces) -> Result<(), Stop> {
+        let herd = &self.which.herd;
+        if let LocalPlaces::ToStart(trust) = &places {
+            let folder = if herd.folder.as_os_str().is_empty() { Path::new(".") } else { &herd.folder };
+            self.start_member(herd.servers.len(), PLACES, |command| {
+                command.arg("places").current_dir(folder);
+            })?;
+            self.wait_until_up(herd.servers.len(), PLACES, default_listen(), || trust.exists())?;
+        }
+        let file = match &self.which.file {
+            Some(file) => Some(path::absolute(file).map_err(|error| {
+                let why = failure::in_words(&error);
+                Failure::at_run_time(format!("{} cannot be found again: {why}", file.display()))
+            })?),
+            None => None,
+        };
+        for (row, server) in herd.servers.iter().enumerate() {
+            self.start_member(row, &server.name, |command| {
+                command.arg("serve");
+                if let Some(file) = &file {
+                    command.arg("-c").arg(file);
+                }
+                // A name may begin with a dash.
+                command.arg("--").arg(&server.name);
+            })?;
+        }
+        for (row, server) in herd.servers.iter().enumerate() {
+            self.wait_until_up(row, &server.name, server.listen, || true)?;
+        }
+        self.wait_until_quiet()?;
+        self.is_up = true;
+        let has_key = |name: &str| env::var_os(name).is_some_and(|key| !key.is_empty());
+        self.print(&welcome(herd, &places, has_key))
+    }
+
+    fn start_member(&mut self, row: usize, name: &str, arguments: impl Fn(&mut Command)) -> Result<(), Stop> {
+        let cannot =
+            |error| Failure::at_run_time(format!("{name} cannot be started: {}", failure::in_words(&error)));
+        let mut command = Command::new(env::current_exe().map_err(cannot)?);
+        arguments(&mut command);
+        let child = Child::start(name, &mut command).map_err(cannot)?;
+        self.members.push(Member { child, row, end_was_told: false });
+        Ok(())
+    }
+
+    fn wait_until_up(
+        &mut self,
+        row: usize,
+        name: &str,
+        listen: SocketAddr,
+        is_ready: impl Fn() -> bool,
+    ) -> Result<(), Stop> {
+        let deadline = Instant::now() + START_TIMEOUT;
+        loop {
+            let accepts = TcpStream::connect_timeout(&reachable(listen), CONNECT_TIMEOUT).is_ok();
+            for member in &mut self.members {
+                if let Some(end) = member.child.end() {
+                    return Err(not_started(&mut member.child, &in_words(end)).into());
+                }
+            }
+            if accepts && is_ready() {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                let why = format!("nobody accepts connections on {listen} after {START_TIMEOUT:?}");
+                let member = self.members.iter_mut().find(|member| member.row == row);
+                return Err(match member {
+                    Some(member) => not_started(&mut member.child, &why).into(),
+                    None => Failure::at_run_time(format!("{name} has not started: {why}")).into(),
+                });
+            }
+            self.turn()?;
+        }
+    }
+
+    /// Lets neighbours find each other first, so that the session to paste is not swept off the screen.
+    fn wait_until_quiet(&mut self) -> Result<(), Stop> {
+        let deadline = Instant::now() + QUIET_TIMEOUT;
+        let mut quiet_since = Instant::now();
+        while Instant::now() < deadline && quiet_since.elapsed() < QUIET {
+            if self.turn()? == Turn::Lively {
+                quiet_since = Instant::now();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The child's own words, which know best, or else `why`.
+fn not_started(child: &mut Child, why: &str) -> Failure {
+    let words = child.last_words().join("; ");
+    let why = if words.is_empty() { why } else { &words };
+    Failure::at_run_time(format!("{} could not be started, and the others were ended: {why}", child.name))
+}
+
+/// Where to dial who listens on every address of this machine.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+/// A server is up within milliseconds, Places when it has made its key; a busy machine may take seconds.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// On one machine a port accepts at once or not at all.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Neighbours dial each other again after at most a second; most find each other in a tenth of it.
+const QUIET: Duration = Duration::from_millis(250);
+const QUIET_TIMEOUT: Duration = Duration::from_millis(1500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_on_every_address_is_reached_on_this_machine() {
+        let reached = |listen: &str| reachable(listen.parse().unwrap()).to_string();
+        assert_eq!(reached("0.0.0.0:1"), "127.0.0.1:1");
+        assert_eq!(reached("[::]:1"), "[::1]:1");
+        assert_eq!(reached("127.0.0.2:1"), "127.0.0.2:1");
+    }
+
+    #[test]
+    fn a_child_that_fails_is_quoted() {
+        let failing = |script: &str| {
+            let mut child = Child::start("Riley", Command::new("/bin/sh").args(["-c", script])).unwrap();
+            child.wait();
+            let end = in_words(child.end().unwrap());
+            not_started(&mut child, &end).to_string()
+        };
+        assert_eq!(failing("exit 3"), "Riley could not be started, and the others were ended: exit status 3");
+        assert_eq!(
+            failing("echo herd: the key is gone >&2; exit 1"),
+            "Riley could not be started, and the others were ended: the key is gone"
+        );
+    }
+}
