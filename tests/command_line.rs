@@ -1,0 +1,303 @@
+//! The command line from outside: helps, errors and exit statuses, and `herd send` against servers of all
+//! sorts. None of it needs a running herd.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// A folder to run the program in, where no herd file is unless the test writes one.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(test: &str) -> Folder {
+        let folder = std::env::temp_dir().join(format!("herd-command-line-{}-{test}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        Folder(folder)
+    }
+
+    /// Writes `herd.json` with one server, Solo, that listens there.
+    fn with_server(test: &str, listener: &TcpListener) -> Folder {
+        let folder = Folder::new(test);
+        let address = listener.local_addr().unwrap();
+        let text = format!(
+            r#"{{ "herd": "h", "servers": {{ "Solo": {{ "listen": "{address}" }} }},
+                "places": {{ "timeout_ms": 10 }} }}"#
+        );
+        fs::write(folder.0.join("herd.json"), text).unwrap();
+        folder
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_herd"));
+        command.args(arguments).current_dir(&self.0).env_remove("HERD_PARENT").stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    fn start(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// Runs it and gives the one line of its error.
+    fn fails(&self, arguments: &[&str], status: i32) -> String {
+        let output = self.run(arguments);
+        failure(&output, status)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn failure(output: &Output, status: i32) -> String {
+    let error = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(status), "{error}");
+    let line = error.strip_prefix("herd: ").and_then(|rest| rest.strip_suffix('\n')).unwrap_or_default();
+    assert!(!line.is_empty() && !line.contains('\n'), "{error:?} is not one line");
+    line.to_owned()
+}
+
+fn success(output: &Output) -> String {
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), &*error), (Some(0), ""));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn listen() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").unwrap()
+}
+
+/// Accepts one connection and does that with it.
+fn serve<T: Send + 'static>(
+    listener: TcpListener,
+    act: impl FnOnce(TcpStream) -> T + Send + 'static,
+) -> JoinHandle<T> {
+    thread::spawn(move || act(listener.accept().unwrap().0))
+}
+
+#[test]
+fn help_and_version_go_to_standard_output() {
+    let folder = Folder::new("help");
+    let all = success(&folder.run(&["--help"]));
+    for command in ["run-all", "send", "serve", "places", "check"] {
+        assert!(all.contains(&format!("\n  herd {command} ")), "{all}");
+        let help = success(&folder.run(&[command, "--help"]));
+        assert!(help.starts_with(&format!("herd {command} ")), "{help}");
+        assert_eq!(success(&folder.run(&[command, "-h"])), help);
+        assert_eq!(success(&folder.run(&["help", command])), help);
+    }
+    let version = success(&folder.run(&["--version"]));
+    assert_eq!(version, format!("herd {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn a_reader_that_has_enough_is_no_failure_and_a_full_disk_is() {
+    let folder = Folder::new("reader");
+    for arguments in [&["--help"][..], &["check"], &["serve", "--help"]] {
+        let mut child = folder.start(arguments);
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()));
+    }
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = folder.command(&["--help"]).stdout(full).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!(failure(&output, 1), "standard output cannot be written: No space left on device");
+}
+
+#[test]
+fn wrong_command_lines() {
+    let folder = Folder::new("wrong");
+    for (arguments, words) in [
+        (&[][..], "no command is given"),
+        (&["fly"], "\"fly\" is no command"),
+        (&["serv", "Riley"], "did you mean herd serve; see herd --help"),
+        (&["--fly"], "\"--fly\" is no option"),
+        (&["a\nb\u{1b}[2J"], "is no command"),
+        (&["serve"], "NAME is missing: write herd serve NAME [-c FILE]; see herd serve --help"),
+        (&["serve", "Riley", "Jaquez"], "\"Jaquez\" is one argument too many"),
+        (&["serve", "Riley", "--fly"], "\"--fly\" is no option"),
+        (&["serve", "Riley", "-c"], "-c has no FILE"),
+        (&["serve", "riley"], "did you mean Riley?"),
+        (&["send"], "NAME is missing"),
+        (&["send", "Riley"], "LINE is missing"),
+        (&["send", "Mallory", "FOO"], "\"Mallory\" is no server of the built-in herd bruins"),
+        (&["send", "Riley", "A\nB"], "LINE 1 has a line end"),
+        (&["check", "herd.json"], "\"herd.json\" is one argument too many"),
+        (&["check", "-c", "no.json"], "no.json: is not there"),
+        (&["run-all", "-c", "no.json"], "no.json: is not there"),
+        (&["run-all", "Riley"], "one argument too many"),
+        (&["places", "-l", "127.0.0.1"], "-l HOST:PORT: \"127.0.0.1\" has no port"),
+        (&["places", "-l", "example.org:1"], "is a name"),
+        (&["places", "-c", "herd.json"], "\"-c\" is no option"),
+    ] {
+        let line = folder.fails(arguments, 2);
+        assert!(line.contains(words), "{line}");
+        assert!(!line.contains('\u{1b}'), "{line}");
+    }
+}
+
+#[test]
+fn an_argument_that_is_no_text_is_refused() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = Folder::new("bytes");
+    let mut command = folder.command(&["send", "Riley"]);
+    let output = command.arg(std::ffi::OsStr::from_bytes(b"\xff")).output().unwrap();
+    assert!(failure(&output, 2).contains("is not UTF-8"));
+}
+
+#[test]
+fn check_draws_the_herd_or_names_the_mistake() {
+    let folder = Folder::new("check");
+    let built_in = success(&folder.run(&["check"]));
+    assert!(built_in.starts_with("bruins: 5 servers, 6 edges\n"), "{built_in}");
+    let solo = r#"{ "herd": "h", "servers": { "Solo": { "listen": "127.0.0.1:1" } } }"#;
+    fs::write(folder.0.join("solo.json"), solo).unwrap();
+    assert!(success(&folder.run(&["check", "-c", "solo.json"])).starts_with("h: 1 server, 0 edges\n"));
+    fs::write(folder.0.join("herd.json"), solo.replace(":1", "")).unwrap();
+    for arguments in [&["check"][..], &["serve", "Solo"], &["run-all"], &["send", "Solo", "FOO"]] {
+        let line = folder.fails(arguments, 2);
+        assert!(line.starts_with("herd.json: servers.Solo.listen: \"127.0.0.1\" has no port"), "{line}");
+    }
+}
+
+#[test]
+fn run_all_does_not_start_beside_a_herd_that_runs() {
+    let listener = listen();
+    let folder = Folder::with_server("taken", &listener);
+    let line = folder.fails(&["run-all"], 1);
+    let address = listener.local_addr().unwrap();
+    assert!(
+        line.starts_with(&format!("Solo cannot listen on {address}: Address already in use; ")),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_child_that_lost_its_parent_does_not_start() {
+    let folder = Folder::new("orphan");
+    for arguments in [&["serve", "Riley"][..], &["places"]] {
+        let mut command = folder.command(arguments);
+        let line = failure(&command.env("HERD_PARENT", "1").output().unwrap(), 1);
+        assert!(line.starts_with("process 1, named in HERD_PARENT, did not start this one"), "{line}");
+        let line = failure(&command.env("HERD_PARENT", "Riley").output().unwrap(), 2);
+        assert!(line.contains("unset it"), "{line}");
+    }
+}
+
+#[test]
+fn send_sends_each_line_and_prints_what_comes() {
+    let listener = listen();
+    let folder = Folder::with_server("send", &listener);
+    let server = serve(listener, |mut stream| {
+        let mut received = Vec::new();
+        stream.read_to_end(&mut received).unwrap();
+        stream.write_all(b"? \xff\nlast").unwrap();
+        received
+    });
+    let output = folder.run(&["send", "Solo", "FOO bar", "", "-", "--", "-x"]);
+    assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()));
+    assert_eq!(output.stdout, b"? \xff\nlast");
+    assert_eq!(server.join().unwrap(), b"FOO bar\n\n-\n-x\n");
+}
+
+#[test]
+fn send_takes_lines_from_standard_input_and_waits_for_a_slow_writer() {
+    let listener = listen();
+    let folder = Folder::with_server("stdin", &listener);
+    let server = serve(listener, |mut stream| {
+        let mut received = Vec::new();
+        stream.read_to_end(&mut received).unwrap();
+        stream.write_all(&received).unwrap();
+    });
+    let mut child = folder.start(&["send", "Solo", "-"]);
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"a\xff\n").unwrap();
+    thread::sleep(Duration::from_millis(100));
+    input.write_all(b"no line end").unwrap();
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()));
+    assert_eq!(output.stdout, b"a\xff\nno line end");
+    server.join().unwrap();
+}
+
+#[test]
+fn send_reads_while_it_sends() {
+    // More in both directions than sockets buffer: each side must read for the other to go on.
+    const MUCH: usize = 32 << 20;
+    let listener = listen();
+    let folder = Folder::with_server("much", &listener);
+    let server = serve(listener, |mut stream| {
+        let (mut received, mut buffer) = (0, vec![0; 1 << 16]);
+        loop {
+            let length = stream.read(&mut buffer).unwrap();
+            if length == 0 {
+                return received;
+            }
+            received += length;
+            stream.write_all(&buffer[..length]).unwrap();
+        }
+    });
+    let lines = folder.0.join("lines");
+    fs::write(&lines, vec![b'x'; MUCH]).unwrap();
+    let mut command = folder.command(&["send", "Solo", "-"]);
+    let output = command.stdin(fs::File::open(&lines).unwrap()).output().unwrap();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(0), MUCH));
+    assert_eq!(server.join().unwrap(), MUCH);
+}
+
+#[test]
+fn send_says_who_cannot_be_reached() {
+    let listener = listen();
+    let folder = Folder::with_server("refused", &listener);
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    assert_eq!(
+        folder.fails(&["send", "Solo", "FOO"], 1),
+        format!("cannot reach Solo at {address}: Connection refused; start it with herd serve Solo")
+    );
+    assert!(
+        folder
+            .fails(&["send", "-c", "herd.json", "Solo", "FOO"], 1)
+            .ends_with("start it with herd serve -c herd.json Solo")
+    );
+}
+
+#[test]
+fn send_says_when_a_connection_ends_midway() {
+    let end = |test: &str, act: fn(TcpStream)| {
+        let listener = listen();
+        let folder = Folder::with_server(test, &listener);
+        let server = serve(listener, act);
+        let mut child = folder.start(&["send", "Solo", "-"]);
+        // Kept open: more could come.
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(b"FOO\n").unwrap();
+        let output = child.wait_with_output().unwrap();
+        server.join().unwrap();
+        assert_eq!(output.stdout, b"half a reply");
+        failure(&output, 1)
+    };
+    let closed = end("closed", |mut stream| {
+        stream.write_all(b"half a reply").unwrap();
+        stream.read_exact(&mut [0; 4]).unwrap();
+    });
+    assert!(closed.contains(" ended the connection before everything was sent; its log says"), "{closed}");
+    let reset = end("reset", |mut stream| {
+        stream.write_all(b"half a reply").unwrap();
+        stream.read_exact(&mut [0; 1]).unwrap();
+        thread::sleep(Duration::from_millis(300));
+    });
+    assert!(reset.contains(" ended the connection midway: Connection reset by peer; its log"), "{reset}");
+}
