@@ -2,11 +2,30 @@
 
 use super::Record;
 
-/// A record's neighbours in the list.
-#[derive(Clone, Copy, Debug, Default)]
+/// A record's neighbours in the list. An `Option<u32>` would take eight bytes; here [`NONE`] is none.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Link {
-    pub(super) previous: Option<u32>,
-    pub(super) next: Option<u32>,
+    previous: u32,
+    next: u32,
+}
+
+/// No record: there are fewer than 2^32 (`limits.max_clients`), so none has this index.
+const NONE: u32 = u32::MAX;
+
+impl Link {
+    pub(super) fn previous(self) -> Option<u32> {
+        (self.previous != NONE).then_some(self.previous)
+    }
+
+    pub(super) fn next(self) -> Option<u32> {
+        (self.next != NONE).then_some(self.next)
+    }
+}
+
+impl Default for Link {
+    fn default() -> Link {
+        Link { previous: NONE, next: NONE }
+    }
 }
 
 /// Both ends of the list.
@@ -19,9 +38,9 @@ pub(super) struct List {
 impl List {
     /// Puts a record that is not in the list at its end.
     pub(super) fn push(&mut self, records: &mut [Record], index: u32) {
-        records[index as usize].link = Link { previous: self.last, next: None };
+        records[index as usize].link = Link { previous: self.last.unwrap_or(NONE), next: NONE };
         match self.last {
-            Some(last) => records[last as usize].link.next = Some(index),
+            Some(last) => records[last as usize].link.next = index,
             None => self.first = Some(index),
         }
         self.last = Some(index);
@@ -29,14 +48,14 @@ impl List {
 
     /// Takes a record that is in the list out of it.
     pub(super) fn remove(&mut self, records: &mut [Record], index: u32) {
-        let Link { previous, next } = records[index as usize].link;
-        match previous {
-            Some(previous) => records[previous as usize].link.next = next,
-            None => self.first = next,
+        let link = records[index as usize].link;
+        match link.previous() {
+            Some(previous) => records[previous as usize].link.next = link.next,
+            None => self.first = link.next(),
         }
-        match next {
-            Some(next) => records[next as usize].link.previous = previous,
-            None => self.last = previous,
+        match link.next() {
+            Some(next) => records[next as usize].link.previous = link.previous,
+            None => self.last = link.previous(),
         }
     }
 }

@@ -9,6 +9,7 @@
 //! The list is linked through the records by their indices, so moving a record takes a few
 //! assignments, nothing is ever compacted, and the newest change is always its end.
 
+mod arena;
 mod list;
 
 use std::hash::{BuildHasher, RandomState};
@@ -17,6 +18,7 @@ use hashbrown::HashTable;
 use slab::Slab;
 
 use crate::text::record::Statement;
+use arena::{Arena, At};
 use list::{Link, List};
 
 /// Who told a statement: a client of this server, or a neighbour in one life of its store.
@@ -56,6 +58,7 @@ pub struct Change<'a> {
 #[derive(Debug)]
 pub struct Store {
     records: Vec<Record>,
+    lines: Arena,
     by_id: HashTable<u32>,
     hasher: RandomState,
     list: List,
@@ -64,32 +67,26 @@ pub struct Store {
     clients_max: usize,
 }
 
+/// All but the line of a record. There may be millions, so that each byte counts.
 #[derive(Debug)]
 struct Record {
-    line: Vec<u8>,
-    id_start: u32,
-    id_length: u32,
-    sequence: u64,
+    line: At,
     link: Link,
+    sequence: Sequence,
     told_by: Teller,
 }
 
-impl Record {
-    fn id(&self) -> &[u8] {
-        &self.line[self.id_start as usize..][..self.id_length as usize]
+/// A sequence number in two halves, which need no more room than they have bytes.
+#[derive(Clone, Copy, Debug)]
+struct Sequence([u32; 2]);
+
+impl Sequence {
+    fn of(number: u64) -> Sequence {
+        Sequence([(number >> 32) as u32, number as u32])
     }
 
-    fn statement(&self) -> Option<Statement<'_>> {
-        Statement::parse(self.line.strip_suffix(b"\n")?)
-    }
-
-    fn set(&mut self, statement: &Statement<'_>, line: &[u8]) {
-        self.line.clear();
-        self.line.extend_from_slice(line);
-        // From the end, because the skew's length is not known without writing it.
-        let behind = 1 + statement.location.text.len() + 1 + statement.time_text.len() + 1;
-        self.id_length = statement.id.len() as u32;
-        self.id_start = (line.len() - behind - statement.id.len()) as u32;
+    fn number(self) -> u64 {
+        u64::from(self.0[0]) << 32 | u64::from(self.0[1])
     }
 }
 
@@ -107,6 +104,7 @@ impl Store {
     pub fn new(clients_max: usize) -> Store {
         Store {
             records: Vec::new(),
+            lines: Arena::default(),
             by_id: HashTable::new(),
             hasher: RandomState::new(),
             list: List::default(),
@@ -138,13 +136,12 @@ impl Store {
 
     /// The AT line of a client, with its LF.
     pub fn get(&self, id: &[u8]) -> Option<&[u8]> {
-        let index = self.find(id)?;
-        Some(&self.records[index as usize].line)
+        Some(self.line(self.find(id)?))
     }
 
     /// The statement of a client.
     pub fn statement(&self, id: &[u8]) -> Option<Statement<'_>> {
-        self.records[self.find(id)? as usize].statement()
+        statement(self.get(id)?)
     }
 
     /// Stores a statement, whose line (with LF) is `line`, if it wins over what is known of its client.
@@ -153,22 +150,30 @@ impl Store {
         debug_assert_eq!(Statement::parse(&line[..line.len() - 1]).as_ref(), Some(statement));
         let index = match self.find(statement.id) {
             Some(index) => {
-                let known = &self.records[index as usize];
-                if known.statement().is_some_and(|known| !statement.wins_over(&known)) {
+                if self::statement(self.line(index)).is_some_and(|known| !statement.wins_over(&known)) {
                     return Outcome::Lost;
                 }
+                let Some(at) = self.lines.replace(self.records[index as usize].line, line) else {
+                    return Outcome::Full;
+                };
+                self.records[index as usize].line = at;
                 self.unlink(index);
                 index
             }
             None if self.records.len() >= self.clients_max => return Outcome::Full,
-            None => self.add(statement.id),
+            None => match self.add(statement.id, line) {
+                Some(index) => index,
+                None => return Outcome::Full,
+            },
         };
         self.sequence += 1;
         let record = &mut self.records[index as usize];
-        record.set(statement, line);
-        record.sequence = self.sequence;
+        record.sequence = Sequence::of(self.sequence);
         record.told_by = told_by;
         self.list.push(&mut self.records, index);
+        if self.lines.is_wasteful() {
+            self.lay_out_anew();
+        }
         Outcome::Stored
     }
 
@@ -179,9 +184,9 @@ impl Store {
         let since = if since > self.sequence { 0 } else { since };
         let mut after = if since == 0 { None } else { self.list.last };
         while let Some(index) = after
-            && self.records[index as usize].sequence > since
+            && self.records[index as usize].sequence.number() > since
         {
-            after = self.records[index as usize].link.previous;
+            after = self.records[index as usize].link.previous();
         }
         Cursor(self.cursors.insert(Place { after, sequence: since }))
     }
@@ -200,37 +205,51 @@ impl Store {
     pub fn next_change(&mut self, cursor: Cursor) -> Option<Change<'_>> {
         let place = self.cursors.get_mut(cursor.0)?;
         let index = match place.after {
-            Some(after) => self.records[after as usize].link.next,
+            Some(after) => self.records[after as usize].link.next(),
             None => self.list.first,
         }?;
         let record = &self.records[index as usize];
-        *place = Place { after: Some(index), sequence: record.sequence };
-        Some(Change { line: &record.line, told_by: record.told_by })
+        *place = Place { after: Some(index), sequence: record.sequence.number() };
+        Some(Change { line: self.lines.get(record.line), told_by: record.told_by })
+    }
+
+    fn line(&self, index: u32) -> &[u8] {
+        self.lines.get(self.records[index as usize].line)
     }
 
     fn find(&self, id: &[u8]) -> Option<u32> {
-        self.by_id.find(self.hasher.hash_one(id), |&index| self.records[index as usize].id() == id).copied()
+        let is_it = |&index: &u32| id_of(self.line(index)) == id;
+        self.by_id.find(self.hasher.hash_one(id), is_it).copied()
     }
 
-    fn add(&mut self, id: &[u8]) -> u32 {
+    fn add(&mut self, id: &[u8], line: &[u8]) -> Option<u32> {
         // Bounded by the settings to less than 2^32.
         let index = self.records.len() as u32;
+        let line = self.lines.add(line)?;
         self.records.push(Record {
-            line: Vec::new(),
-            id_start: 0,
-            id_length: 0,
-            sequence: 0,
+            line,
             link: Link::default(),
+            sequence: Sequence::of(0),
             told_by: Teller::CLIENT,
         });
-        let (records, hasher) = (&self.records, &self.hasher);
-        let rehash = |&index: &u32| hasher.hash_one(records[index as usize].id());
+        let (records, lines, hasher) = (&self.records, &self.lines, &self.hasher);
+        let rehash = |&index: &u32| hasher.hash_one(id_of(lines.get(records[index as usize].line)));
         self.by_id.insert_unique(hasher.hash_one(id), index, rehash);
-        index
+        Some(index)
+    }
+
+    fn lay_out_anew(&mut self) {
+        let old = std::mem::take(&mut self.lines);
+        for record in &mut self.records {
+            // What fitted with waste fits without.
+            if let Some(at) = self.lines.add(old.get(record.line)) {
+                record.line = at;
+            }
+        }
     }
 
     fn unlink(&mut self, index: u32) {
-        let previous = self.records[index as usize].link.previous;
+        let previous = self.records[index as usize].link.previous();
         for (_, place) in &mut self.cursors {
             if place.after == Some(index) {
                 place.after = previous;
@@ -238,6 +257,16 @@ impl Store {
         }
         self.list.remove(&mut self.records, index);
     }
+}
+
+/// The statement of a line with its LF.
+fn statement(line: &[u8]) -> Option<Statement<'_>> {
+    Statement::parse(line.strip_suffix(b"\n")?)
+}
+
+/// The client's ID in a line: its fourth field.
+fn id_of(line: &[u8]) -> &[u8] {
+    line.split(|&byte| byte == b' ').nth(3).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -316,6 +345,29 @@ mod tests {
     }
 
     #[test]
+    fn a_record_takes_few_bytes_beside_its_line() {
+        assert_eq!(size_of::<Record>(), 24);
+    }
+
+    #[test]
+    fn lines_that_grow_and_shrink_waste_no_more_than_they_use() {
+        let mut store = Store::new(1000);
+        let cursor = store.follow(0);
+        for round in 1..200u64 {
+            for client in 0..100 {
+                let id = format!("client-{client}");
+                let zeros = "0".repeat((round * 37 % 1000) as usize);
+                let line = format!("AT Riley +0.000000000 {id} +1.0{zeros}-1 {round}\n");
+                let statement = Statement::parse(line.trim_end().as_bytes()).unwrap();
+                assert_eq!(store.report(&statement, line.as_bytes(), Teller::CLIENT), Outcome::Stored);
+            }
+            assert!(!store.lines.is_wasteful());
+        }
+        assert_eq!(rest(&mut store, cursor).len(), 100);
+        assert!(store.get(b"client-99").unwrap().ends_with(b"-1 199\n"));
+    }
+
+    #[test]
     fn forgotten_cursors_leave_nothing() {
         let mut store = Store::new(10);
         let cursors: Vec<Cursor> = (0..3).map(|_| store.follow(0)).collect();
@@ -352,7 +404,7 @@ mod tests {
                     }
                 }
             }
-            let lines: Vec<String> = store.records.iter().map(|r| String::from_utf8(r.line.clone()).unwrap()).collect();
+            let lines: Vec<String> = (0..store.records.len()).map(|i| String::from_utf8(store.line(i as u32).to_vec()).unwrap()).collect();
             for reader in &mut readers {
                 take(&mut store, reader, usize::MAX);
                 prop_assert_eq!(store.seen(reader.0), store.sequence());
