@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::connection::{Eof, Standing};
 use super::network::Network;
-use super::{ConnectionId, EventLoop, Lost, Moment, Timer};
-use crate::protocol::{Context, Message};
+use super::{ConnectionId, EventLoop, Lost, Moment, Timer, with_context};
+use crate::protocol::Message;
 
 /// How far the server is on its way to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,16 +79,12 @@ impl<N: Network> EventLoop<N> {
                 continue;
             };
             self.uncount(connection.standing);
-            let mut context = Context {
-                id,
-                address: connection.address,
-                now: self.now,
-                wall: self.wall,
-                transport: &mut connection.transport,
-                server: &mut self.server,
-                successor: &mut None,
-            };
-            connection.conversation.protocol().connection_lost(&mut context, why);
+            let (times, mut why) = ((self.now, self.wall), Some(why));
+            with_context(id, &mut connection, &mut self.server, times, &mut |protocol, context| {
+                if let Some(why) = why.take() {
+                    protocol.connection_lost(context, why);
+                }
+            });
             self.places_connection_lost(id);
         }
     }

@@ -438,18 +438,8 @@ impl<N: Network> EventLoop<N> {
         }
         let was_paused = connection.transport.reading_is_paused();
         connection.transport.lend_buffer(|| self.buffers.take());
-        let mut successor = None;
-        let mut context = Context {
-            id,
-            address: connection.address,
-            now: self.now,
-            wall: self.wall,
-            transport: &mut connection.transport,
-            server: &mut self.server,
-            successor: &mut successor,
-        };
-        act(connection.conversation.protocol(), &mut context);
-        if let Some(successor) = successor {
+        let times = (self.now, self.wall);
+        if let Some(successor) = with_context(id, connection, &mut self.server, times, act) {
             connection.conversation = successor;
             // It must see what its predecessor left unused.
             connection.offer_again = true;
@@ -520,6 +510,22 @@ impl<N: Network> EventLoop<N> {
             self.dirty.push(id);
         }
     }
+}
+
+/// Calls a conversation; gives the one that shall take its place, if there is one.
+fn with_context<S>(
+    id: ConnectionId,
+    connection: &mut Connection<S>,
+    server: &mut Server,
+    (now, wall): (Moment, u64),
+    act: &mut dyn FnMut(&mut dyn Protocol, &mut Context<'_>),
+) -> Option<Conversation> {
+    let mut successor = None;
+    let address = connection.address;
+    let transport = &mut connection.transport;
+    let mut context = Context { id, address, now, wall, transport, server, successor: &mut successor };
+    act(connection.conversation.protocol(), &mut context);
+    successor
 }
 
 /// Whether an error of `accept` is about the connection that would have been accepted.
