@@ -185,7 +185,7 @@ impl Client {
                     self.end_of_too_long(&last);
                 }
                 used += length;
-            } else if self.may_become_a_neighbour() && is_hello(line.map_or(rest, |line| line.0)) {
+            } else if self.may_become_a_neighbour() && is_hello(beginning(rest, line, max_line)) {
                 let since = if used == 0 { self.line_since.min(context.now) } else { context.now };
                 *context.successor = Some(Conversation::InboundPeer(InboundPeer::new(since)));
                 return used;
@@ -283,6 +283,13 @@ impl Protocol for Client {
             context.server.requests.push_back(Request::Withdraw(context.id));
         }
     }
+}
+
+/// As much of the first line as is kept, whether it has ended or not: what it is must not depend on
+/// how much of it came at once.
+fn beginning<'a>(data: &'a [u8], line: Option<(&'a [u8], usize)>, max_line: usize) -> &'a [u8] {
+    let line = line.map_or(data, |line| line.0);
+    &line[..line.len().min(max_line)]
 }
 
 /// The last field of a line that is too long to be kept.
@@ -534,6 +541,22 @@ mod tests {
         }
         assert_eq!(bench.sent().lines().count(), 300);
         assert!(!bench.reading_is_paused());
+    }
+
+    #[test]
+    fn what_an_over_long_line_is_does_not_depend_on_how_it_is_cut() {
+        let hello = "HELLO herd/1 bruins Jaquez 0123456789abcdef\n";
+        for (gap, answer) in [(52, "WELCOME Riley"), (53, "?    ")] {
+            let line = format!("{:gap$}{hello}", "");
+            let (mut whole, mut bytes) = (client(), client());
+            (whole.server.limits.max_line, bytes.server.limits.max_line) = (64, 64);
+            whole.receive(line.as_bytes());
+            line.bytes().for_each(|byte| bytes.receive(&[byte]));
+            for mut bench in [whole, bytes] {
+                let sent = bench.sent();
+                assert!(sent.starts_with(answer), "behind {gap} spaces: {sent}");
+            }
+        }
     }
 
     #[test]
