@@ -131,16 +131,20 @@ impl Protocol for OutboundPeer {
     fn data_received(&mut self, context: &mut Context<'_>, data: &[u8]) -> usize {
         self.heard = context.now;
         let mut used = 0;
-        while let Some((line, length)) = first_line(&data[used..]) {
+        loop {
+            let rest = &data[used..];
+            let line = first_line(rest);
+            // Also of a line that has ended: how it was cut on its way must not matter.
+            if line.map_or(rest.len(), |line| line.0.len()) > ANSWER_MAX {
+                self.end(context, "a line of its answer is too long");
+                return data.len();
+            }
+            let Some((line, length)) = line else { break };
             used += length;
             if let Err(reason) = self.line_received(context, line) {
                 self.end(context, &reason);
                 return data.len();
             }
-        }
-        if data.len() - used > ANSWER_MAX {
-            self.end(context, "its answer is too long");
-            return data.len();
         }
         self.set_deadline(context);
         used
@@ -230,7 +234,7 @@ impl Protocol for OutboundPeer {
 
 /// Changes that are looked at in one turn: skipping a million that need not be told must not hold up the others.
 const CHANGES_MAX: u32 = 4096;
-/// Bytes of a line that an acceptor may begin and not end: WELCOME and REFUSED are short.
+/// Bytes of a line of an acceptor: WELCOME and REFUSED are short.
 const ANSWER_MAX: usize = 2048;
 /// Bytes of what was not understood that are shown in the log.
 const SHOWN_MAX: usize = 100;
@@ -367,12 +371,21 @@ mod tests {
             assert_eq!(turn(&mut bench), "", "nothing is told");
         }
         let mut bench = dialled();
-        bench.receive(&[b'x'; ANSWER_MAX + 1]);
-        assert_eq!(bench.ending(), Ending::Aborting);
-        let mut bench = dialled();
         bench.now = bench.now + Duration::from_secs(3);
         bench.time_out();
         assert_eq!(bench.ending(), Ending::Aborting);
+    }
+
+    #[test]
+    fn a_line_too_long_ends_the_link_however_it_is_cut() {
+        for (length, ending) in [(ANSWER_MAX, Ending::Open), (ANSWER_MAX + 1, Ending::Aborting)] {
+            let welcome = format!("{:x<length$}", "WELCOME Jaquez 0123456789abcdef 0 ");
+            let (mut whole, mut unended, mut bytes) = (dialled(), dialled(), dialled());
+            whole.receive(format!("{welcome}\n").as_bytes());
+            unended.receive(welcome.as_bytes());
+            welcome.bytes().chain(*b"\n").for_each(|byte| bytes.receive(&[byte]));
+            assert_eq!([whole.ending(), unended.ending(), bytes.ending()], [ending; 3], "{length} bytes");
+        }
     }
 
     #[test]
