@@ -2,13 +2,13 @@
 //!
 //! Knows neither sockets nor time. `C` names a connection, `W` who waits for the answer.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use super::answer::Answer;
 use super::question::Question;
 
 /// One question; no other ever has the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct QuestionId(u64);
 
 /// Why a question was not answered on a connection.
@@ -43,7 +43,8 @@ pub enum Outcome<W> {
 /// The questions and the connections to Places.
 #[derive(Debug)]
 pub struct Pool<C, W> {
-    questions: HashMap<QuestionId, Asked<C, W>>,
+    /// In the order in which they were asked, which is the order in which they are given up.
+    questions: BTreeMap<QuestionId, Asked<C, W>>,
     last: u64,
     /// In the order in which they were asked; may name some that are gone.
     waiting: VecDeque<QuestionId>,
@@ -71,7 +72,7 @@ enum State<C> {
 
 impl<C, W> Default for Pool<C, W> {
     fn default() -> Pool<C, W> {
-        Pool { questions: HashMap::new(), last: 0, waiting: VecDeque::new(), running: 0, kept: Vec::new() }
+        Pool { questions: BTreeMap::new(), last: 0, waiting: VecDeque::new(), running: 0, kept: Vec::new() }
     }
 }
 
@@ -169,7 +170,7 @@ impl<C: Copy + Eq, W> Pool<C, W> {
         ids.into_iter().filter_map(|id| self.remove(id)?.connection()).collect()
     }
 
-    /// All questions.
+    /// All questions, in the order in which they were asked.
     pub fn ids(&self) -> impl Iterator<Item = QuestionId> + '_ {
         self.questions.keys().copied()
     }
@@ -262,6 +263,18 @@ mod tests {
         pool.ask(question(), "b").unwrap();
         pool.next_step();
         assert!(matches!(pool.answered(7, failure(false), false), Outcome::Done("b", Err(_))));
+    }
+
+    #[test]
+    fn questions_are_given_up_in_the_order_in_which_they_were_asked() {
+        let mut pool = Pool::<u32, &str>::default();
+        let asked: Vec<QuestionId> = (0..20).map(|_| pool.ask(question(), "a").unwrap()).collect();
+        for (connection, &id) in (0..).zip(&asked) {
+            pool.next_step();
+            pool.dialled(id, connection);
+        }
+        assert_eq!(pool.ids().collect::<Vec<_>>(), asked);
+        assert_eq!(pool.withdraw(|_| true), (0..20).collect::<Vec<u32>>());
     }
 
     #[test]
