@@ -6,13 +6,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
+use rustix::rand::GetRandomFlags;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use socket2::{SockRef, TcpKeepalive};
 
 use super::network::{Event, Lookup, Network};
 use super::resolver::Resolver;
-use super::tls::provider;
 use crate::clock::Moment;
 use crate::log::LogFile;
 
@@ -133,10 +133,10 @@ impl Network for MioNetwork {
 
     fn random(&mut self) -> u64 {
         let mut bytes = [0; 8];
-        match provider().secure_random.fill(&mut bytes) {
-            Ok(()) => u64::from_ne_bytes(bytes),
+        match rustix::rand::getrandom(&mut bytes, GetRandomFlags::empty()) {
+            Ok(8) => u64::from_ne_bytes(bytes),
             // Without a source of chance the clock must do: two lives of a store still differ.
-            Err(_) => self.wall(),
+            _ => self.wall(),
         }
     }
 

@@ -149,7 +149,7 @@ pub fn server_config(
 }
 
 /// The implementation of cryptography, named so that no other crate's choice can change it.
-pub fn provider() -> Arc<CryptoProvider> {
+fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 

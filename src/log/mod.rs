@@ -7,9 +7,11 @@
 mod file;
 
 use std::fmt::{self, Write as _};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 pub use file::LogFile;
+
+use crate::text::time::write_integer;
 
 /// How much is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,7 +70,11 @@ impl Log {
             self.begin();
             self.lines.extend_from_slice(b" received '");
             self.message(message);
-            let _ = writeln!(Text(&mut self.lines), "' from ({}, {})", from.ip(), from.port());
+            self.lines.extend_from_slice(b"' from (");
+            write_host(from.ip(), &mut self.lines);
+            self.lines.extend_from_slice(b", ");
+            write_integer(u64::from(from.port()), &mut self.lines);
+            self.lines.extend_from_slice(b")\n");
         }
     }
 
@@ -86,7 +92,9 @@ impl Log {
     pub fn sent_to_server(&mut self, server: &str, message: &[u8]) {
         if self.level >= Level::Traffic {
             self.begin();
-            let _ = write!(Text(&mut self.lines), " sent to server {server} '");
+            self.lines.extend_from_slice(b" sent to server ");
+            self.lines.extend_from_slice(server.as_bytes());
+            self.lines.extend_from_slice(b" '");
             self.message(message);
             self.lines.extend_from_slice(b"'\n");
         }
@@ -95,8 +103,7 @@ impl Log {
     /// Something that happened: `New connection to server Jaquez was made`.
     pub fn event(&mut self, what: fmt::Arguments<'_>) {
         if self.level >= Level::Events {
-            self.stamp.write(&mut self.lines);
-            self.lines.push(b' ');
+            self.lines.extend_from_slice(&self.stamp.text);
             let start = self.lines.len();
             let _ = Text(&mut self.lines).write_fmt(what);
             // What happened may quote what others sent.
@@ -120,8 +127,7 @@ impl Log {
     }
 
     fn begin(&mut self) {
-        self.stamp.write(&mut self.lines);
-        self.lines.push(b' ');
+        self.lines.extend_from_slice(&self.stamp.text);
         self.lines.extend_from_slice(self.server.as_bytes());
     }
 
@@ -137,6 +143,11 @@ impl Log {
 
 /// Appends `text` with every byte outside printable ASCII as `\xNN`.
 fn write_escaped(text: &[u8], lines: &mut Vec<u8>) {
+    // Nearly all texts are plain, and whether one is takes a glance at many bytes at once.
+    if text.iter().fold(true, |plain, &byte| plain & is_plain(byte)) {
+        lines.extend_from_slice(text);
+        return;
+    }
     let mut rest = text;
     while let Some(end) = rest.iter().position(|&byte| !is_plain(byte)) {
         lines.extend_from_slice(&rest[..end]);
@@ -144,6 +155,20 @@ fn write_escaped(text: &[u8], lines: &mut Vec<u8>) {
         rest = &rest[end + 1..];
     }
     lines.extend_from_slice(rest);
+}
+
+/// Appends an address without the machinery of formatting, which would cost more than the rest of a line.
+fn write_host(host: IpAddr, lines: &mut Vec<u8>) {
+    let IpAddr::V4(address) = host else {
+        let _ = write!(Text(lines), "{host}");
+        return;
+    };
+    for (place, octet) in address.octets().into_iter().enumerate() {
+        if place > 0 {
+            lines.push(b'.');
+        }
+        write_integer(u64::from(octet), lines);
+    }
 }
 
 fn is_plain(byte: u8) -> bool {
@@ -160,28 +185,31 @@ impl fmt::Write for Text<'_> {
     }
 }
 
-/// The time at the beginning of a line, `2026-11-21 02:11:51.123456`. The text of its second is kept.
+/// The beginning of a line, `2026-11-21 02:11:51.123456 `. Lines of one read share it, and those of
+/// one second all but the digits behind the point.
 #[derive(Debug, Default)]
 struct Stamp {
     second: u64,
-    microsecond: u32,
-    text: String,
+    text: Vec<u8>,
 }
 
 impl Stamp {
     fn set(&mut self, nanoseconds: u64) {
         let second = nanoseconds / 1_000_000_000;
-        self.microsecond = (nanoseconds % 1_000_000_000 / 1000) as u32;
         if second != self.second || self.text.is_empty() {
             self.second = second;
-            self.text = date_and_time(second);
+            self.text = format!("{}.000000 ", date_and_time(second)).into_bytes();
+        }
+        let mut microsecond = nanoseconds % 1_000_000_000 / 1000;
+        for digit in self.text.iter_mut().rev().skip(1).take(MICROSECOND_DIGITS) {
+            *digit = b'0' + (microsecond % 10) as u8;
+            microsecond /= 10;
         }
     }
-
-    fn write(&self, lines: &mut Vec<u8>) {
-        let _ = write!(Text(lines), "{}.{:06}", self.text, self.microsecond);
-    }
 }
+
+/// Digits of a microsecond within its second.
+const MICROSECOND_DIGITS: usize = 6;
 
 /// Seconds since 1970 as date and time of the Gregorian calendar, UTC. The days are counted from
 /// 0000-03-01, so that a leap day is the last of its year.

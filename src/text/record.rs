@@ -58,6 +58,12 @@ impl<'a> Statement<'a> {
         Some(Statement { server, skew, id, location, time, time_text })
     }
 
+    /// The client's time in a line without its LF, without looking at the rest of the line.
+    pub fn time_of(line: &'a [u8]) -> Option<Time> {
+        let start = memchr::memrchr(b' ', line)? + 1;
+        Time::parse(&line[start..])
+    }
+
     /// Appends the line with its LF.
     pub fn write(&self, output: &mut Vec<u8>) {
         output.extend_from_slice(b"AT ");
@@ -104,6 +110,12 @@ mod tests {
         let mut output = Vec::new();
         Statement::parse(LINE).unwrap().write(&mut output);
         assert_eq!(output, [LINE, b"\n"].concat());
+    }
+
+    #[test]
+    fn the_time_is_found_without_the_rest() {
+        assert_eq!(Statement::time_of(LINE), Some(Statement::parse(LINE).unwrap().time));
+        assert_eq!(Statement::time_of(b"AT"), None);
     }
 
     #[test]
