@@ -1,6 +1,6 @@
 //! Times: POSIX seconds to exact nanoseconds, and the skew between two clocks.
 
-use super::decimal::{Decimal, integer};
+use super::decimal::Decimal;
 
 /// Nanoseconds in a second.
 pub const SECOND_NS: i128 = 1_000_000_000;
@@ -20,16 +20,24 @@ pub struct Time {
 impl Time {
     /// Reads `D{1,18}(.D{1,9})?`.
     pub fn parse(text: &[u8]) -> Option<Time> {
-        let Decimal { whole, fraction } = Decimal::parse(text)?;
-        if whole.len() > SECONDS_DIGITS_MAX || fraction.len() > FRACTION_DIGITS {
-            return None;
+        // One pass, because every statement is read here at least twice.
+        let (mut seconds, mut digits) = (0u64, 0);
+        let mut bytes = text.iter();
+        for &byte in bytes.by_ref() {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                if byte != b'.' || digits == 0 {
+                    return None;
+                }
+                return Some(Time { seconds, nanoseconds: nanoseconds(bytes.as_slice())? });
+            }
+            digits += 1;
+            if digits > SECONDS_DIGITS_MAX {
+                return None;
+            }
+            seconds = seconds * 10 + u64::from(digit);
         }
-        let mut nanoseconds = 0;
-        for place in 0..FRACTION_DIGITS {
-            let digit = fraction.get(place).map_or(0, |d| d - b'0');
-            nanoseconds = nanoseconds * 10 + u32::from(digit);
-        }
-        Some(Time { seconds: integer(whole)?, nanoseconds })
+        (digits > 0).then_some(Time { seconds, nanoseconds: 0 })
     }
 
     /// From nanoseconds since 1970.
@@ -41,6 +49,23 @@ impl Time {
     pub const fn nanoseconds(self) -> i128 {
         self.seconds as i128 * SECOND_NS + self.nanoseconds as i128
     }
+}
+
+/// Reads `D{1,9}` behind the point.
+fn nanoseconds(fraction: &[u8]) -> Option<u32> {
+    const WEIGHTS: [u32; FRACTION_DIGITS + 1] =
+        [0, 100_000_000, 10_000_000, 1_000_000, 100_000, 10_000, 1_000, 100, 10, 1];
+    // No digit at all has no weight.
+    let weight = *WEIGHTS.get(fraction.len()).filter(|&&weight| weight > 0)?;
+    let mut value = 0;
+    for &byte in fraction {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        value = value * 10 + u32::from(digit);
+    }
+    Some(value * weight)
 }
 
 /// The difference of two clocks in nanoseconds, as an AT line shows it: `+0.263873386`.
