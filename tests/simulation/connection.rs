@@ -1,0 +1,162 @@
+//! One simulated TCP connection: two endpoints, and a pipe of bytes each way.
+
+use std::collections::VecDeque;
+
+use crate::world::Time;
+
+/// Which endpoint of a connection, and which pipe: the one that it writes into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Dialler,
+    Acceptor,
+}
+
+impl Side {
+    pub fn other(self) -> Side {
+        match self {
+            Side::Dialler => Side::Acceptor,
+            Side::Acceptor => Side::Dialler,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct Connection {
+    pub endpoints: [Endpoint; 2],
+    pub pipes: [Pipe; 2],
+    /// How long a byte takes, at least.
+    pub latency: Time,
+    /// Bytes that arrive, or are read, together at most.
+    pub piece_max: usize,
+    /// The life of the acceptor's host that it belongs to.
+    pub life: u32,
+    /// Something was done to it, or to one of its hosts, after which it need not keep its promises.
+    pub faulted: bool,
+}
+
+impl Connection {
+    pub fn endpoint(&mut self, side: Side) -> &mut Endpoint {
+        &mut self.endpoints[side as usize]
+    }
+
+    /// The pipe that this side writes into.
+    pub fn pipe_from(&mut self, side: Side) -> &mut Pipe {
+        &mut self.pipes[side as usize]
+    }
+
+    pub fn host(&self, side: Side) -> usize {
+        self.endpoints[side as usize].host
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    Connecting,
+    /// The handshake failed with this error number.
+    Failed(i32),
+    Connected,
+}
+
+#[derive(Debug)]
+pub struct Endpoint {
+    pub host: usize,
+    pub progress: Progress,
+    /// Its owner holds it. Before it is accepted, an acceptor's endpoint is held by its system.
+    pub open: bool,
+    /// Its host lost power: it never says anything again, not even that it ended.
+    pub silent: bool,
+    pub token: Option<usize>,
+    /// An edge is owed as soon as there is something to read.
+    pub read_armed: bool,
+    /// An edge is owed as soon as there is room to write.
+    pub write_armed: bool,
+    /// The end of its output was announced.
+    pub shut: bool,
+    /// A reset came.
+    pub reset: bool,
+}
+
+impl Endpoint {
+    pub fn new(host: usize, progress: Progress) -> Endpoint {
+        Endpoint {
+            host,
+            progress,
+            open: true,
+            silent: false,
+            token: None,
+            read_armed: false,
+            write_armed: false,
+            shut: false,
+            reset: false,
+        }
+    }
+}
+
+/// How a direction ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Finished,
+    Reset,
+}
+
+/// One direction.
+#[derive(Debug)]
+pub struct Pipe {
+    /// On the way, each piece with the time at which it arrives.
+    pub flight: VecDeque<(Time, Vec<u8>)>,
+    /// The end, behind everything that is on the way.
+    pub end: Option<(Time, End)>,
+    /// What can be read.
+    pub arrived: VecDeque<u8>,
+    /// Whether the end has arrived, behind what can be read.
+    pub ended: bool,
+    /// Bytes that fit.
+    pub window: usize,
+    /// Bytes that the writer knows to be in the window.
+    pub used: usize,
+    /// Bytes that were read, of which the writer does not know yet.
+    pub freed: usize,
+    /// What is on the way waits until a cut is healed.
+    pub stuck: bool,
+    /// The news of `freed` is on the way; it waits until a cut is healed.
+    pub acknowledging: bool,
+    pub acknowledgement_stuck: bool,
+    /// Bytes came for somebody who had lost power: when he is back, he answers with a reset.
+    pub unanswered: bool,
+    /// Nothing arrives before what was sent earlier.
+    pub last_arrival: Time,
+    /// The beginning of a line between servers that has not been counted yet.
+    pub line: Vec<u8>,
+}
+
+impl Pipe {
+    pub fn new(window: usize) -> Pipe {
+        Pipe {
+            flight: VecDeque::new(),
+            end: None,
+            arrived: VecDeque::new(),
+            ended: false,
+            window,
+            used: 0,
+            freed: 0,
+            stuck: false,
+            acknowledging: false,
+            acknowledgement_stuck: false,
+            unanswered: false,
+            last_arrival: 0,
+            line: Vec::new(),
+        }
+    }
+
+    /// What can be read or learned by reading: bytes or an end.
+    pub fn is_readable(&self) -> bool {
+        !self.arrived.is_empty() || self.ended
+    }
+
+    /// Forgets everything that was sent and not read.
+    pub fn drop_contents(&mut self) {
+        self.flight = VecDeque::new();
+        self.arrived = VecDeque::new();
+        self.line = Vec::new();
+    }
+}

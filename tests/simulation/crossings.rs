@@ -1,0 +1,58 @@
+//! How often each statement crosses each edge.
+
+use std::collections::BTreeMap;
+
+/// AT lines counted on the edges between servers, while the links of an edge stay as they are.
+#[derive(Default)]
+pub struct Crossings {
+    edges: BTreeMap<(usize, usize), Edge>,
+}
+
+#[derive(Default)]
+struct Edge {
+    statements: BTreeMap<Vec<u8>, u32>,
+    bytes: u64,
+}
+
+impl Crossings {
+    /// Counts the lines in `bytes`, of which a beginning may be left over in `line`. Gives one that
+    /// crossed the edge too often.
+    pub fn count(&mut self, from: usize, to: usize, line: &mut Vec<u8>, bytes: &[u8]) -> Option<Vec<u8>> {
+        let edge = self.edges.entry((from.min(to), from.max(to))).or_default();
+        edge.bytes += bytes.len() as u64;
+        let mut too_often = None;
+        for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
+            line.extend_from_slice(piece);
+            if line.ends_with(b"\n") {
+                let whole = std::mem::take(line);
+                if whole.starts_with(b"AT ") {
+                    let times = edge.statements.entry(whole.clone()).or_default();
+                    *times += 1;
+                    if *times > CROSSINGS_MAX {
+                        too_often = Some(whole);
+                    }
+                }
+            }
+        }
+        too_often
+    }
+
+    /// A link of this edge is made anew: what was told on an older one may be told again.
+    pub fn links_changed(&mut self, from: usize, to: usize) {
+        if let Some(edge) = self.edges.get_mut(&(from.min(to), from.max(to))) {
+            edge.statements.clear();
+        }
+    }
+
+    /// The most bytes that crossed an edge.
+    pub fn bytes_max(&self) -> u64 {
+        self.edges.values().map(|edge| edge.bytes).max().unwrap_or(0)
+    }
+
+    pub fn forget_bytes(&mut self) {
+        self.edges.values_mut().for_each(|edge| edge.bytes = 0);
+    }
+}
+
+/// Each of the two may tell the other before it hears the same from it.
+const CROSSINGS_MAX: u32 = 2;

@@ -1,0 +1,202 @@
+//! What breaks, and how it is repaired.
+
+use herd::event_loop::network::Event;
+
+use crate::places::Mood;
+use crate::plan::Kind;
+use crate::simulation::Simulation;
+use crate::world::{Happening, SECOND, Time, WALL_AT_START};
+
+/// What is to be done about something that broke.
+#[derive(Clone, Debug)]
+pub enum Repair {
+    Heal(Vec<(usize, usize)>),
+    Start(usize),
+    Resume(usize),
+    Descriptors(usize),
+    Mood,
+    PlacesUp,
+}
+
+impl Simulation {
+    /// Breaks something that this seed is about.
+    pub fn break_something(&mut self) {
+        let kind = *self.chance.pick(&self.plan.kinds);
+        let server = self.chance.index(self.loops.len());
+        let length = self.chance.magnitude(self.plan.fault_length_max / 100, self.plan.fault_length_max);
+        self.world.borrow().say(|| format!("{kind:?} of server {server} for {} ms", length / 1_000_000));
+        match kind {
+            Kind::Cut | Kind::OneWayCut => {
+                let neighbours: Vec<usize> = self.plan.neighbours_of(server).collect();
+                let other = *self.chance.pick(&neighbours);
+                let mut cuts = vec![(server, other)];
+                if kind == Kind::Cut {
+                    cuts.push((other, server));
+                }
+                self.cut(cuts, length);
+            }
+            Kind::Isolation => {
+                let hosts = self.world.borrow().hosts.len();
+                let others = (0..hosts).filter(|&host| host != server);
+                self.cut(others.flat_map(|host| [(server, host), (host, server)]).collect(), length);
+            }
+            Kind::Kill | Kind::PowerLoss => {
+                if self.loops[server].is_some() {
+                    self.world.borrow_mut().hosts[server].has_no_power = kind == Kind::PowerLoss;
+                    self.end(server);
+                    self.repair_in(length, Repair::Start(server));
+                }
+            }
+            Kind::Pause => {
+                self.world.borrow_mut().hosts[server].is_paused = true;
+                self.oracle.places_trouble(Time::MAX / 2);
+                self.repair_in(length, Repair::Resume(server));
+            }
+            Kind::Stop => {
+                if self.loops[server].is_some() && self.stopping_since[server].is_none() {
+                    self.fault_connections(server);
+                    let mut world = self.world.borrow_mut();
+                    self.stopping_since[server] = (!world.hosts[server].is_paused).then_some(world.now);
+                    world.tell(server, Event::Stop);
+                    drop(world);
+                    self.repair_in(length, Repair::Start(server));
+                }
+            }
+            Kind::ClockJump => {
+                let ahead = WALL_AT_START - CLOCK_JUMP_MAX + self.chance.below(2 * CLOCK_JUMP_MAX);
+                self.world.borrow_mut().jump_clock(server, ahead);
+            }
+            Kind::Reset => self.reset_something(),
+            Kind::Descriptors => {
+                let mut world = self.world.borrow_mut();
+                let most = world.hosts[server].descriptors + self.chance.below(4) as usize;
+                world.hosts[server].descriptors_max = most;
+                drop(world);
+                self.oracle.places_trouble(Time::MAX / 2);
+                self.repair_in(length, Repair::Descriptors(server));
+            }
+            Kind::Mood => {
+                self.places.mood = *self.chance.pick(&[Mood::Slow, Mood::Silent, Mood::Lying]);
+                self.oracle.places_trouble(Time::MAX / 2);
+                self.repair_in(length, Repair::Mood);
+            }
+            Kind::PlacesDown => {
+                let mut world = self.world.borrow_mut();
+                let places = world.places();
+                world.hosts[places].has_no_power = self.chance.one_in(2);
+                world.hosts[places].is_up = false;
+                drop(world);
+                self.oracle.places_trouble(Time::MAX / 2);
+                self.repair_in(length, Repair::PlacesUp);
+            }
+            Kind::Rush => {
+                for _ in 0..self.chance.between(10, RUSH_MAX) {
+                    self.client_comes();
+                }
+            }
+        }
+    }
+
+    fn cut(&mut self, cuts: Vec<(usize, usize)>, length: Time) {
+        let mut world = self.world.borrow_mut();
+        for &cut in &cuts {
+            world.cuts.insert(cut);
+        }
+        for connection in &mut world.connections {
+            let hosts = (connection.endpoints[0].host, connection.endpoints[1].host);
+            connection.faulted |= cuts.contains(&hosts) || cuts.contains(&(hosts.1, hosts.0));
+        }
+        let touches_places = cuts.iter().any(|cut| cut.0 == world.places());
+        drop(world);
+        if touches_places {
+            self.oracle.places_trouble(Time::MAX / 2);
+        }
+        self.repair_in(length, Repair::Heal(cuts));
+    }
+
+    fn reset_something(&mut self) {
+        let mut world = self.world.borrow_mut();
+        let open = |index: &usize| world.connections[*index].endpoints.iter().all(|endpoint| endpoint.open);
+        let open: Vec<usize> = (0..world.connections.len()).filter(open).collect();
+        if open.is_empty() {
+            return;
+        }
+        let index = *self.chance.pick(&open);
+        world.reset(index);
+        let now = world.now;
+        if world.connections[index].endpoints[1].host == world.places() {
+            self.oracle.places_trouble(now);
+        }
+    }
+
+    fn repair_in(&mut self, delay: Time, repair: Repair) {
+        self.repairs.push(Some(repair));
+        let fault = self.repairs.len() - 1;
+        self.world.borrow_mut().schedule_in(delay, Happening::Repair { fault });
+    }
+
+    /// Repairs what has not been repaired yet.
+    pub fn repair(&mut self, fault: usize) {
+        let Some(repair) = self.repairs[fault].take() else {
+            return;
+        };
+        let mut world = self.world.borrow_mut();
+        world.say(|| format!("repaired: {repair:?}"));
+        match repair {
+            Repair::Heal(cuts) => cuts.into_iter().for_each(|(from, to)| world.heal(from, to)),
+            Repair::Start(server) => {
+                drop(world);
+                if self.stopping_since[server].is_some() {
+                    self.end(server);
+                }
+                if self.loops[server].is_none() {
+                    self.start(server);
+                }
+            }
+            Repair::Resume(server) => {
+                if std::mem::take(&mut world.hosts[server].is_paused) && world.hosts[server].is_up {
+                    let now = world.now;
+                    world.hosts[server].wake_at = Time::MAX;
+                    world.wake(server, now);
+                }
+            }
+            Repair::Descriptors(server) => world.hosts[server].descriptors_max = usize::MAX,
+            Repair::Mood => self.places.mood = Mood::Fast,
+            Repair::PlacesUp => {
+                let places = world.places();
+                (world.hosts[places].is_up, world.hosts[places].has_no_power) = (true, false);
+            }
+        }
+    }
+
+    /// Repairs everything.
+    pub fn end_storm(&mut self) {
+        self.world.borrow().say(|| "the storm is over".to_owned());
+        self.is_storm = false;
+        {
+            let mut world = self.world.borrow_mut();
+            (world.manners.hanging_one_in, world.manners.refused_one_in) = (0, 0);
+        }
+        for fault in 0..self.repairs.len() {
+            self.repair(fault);
+        }
+        for server in 0..self.loops.len() {
+            if self.stopping_since[server].is_some() {
+                self.end(server);
+            }
+            if self.loops[server].is_none() {
+                self.start(server);
+            }
+        }
+        let now = self.world.borrow().now;
+        if self.oracle.places_trouble_until > now {
+            self.oracle.places_trouble_until = 0;
+            self.oracle.places_trouble(now);
+        }
+    }
+}
+
+/// How far a wall clock jumps from the truth, either way.
+const CLOCK_JUMP_MAX: Time = 3600 * SECOND;
+/// Clients that come at once.
+const RUSH_MAX: u64 = 80;

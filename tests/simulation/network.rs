@@ -1,0 +1,145 @@
+//! The network as one simulated server sees it.
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use herd::clock::Moment;
+use herd::event_loop::network::{Event, Lookup, Network};
+
+use crate::connection::Side;
+use crate::world::{Happening, MILLISECOND, World};
+
+pub type SharedWorld = Rc<RefCell<World>>;
+
+/// The system of one host.
+pub struct SimulatedNetwork {
+    world: SharedWorld,
+    host: usize,
+    /// How often the wall clock was read since the turn began.
+    ticks: Cell<u64>,
+}
+
+impl SimulatedNetwork {
+    pub fn new(world: &SharedWorld, host: usize) -> SimulatedNetwork {
+        SimulatedNetwork { world: world.clone(), host, ticks: Cell::new(0) }
+    }
+}
+
+/// One end of a simulated connection. Dropping it closes it.
+pub struct SimulatedStream {
+    world: SharedWorld,
+    connection: usize,
+    side: Side,
+}
+
+impl Read for SimulatedStream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.world.borrow_mut().read(self.connection, self.side, buffer)
+    }
+}
+
+impl Write for SimulatedStream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.world.borrow_mut().write(self.connection, self.side, bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for SimulatedStream {
+    fn drop(&mut self) {
+        // When a failed test unwinds, the world may be lent.
+        if let Ok(mut world) = self.world.try_borrow_mut() {
+            world.close(self.connection, self.side);
+        }
+    }
+}
+
+impl Network for SimulatedNetwork {
+    type Listener = ();
+    type Stream = SimulatedStream;
+
+    fn poll(&mut self, _timeout: Option<Duration>, events: &mut Vec<Event>) -> io::Result<()> {
+        self.ticks.set(0);
+        let mut world = self.world.borrow_mut();
+        events.append(&mut world.hosts[self.host].events);
+        let spurious_one_in = world.manners.spurious_one_in;
+        if world.chance.one_in(spurious_one_in) && !world.connections.is_empty() {
+            let connections = world.connections.len();
+            let index = world.chance.index(connections);
+            for side in [Side::Dialler, Side::Acceptor] {
+                let (readable, writable) = (world.chance.one_in(2), world.chance.one_in(2));
+                let endpoint = world.connections[index].endpoint(side);
+                let is_own = endpoint.host == self.host && endpoint.open;
+                if let Some(token) = endpoint.token.filter(|_| is_own) {
+                    events.push(Event::Ready { token, readable, writable });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self, _listener: &mut ()) -> io::Result<(SimulatedStream, SocketAddr)> {
+        let (connection, address) = self.world.borrow_mut().accept(self.host)?;
+        Ok((SimulatedStream { world: self.world.clone(), connection, side: Side::Acceptor }, address))
+    }
+
+    fn connect(&mut self, address: SocketAddr) -> io::Result<SimulatedStream> {
+        let connection = self.world.borrow_mut().connect(self.host, address)?;
+        Ok(SimulatedStream { world: self.world.clone(), connection, side: Side::Dialler })
+    }
+
+    fn register(&mut self, stream: &mut SimulatedStream, token: usize) -> io::Result<()> {
+        self.world.borrow_mut().register(stream.connection, stream.side, token);
+        Ok(())
+    }
+
+    fn is_connected(&mut self, stream: &mut SimulatedStream) -> io::Result<bool> {
+        self.world.borrow_mut().is_connected(stream.connection, stream.side)
+    }
+
+    fn shut_down_writing(&mut self, stream: &mut SimulatedStream) -> io::Result<()> {
+        self.world.borrow_mut().shut_down_writing(stream.connection, stream.side)
+    }
+
+    fn resolve(&mut self, _host: &str, port: u16, lookup: Lookup) {
+        let mut world = self.world.borrow_mut();
+        let delay = world.chance.magnitude(MILLISECOND, 200 * MILLISECOND);
+        let found = (!world.chance.one_in(20)).then(|| SocketAddr::from(([127, 0, 0, 1], port)));
+        let (host, life) = (self.host, world.hosts[self.host].life);
+        world.schedule_in(delay, Happening::Resolved { host, life, lookup, found });
+    }
+
+    fn now(&self) -> Moment {
+        Moment::after_start(Duration::from_nanos(self.world.borrow().now))
+    }
+
+    fn wall(&self) -> u64 {
+        let world = self.world.borrow();
+        self.ticks.set(self.ticks.get() + 1);
+        let progress = if world.manners.coarse_clocks { 0 } else { self.ticks.get() * TICK };
+        world.wall(self.host) + progress
+    }
+
+    fn random(&mut self) -> u64 {
+        self.world.borrow_mut().chance.number()
+    }
+
+    fn write_log(&mut self, lines: &[u8]) {
+        let mut world = self.world.borrow_mut();
+        world.trace.add_bytes(lines);
+        if world.is_verbose {
+            for line in lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+                world.say(|| format!("[{}] {}", self.host, line.escape_ascii()));
+            }
+        }
+    }
+}
+
+/// What a clock moves on from one reading to the next, in ns.
+const TICK: u64 = 90;

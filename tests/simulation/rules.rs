@@ -1,0 +1,231 @@
+//! The rules for clients, written a second time from docs/protocol.md: nothing of the program is used
+//! here, so that it and the simulator do not make the same mistake.
+
+/// What a server makes of a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    Blank,
+    IamAt { id: Vec<u8>, location: Vec<u8>, time_text: Vec<u8> },
+    WhatsAt { id: Vec<u8>, radius: Vec<u8>, bound: usize },
+    Http,
+    Hello,
+    Invalid,
+}
+
+pub fn is_white(byte: u8) -> bool {
+    [b' ', b'\t', b'\r', b'\n', 12, 11].contains(&byte)
+}
+
+fn words(line: &[u8]) -> Vec<&[u8]> {
+    line.split(|&byte| is_white(byte)).filter(|word| !word.is_empty()).collect()
+}
+
+pub fn trimmed(line: &[u8]) -> Vec<u8> {
+    let mut line = line.to_vec();
+    while line.last().is_some_and(|&byte| is_white(byte)) {
+        line.pop();
+    }
+    let leading = line.iter().take_while(|&&byte| is_white(byte)).count();
+    line.split_off(leading)
+}
+
+pub fn meaning(line: &[u8]) -> Meaning {
+    let words = words(line);
+    match words[..] {
+        [] => Meaning::Blank,
+        [b"IAMAT", id, location, time] if coordinates(location).is_some() && time_ns(time).is_some() => {
+            Meaning::IamAt { id: id.to_vec(), location: location.to_vec(), time_text: time.to_vec() }
+        }
+        [b"WHATSAT", id, radius, bound]
+            if is_at_most(radius, 50) && is_digits(bound) && is_at_most(bound, 20) =>
+        {
+            let bound = bound.iter().fold(0, |value, digit| value * 10 + usize::from(digit - b'0'));
+            Meaning::WhatsAt { id: id.to_vec(), radius: radius.to_vec(), bound }
+        }
+        [.., b"HTTP/1.0" | b"HTTP/1.1"] => Meaning::Http,
+        [b"HELLO", version, ..] if version.starts_with(b"herd/") => Meaning::Hello,
+        _ => Meaning::Invalid,
+    }
+}
+
+/// Whether a line that is too long must end the connection like an HTTP request.
+pub fn ends_like_http(line: &[u8]) -> bool {
+    matches!(words(line).last(), Some(&b"HTTP/1.0" | &b"HTTP/1.1"))
+}
+
+fn is_digits(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(u8::is_ascii_digit)
+}
+
+/// `D+(.D+)?` split at its point.
+fn decimal(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut parts = text.splitn(2, |&byte| byte == b'.');
+    let whole = parts.next()?;
+    let fraction = parts.next();
+    let is_good = is_digits(whole) && fraction.is_none_or(is_digits);
+    is_good.then_some((whole, fraction.unwrap_or(b"")))
+}
+
+fn is_at_most(text: &[u8], limit: u32) -> bool {
+    let Some((whole, fraction)) = decimal(text) else {
+        return false;
+    };
+    let significant = String::from_utf8_lossy(whole).trim_start_matches('0').to_owned();
+    let value: u32 = match significant.len() {
+        0 => 0,
+        1..=3 => significant.parse().unwrap_or(u32::MAX),
+        _ => u32::MAX,
+    };
+    value < limit || value == limit && fraction.iter().all(|&digit| digit == b'0')
+}
+
+/// Latitude and longitude with their signs.
+pub fn coordinates(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let second_sign = text.iter().skip(1).position(|byte| b"+-".contains(byte))? + 1;
+    let (latitude, longitude) = text.split_at(second_sign);
+    let is_good = |text: &[u8], digits_max: usize, limit: u32| {
+        b"+-".contains(&text[0])
+            && decimal(&text[1..]).is_some_and(|(whole, _)| whole.len() <= digits_max)
+            && is_at_most(&text[1..], limit)
+    };
+    (is_good(latitude, 2, 90) && is_good(longitude, 3, 180)).then_some((latitude, longitude))
+}
+
+/// `D{1,18}(.D{1,9})?` in nanoseconds.
+pub fn time_ns(text: &[u8]) -> Option<i128> {
+    let (whole, fraction) = decimal(text)?;
+    if whole.len() > 18 || fraction.len() > 9 {
+        return None;
+    }
+    let digits = format!("{}{:0<9}", String::from_utf8_lossy(whole), String::from_utf8_lossy(fraction));
+    digits.parse().ok()
+}
+
+/// An AT line, taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// With its LF.
+    pub line: Vec<u8>,
+    pub server: Vec<u8>,
+    pub id: Vec<u8>,
+    pub location: Vec<u8>,
+    pub time_text: Vec<u8>,
+    pub time: i128,
+    /// The server's time.
+    pub received: i128,
+}
+
+impl Record {
+    /// Reads a line with its LF.
+    pub fn parse(line: &[u8]) -> Option<Record> {
+        let parts: Vec<&[u8]> = line.strip_suffix(b"\n")?.split(|&byte| byte == b' ').collect();
+        let [b"AT", server, skew, id, location, time_text] = parts[..] else {
+            return None;
+        };
+        coordinates(location)?;
+        let time = time_ns(time_text)?;
+        let (sign, size) = skew.split_first()?;
+        if size.len() < 11 || size[size.len() - 10] != b'.' {
+            return None;
+        }
+        let size = time_ns(size)?;
+        let skew = if *sign == b'-' { -size } else { size };
+        Some(Record {
+            line: line.to_vec(),
+            server: server.to_vec(),
+            id: id.to_vec(),
+            location: location.to_vec(),
+            time_text: time_text.to_vec(),
+            time,
+            received: time + skew,
+        })
+    }
+
+    /// Whether this one stays when a server hears both.
+    pub fn beats(&self, other: &Record) -> bool {
+        if self.time != other.time {
+            return self.time > other.time;
+        }
+        let rest = |record: &Record| {
+            (record.received, record.server.clone(), record.location.clone(), record.time_text.clone())
+        };
+        rest(self) < rest(other)
+    }
+}
+
+/// Cuts what a client sends into lines as a server does.
+#[derive(Debug)]
+pub struct Lines {
+    max_line: usize,
+    begun: Vec<u8>,
+    /// The beginning of this line was answered already, because it is too long.
+    is_too_long: bool,
+    has_spoken: bool,
+    /// Nothing that follows is carried out.
+    pub is_over: bool,
+}
+
+/// What is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    Line(Meaning, Vec<u8>),
+    TooLong(Vec<u8>),
+}
+
+impl Lines {
+    pub fn new(max_line: usize) -> Lines {
+        Lines { max_line, begun: Vec::new(), is_too_long: false, has_spoken: false, is_over: false }
+    }
+
+    /// Whether a line has begun and not ended.
+    pub fn is_within_a_line(&self) -> bool {
+        !self.begun.is_empty()
+    }
+
+    pub fn push(&mut self, bytes: &[u8]) -> Vec<Heard> {
+        let mut heard = Vec::new();
+        for &byte in bytes {
+            if self.is_over {
+                break;
+            }
+            if byte == b'\n' {
+                self.end_line(&mut heard);
+                continue;
+            }
+            self.begun.push(byte);
+            if self.begun.len() == self.max_line + 1 {
+                heard.push(Heard::TooLong(self.begun[..self.max_line].to_vec()));
+                self.is_too_long = true;
+                self.has_spoken = true;
+            }
+        }
+        heard
+    }
+
+    /// The client sends no more.
+    pub fn end(&mut self) -> Vec<Heard> {
+        let mut heard = Vec::new();
+        if !self.is_over && !self.begun.is_empty() {
+            self.end_line(&mut heard);
+        }
+        self.is_over = true;
+        heard
+    }
+
+    fn end_line(&mut self, heard: &mut Vec<Heard>) {
+        let line = std::mem::take(&mut self.begun);
+        if std::mem::take(&mut self.is_too_long) {
+            self.is_over |= ends_like_http(&line);
+            return;
+        }
+        let mut meaning = meaning(&line);
+        if meaning == Meaning::Hello && self.has_spoken {
+            meaning = Meaning::Invalid;
+        }
+        self.is_over |= matches!(meaning, Meaning::Http | Meaning::Hello);
+        if meaning != Meaning::Blank {
+            self.has_spoken = true;
+            heard.push(Heard::Line(meaning, line));
+        }
+    }
+}

@@ -1,0 +1,415 @@
+//! What the simulated systems do for their processes: connect, accept, read, write, close; and what
+//! happens on the way between them.
+
+use std::io;
+use std::net::SocketAddr;
+
+use herd::event_loop::network::Event;
+
+use crate::connection::{Connection, End, Endpoint, Pipe, Progress, Side};
+use crate::world::{Happening, MILLISECOND, SECOND, Time, World, would_block};
+
+impl World {
+    /// Begins a connection from one host to an address.
+    pub fn connect(&mut self, from: usize, address: SocketAddr) -> io::Result<usize> {
+        if self.hosts[from].descriptors >= self.hosts[from].descriptors_max {
+            return Err(io::Error::from_raw_os_error(EMFILE));
+        }
+        self.hosts[from].descriptors += 1;
+        let latency = self.chance.magnitude(20_000, self.manners.latency_max);
+        let mut window = || self.chance.magnitude(self.manners.window_min as u64, WINDOW_MAX) as usize;
+        let pipes = [Pipe::new(window()), Pipe::new(window())];
+        let comes_in_pieces = self.chance.one_in(self.manners.pieces_one_in);
+        let piece_max = if comes_in_pieces { self.chance.magnitude(1, 64) as usize } else { usize::MAX };
+        let to = self.host_at(address);
+        let endpoints = [
+            Endpoint::new(from, Progress::Connecting),
+            Endpoint::new(to.unwrap_or(from), Progress::Connected),
+        ];
+        self.connections.push(Connection { endpoints, pipes, latency, piece_max, life: 0, faulted: false });
+        let connection = self.connections.len() - 1;
+        // Until a request arrives there is nothing on the other side.
+        self.connections[connection].endpoint(Side::Acceptor).open = false;
+        if let Some(to) = to.filter(|&to| to < self.servers && from < self.servers) {
+            self.crossings.links_changed(from, to);
+        }
+        let refused = to.is_none() || self.chance.one_in(self.manners.refused_one_in);
+        if refused {
+            self.schedule_in(latency, Happening::NotMade { connection, error: ECONNREFUSED });
+        } else if !self.chance.one_in(self.manners.hanging_one_in) {
+            self.schedule_in(latency, Happening::Request { connection, attempt: 0 });
+        }
+        Ok(connection)
+    }
+
+    /// A request for a connection reaches its host, or does not.
+    pub fn requested(&mut self, index: usize, attempt: u32) {
+        let connection = &self.connections[index];
+        let latency = connection.latency;
+        let (from, to) = (connection.host(Side::Dialler), connection.host(Side::Acceptor));
+        if !connection.endpoints[0].open && self.is_cut(from, to) {
+            return;
+        }
+        let host = &self.hosts[to];
+        let lost = self.is_cut(from, to) || host.has_no_power || host.backlog.len() >= BACKLOG_MAX;
+        if lost {
+            if attempt < ATTEMPTS_MAX && connection.endpoints[0].open {
+                let again = Happening::Request { connection: index, attempt: attempt + 1 };
+                self.schedule_in(SECOND << attempt, again);
+            } else {
+                self.schedule_in(0, Happening::NotMade { connection: index, error: ETIMEDOUT });
+            }
+            return;
+        }
+        if !host.is_up {
+            self.schedule_in(latency, Happening::NotMade { connection: index, error: ECONNREFUSED });
+            return;
+        }
+        let life = host.life;
+        let connection = &mut self.connections[index];
+        connection.life = life;
+        connection.endpoint(Side::Acceptor).open = true;
+        let made = self.now + latency;
+        self.connections[index].pipe_from(Side::Acceptor).last_arrival = made;
+        self.hosts[to].backlog.push_back(index);
+        if to < self.servers && std::mem::take(&mut self.hosts[to].accept_armed) {
+            self.tell(to, Event::Accept);
+        }
+        self.schedule(made, Happening::Made { connection: index });
+    }
+
+    /// The dialler learns what became of its connection.
+    pub fn dialled(&mut self, index: usize, progress: Progress) {
+        let connection = &mut self.connections[index];
+        let (from, to) = (connection.host(Side::Dialler), connection.host(Side::Acceptor));
+        if progress == Progress::Connected
+            && self.is_cut(to, from)
+            && self.connections[index].endpoint(Side::Dialler).open
+        {
+            // It is said again until it is heard.
+            self.schedule_in(SECOND, Happening::Made { connection: index });
+            return;
+        }
+        let endpoint = self.connections[index].endpoint(Side::Dialler);
+        if !endpoint.open || endpoint.progress != Progress::Connecting {
+            return;
+        }
+        endpoint.progress = progress;
+        endpoint.write_armed = true;
+        self.ready(index, Side::Dialler, progress != Progress::Connected, true);
+    }
+
+    /// Tells the edges that are owed.
+    fn ready(&mut self, index: usize, side: Side, readable: bool, writable: bool) {
+        let endpoint = self.connections[index].endpoint(side);
+        let readable = readable && std::mem::take(&mut endpoint.read_armed);
+        let writable = writable && std::mem::take(&mut endpoint.write_armed);
+        let (host, token) = (endpoint.host, endpoint.token);
+        if let Some(token) = token.filter(|_| readable || writable) {
+            self.tell(host, Event::Ready { token, readable, writable });
+        }
+    }
+
+    /// From now on, edges of this endpoint are told with this token.
+    pub fn register(&mut self, index: usize, side: Side, token: usize) {
+        let connection = &mut self.connections[index];
+        let readable = connection.pipe_from(side.other()).is_readable();
+        let pipe = connection.pipe_from(side);
+        let has_room = pipe.used < pipe.window;
+        let endpoint = connection.endpoint(side);
+        endpoint.token = Some(token);
+        endpoint.read_armed = true;
+        endpoint.write_armed = true;
+        let is_settled = endpoint.progress != Progress::Connecting;
+        self.ready(index, side, readable && is_settled, has_room && is_settled);
+    }
+
+    pub fn accept(&mut self, host: usize) -> io::Result<(usize, SocketAddr)> {
+        let state = &mut self.hosts[host];
+        if state.backlog.is_empty() {
+            state.accept_armed = true;
+            return Err(would_block());
+        }
+        if state.descriptors >= state.descriptors_max {
+            return Err(io::Error::from_raw_os_error(EMFILE));
+        }
+        let Some(index) = state.backlog.pop_front() else {
+            return Err(would_block());
+        };
+        state.descriptors += 1;
+        Ok((index, SocketAddr::from(([127, 0, 0, 1], EPHEMERAL_PORT + (index % 20_000) as u16))))
+    }
+
+    pub fn is_connected(&mut self, index: usize, side: Side) -> io::Result<bool> {
+        match self.connections[index].endpoint(side).progress {
+            Progress::Connected => Ok(true),
+            Progress::Connecting => Ok(false),
+            Progress::Failed(error) => Err(io::Error::from_raw_os_error(error)),
+        }
+    }
+
+    pub fn read(&mut self, index: usize, side: Side, buffer: &mut [u8]) -> io::Result<usize> {
+        let connection = &mut self.connections[index];
+        let (latency, piece_max) = (connection.latency, connection.piece_max);
+        if connection.endpoint(side).reset {
+            return Err(io::Error::from_raw_os_error(ECONNRESET));
+        }
+        let pipe = connection.pipe_from(side.other());
+        if pipe.arrived.is_empty() {
+            if pipe.ended {
+                return Ok(0);
+            }
+            connection.endpoint(side).read_armed = true;
+            return Err(would_block());
+        }
+        let length = pipe.arrived.len().min(buffer.len()).min(piece_max);
+        for (place, byte) in buffer.iter_mut().zip(pipe.arrived.drain(..length)) {
+            *place = byte;
+        }
+        pipe.freed += length;
+        let must_acknowledge = !std::mem::replace(&mut pipe.acknowledging, true);
+        self.trace.add_bytes(&buffer[..length]);
+        if must_acknowledge {
+            self.schedule_in(latency, Happening::Acknowledge { connection: index, to: side.other() });
+        }
+        Ok(length)
+    }
+
+    pub fn write(&mut self, index: usize, side: Side, bytes: &[u8]) -> io::Result<usize> {
+        let short = self.chance.one_in(self.manners.short_writes_one_in);
+        let connection = &mut self.connections[index];
+        let endpoint = connection.endpoint(side);
+        if endpoint.reset || endpoint.shut {
+            return Err(io::Error::from_raw_os_error(EPIPE));
+        }
+        if endpoint.progress != Progress::Connected {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        let pipe = connection.pipe_from(side);
+        let room = pipe.window - pipe.used;
+        if room == 0 {
+            connection.endpoint(side).write_armed = true;
+            return Err(would_block());
+        }
+        let mut length = room.min(bytes.len());
+        if short && length > 1 {
+            length = self.chance.between(1, length as u64 - 1) as usize;
+        }
+        self.send(index, side, &bytes[..length]);
+        Ok(length)
+    }
+
+    fn send(&mut self, index: usize, side: Side, bytes: &[u8]) {
+        let connection = &mut self.connections[index];
+        let (from, to) = (connection.host(side), connection.host(side.other()));
+        let (latency, piece_max) = (connection.latency, connection.piece_max);
+        let mut line = std::mem::take(&mut connection.pipe_from(side).line);
+        if from < self.servers && to < self.servers {
+            if let Some(line) = self.crossings.count(from, to, &mut line, bytes) {
+                let line = line.escape_ascii().to_string();
+                self.violate(|| format!("'{line}' crossed the edge between {from} and {to} too often"));
+            }
+            self.connections[index].pipe_from(side).line = line;
+        }
+        self.connections[index].pipe_from(side).used += bytes.len();
+        let mut rest = bytes;
+        for number in 0.. {
+            // Enough pieces to meet every state in between; the rest comes in one.
+            let length = if number < PIECES_MAX { rest.len().min(piece_max) } else { rest.len() };
+            let (piece, behind) = rest.split_at(length);
+            let at = self.arrival(index, side, latency);
+            self.connections[index].pipe_from(side).flight.push_back((at, piece.to_vec()));
+            self.schedule(at, Happening::Arrive { connection: index, to: side.other() });
+            rest = behind;
+            if rest.is_empty() {
+                break;
+            }
+        }
+    }
+
+    /// When something that is sent now arrives: not before what was sent earlier.
+    fn arrival(&mut self, index: usize, side: Side, latency: Time) -> Time {
+        let at = self.now + latency + self.chance.below(latency / 2 + 1);
+        let last = &mut self.connections[index].pipe_from(side).last_arrival;
+        *last = at.max(*last);
+        *last
+    }
+
+    fn send_end(&mut self, index: usize, side: Side, end: End) {
+        let latency = self.connections[index].latency;
+        let at = self.arrival(index, side, latency);
+        self.connections[index].pipe_from(side).end = Some((at, end));
+        self.schedule(at, Happening::Arrive { connection: index, to: side.other() });
+    }
+
+    /// What was on its way to this side arrives, unless there is a cut.
+    pub fn arrive(&mut self, index: usize, to: Side) {
+        let now = self.now;
+        let connection = &mut self.connections[index];
+        let (source, target) = (connection.host(to.other()), connection.host(to));
+        let endpoint = connection.endpoint(to);
+        let (is_open, is_silent) = (endpoint.open, endpoint.silent);
+        let is_connecting = endpoint.progress == Progress::Connecting;
+        let latency = connection.latency;
+        if !self.cuts.is_empty() && self.cuts.contains(&(source, target)) {
+            self.connections[index].pipe_from(to.other()).stuck = true;
+            return;
+        }
+        if is_connecting && is_open {
+            // What comes with the answer to the request waits for it.
+            self.schedule_in(latency, Happening::Arrive { connection: index, to });
+            return;
+        }
+        let pipe = self.connections[index].pipe_from(to.other());
+        let mut came = 0;
+        while let Some((at, _)) = pipe.flight.front()
+            && *at <= now
+        {
+            if let Some((_, piece)) = pipe.flight.pop_front() {
+                came += piece.len();
+                pipe.arrived.extend(piece);
+            }
+        }
+        let end = pipe.end.filter(|end| end.0 <= now && pipe.flight.is_empty()).map(|end| end.1);
+        pipe.ended |= end.is_some();
+        if !is_open {
+            pipe.arrived.clear();
+            pipe.unanswered |= came > 0 || end.is_some() && is_silent;
+            if !self.hosts[target].has_no_power {
+                self.answer_with_reset(index, to);
+            }
+            return;
+        }
+        if end == Some(End::Reset) {
+            self.connections[index].endpoint(to).reset = true;
+            self.connections[index].pipe_from(to).drop_contents();
+        }
+        self.ready(index, to, came > 0 || end.is_some(), end == Some(End::Reset));
+    }
+
+    /// Bytes came for a connection of which this side knows nothing any more.
+    pub fn answer_with_reset(&mut self, index: usize, from: Side) {
+        if std::mem::take(&mut self.connections[index].pipe_from(from.other()).unanswered) {
+            self.connections[index].faulted = true;
+            self.send_end(index, from, End::Reset);
+        }
+    }
+
+    /// This side learns what the other has read.
+    pub fn acknowledge(&mut self, index: usize, to: Side) {
+        let connection = &mut self.connections[index];
+        let (reader, writer) = (connection.host(to.other()), connection.host(to));
+        if !self.cuts.is_empty() && self.cuts.contains(&(reader, writer)) {
+            self.connections[index].pipe_from(to).acknowledgement_stuck = true;
+            return;
+        }
+        let pipe = self.connections[index].pipe_from(to);
+        pipe.acknowledging = false;
+        pipe.used -= std::mem::take(&mut pipe.freed).min(pipe.used);
+        self.ready(index, to, false, true);
+    }
+
+    pub fn shut_down_writing(&mut self, index: usize, side: Side) -> io::Result<()> {
+        let endpoint = self.connections[index].endpoint(side);
+        if endpoint.reset || endpoint.progress != Progress::Connected {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        if !std::mem::replace(&mut endpoint.shut, true) {
+            self.send_end(index, side, End::Finished);
+        }
+        Ok(())
+    }
+
+    /// The owner lets go of its endpoint.
+    pub fn close(&mut self, index: usize, side: Side) {
+        let connection = &mut self.connections[index];
+        let host = connection.host(side);
+        let endpoint = connection.endpoint(side);
+        if !std::mem::take(&mut endpoint.open) {
+            return;
+        }
+        let (was_reset, was_shut) = (endpoint.reset, endpoint.shut);
+        let is_made = endpoint.progress == Progress::Connected;
+        endpoint.token = None;
+        let has_unread = !connection.pipe_from(side.other()).arrived.is_empty();
+        connection.pipe_from(side.other()).arrived.clear();
+        self.hosts[host].descriptors -= 1;
+        if self.hosts[host].has_no_power {
+            self.connections[index].endpoint(side).silent = true;
+            self.connections[index].faulted = true;
+        } else if was_reset || !is_made && side == Side::Acceptor {
+        } else if has_unread {
+            // As Linux does: what is lost must not look like a proper end.
+            self.connections[index].pipe_from(side).drop_contents();
+            self.send_end(index, side, End::Reset);
+        } else if !was_shut {
+            self.send_end(index, side, End::Finished);
+        }
+    }
+
+    /// Breaks a connection: both sides learn it.
+    pub fn reset(&mut self, index: usize) {
+        self.connections[index].faulted = true;
+        for side in [Side::Dialler, Side::Acceptor] {
+            self.connections[index].pipe_from(side).drop_contents();
+            self.send_end(index, side, End::Reset);
+        }
+    }
+
+    /// The process on a host has ended: what its system still held for it ends, too.
+    pub fn process_ended(&mut self, host: usize) {
+        let state = &mut self.hosts[host];
+        state.is_up = false;
+        state.is_paused = false;
+        state.events.clear();
+        state.wake_at = Time::MAX;
+        let (backlog, has_no_power) = (std::mem::take(&mut state.backlog), state.has_no_power);
+        for index in backlog {
+            self.connections[index].faulted = true;
+            let endpoint = self.connections[index].endpoint(Side::Acceptor);
+            endpoint.open = false;
+            endpoint.silent = has_no_power;
+            if !has_no_power {
+                self.send_end(index, Side::Acceptor, End::Reset);
+            }
+        }
+    }
+
+    /// A host has power and a process again.
+    pub fn process_began(&mut self, host: usize) {
+        let state = &mut self.hosts[host];
+        state.life += 1;
+        state.is_up = true;
+        state.accept_armed = true;
+        let had_no_power = std::mem::take(&mut state.has_no_power);
+        if !had_no_power {
+            return;
+        }
+        for index in 0..self.connections.len() {
+            for side in [Side::Dialler, Side::Acceptor] {
+                if self.connections[index].host(side) == host && !self.connections[index].endpoint(side).open
+                {
+                    self.answer_with_reset(index, side);
+                }
+            }
+        }
+    }
+}
+
+/// Error numbers of Linux.
+pub const EMFILE: i32 = 24;
+pub const ECONNRESET: i32 = 104;
+const EPIPE: i32 = 32;
+const ETIMEDOUT: i32 = 110;
+pub const ECONNREFUSED: i32 = 111;
+
+const WINDOW_MAX: u64 = 64 * 1024;
+/// Connections that a system makes for a process that does not accept them.
+const BACKLOG_MAX: usize = 64;
+/// How often a request for a connection is repeated, after 1 s, 2 s, 4 s, …
+const ATTEMPTS_MAX: u32 = 6;
+/// Pieces of one write that arrive on their own.
+const PIECES_MAX: u32 = 12;
+const EPHEMERAL_PORT: u16 = 40_000;
+/// A usual latency.
+pub const LATENCY_MAX: Time = 20 * MILLISECOND;
