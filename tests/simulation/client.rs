@@ -208,6 +208,7 @@ impl Client {
             match world.read(self.connection, Side::Dialler, &mut buffer[..most]) {
                 Ok(0) => self.ended(world, "the connection ended"),
                 Ok(length) => {
+                    world.say(|| format!("client {} reads '{}'", self.number, buffer[..length].escape_ascii()));
                     self.received.extend_from_slice(&buffer[..length]);
                     self.take_replies(world, oracle);
                     if let Reading::Slowly(_) = self.reading {

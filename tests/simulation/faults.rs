@@ -141,7 +141,10 @@ impl Simulation {
             return;
         };
         let mut world = self.world.borrow_mut();
-        world.say(|| format!("repaired: {repair:?}"));
+        world.say(|| match &repair {
+            Repair::Heal(cuts) => format!("repaired: {} cuts", cuts.len()),
+            _ => format!("repaired: {repair:?}"),
+        });
         match repair {
             Repair::Heal(cuts) => cuts.into_iter().for_each(|(from, to)| world.heal(from, to)),
             Repair::Start(server) => {
@@ -173,10 +176,7 @@ impl Simulation {
     pub fn end_storm(&mut self) {
         self.world.borrow().say(|| "the storm is over".to_owned());
         self.is_storm = false;
-        {
-            let mut world = self.world.borrow_mut();
-            (world.manners.hanging_one_in, world.manners.refused_one_in) = (0, 0);
-        }
+        self.world.borrow_mut().manners.be_reliable();
         for fault in 0..self.repairs.len() {
             self.repair(fault);
         }

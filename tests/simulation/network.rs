@@ -110,7 +110,8 @@ impl Network for SimulatedNetwork {
     fn resolve(&mut self, _host: &str, port: u16, lookup: Lookup) {
         let mut world = self.world.borrow_mut();
         let delay = world.chance.magnitude(MILLISECOND, 200 * MILLISECOND);
-        let found = (!world.chance.one_in(20)).then(|| SocketAddr::from(([127, 0, 0, 1], port)));
+        let unknown_one_in = world.manners.unknown_one_in;
+        let found = (!world.chance.one_in(unknown_one_in)).then(|| SocketAddr::from(([127, 0, 0, 1], port)));
         let (host, life) = (self.host, world.hosts[self.host].life);
         world.schedule_in(delay, Happening::Resolved { host, life, lookup, found });
     }

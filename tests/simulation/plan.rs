@@ -83,7 +83,7 @@ impl Plan {
         plan.kinds.clear();
         plan.storm = 5 * SECOND;
         plan.client_every = 100 * MILLISECOND;
-        (plan.manners.hanging_one_in, plan.manners.refused_one_in) = (0, 0);
+        plan.manners.be_reliable();
         plan.topics.questions_one_in = 0;
         plan.silence = Duration::from_secs(3);
         plan
@@ -102,6 +102,7 @@ impl Plan {
             spurious_one_in: often(chance, 10),
             hanging_one_in: often(chance, 20),
             refused_one_in: often(chance, 20),
+            unknown_one_in: often(chance, 10),
             coarse_clocks: chance.one_in(2),
         };
         let max_line = *chance.pick(&[80, 100, 300, 8192]);

@@ -74,7 +74,7 @@ impl Simulation {
     /// Runs everything; the error says which promise was broken.
     pub fn run(mut self) -> Result<Report, String> {
         self.world.borrow_mut().hosts[self.plan.names.len()].is_up = true;
-        if self.plan.manners.hanging_one_in + self.plan.manners.refused_one_in > 0 {
+        if self.plan.manners.are_unreliable() {
             self.oracle.places_trouble(self.plan.storm);
         }
         for server in 0..self.loops.len() {

@@ -91,6 +91,13 @@ impl World {
             return;
         }
         let endpoint = self.connections[index].endpoint(Side::Dialler);
+        if endpoint.silent && !endpoint.open {
+            self.connections[index].pipe_from(Side::Acceptor).unanswered = true;
+            if !self.hosts[from].has_no_power {
+                self.answer_with_reset(index, Side::Dialler);
+            }
+            return;
+        }
         if !endpoint.open || endpoint.progress != Progress::Connecting {
             return;
         }

@@ -133,8 +133,21 @@ pub struct Manners {
     /// One in so many connects hangs, or is refused.
     pub hanging_one_in: u64,
     pub refused_one_in: u64,
+    /// One in so many lookups fails.
+    pub unknown_one_in: u64,
     /// Clocks show no progress while a server works.
     pub coarse_clocks: bool,
+}
+
+impl Manners {
+    pub fn are_unreliable(&self) -> bool {
+        self.hanging_one_in + self.refused_one_in + self.unknown_one_in > 0
+    }
+
+    /// Every attempt to reach somebody succeeds from now on.
+    pub fn be_reliable(&mut self) {
+        (self.hanging_one_in, self.refused_one_in, self.unknown_one_in) = (0, 0, 0);
+    }
 }
 
 pub struct World {
