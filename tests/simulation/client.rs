@@ -197,7 +197,7 @@ impl Client {
     }
 
     fn read(&mut self, world: &mut World, oracle: &mut Oracle) {
-        let mut buffer = [0; 4096];
+        let mut buffer = [0; 512];
         let most = match self.reading {
             Reading::Nothing => return,
             Reading::Slowly(most) => most.min(buffer.len()),
@@ -208,7 +208,6 @@ impl Client {
             match world.read(self.connection, Side::Dialler, &mut buffer[..most]) {
                 Ok(0) => self.ended(world, "the connection ended"),
                 Ok(length) => {
-                    world.say(|| format!("client {} reads '{}'", self.number, buffer[..length].escape_ascii()));
                     self.received.extend_from_slice(&buffer[..length]);
                     self.take_replies(world, oracle);
                     if let Reading::Slowly(_) = self.reading {

@@ -47,16 +47,19 @@ impl Simulation {
                     self.repair_in(length, Repair::Start(server));
                 }
             }
+            Kind::Pause if self.stopping_since[server].is_some() => {}
             Kind::Pause => {
                 self.world.borrow_mut().hosts[server].is_paused = true;
                 self.oracle.places_trouble(Time::MAX / 2);
                 self.repair_in(length, Repair::Resume(server));
             }
             Kind::Stop => {
-                if self.loops[server].is_some() && self.stopping_since[server].is_none() {
+                let is_paused = self.world.borrow().hosts[server].is_paused;
+                let is_running = self.loops[server].is_some() && !is_paused;
+                if is_running && self.stopping_since[server].is_none() {
                     self.fault_connections(server);
                     let mut world = self.world.borrow_mut();
-                    self.stopping_since[server] = (!world.hosts[server].is_paused).then_some(world.now);
+                    self.stopping_since[server] = Some(world.now);
                     world.tell(server, Event::Stop);
                     drop(world);
                     self.repair_in(length, Repair::Start(server));

@@ -218,7 +218,12 @@ impl World {
             }
             self.connections[index].pipe_from(side).line = line;
         }
-        self.connections[index].pipe_from(side).used += bytes.len();
+        let pipe = self.connections[index].pipe_from(side);
+        pipe.used += bytes.len();
+        if pipe.end.is_some() {
+            // It is broken already, and this side does not know it yet.
+            return;
+        }
         let mut rest = bytes;
         for number in 0.. {
             // Enough pieces to meet every state in between; the rest comes in one.
