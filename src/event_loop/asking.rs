@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use rustls::ClientConfig;
@@ -95,12 +94,16 @@ impl<N: Network> EventLoop<N> {
     /// Takes over whom to ask. Questions that are under way are answered from where they were asked.
     pub(super) fn set_places(&mut self, settings: PlacesSettings) {
         if settings != self.asking.settings {
-            for connection in self.asking.pool.take_kept() {
+            for connection in self.asking.pool.renew() {
                 self.abort(connection);
             }
             self.asking.trust = Trust::new(settings.places.trust.clone());
             self.asking.addresses = None;
             self.asking.settings = settings;
+        }
+        // Lookups of before are not listened to any longer.
+        for id in std::mem::take(&mut self.asking.resolving) {
+            self.resolve_places(id);
         }
     }
 
@@ -111,7 +114,7 @@ impl<N: Network> EventLoop<N> {
             let message =
                 format!("The environment variable {variable} of this server holds no key for Places.");
             self.answer(waiter, Answer::request_denied(&message));
-        } else if self.server.stopping {
+        } else if self.stop.is_some() {
             self.answer(waiter, self.asking.explain("the server is ending"));
         } else {
             let deadline = self.now + places.timeout;
@@ -169,7 +172,10 @@ impl<N: Network> EventLoop<N> {
         self.asking.pool.connection_lost(id);
     }
 
-    pub(super) fn places_resolved(&mut self, addresses: io::Result<Vec<SocketAddr>>) {
+    pub(super) fn places_looked_up(&mut self, generation: u64, addresses: io::Result<Vec<SocketAddr>>) {
+        if generation != self.generation {
+            return;
+        }
         let waiting = std::mem::take(&mut self.asking.resolving);
         let addresses = match (addresses, &self.asking.addresses) {
             (Ok(addresses), _) => {
@@ -190,7 +196,6 @@ impl<N: Network> EventLoop<N> {
     }
 
     fn answer(&mut self, (asker, ticket): Waiter, answer: Answer) {
-        let answer = Rc::new(answer);
         self.call(asker, |protocol, context| protocol.told(context, Message::Answer { ticket, answer }));
     }
 
@@ -224,7 +229,8 @@ impl<N: Network> EventLoop<N> {
             return;
         }
         if self.asking.resolving.is_empty() {
-            self.network.resolve(&host.to_string(), port, Lookup::Places(0));
+            let lookup = Lookup::Places { generation: self.generation };
+            self.network.resolve(&host.to_string(), port, lookup);
         }
         self.asking.resolving.push(id);
     }
@@ -246,9 +252,7 @@ impl<N: Network> EventLoop<N> {
             self.connect(addresses, conversation, wrap).map_err(|error| error.to_string())
         });
         match made {
-            Ok(connection) => {
-                self.asking.pool.dialled(id, connection);
-            }
+            Ok(connection) => self.asking.pool.dialled(id, connection),
             Err(reason) => self.not_dialled(id, reason),
         }
     }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::connection::{Eof, Standing};
+use super::connection::{Counting, Eof, Phase};
 use super::network::Network;
-use super::{ConnectionId, EventLoop, Lost, Moment, Timer, with_context};
+use super::{ConnectionId, Ending, EventLoop, Lost, Timer, with_context};
 use crate::protocol::Message;
 
 /// How far the server is on its way to its end.
@@ -37,36 +37,43 @@ impl<N: Network> EventLoop<N> {
     /// Goes on with a connection whose conversation has closed it: everything is sent, then the end
     /// is announced, then the other side's end is awaited. Without that wait, input that comes late
     /// would make the system reset the connection, and the last replies could be lost with it.
-    pub(super) fn go_on_closing(&mut self, id: ConnectionId, now: Moment) {
-        let stopping = self.stop.is_some();
+    pub(super) fn go_on_closing(&mut self, id: ConnectionId, sent_some: bool) {
+        let now = self.now;
         let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
-        if connection.lingering {
+        if connection.phase == Phase::Lingering {
             return;
         }
         if connection.transport.waiting() > 0 || !connection.writable {
-            connection.transport.set_deadline(now + UNREAD_MAX);
-            self.set_timer(id);
+            if sent_some || connection.phase == Phase::Open {
+                connection.phase = Phase::Closing;
+                connection.transport.set_deadline(now + UNREAD_MAX);
+                self.set_timer(id);
+            }
             return;
         }
-        connection.lingering = true;
+        connection.phase = Phase::Lingering;
         connection.stream.announce_end();
         // Announcing it is a courtesy; a failure shows when the end is awaited.
         let _ = connection.stream.flush();
         let ended = connection.eof != Eof::NotSeen;
-        if ended || stopping || self.network.shut_down_writing(connection.stream.socket()).is_err() {
+        if ended || self.network.shut_down_writing(connection.stream.socket()).is_err() {
             self.doom(id, Lost::Closed);
             return;
         }
         connection.transport.set_deadline(now + LINGER_MAX);
         self.set_timer(id);
+        self.settle_end(id);
     }
 
-    /// Ends a connection that waited only for the other side's end.
+    /// Ends a connection that waited only for the other side's end, once that has come. A server
+    /// that ends waits no longer than there is something to read.
     pub(super) fn settle_end(&mut self, id: ConnectionId) {
+        let is_stopping = self.stop.is_some();
         if let Some(connection) = self.connections.get_mut(id)
-            && connection.lingering
+            && connection.phase == Phase::Lingering
+            && (connection.eof != Eof::NotSeen || (is_stopping && !connection.readable))
         {
             self.doom(id, Lost::Closed);
         }
@@ -78,7 +85,7 @@ impl<N: Network> EventLoop<N> {
             let Some(mut connection) = self.connections.remove(id) else {
                 continue;
             };
-            self.uncount(connection.standing);
+            self.uncount(connection.counting);
             let (times, mut why) = ((self.now, self.wall), Some(why));
             with_context(id, &mut connection, &mut self.server, times, &mut |protocol, context| {
                 if let Some(why) = why.take() {
@@ -89,12 +96,20 @@ impl<N: Network> EventLoop<N> {
         }
     }
 
+    /// A connection is a neighbour's.
+    pub(super) fn linked(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(id) {
+            let counting = std::mem::replace(&mut connection.counting, Counting::NotAtAll);
+            self.uncount(counting);
+        }
+    }
+
     /// Takes a connection out of the numbers that the limit is about.
-    pub(super) fn uncount(&mut self, standing: Standing) {
-        match standing {
-            Standing::Client => self.clients -= 1,
-            Standing::BeyondLimit => self.beyond_limit -= 1,
-            Standing::Uncounted => {}
+    fn uncount(&mut self, counting: Counting) {
+        match counting {
+            Counting::AsClient => self.clients -= 1,
+            Counting::BeyondLimit => self.beyond_limit -= 1,
+            Counting::NotAtAll => {}
         }
     }
 
@@ -106,12 +121,13 @@ impl<N: Network> EventLoop<N> {
         }
         self.server.log.event(format_args!("{} ends", self.server.identity.name));
         // Whoever connected before has a right to an answer.
-        self.accepting = true;
-        self.accept();
+        for _ in 0..LAST_ACCEPTS {
+            self.accepting = true;
+            self.accept();
+        }
         self.listener = None;
         self.stop = Some(Stop::Draining);
-        self.server.stopping = true;
-        self.timers.set(self.now + DRAINING_MAX, Timer::Stop);
+        self.timers.set(self.now + DRAINING_MAX, Timer::StopDraining);
         for id in self.connections.ids() {
             if let Some(connection) = self.connections.get_mut(id) {
                 // What came before the signal must be seen, whether its edge was told or not.
@@ -119,18 +135,32 @@ impl<N: Network> EventLoop<N> {
             }
             self.list(id);
         }
+        // No WHATSAT may hold back what stands behind it any longer.
+        self.refuse_questions("the server is ending");
     }
 
     /// Once everything that was received is carried out, has all conversations end.
     pub(super) fn go_on_stopping(&mut self) {
-        if self.stop == Some(Stop::Draining) && self.ready.is_empty() {
+        if self.stop == Some(Stop::Draining)
+            && !self.connections.ids().into_iter().any(|id| self.has_input(id))
+        {
             self.end_conversations();
         }
     }
 
+    /// Whether something that a conversation sent may not have been carried out yet.
+    fn has_input(&mut self, id: ConnectionId) -> bool {
+        self.connections.get_mut(id).is_some_and(|connection| {
+            let is_open = connection.attempts.is_none() && connection.transport.ending() == Ending::Open;
+            let is_held = connection.transport.reading_is_paused() && !connection.input.is_empty();
+            is_open && (connection.readable || connection.wants_service() || is_held)
+        })
+    }
+
     fn end_conversations(&mut self) {
         self.stop = Some(Stop::Ending);
-        self.refuse_questions("the server is ending");
+        self.server.stopping = true;
+        self.timers.set(self.now + ENDING_MAX, Timer::StopNow);
         for id in self.connections.ids() {
             if self.connections.get_mut(id).is_some_and(|connection| connection.attempts.is_some()) {
                 self.abort(id);
@@ -140,15 +170,16 @@ impl<N: Network> EventLoop<N> {
         self.carry_out();
     }
 
-    /// The time for this part of the end is up.
-    pub(super) fn stop_timer_rang(&mut self) {
+    /// Somebody sends faster than it can be carried out, or does not read: so be it.
+    pub(super) fn stop_draining(&mut self) {
         if self.stop == Some(Stop::Draining) {
-            // Somebody sends faster than it can be carried out.
             self.end_conversations();
-            self.timers.set(self.now + ENDING_MAX, Timer::Stop);
-        } else {
-            self.stop = Some(Stop::Over);
         }
+    }
+
+    /// The time to end in order is up.
+    pub(super) fn stop_now(&mut self) {
+        self.stop = Some(Stop::Over);
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -170,3 +201,5 @@ const LINGER_MAX: Duration = Duration::from_secs(2);
 const DRAINING_MAX: Duration = Duration::from_millis(120);
 /// How long the last output is sent after that.
 const ENDING_MAX: Duration = Duration::from_millis(100);
+/// Turns' worth of connections that are accepted at the end: more than wait at a usual listener.
+const LAST_ACCEPTS: usize = 16;

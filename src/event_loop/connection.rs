@@ -21,7 +21,7 @@ pub(super) struct Connection<S> {
     pub(super) attempts: Option<Vec<SocketAddr>>,
     /// When the next timer of this connection rings.
     pub(super) timer_at: Moment,
-    pub(super) standing: Standing,
+    pub(super) counting: Counting,
     /// An edge came, and no read has met `WouldBlock` since.
     pub(super) readable: bool,
     /// The same for writing.
@@ -34,8 +34,7 @@ pub(super) struct Connection<S> {
     pub(super) listed: bool,
     /// It is on the list of those to be flushed.
     pub(super) dirty: bool,
-    /// Everything was sent after a `close`; the other side's end is awaited.
-    pub(super) lingering: bool,
+    pub(super) phase: Phase,
     /// It is on the list of those to be buried.
     pub(super) doomed: bool,
     generation: u32,
@@ -43,13 +42,24 @@ pub(super) struct Connection<S> {
 
 /// How a connection counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum Counting {
     /// It was accepted, and is one of `limits.max_connections`.
-    Client,
+    AsClient,
     /// It was accepted beyond them, until it shows that it is a neighbour's.
     BeyondLimit,
     /// A link of a neighbour, or one that was dialled.
-    Uncounted,
+    NotAtAll,
+}
+
+/// How far a connection is after its conversation has closed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Not closed, or the loop has not seen it yet.
+    Open,
+    /// What was written is being sent.
+    Closing,
+    /// Everything was sent; the other side's end is awaited.
+    Lingering,
 }
 
 /// The end of the other side's input.
@@ -67,7 +77,7 @@ impl<S> Connection<S> {
         address: SocketAddr,
         conversation: Conversation,
         transport: Transport,
-        standing: Standing,
+        counting: Counting,
     ) -> Connection<S> {
         Connection {
             stream,
@@ -77,14 +87,14 @@ impl<S> Connection<S> {
             input: Vec::new(),
             attempts: None,
             timer_at: Moment::NEVER,
-            standing,
+            counting,
             readable: false,
             writable: false,
             offer_again: false,
             eof: Eof::NotSeen,
             listed: false,
             dirty: false,
-            lingering: false,
+            phase: Phase::Open,
             doomed: false,
             generation: 0,
         }
@@ -207,7 +217,7 @@ mod tests {
             address,
             client,
             Transport::new(Marks::default()),
-            Standing::Client,
+            Counting::AsClient,
         )
     }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use super::connection::{Connection, Standing, Stream};
+use super::connection::{Connection, Counting, Stream};
 use super::network::{Lookup, Network};
 use super::{ConnectionId, EventLoop, Lost, Timer};
 use crate::config::{Host, HostPort};
@@ -36,24 +36,42 @@ impl<N: Network> EventLoop<N> {
     /// Begins a link to a neighbour that has none.
     pub(super) fn dial_if_down(&mut self, id: NeighbourId) {
         let known = self.server.neighbours.get_mut(id);
-        if !known.present || known.dialled != Dialled::Down || self.server.stopping {
+        if !known.present || known.dialled != Dialled::Down || self.stop.is_some() {
             return;
         }
         known.dialled = Dialled::Resolving;
         let HostPort { host, port } = known.address.clone();
         match known_addresses(&host, port) {
             Some(addresses) => self.neighbour_resolved(id, Ok(addresses)),
-            None => self.network.resolve(&host.to_string(), port, Lookup::Neighbour(id.0 as u64)),
+            None => {
+                let lookup = Lookup::Neighbour { number: id.0, generation: self.generation };
+                self.network.resolve(&host.to_string(), port, lookup);
+            }
         }
     }
 
-    pub(super) fn neighbour_resolved(&mut self, id: NeighbourId, addresses: io::Result<Vec<SocketAddr>>) {
+    /// A lookup ended. One that was begun before the settings changed is begun anew.
+    pub(super) fn neighbour_looked_up(
+        &mut self,
+        id: NeighbourId,
+        generation: u64,
+        addresses: io::Result<Vec<SocketAddr>>,
+    ) {
+        if generation == self.generation {
+            self.neighbour_resolved(id, addresses);
+        } else if self.server.neighbours.get(id).dialled == Dialled::Resolving {
+            self.server.neighbours.get_mut(id).dialled = Dialled::Down;
+            self.dial_if_down(id);
+        }
+    }
+
+    fn neighbour_resolved(&mut self, id: NeighbourId, addresses: io::Result<Vec<SocketAddr>>) {
         let known = self.server.neighbours.get_mut(id);
         if known.dialled != Dialled::Resolving {
             return;
         }
         known.dialled = Dialled::Down;
-        if !known.present || self.server.stopping {
+        if !known.present || self.stop.is_some() {
             return;
         }
         let conversation = Conversation::OutboundPeer(OutboundPeer::new(id, self.now));
@@ -115,7 +133,7 @@ impl<N: Network> EventLoop<N> {
             address,
             conversation,
             Transport::new(self.marks),
-            Standing::Uncounted,
+            Counting::NotAtAll,
         );
         connection.attempts = Some(addresses);
         let id = self.connections.insert(connection);

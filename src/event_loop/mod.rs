@@ -38,7 +38,7 @@ use crate::protocol::{
 use asking::Asking;
 pub use asking::PlacesSettings;
 use buffers::Buffers;
-use connection::{Connection, Connections, Standing, Stream, of_token, token};
+use connection::{Connection, Connections, Counting, Stream, of_token, token};
 use network::{Event, Lookup, Network};
 use timers::Timers;
 use tls::TlsStream;
@@ -97,6 +97,8 @@ pub struct EventLoop<N: Network> {
     clients: usize,
     beyond_limit: usize,
     asking: Asking,
+    /// How often the settings have changed: what was looked up for others is of no use.
+    generation: u64,
     timers: Timers<Timer>,
     /// Connections with something to read or to deliver.
     ready: VecDeque<ConnectionId>,
@@ -130,8 +132,10 @@ enum Timer {
     Question(QuestionId),
     /// Accepting failed and is tried again.
     Accept,
-    /// The time for a part of the end in order is up.
-    Stop,
+    /// What was received before the end has been read for long enough.
+    StopDraining,
+    /// The time to end in order is up.
+    StopNow,
 }
 
 impl<N: Network> EventLoop<N> {
@@ -156,6 +160,7 @@ impl<N: Network> EventLoop<N> {
             clients: 0,
             beyond_limit: 0,
             asking: Asking::new(settings.places.clone()),
+            generation: 0,
             timers: Timers::new(),
             ready: VecDeque::new(),
             dirty: Vec::new(),
@@ -206,6 +211,7 @@ impl<N: Network> EventLoop<N> {
 
     /// Takes over other settings. Clients stay; neighbours that are gone are dropped, new ones dialled.
     pub fn apply(&mut self, settings: Settings) {
+        self.generation += 1;
         self.server.limits = settings.limits;
         self.server.store.set_clients_max(self.server.limits.max_clients);
         self.server.silence = settings.silence;
@@ -229,29 +235,38 @@ impl<N: Network> EventLoop<N> {
                 Event::Ready { token, readable, writable } => {
                     self.note_edges(of_token(token), readable, writable)
                 }
-                Event::Resolved { lookup: Lookup::Neighbour(number), addresses } => {
-                    self.neighbour_resolved(NeighbourId(number as usize), addresses);
+                Event::Resolved { lookup: Lookup::Neighbour { number, generation }, addresses } => {
+                    self.neighbour_looked_up(NeighbourId(number), generation, addresses);
                 }
-                Event::Resolved { lookup: Lookup::Places(_), addresses } => self.places_resolved(addresses),
+                Event::Resolved { lookup: Lookup::Places { generation }, addresses } => {
+                    self.places_looked_up(generation, addresses);
+                }
                 Event::Stop => self.begin_to_stop(),
                 Event::Reload => result = Turn::Reload,
             }
         }
         self.events = events;
-        self.ring_timers();
         self.accept();
         self.serve_ready();
+        self.carry_out();
+        // Behind the reading: what has arrived in time is not late because this loop was.
+        self.ring_timers();
         self.carry_out();
         self.go_on_stopping();
         self.tell_neighbours();
         self.flush_dirty();
         self.bury();
         self.carry_out();
+        self.write_log();
+        Ok(if self.is_over() { Turn::Over } else { result })
+    }
+
+    /// Writes the log lines gathered so far.
+    fn write_log(&mut self) {
         if !self.server.log.lines().is_empty() {
             self.network.write_log(self.server.log.lines());
             self.server.log.clear();
         }
-        Ok(if self.is_over() { Turn::Over } else { result })
     }
 
     fn read_clocks(&mut self) {
@@ -283,7 +298,8 @@ impl<N: Network> EventLoop<N> {
                 Timer::Redial(neighbour) => self.dial_if_down(NeighbourId(neighbour)),
                 Timer::Question(id) => self.question_expired(id),
                 Timer::Accept => self.accepting = true,
-                Timer::Stop => self.stop_timer_rang(),
+                Timer::StopDraining => self.stop_draining(),
+                Timer::StopNow => self.stop_now(),
             }
         }
     }
@@ -293,9 +309,19 @@ impl<N: Network> EventLoop<N> {
         let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
+        if connection.timer_at > now {
+            // A timer of an earlier deadline; another one will ring.
+            return;
+        }
         connection.timer_at = Moment::NEVER;
         if connection.transport.deadline() > now {
             self.set_timer(id);
+            return;
+        }
+        if connection.listed && connection.transport.ending() == Ending::Open {
+            // What would be in time may have arrived, and is read in the next turn.
+            connection.timer_at = now + LATER;
+            self.timers.set(now + LATER, Timer::Connection(id));
             return;
         }
         connection.transport.set_deadline(Moment::NEVER);
@@ -334,16 +360,16 @@ impl<N: Network> EventLoop<N> {
     }
 
     fn accepted(&mut self, stream: N::Stream, address: SocketAddr) {
-        let standing =
-            if self.clients < self.connections_max { Standing::Client } else { Standing::BeyondLimit };
-        if standing == Standing::BeyondLimit && self.beyond_limit >= BEYOND_LIMIT_MAX {
+        let is_within = self.clients < self.connections_max;
+        let counting = if is_within { Counting::AsClient } else { Counting::BeyondLimit };
+        if counting == Counting::BeyondLimit && self.beyond_limit >= BEYOND_LIMIT_MAX {
             self.server
                 .log
                 .event(format_args!("Connection from {address} is closed at once: the server is full"));
             return;
         }
         let (conversation, stream) = match &self.acceptor {
-            Acceptor::Herd if standing == Standing::Client => {
+            Acceptor::Herd if counting == Counting::AsClient => {
                 (Conversation::Client(Client::newcomer()), Stream::Plain(stream))
             }
             Acceptor::Herd => (Conversation::Client(Client::only_a_neighbour()), Stream::Plain(stream)),
@@ -359,12 +385,12 @@ impl<N: Network> EventLoop<N> {
                 (conversation, stream)
             }
         };
-        match standing {
-            Standing::Client => self.clients += 1,
+        match counting {
+            Counting::AsClient => self.clients += 1,
             _ => self.beyond_limit += 1,
         }
         let mut connection =
-            Connection::new(stream, address, conversation, Transport::new(self.marks), standing);
+            Connection::new(stream, address, conversation, Transport::new(self.marks), counting);
         // A new socket has room; if not, the first write tells.
         connection.writable = true;
         let id = self.connections.insert(connection);
@@ -397,6 +423,7 @@ impl<N: Network> EventLoop<N> {
                 Request::Dial { neighbour, epoch } => self.neighbour_lives(neighbour, epoch),
                 Request::LinkLost { neighbour } => self.link_lost(neighbour),
                 Request::Abort(id) => self.abort(id),
+                Request::Linked(id) => self.linked(id),
             }
         }
     }
@@ -443,8 +470,6 @@ impl<N: Network> EventLoop<N> {
             connection.conversation = successor;
             // It must see what its predecessor left unused.
             connection.offer_again = true;
-            let standing = std::mem::replace(&mut connection.standing, Standing::Uncounted);
-            self.uncount(standing);
             self.call(id, |protocol, context| protocol.connection_made(context));
             return;
         }
@@ -536,6 +561,8 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 /// Connections that are accepted in one turn: a storm of them must not keep the others waiting.
 const ACCEPTS_MAX: usize = 64;
+/// How long the deadline of a connection that still has something to read is put off.
+const LATER: Duration = Duration::from_millis(1);
 /// How long accepting pauses after it failed: a descriptor may be free by then.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// Connections that are kept beyond the limit until they show whether they are a neighbour's.

@@ -79,11 +79,19 @@ pub enum Event {
     Reload,
 }
 
-/// What a lookup is for; the number is the asker's own.
+/// What a lookup is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lookup {
-    /// A link to a neighbour.
-    Neighbour(u64),
+    /// A link to a neighbour, by its number.
+    Neighbour {
+        /// Which.
+        number: usize,
+        /// Of which settings its address is.
+        generation: u64,
+    },
     /// A connection to Places.
-    Places(u64),
+    Places {
+        /// Of which settings its address is.
+        generation: u64,
+    },
 }

@@ -17,6 +17,9 @@ impl<N: Network> EventLoop<N> {
                 connection.listed = false;
                 self.serve(id, &mut buffer);
                 self.list(id);
+                if self.server.log.lines().len() > LOG_LINES_MAX {
+                    self.write_log();
+                }
             }
         }
         self.read_buffer = buffer;
@@ -65,6 +68,7 @@ impl<N: Network> EventLoop<N> {
                         connection.readable = false;
                         // Reading may have made something to write: that is how TLS shakes hands.
                         self.mark_dirty(id);
+                        self.settle_end(id);
                     }
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(error) => {
@@ -120,11 +124,11 @@ impl<N: Network> EventLoop<N> {
     }
 
     fn flush(&mut self, id: ConnectionId) {
-        let now = self.now;
         let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
         connection.dirty = false;
+        let before = connection.transport.waiting();
         let ending = connection.transport.ending();
         if connection.attempts.is_some() || ending == Ending::Aborting {
             return;
@@ -150,7 +154,8 @@ impl<N: Network> EventLoop<N> {
             return;
         };
         if ending == Ending::Closing {
-            self.go_on_closing(id, now);
+            let sent_some = connection.transport.waiting() < before;
+            self.go_on_closing(id, sent_some);
         } else if connection.transport.must_resume_writing() {
             self.call(id, |protocol, context| protocol.resume_writing(context));
         } else if let Some(buffer) = connection.transport.take_buffer() {
@@ -161,3 +166,6 @@ impl<N: Network> EventLoop<N> {
 
 /// Bytes that one connection may be read in one turn, so that a loud one cannot starve the others.
 const SHARE: usize = 64 * 1024;
+/// Bytes of log lines that are gathered before they are written: short commands make lines many
+/// times their length, and thousands of connections may be served in one turn.
+const LOG_LINES_MAX: usize = 1024 * 1024;

@@ -51,6 +51,8 @@ pub struct Pool<C, W> {
     /// Those that are neither waiting nor gone.
     running: usize,
     kept: Vec<C>,
+    /// How often it was renewed.
+    generation: u32,
 }
 
 #[derive(Debug)]
@@ -67,12 +69,19 @@ enum State<C> {
     /// Its connection is being made.
     Dialling,
     /// It is asked on this connection.
-    Asked { connection: C, kept: bool },
+    Asked { connection: C, kept: bool, generation: u32 },
 }
 
 impl<C, W> Default for Pool<C, W> {
     fn default() -> Pool<C, W> {
-        Pool { questions: BTreeMap::new(), last: 0, waiting: VecDeque::new(), running: 0, kept: Vec::new() }
+        Pool {
+            questions: BTreeMap::new(),
+            last: 0,
+            waiting: VecDeque::new(),
+            running: 0,
+            kept: Vec::new(),
+            generation: 0,
+        }
     }
 }
 
@@ -108,16 +117,17 @@ impl<C: Copy + Eq, W> Pool<C, W> {
                 asked.state = State::Dialling;
                 return Some(Step::Dial(id));
             };
-            asked.state = State::Asked { connection, kept: true };
+            asked.state = State::Asked { connection, kept: true, generation: self.generation };
             return Some(Step::Reuse(connection, id));
         }
         None
     }
 
-    /// Notes that this connection is being made for a question. False if nobody waits for it any longer.
-    pub fn dialled(&mut self, id: QuestionId, connection: C) -> bool {
-        let asked = self.questions.get_mut(&id);
-        asked.map(|asked| asked.state = State::Asked { connection, kept: false }).is_some()
+    /// Notes that this connection is being made for a question.
+    pub fn dialled(&mut self, id: QuestionId, connection: C) {
+        if let Some(asked) = self.questions.get_mut(&id) {
+            asked.state = State::Asked { connection, kept: false, generation: self.generation };
+        }
     }
 
     /// Notes that no connection can be made for a question.
@@ -132,13 +142,15 @@ impl<C: Copy + Eq, W> Pool<C, W> {
     /// `reusable` is kept for the next one. One that was kept and ended before the first byte of an
     /// answer is replaced by a new one, once.
     pub fn answered(&mut self, connection: C, result: Result<Answer, Failure>, reusable: bool) -> Outcome<W> {
-        if reusable {
-            self.kept.push(connection);
-        }
         let on_it = |asked: &Asked<C, W>| matches!(asked.state, State::Asked { connection: c, .. } if c == connection);
         let Some((&id, asked)) = self.questions.iter_mut().find(|(_, asked)| on_it(asked)) else {
             return Outcome::Forgotten;
         };
+        // One that was made before leads to another place, which must not get another's key.
+        if reusable && matches!(asked.state, State::Asked { generation, .. } if generation == self.generation)
+        {
+            self.kept.push(connection);
+        }
         let was_kept = matches!(asked.state, State::Asked { kept: true, .. });
         if was_kept && result.as_ref().is_err_and(|failure| failure.nothing_came) {
             asked.state = State::Waiting { fresh: true };
@@ -175,8 +187,10 @@ impl<C: Copy + Eq, W> Pool<C, W> {
         self.questions.keys().copied()
     }
 
-    /// Forgets the connections that are kept, and gives them: they lead to where Places was before.
-    pub fn take_kept(&mut self) -> Vec<C> {
+    /// Places is somewhere else from now on: forgets the connections that are kept, and gives them.
+    /// Those that are in use are not kept when they are done.
+    pub fn renew(&mut self) -> Vec<C> {
+        self.generation += 1;
         std::mem::take(&mut self.kept)
     }
 
@@ -226,7 +240,7 @@ mod tests {
         let first = pool.ask(question(), "a").unwrap();
         assert_eq!(pool.next_step(), Some(Step::Dial(first)));
         assert_eq!(pool.next_step(), None);
-        assert!(pool.dialled(first, 7));
+        pool.dialled(first, 7);
         assert!(matches!(pool.answered(7, Ok(answer()), true), Outcome::Done("a", Ok(_))));
         let second = pool.ask(question(), "b").unwrap();
         assert_eq!(pool.next_step(), Some(Step::Reuse(7, second)));
@@ -251,6 +265,21 @@ mod tests {
         assert_eq!(pool.next_step(), Some(Step::Dial(id)), "not on another kept one");
         pool.dialled(id, 9);
         assert!(matches!(pool.answered(9, failure(true), false), Outcome::Done("a", Err(_))));
+    }
+
+    #[test]
+    fn a_connection_to_where_places_was_before_is_not_kept() {
+        let mut pool = Pool::<u32, &str>::default();
+        let ids = [pool.ask(question(), "a").unwrap(), pool.ask(question(), "b").unwrap()];
+        for (id, connection) in ids.into_iter().zip([7, 8]) {
+            pool.next_step();
+            pool.dialled(id, connection);
+        }
+        pool.answered(7, Ok(answer()), true);
+        assert_eq!(pool.renew(), [7]);
+        assert!(matches!(pool.answered(8, Ok(answer()), true), Outcome::Done("b", Ok(_))));
+        let next = pool.ask(question(), "c").unwrap();
+        assert_eq!(pool.next_step(), Some(Step::Dial(next)));
     }
 
     #[test]
@@ -305,7 +334,7 @@ mod tests {
         assert_eq!(pool.answered(7, failure(true), false), Outcome::Forgotten);
         assert_eq!(pool.next_step(), Some(Step::Dial(b)));
         assert_eq!(pool.expire(b), Some(("b", None)));
-        assert!(!pool.dialled(b, 8));
+        pool.dialled(b, 8);
         assert_eq!((pool.running, pool.waiting.len(), pool.ids().count()), (0, 0, 0));
     }
 }

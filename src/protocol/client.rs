@@ -131,6 +131,8 @@ impl Client {
             return;
         }
         self.standing = Standing::Client;
+        // A line like any other: it takes its nanosecond.
+        context.received();
         let copy = &beginning[..context.server.limits.max_line];
         context.server.log.received(copy, context.address);
         self.reply_invalid(context, copy);
@@ -156,7 +158,8 @@ impl Client {
 
     /// Moves replies on, and reads again if that made room.
     fn replies_moved(&mut self, context: &mut Context<'_>) {
-        self.replies.send(context.transport, &mut context.server.log);
+        let last = self.standing == Standing::Finished;
+        self.replies.send(context.transport, &mut context.server.log, last);
         self.close_when_done(context);
         if context.transport.has_room() && self.replies.has_room() {
             context.transport.resume_reading();
@@ -221,7 +224,10 @@ impl Protocol for Client {
 
     fn data_received(&mut self, context: &mut Context<'_>, data: &[u8]) -> usize {
         let used = self.lines_received(context, data);
-        self.close_when_done(context);
+        if self.standing == Standing::Finished {
+            self.replies_moved(context);
+            return used;
+        }
         if self.standing == Standing::OnlyANeighbour {
             return used;
         }
@@ -242,7 +248,7 @@ impl Protocol for Client {
         }
         self.standing = Standing::Finished;
         context.transport.set_deadline(Moment::NEVER);
-        self.close_when_done(context);
+        self.replies_moved(context);
     }
 
     fn pause_writing(&mut self, context: &mut Context<'_>) {
@@ -264,12 +270,12 @@ impl Protocol for Client {
         let (host, port) = (context.address.ip(), context.address.port());
         context.server.log.event(format_args!("A line from ({host}, {port}) did not end within {timeout:?}"));
         self.standing = Standing::Finished;
-        self.close_when_done(context);
+        self.replies_moved(context);
     }
 
     fn told(&mut self, context: &mut Context<'_>, message: Message) {
         match message {
-            Message::Answer { ticket, answer } => self.replies.answer(ticket, answer),
+            Message::Answer { ticket, answer } => self.replies.answer(ticket, &answer),
             Message::Stop => self.standing = Standing::Finished,
             Message::Ask(_) => {}
         }
@@ -346,7 +352,6 @@ mod tests {
     use crate::protocol::testing::Bench;
     use crate::protocol::{Ending, Request};
     use proptest::prelude::*;
-    use std::rc::Rc;
 
     const KIWI: &str = "IAMAT kiwi +34.068930-118.445127 1621464827.959498503\n";
 
@@ -357,7 +362,7 @@ mod tests {
     fn answer_all(bench: &mut Bench, json: &str) {
         for request in bench.requests() {
             if let Request::Ask { ticket, .. } = request {
-                let answer = Rc::new(Answer::parse(json.as_bytes().to_vec()).unwrap());
+                let answer = Answer::parse(json.as_bytes().to_vec()).unwrap();
                 bench.tell(Message::Answer { ticket, answer });
             }
         }

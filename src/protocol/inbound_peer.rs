@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Context, Lost, Message, NeighbourId, Protocol, Request, first_line};
+use super::{Context, Lost, Message, NeighbourId, PEER_LINE_EXTRA, Protocol, Request, first_line};
 use crate::clock::Moment;
 use crate::store::Teller;
 use crate::text::greeting::{Epoch, HELLO_MAX, Hello, parse_mark, write_ack, write_refused, write_welcome};
@@ -13,6 +13,8 @@ use crate::text::record::Statement;
 #[derive(Debug)]
 pub struct InboundPeer {
     state: State,
+    /// Whose link it is, once it was welcomed.
+    neighbour: Option<NeighbourId>,
 }
 
 #[derive(Debug)]
@@ -39,11 +41,14 @@ struct Link {
 impl InboundPeer {
     /// A neighbour whose HELLO began at `since`.
     pub fn new(since: Moment) -> InboundPeer {
-        InboundPeer { state: State::Greeting(since) }
+        InboundPeer { state: State::Greeting(since), neighbour: None }
     }
 
-    fn hello_received(&mut self, context: &mut Context<'_>, line: &[u8]) {
+    fn hello_received(&mut self, context: &mut Context<'_>, since: Moment, line: &[u8]) {
         context.server.log.received(line, context.address);
+        if context.now > since + HELLO_TIMEOUT {
+            return self.refuse(context, TOO_SLOW);
+        }
         let (neighbour, epoch) = match may_link(context, line) {
             Ok(found) => found,
             Err(reason) => return self.refuse(context, reason),
@@ -55,6 +60,7 @@ impl InboundPeer {
         if let Some(older) = known.accepted.replace(context.id) {
             server.requests.push_back(Request::Abort(older));
         }
+        server.requests.push_back(Request::Linked(context.id));
         server.requests.push_back(Request::Dial { neighbour, epoch });
         server.log.event(format_args!("New connection from server {} was made", known.name));
         let output = context.transport.output();
@@ -62,6 +68,7 @@ impl InboundPeer {
         write_welcome(server.identity.name.as_bytes(), server.identity.epoch, since, output);
         server.log.sent_to_server(&known.name, &output[start..]);
         let teller = server.neighbours.teller(neighbour, epoch);
+        self.neighbour = Some(neighbour);
         self.state = State::Linked(Link { neighbour, epoch, teller, heard: context.now, told: context.now });
     }
 
@@ -70,6 +77,8 @@ impl InboundPeer {
         let start = output.len();
         write_refused(reason, output);
         context.server.log.sent_to_client(&output[start..]);
+        let (host, port) = (context.address.ip(), context.address.port());
+        context.server.log.event(format_args!("A HELLO from ({host}, {port}) is refused: {reason}"));
         self.state = State::Over;
         context.transport.close();
     }
@@ -155,12 +164,13 @@ impl Protocol for InboundPeer {
                 State::Greeting(_) if length > HELLO_MAX => {
                     self.refuse(context, "a HELLO has at most 1024 bytes");
                 }
-                State::Greeting(_) => {
+                State::Greeting(since) => {
                     let Some((line, length)) = line else {
                         return used;
                     };
                     used += length;
-                    self.hello_received(context, line);
+                    let since = *since;
+                    self.hello_received(context, since, line);
                 }
                 State::Linked(link) if length > line_max => {
                     let link = *link;
@@ -200,7 +210,7 @@ impl Protocol for InboundPeer {
 
     fn timed_out(&mut self, context: &mut Context<'_>) {
         match &mut self.state {
-            State::Greeting(_) => self.refuse(context, "a HELLO must be complete within 2 s"),
+            State::Greeting(_) => self.refuse(context, TOO_SLOW),
             State::Linked(link) => {
                 if context.now >= link.heard + context.server.silence {
                     let (link, silence) = (*link, context.server.silence);
@@ -226,20 +236,21 @@ impl Protocol for InboundPeer {
     }
 
     fn connection_lost(&mut self, context: &mut Context<'_>, _why: Lost) {
-        for id in context.server.neighbours.ids() {
-            let known = context.server.neighbours.get_mut(id);
-            if known.accepted == Some(context.id) {
-                known.accepted = None;
-                context.server.log.event(format_args!("Connection from server {} was dropped", known.name));
-            }
-        }
+        let Some(id) = self.neighbour else {
+            let (host, port) = (context.address.ip(), context.address.port());
+            context.server.log.event(format_args!("Connection from ({host}, {port}) was dropped"));
+            return;
+        };
+        let known = context.server.neighbours.get_mut(id);
+        // A newer link may have taken its place.
+        known.accepted = known.accepted.filter(|&accepted| accepted != context.id);
+        context.server.log.event(format_args!("Connection from server {} was dropped", known.name));
     }
 }
 
+const TOO_SLOW: &str = "a HELLO must be complete within 2 s";
 /// A HELLO must be complete so long after its first byte: a neighbour sends it in one packet.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(2);
-/// A line between servers may have so many bytes beyond `limits.max_line`: what an AT line adds to an IAMAT.
-const PEER_LINE_EXTRA: usize = 1024;
 /// Bytes of a line that was not understood that are shown in the log.
 const SHOWN_MAX: usize = 100;
 
@@ -266,7 +277,7 @@ mod tests {
     #[test]
     fn a_neighbour_is_welcomed_and_dialled_back() {
         let mut bench = linked();
-        assert!(matches!(bench.requests()[..], [Request::Dial { .. }]));
+        assert!(matches!(bench.requests()[..], [Request::Linked(_), Request::Dial { .. }]));
         assert_eq!(bench.server.neighbours.get(NeighbourId(0)).accepted, Some(bench.id));
     }
 
@@ -339,6 +350,11 @@ mod tests {
             (bench.sent().as_str(), bench.ending()),
             ("REFUSED a HELLO must be complete within 2 s\n", Ending::Closing)
         );
+        let mut bench = dialled();
+        bench.receive(b"HELLO herd/");
+        bench.now = bench.now + Duration::from_secs(3);
+        bench.receive(HELLO.strip_prefix("HELLO herd/").unwrap().as_bytes());
+        assert_eq!(bench.sent(), "REFUSED a HELLO must be complete within 2 s\n");
         let mut bench = dialled();
         bench.receive(format!("HELLO herd/1 {}", "x".repeat(HELLO_MAX)).as_bytes());
         assert!(bench.sent().starts_with("REFUSED a HELLO has at most"));

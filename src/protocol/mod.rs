@@ -23,7 +23,6 @@ mod transport;
 
 use std::io;
 use std::net::SocketAddr;
-use std::rc::Rc;
 
 use crate::clock::Moment;
 use crate::places::answer::Answer;
@@ -134,7 +133,7 @@ pub enum Message {
         /// The client's own number of the question.
         ticket: u32,
         /// The answer, whole.
-        answer: Rc<Answer>,
+        answer: Answer,
     },
     /// For a kept connection to Places: ask this.
     Ask(Job),
@@ -179,6 +178,8 @@ pub enum Request {
     },
     /// End this connection.
     Abort(ConnectionId),
+    /// This connection is a neighbour's: it does not count as a client's any longer.
+    Linked(ConnectionId),
 }
 
 /// The kinds of conversation.
@@ -207,6 +208,9 @@ impl Conversation {
         }
     }
 }
+
+/// A line between servers may have so many bytes beyond `limits.max_line`: what an AT line adds to an IAMAT.
+const PEER_LINE_EXTRA: usize = 1024;
 
 /// Splits the first line off `data`: the line without its LF, and how many bytes it takes with it.
 fn first_line(data: &[u8]) -> Option<(&[u8], usize)> {

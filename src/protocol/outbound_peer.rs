@@ -5,7 +5,7 @@
 //! what lies behind the cursor is told while the transport has room. Flooding, catching up after a
 //! break and the first transfer to a new server are this one act.
 
-use super::{Context, Dialled, Lost, Message, NeighbourId, Protocol, Request, first_line};
+use super::{Context, Dialled, Lost, Message, NeighbourId, PEER_LINE_EXTRA, Protocol, Request, first_line};
 use crate::clock::Moment;
 use crate::store::{Cursor, Teller};
 use crate::text::greeting::{Answer, Hello, write_mark};
@@ -179,19 +179,16 @@ impl Protocol for OutboundPeer {
             return false;
         };
         let mut told = link.marked.is_none();
-        let mut more = false;
-        for looked_at in 0.. {
+        for _ in 0..CHANGES_MAX {
             if !context.transport.has_room() {
-                break;
-            }
-            if looked_at == CHANGES_MAX {
-                more = true;
                 break;
             }
             let Some(change) = context.server.store.next_change(link.cursor) else {
                 break;
             };
-            if change.told_by != link.teller {
+            // One that a neighbour would not take, since limits.max_line was lowered, must not stop the others.
+            let fits = change.line.len() <= context.server.limits.max_line + PEER_LINE_EXTRA;
+            if change.told_by != link.teller && fits {
                 context.transport.write(change.line);
                 let name = &context.server.neighbours.get(self.neighbour).name;
                 context.server.log.sent_to_server(name, change.line);
@@ -205,7 +202,7 @@ impl Protocol for OutboundPeer {
         if all_told && context.server.stopping {
             context.transport.close();
         }
-        more
+        !all_told
     }
 
     fn connection_lost(&mut self, context: &mut Context<'_>, why: Lost) {

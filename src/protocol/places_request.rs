@@ -1,5 +1,6 @@
 //! The conversation with Places: one question at a time over HTTP/1.1, on a connection that is kept.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::{Context, Ending, Lost, Message, Protocol, Request};
@@ -8,12 +9,18 @@ use crate::places::answer::Answer;
 use crate::places::pool::Failure;
 
 /// A question to be asked, in the words of HTTP.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Job {
     /// The `Host` field.
     pub host: String,
     /// The path with the query. It may hold the key: never log it.
     pub target: String,
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a question to {}", self.host)
+    }
 }
 
 /// A connection to Places.

@@ -37,6 +37,8 @@ impl PlacesServer {
         };
         let content_type =
             if status == 200 { "application/json; charset=UTF-8" } else { "text/plain; charset=UTF-8" };
+        // RFC 9110, section 9.3.2: an answer to HEAD has no body.
+        let body = if request.method == "HEAD" { "" } else { &body };
         let output = context.transport.output();
         write_response(output, status, reason, content_type, body.as_bytes(), request.keep_alive);
         if !request.keep_alive {

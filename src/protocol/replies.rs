@@ -4,7 +4,6 @@
 //! is kept, and replies go straight into the output.
 
 use std::collections::VecDeque;
-use std::rc::Rc;
 
 use super::Transport;
 use crate::log::Log;
@@ -23,8 +22,8 @@ enum Reply {
     Text(Vec<u8>),
     /// A WHATSAT for which Places is asked.
     Waiting { ticket: u32, line: Vec<u8>, bound: usize },
-    /// A WHATSAT that Places answered.
-    Answered { line: Vec<u8>, bound: usize, answer: Rc<Answer> },
+    /// A WHATSAT that Places answered, which is logged when its turn has come.
+    Answered(Vec<u8>),
 }
 
 impl Replies {
@@ -35,22 +34,22 @@ impl Replies {
 
     /// Whether the client may ask for more.
     pub(super) fn has_room(&self) -> bool {
-        let (mut replies, mut bytes) = (0, 0);
-        for reply in &self.queue {
-            match reply {
-                Reply::Text(text) => bytes += text.len(),
-                Reply::Waiting { line, .. } | Reply::Answered { line, .. } => {
-                    replies += 1;
-                    bytes += line.len();
-                }
-            }
-        }
-        replies < WAITING_MAX && bytes < BYTES_MAX
+        let waiting = self.queue.iter().filter(|reply| matches!(reply, Reply::Waiting { .. })).count();
+        waiting < WAITING_MAX && self.bytes() < BYTES_MAX
+    }
+
+    /// Bytes that are kept.
+    fn bytes(&self) -> usize {
+        let bytes = |reply: &Reply| match reply {
+            Reply::Text(text) | Reply::Answered(text) => text.len(),
+            Reply::Waiting { line, .. } => line.len(),
+        };
+        self.queue.iter().map(bytes).sum()
     }
 
     /// Where the next reply is to be appended: the output, or behind those that wait.
     pub(super) fn output<'a>(&'a mut self, transport: &'a mut Transport) -> &'a mut Vec<u8> {
-        if matches!(self.queue.back(), Some(Reply::Waiting { .. } | Reply::Answered { .. })) {
+        if matches!(self.queue.back(), Some(Reply::Waiting { .. } | Reply::Answered(_))) {
             self.queue.push_back(Reply::Text(Vec::new()));
         }
         match self.queue.back_mut() {
@@ -68,30 +67,37 @@ impl Replies {
         ticket
     }
 
-    /// Notes what Places answered.
-    pub(super) fn answer(&mut self, ticket: u32, answer: Rc<Answer>) {
+    /// Notes what Places answered. Only what the client will get of it is kept, and of a client
+    /// that does not read, no more than [`ANSWERS_MAX`].
+    pub(super) fn answer(&mut self, ticket: u32, answer: &Answer) {
+        let bytes = self.bytes();
         for reply in &mut self.queue {
             if let Reply::Waiting { ticket: own, line, bound } = reply
                 && *own == ticket
             {
-                *reply = Reply::Answered { line: std::mem::take(line), bound: *bound, answer };
+                let mut text = std::mem::take(line);
+                if bytes < ANSWERS_MAX {
+                    answer.cut(*bound, &mut text);
+                } else {
+                    Answer::unknown_error("Earlier answers were not read.").cut(*bound, &mut text);
+                }
+                text.extend_from_slice(b"\n\n");
+                text.shrink_to_fit();
+                *reply = Reply::Answered(text);
                 return;
             }
         }
     }
 
-    /// Moves the replies that need not wait any longer into the output while that has room.
-    pub(super) fn send(&mut self, transport: &mut Transport, log: &mut Log) {
-        while transport.has_room() {
+    /// Moves the replies that need not wait any longer into the output while that has room; all of
+    /// them, if they are the `last` ones of the connection, which then ends as soon as they are read.
+    pub(super) fn send(&mut self, transport: &mut Transport, log: &mut Log, last: bool) {
+        while last || transport.has_room() {
             match self.queue.pop_front() {
                 Some(Reply::Text(text)) => transport.write(&text),
-                Some(Reply::Answered { line, bound, answer }) => {
-                    let output = transport.output();
-                    let start = output.len();
-                    output.extend_from_slice(&line);
-                    answer.cut(bound, output);
-                    output.extend_from_slice(b"\n\n");
-                    log.sent_to_client(&output[start..]);
+                Some(Reply::Answered(text)) => {
+                    log.sent_to_client(&text);
+                    transport.write(&text);
                 }
                 Some(waiting @ Reply::Waiting { .. }) => {
                     self.queue.push_front(waiting);
@@ -111,6 +117,8 @@ impl Replies {
 const WAITING_MAX: usize = 64;
 /// Bytes of replies of one client that may wait behind a WHATSAT.
 const BYTES_MAX: usize = 64 * 1024;
+/// Bytes of answers of Places that are kept for one client: two of the largest, and many usual ones.
+const ANSWERS_MAX: usize = 8 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -118,8 +126,8 @@ mod tests {
     use crate::log::Level;
     use crate::protocol::Marks;
 
-    fn answer() -> Rc<Answer> {
-        Rc::new(Answer::parse(br#"{"results":[1,2,3]}"#.to_vec()).unwrap())
+    fn answer() -> Answer {
+        Answer::parse(br#"{"results":[1,2,3]}"#.to_vec()).unwrap()
     }
 
     fn sent(transport: &mut Transport) -> String {
@@ -139,11 +147,11 @@ mod tests {
         let second = replies.wait(b"AT 2\n".to_vec(), 2);
         replies.output(&mut transport).extend_from_slice(b"d\n");
         assert_eq!(sent(&mut transport), "a\n");
-        replies.answer(second, answer());
-        replies.send(&mut transport, &mut log);
+        replies.answer(second, &answer());
+        replies.send(&mut transport, &mut log, false);
         assert_eq!(sent(&mut transport), "");
-        replies.answer(first, answer());
-        replies.send(&mut transport, &mut log);
+        replies.answer(first, &answer());
+        replies.send(&mut transport, &mut log, false);
         assert_eq!(sent(&mut transport), "AT 1\n{\"results\":[1]}\n\nb\nc\nAT 2\n{\"results\":[1,2]}\n\nd\n");
         assert!(replies.is_empty());
     }
@@ -167,10 +175,38 @@ mod tests {
         let (mut replies, mut transport) = (Replies::default(), Transport::new(Marks { high: 8, low: 2 }));
         let mut log = Log::new("Riley", Level::Off);
         let tickets = [replies.wait(b"AT 1\n".to_vec(), 0), replies.wait(b"AT 2\n".to_vec(), 0)];
-        tickets.iter().for_each(|&ticket| replies.answer(ticket, answer()));
-        replies.send(&mut transport, &mut log);
+        tickets.iter().for_each(|&ticket| replies.answer(ticket, &answer()));
+        replies.send(&mut transport, &mut log, false);
         assert_eq!(sent(&mut transport), "AT 1\n{\"results\":[]}\n\n");
-        replies.send(&mut transport, &mut log);
+        replies.send(&mut transport, &mut log, false);
         assert_eq!(sent(&mut transport), "AT 2\n{\"results\":[]}\n\n");
+    }
+
+    #[test]
+    fn the_last_replies_need_no_room() {
+        let (mut replies, mut transport) = (Replies::default(), Transport::new(Marks { high: 8, low: 2 }));
+        let mut log = Log::new("Riley", Level::Off);
+        let tickets = [replies.wait(b"AT 1\n".to_vec(), 0), replies.wait(b"AT 2\n".to_vec(), 0)];
+        tickets.iter().for_each(|&ticket| replies.answer(ticket, &answer()));
+        replies.send(&mut transport, &mut log, true);
+        assert_eq!(sent(&mut transport).lines().count(), 6);
+        assert!(replies.is_empty());
+    }
+
+    #[test]
+    fn answers_that_are_not_read_are_bounded() {
+        let mut replies = Replies::default();
+        let large = format!("{{\"results\":[\"{}\"]}}", "x".repeat(3 << 20));
+        let large = Answer::parse(large.into_bytes()).unwrap();
+        let tickets: Vec<u32> = (0..10).map(|_| replies.wait(b"AT\n".to_vec(), 1)).collect();
+        for ticket in tickets {
+            replies.answer(ticket, &large);
+        }
+        assert!(replies.bytes() < ANSWERS_MAX + (4 << 20), "{}", replies.bytes());
+        assert!(!replies.has_room());
+        let mut replies = Replies::default();
+        let ticket = replies.wait(b"AT\n".to_vec(), 0);
+        replies.answer(ticket, &large);
+        assert!(replies.bytes() < 100, "only what the client will get is kept");
     }
 }

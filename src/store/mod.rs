@@ -198,7 +198,7 @@ impl Store {
 
     /// Every change up to this one was given to the reader, or was replaced by a later one.
     pub fn seen(&self, cursor: Cursor) -> u64 {
-        self.cursors.get(cursor.0).map_or(self.sequence, |place| place.sequence)
+        self.cursors.get(cursor.0).map_or(0, |place| place.sequence)
     }
 
     /// The change behind the cursor, which moves over it.

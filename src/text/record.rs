@@ -7,10 +7,6 @@ use super::fields::exactly;
 use super::location::Location;
 use super::time::{Skew, Time};
 
-/// Bytes that an AT line has beyond the client's own three fields and the server's name, at most:
-/// `AT`, five separators, a skew of sign, 18 digits, point and nine digits, and the LF.
-pub const FRAME_MAX: usize = 2 + 5 + 29 + 1;
-
 /// A statement, `AT SERVER SKEW ID LOCATION TIME`: where a client was when, who heard it first, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Statement<'a> {

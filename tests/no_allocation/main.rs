@@ -82,6 +82,8 @@ fn the_counter_counts() {
 
 /// So many clients, whose IDs and times have the same length in each round.
 const CLIENTS: usize = 100;
+/// When everything happens.
+const NOW: Duration = Duration::from_secs(100);
 const ROUNDS: u32 = 20;
 
 /// One line of each client, later with each round.
@@ -138,7 +140,7 @@ impl Connection {
         let mut context = Context {
             id: ConnectionId { slot: 1, generation: 1 },
             address,
-            now: Moment::START + Duration::from_secs(100),
+            now: Moment::START + NOW,
             wall: 1_621_464_900_000_000_000,
             transport: &mut self.transport,
             server,
@@ -220,7 +222,7 @@ fn the_conversations_allocate_nothing() {
 #[test]
 fn a_neighbours_statements_allocate_nothing() {
     let mut server = server();
-    let mut peer = Connection::new(Conversation::InboundPeer(InboundPeer::new(Moment::START)));
+    let mut peer = Connection::new(Conversation::InboundPeer(InboundPeer::new(Moment::START + NOW)));
     peer.call(&mut server, |protocol, context| protocol.connection_made(context));
     peer.receive(&mut server, b"HELLO herd/1 bruins Jaquez 0000000000000002\n");
     server.requests.clear();
