@@ -1,8 +1,8 @@
 //! The world: one thread, one loop, all sockets.
 //!
 //! The loop moves bytes between the network and the conversations and knows nothing of what they
-//! say. One [turn](EventLoop::turn) of it: wait, note the edges, ring timers, accept, serve those
-//! with something to read, carry out what conversations asked for, tell neighbours what is new,
+//! say. One [turn](EventLoop::turn) of it: wait, note the edges, accept, serve those with something
+//! to read, ring timers, carry out what conversations asked for, tell neighbours what is new,
 //! write once to each connection with output, bury the dead. Nothing is written or freed in between.
 
 mod asking;
@@ -248,6 +248,8 @@ impl<N: Network> EventLoop<N> {
         self.events = events;
         self.accept();
         self.serve_ready();
+        // After what has come was read: when this process was stopped for a while, nobody else was late.
+        self.ring_timers();
         self.carry_out();
         // Behind the reading: what has arrived in time is not late because this loop was.
         self.ring_timers();
