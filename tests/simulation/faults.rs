@@ -5,7 +5,7 @@ use herd::event_loop::network::Event;
 use crate::places::Mood;
 use crate::plan::Kind;
 use crate::simulation::Simulation;
-use crate::world::{Happening, SECOND, Time, WALL_AT_START};
+use crate::world::{Happening, SECOND, Time, WALL_AT_START, World};
 
 /// What is to be done about something that broke.
 #[derive(Clone, Debug)]
@@ -47,7 +47,7 @@ impl Simulation {
                     self.repair_in(length, Repair::Start(server));
                 }
             }
-            Kind::Pause if self.stopping_since[server].is_some() => {}
+            Kind::Pause if self.loops[server].is_none() || self.stopping_since[server].is_some() => {}
             Kind::Pause => {
                 self.world.borrow_mut().hosts[server].is_paused = true;
                 self.oracle.places_trouble(Time::MAX / 2);
@@ -105,9 +105,10 @@ impl Simulation {
         for &cut in &cuts {
             world.cuts.insert(cut);
         }
-        for connection in &mut world.connections {
+        let World { connections, cuts: all, .. } = &mut *world;
+        for connection in connections {
             let hosts = (connection.endpoints[0].host, connection.endpoints[1].host);
-            connection.faulted |= cuts.contains(&hosts) || cuts.contains(&(hosts.1, hosts.0));
+            connection.faulted |= all.contains(&hosts) || all.contains(&(hosts.1, hosts.0));
         }
         let touches_places = cuts.iter().any(|cut| cut.0 == world.places());
         drop(world);
@@ -149,7 +150,7 @@ impl Simulation {
             _ => format!("repaired: {repair:?}"),
         });
         match repair {
-            Repair::Heal(cuts) => cuts.into_iter().for_each(|(from, to)| world.heal(from, to)),
+            Repair::Heal(cuts) => world.heal(&cuts),
             Repair::Start(server) => {
                 drop(world);
                 if self.stopping_since[server].is_some() {

@@ -381,6 +381,11 @@ impl Simulation {
             let connections = event_loop.connection_count();
             if connections != links || world.hosts[server].descriptors != links {
                 let descriptors = world.hosts[server].descriptors;
+                for connection in &world.connections {
+                    if connection.endpoints.iter().any(|endpoint| endpoint.host == server && endpoint.open) {
+                        world.say(|| format!("{:?}", connection));
+                    }
+                }
                 return Err(format!(
                     "server {server} has {connections} connections and {descriptors} descriptors for {links} links"
                 ));

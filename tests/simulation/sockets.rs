@@ -399,10 +399,15 @@ impl World {
         }
         for index in 0..self.connections.len() {
             for side in [Side::Dialler, Side::Acceptor] {
-                if self.connections[index].host(side) == host && !self.connections[index].endpoint(side).open
-                {
-                    self.answer_with_reset(index, side);
+                let connection = &mut self.connections[index];
+                if connection.host(side) != host || connection.endpoint(side).open {
+                    continue;
                 }
+                // Whoever never heard a word asks, after a while, whether anybody is there.
+                let is_silent = connection.endpoint(side).silent && side == Side::Dialler;
+                let never_spoke = is_silent && connection.pipe_from(side).last_arrival == 0;
+                connection.pipe_from(side.other()).unanswered |= never_spoke;
+                self.answer_with_reset(index, side);
             }
         }
     }

@@ -238,23 +238,24 @@ impl World {
         !self.cuts.is_empty() && self.cuts.contains(&(from, to))
     }
 
-    /// Lets everything between two hosts through again.
-    pub fn heal(&mut self, from: usize, to: usize) {
-        if !self.cuts.remove(&(from, to)) {
-            return;
+    /// Lets everything through again where these cuts were.
+    pub fn heal(&mut self, cuts: &[(usize, usize)]) {
+        for cut in cuts {
+            self.cuts.remove(cut);
         }
         for index in 0..self.connections.len() {
             for side in [Side::Dialler, Side::Acceptor] {
                 let connection = &mut self.connections[index];
-                let ends = (connection.host(side), connection.host(side.other()));
+                let (writer, reader) = (connection.host(side), connection.host(side.other()));
                 let pipe = connection.pipe_from(side);
-                let retried = ends == (from, to) && std::mem::take(&mut pipe.stuck);
-                let acknowledged = ends == (to, from) && std::mem::take(&mut pipe.acknowledgement_stuck);
-                if retried {
+                let (is_stuck, is_acknowledgement_stuck) = (pipe.stuck, pipe.acknowledgement_stuck);
+                if is_stuck && !self.is_cut(writer, reader) {
+                    self.connections[index].pipe_from(side).stuck = false;
                     let delay = self.chance.below(RETRANSMISSION_MAX);
                     self.schedule_in(delay, Happening::Arrive { connection: index, to: side.other() });
                 }
-                if acknowledged {
+                if is_acknowledgement_stuck && !self.is_cut(reader, writer) {
+                    self.connections[index].pipe_from(side).acknowledgement_stuck = false;
                     let delay = self.chance.below(RETRANSMISSION_MAX);
                     self.schedule_in(delay, Happening::Acknowledge { connection: index, to: side });
                 }
