@@ -54,6 +54,11 @@ impl Asking {
         Asking { settings, trust, pool: Pool::default(), addresses: None, resolving: Vec::new() }
     }
 
+    /// How many questions are asked or wait.
+    pub(super) fn questions(&self) -> usize {
+        self.pool.ids().count()
+    }
+
     fn url(&self) -> &PlacesUrl {
         &self.settings.places.url
     }

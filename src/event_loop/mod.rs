@@ -9,6 +9,7 @@ mod asking;
 mod buffers;
 mod closing;
 mod connection;
+mod holdings;
 mod links;
 pub mod mio_network;
 pub mod network;
@@ -39,6 +40,7 @@ use asking::Asking;
 pub use asking::PlacesSettings;
 use buffers::Buffers;
 use connection::{Connection, Connections, Counting, Stream, of_token, token};
+pub use holdings::Holdings;
 use network::{Event, Lookup, Network};
 use timers::Timers;
 use tls::TlsStream;
@@ -248,10 +250,8 @@ impl<N: Network> EventLoop<N> {
         self.events = events;
         self.accept();
         self.serve_ready();
-        // After what has come was read: when this process was stopped for a while, nobody else was late.
-        self.ring_timers();
         self.carry_out();
-        // Behind the reading: what has arrived in time is not late because this loop was.
+        // After what has come was read: when this process was stopped for a while, nobody else was late.
         self.ring_timers();
         self.carry_out();
         self.go_on_stopping();

@@ -24,6 +24,11 @@ impl<T: Ord> Timers<T> {
         }
     }
 
+    /// How many there are, those included that nobody needs any more.
+    pub(super) fn len(&self) -> usize {
+        self.heap.len()
+    }
+
     /// When the next one rings.
     pub(super) fn next(&self) -> Option<Moment> {
         self.heap.peek().map(|Reverse((at, _))| *at)

@@ -134,6 +134,11 @@ impl Store {
         self.sequence
     }
 
+    /// How many cursors there are.
+    pub fn cursors(&self) -> usize {
+        self.cursors.len()
+    }
+
     /// The AT line of a client, with its LF.
     pub fn get(&self, id: &[u8]) -> Option<&[u8]> {
         Some(self.line(self.find(id)?))
