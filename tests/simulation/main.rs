@@ -22,7 +22,7 @@ mod world;
 
 use std::time::{Duration, Instant};
 
-use search::{number, run, search};
+use search::{large, number, run, search};
 
 /// Two thousand seeds, or as many as a minute allows.
 #[test]
@@ -43,6 +43,28 @@ fn a_seed_is_one_trace() {
         assert_eq!(trace(&first), trace(&second), "seed {seed}");
     }
 }
+
+/// Seeds in which something was wrong once.
+#[test]
+fn kept_seeds() {
+    for line in include_str!("kept_seeds.txt").lines().filter(|line| !line.starts_with('#')) {
+        let (seed, what) = line.split_once(' ').expect("a seed and what it found");
+        let result = run(seed.parse().expect("a seed"), false);
+        assert!(result.is_ok(), "seed {seed} ({what}): {result:?}");
+    }
+}
+
+/// Two hundred servers: an edge carries no more than in a small herd.
+#[test]
+fn large_herds() {
+    for seed in 1..=5 {
+        let report = large(seed).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+        assert!(report.idle_bytes <= IDLE_BYTES_MAX, "{report:?}");
+    }
+}
+
+/// In each direction a MARK and an ACK each second, each with at most twenty digits.
+const IDLE_BYTES_MAX: u64 = 150;
 
 #[test]
 #[ignore = "shows one seed: SEED=7 VERBOSE=1"]

@@ -13,8 +13,8 @@ pub struct Oracle {
     pub names: Vec<String>,
     /// For each server, for each of its lives (they are counted from 1), what it held last.
     lives: Vec<Vec<Life>>,
-    /// What clients sent to which server: id, location, time.
-    said: BTreeMap<(usize, Vec<u8>, Vec<u8>, Vec<u8>), Said>,
+    /// What became of everything that clients said.
+    said: BTreeMap<Saying, Said>,
     /// Every line that any server ever stored.
     stored: BTreeSet<Vec<u8>>,
     /// When a client's statement was stored for the first time, last.
@@ -23,6 +23,9 @@ pub struct Oracle {
     pub places_trouble_until: Time,
     pub places_timeout: Time,
 }
+
+/// What a client said to which server: id, location, time.
+type Saying = (usize, Vec<u8>, Vec<u8>, Vec<u8>);
 
 #[derive(Default)]
 struct Life {
@@ -188,7 +191,7 @@ impl Oracle {
     }
 }
 
-fn key(server: usize, record: &Record) -> (usize, Vec<u8>, Vec<u8>, Vec<u8>) {
+fn key(server: usize, record: &Record) -> Saying {
     (server, record.id.clone(), record.location.clone(), record.time_text.clone())
 }
 

@@ -37,11 +37,6 @@ impl PlacesActor {
         PlacesActor { mood: Mood::Fast, talks: BTreeMap::new() }
     }
 
-    /// How many connections there are.
-    pub fn connections(&self) -> usize {
-        self.talks.len()
-    }
-
     /// Takes the connections that wait.
     pub fn accept(&mut self, world: &mut World) {
         while let Ok((connection, _)) = world.accept(world.places()) {
@@ -56,7 +51,7 @@ impl PlacesActor {
             return;
         };
         let mut buffer = [0; 4096];
-        let mut is_over = false;
+        let mut is_over;
         loop {
             match world.read(connection, Side::Acceptor, &mut buffer) {
                 Ok(0) => is_over = true,

@@ -136,7 +136,7 @@ impl Plan {
             places_timeout: chance.magnitude(SECOND, 5 * SECOND),
             connections_max: if chance.one_in(6) { chance.between(2, 12) as usize } else { 10_000 },
             logs: chance.one_in(8),
-            host_name: *chance.pick(&["127.0.0.1", "localhost", "looked.up.example"]),
+            host_name: chance.pick(&["127.0.0.1", "localhost", "looked.up.example"]),
         }
     }
 

@@ -30,6 +30,13 @@ pub fn run(seed: u64, is_verbose: bool) -> Result<Report, String> {
     })
 }
 
+/// Runs one seed of a large herd.
+pub fn large(seed: u64) -> Result<Report, String> {
+    let mut chance = Chance::new(seed);
+    let plan = Plan::large(&mut chance);
+    Simulation::new(chance, plan, false).run()
+}
+
 /// What came of many seeds.
 pub struct Summary {
     pub passed: u64,

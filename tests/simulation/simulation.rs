@@ -43,8 +43,6 @@ pub struct Report {
     pub trace: Trace,
     /// How long after the storm all servers agreed.
     pub agreement: Time,
-    pub turns: u64,
-    pub clients: usize,
     /// The most bytes that crossed an edge in a second after everybody had left.
     pub idle_bytes: u64,
 }
@@ -89,8 +87,7 @@ impl Simulation {
         let agreement = self.settle()?;
         let idle_bytes = self.check_quiet()?;
         let trace = self.world.borrow().trace;
-        let turns = self.turns.iter().sum();
-        Ok(Report { trace, agreement, turns, clients: self.clients.len(), idle_bytes })
+        Ok(Report { trace, agreement, idle_bytes })
     }
 
     fn schedule_in(&self, delay: Time, what: Happening) {
@@ -349,7 +346,7 @@ impl Simulation {
         let now = self.world.borrow().now;
         let was_places_asked = self.plan.topics.questions_one_in > 0;
         self.run_until(now + if was_places_asked { FORGETTING_MAX } else { FAREWELL_MAX })?;
-        self.check_memory()?;
+        let timers = self.check_memory()?;
         self.world.borrow_mut().crossings.forget_bytes();
         let before = self.turns.clone();
         let now = self.world.borrow().now;
@@ -365,33 +362,42 @@ impl Simulation {
                 ));
             }
         }
+        for (server, (before, after)) in timers.into_iter().zip(self.check_memory()?).enumerate() {
+            let links = 2 * self.plan.neighbours_of(server).count();
+            if after > before + TIMERS_PER_LINK * links {
+                return Err(format!("server {server} has {after} timers, in quiet they were {before}"));
+            }
+        }
         if let Some(disagreement) = self.oracle.disagreement(&Default::default()) {
             return Err(format!("in quiet: {disagreement}"));
         }
         Ok(self.world.borrow().crossings.bytes_max() / (QUIET / SECOND))
     }
 
-    fn check_memory(&self) -> Result<(), String> {
-        let world = self.world.borrow();
-        for (server, event_loop) in self.loops.iter().enumerate() {
-            let Some(event_loop) = event_loop else {
+    /// What each server holds is what its links need. Gives how many timers each has.
+    fn check_memory(&mut self) -> Result<Vec<usize>, String> {
+        let mut timers = Vec::new();
+        for server in 0..self.loops.len() {
+            let links = 2 * self.plan.neighbours_of(server).count();
+            let descriptors = self.world.borrow().hosts[server].descriptors;
+            let Some(event_loop) = &mut self.loops[server] else {
                 return Err(format!("server {server} has not come back"));
             };
-            let links = 2 * self.plan.neighbours_of(server).count();
-            let connections = event_loop.connection_count();
-            if connections != links || world.hosts[server].descriptors != links {
-                let descriptors = world.hosts[server].descriptors;
-                for connection in &world.connections {
-                    if connection.endpoints.iter().any(|endpoint| endpoint.host == server && endpoint.open) {
-                        world.say(|| format!("{:?}", connection));
-                    }
-                }
+            let holdings = event_loop.holdings();
+            let is_nothing = holdings.connections == links
+                && descriptors == links
+                && holdings.cursors == links / 2
+                && holdings.questions == 0
+                && holdings.input_bytes <= links * HEARTBEAT_BYTES
+                && holdings.output_bytes <= links * HEARTBEAT_BYTES;
+            if !is_nothing || !event_loop.server().requests.is_empty() {
                 return Err(format!(
-                    "server {server} has {connections} connections and {descriptors} descriptors for {links} links"
+                    "server {server} has {links} links, {descriptors} descriptors and {holdings:?}"
                 ));
             }
+            timers.push(holdings.timers);
         }
-        Ok(())
+        Ok(timers)
     }
 }
 
@@ -408,5 +414,9 @@ const FAREWELL_MAX: Time = 5 * SECOND;
 /// The same for connections to Places, which are kept for the next question.
 const FORGETTING_MAX: Time = 36 * SECOND;
 const QUIET: Time = 4 * SECOND;
+/// A heartbeat that has come in part, or was not sent yet.
+const HEARTBEAT_BYTES: usize = 30;
+/// The next heartbeat, and the end of a silence.
+const TIMERS_PER_LINK: usize = 2;
 /// A heartbeat is a timer, a MARK, an ACK, and each may come in pieces.
 const TURNS_PER_HEARTBEAT: u64 = 20;

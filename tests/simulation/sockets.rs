@@ -248,6 +248,9 @@ impl World {
     }
 
     fn send_end(&mut self, index: usize, side: Side, end: End) {
+        if self.connections[index].pipe_from(side).end.is_some_and(|(_, end)| end == End::Reset) {
+            return;
+        }
         let latency = self.connections[index].latency;
         let at = self.arrival(index, side, latency);
         self.connections[index].pipe_from(side).end = Some((at, end));
