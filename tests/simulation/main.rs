@@ -13,11 +13,13 @@ mod network;
 mod oracle;
 mod places;
 mod plan;
+mod processes;
 mod rules;
 mod search;
 mod simulation;
 mod sockets;
 mod speech;
+mod verdict;
 mod world;
 
 use std::time::{Duration, Instant};

@@ -136,7 +136,7 @@ impl Plan {
             places_timeout: chance.magnitude(SECOND, 5 * SECOND),
             connections_max: if chance.one_in(6) { chance.between(2, 12) as usize } else { 10_000 },
             logs: chance.one_in(8),
-            host_name: chance.pick(&["127.0.0.1", "localhost", "looked.up.example"]),
+            host_name: HOST_NAMES[chance.index(HOST_NAMES.len())],
         }
     }
 
@@ -172,6 +172,8 @@ fn edges(chance: &mut Chance, servers: usize) -> Vec<(usize, usize)> {
 const IDS: [&str; 6] = ["kiwi", "a", "\u{e9}t\u{e9}", "b.cs.ucla.edu", "AT", "x-1"];
 const LOCATIONS: [&str; 5] =
     ["+34.068930-118.445127", "+27.5916+086.5640", "-90.0+180.0", "+0-0", "+34.068930-118.445128"];
+/// Ways to name the one machine that all servers are on.
+const HOST_NAMES: [&str; 3] = ["127.0.0.1", "localhost", "looked.up.example"];
 /// Servers of a large herd.
 const LARGE: usize = 200;
 /// The longest delay before a neighbour is dialled again.
