@@ -1,0 +1,230 @@
+//! The grammar of docs/protocol.md, written a second time: by splitting and with numbers, where the
+//! herd reads byte by byte and compares digits. Slow, and shares no code with what it is held against.
+
+use std::cmp::Reverse;
+
+/// What a line of a client says.
+#[derive(Debug, PartialEq)]
+pub enum Said<'a> {
+    Nothing,
+    IamAt { id: &'a [u8], location: Location<'a>, time: i128, time_text: &'a [u8] },
+    WhatsAt { id: &'a [u8], radius_km: &'a [u8], bound: usize },
+    HttpRequest,
+    Invalid,
+}
+
+/// `location`, with its two halves.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Location<'a> {
+    pub text: &'a [u8],
+    pub latitude: &'a [u8],
+    pub longitude: &'a [u8],
+}
+
+/// `at-line`, without its LF.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Statement<'a> {
+    pub server: &'a [u8],
+    pub skew: i128,
+    pub id: &'a [u8],
+    pub location: Location<'a>,
+    pub time: i128,
+    pub time_text: &'a [u8],
+}
+
+impl<'a> Statement<'a> {
+    /// What two statements of one client are sorted by: the first one wins.
+    pub fn rank(&self) -> impl Ord + use<'a> {
+        let received = self.time + self.skew;
+        (Reverse(self.time), received, self.server, self.location.text, self.time_text)
+    }
+}
+
+/// What a HELLO says, if nothing is wrong with it.
+#[derive(Debug, PartialEq)]
+pub struct Hello<'a> {
+    pub herd: &'a [u8],
+    pub name: &'a [u8],
+    pub epoch: u64,
+}
+
+/// A line of an acceptor.
+#[derive(Debug, PartialEq)]
+pub enum Answer<'a> {
+    Welcome { name: &'a [u8], epoch: u64, since: u64 },
+    Refused,
+    Ack(u64),
+}
+
+pub fn words(line: &[u8]) -> Vec<&[u8]> {
+    line.split(is_white).filter(|word| !word.is_empty()).collect()
+}
+
+pub fn is_white(byte: &u8) -> bool {
+    b" \t\n\x0b\x0c\r".contains(byte)
+}
+
+pub fn trimmed(line: &[u8]) -> &[u8] {
+    let mut rest = line;
+    while let [first, behind @ ..] = rest
+        && is_white(first)
+    {
+        rest = behind;
+    }
+    while let [before @ .., last] = rest
+        && is_white(last)
+    {
+        rest = before;
+    }
+    rest
+}
+
+pub fn said(line: &[u8]) -> Said<'_> {
+    let words = words(line);
+    match *words {
+        [] => return Said::Nothing,
+        [b"IAMAT", id, location, time_text] => {
+            if let (Some(location), Some(time)) = (self::location(location), time(time_text)) {
+                return Said::IamAt { id, location, time, time_text };
+            }
+        }
+        [b"WHATSAT", id, radius_km, bound] => {
+            let bound = number(bound).filter(|(whole, point, _)| !point && at_most(whole, "", 20));
+            if let (Some((whole, _, fraction)), Some((bound, _, _))) = (number(radius_km), bound)
+                && at_most(whole, fraction, 50)
+            {
+                let bound = bound.trim_start_matches('0').parse().unwrap_or(0);
+                return Said::WhatsAt { id, radius_km, bound };
+            }
+        }
+        _ => {}
+    }
+    if ends_like_http(line) { Said::HttpRequest } else { Said::Invalid }
+}
+
+pub fn ends_like_http(line: &[u8]) -> bool {
+    [Some(&&b"HTTP/1.0"[..]), Some(&&b"HTTP/1.1"[..])].contains(&words(line).last())
+}
+
+pub fn statement(line: &[u8]) -> Option<Statement<'_>> {
+    let parts: Vec<&[u8]> = line.split(|&byte| byte == b' ').collect();
+    if parts.iter().any(|part| part.is_empty() || part.iter().any(is_white)) {
+        return None;
+    }
+    let [b"AT", server, skew, id, location, time_text] = *parts else { return None };
+    Some(Statement {
+        server,
+        skew: self::skew(skew)?,
+        id,
+        location: self::location(location)?,
+        time: time(time_text)?,
+        time_text,
+    })
+}
+
+pub fn at_line(statement: &Statement<'_>) -> Vec<u8> {
+    let skew = skew_text(statement.skew);
+    let words = [
+        b"AT",
+        statement.server,
+        skew.as_bytes(),
+        statement.id,
+        statement.location.text,
+        statement.time_text,
+    ];
+    [&words.join(&b' ')[..], b"\n"].concat()
+}
+
+pub fn is_hello(line: &[u8]) -> bool {
+    matches!(words(line)[..], [b"HELLO", version, ..] if version.starts_with(b"herd/") && version.len() > 5)
+}
+
+/// A line for which [`is_hello`] holds.
+pub fn hello(line: &[u8]) -> Option<Hello<'_>> {
+    let [_, b"herd/1", herd, name, epoch, ..] = words(line)[..] else { return None };
+    Some(Hello { herd, name, epoch: self::epoch(epoch)? })
+}
+
+pub fn answer(line: &[u8]) -> Option<Answer<'_>> {
+    match words(line)[..] {
+        [b"WELCOME", name, epoch, since, ..] => {
+            Some(Answer::Welcome { name, epoch: self::epoch(epoch)?, since: sequence(since)? })
+        }
+        [b"REFUSED", ..] if line.starts_with(b"REFUSED") => Some(Answer::Refused),
+        [b"ACK", number, ..] if line.starts_with(b"ACK") => sequence(number).map(Answer::Ack),
+        _ => None,
+    }
+}
+
+pub fn mark(line: &[u8]) -> Option<u64> {
+    match words(line)[..] {
+        [b"MARK", number, ..] if line.starts_with(b"MARK") => sequence(number),
+        _ => None,
+    }
+}
+
+/// `skew`, of which every number of nanoseconds has one.
+pub fn skew_text(nanoseconds: i128) -> String {
+    let sign = if nanoseconds < 0 { '-' } else { '+' };
+    let digits = format!("{:010}", nanoseconds.unsigned_abs());
+    let (whole, fraction) = digits.split_at(digits.len() - 9);
+    format!("{sign}{whole}.{fraction}")
+}
+
+/// A number times a power of ten, without needless zeros.
+pub fn scaled(text: &str, power: usize) -> String {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = format!("{whole}{fraction:0<power$}");
+    let (whole, fraction) = digits.split_at(whole.len() + power);
+    format!("{}.{}", whole.trim_start_matches('0'), fraction.trim_end_matches('0'))
+}
+
+/// The digits before the point, whether there is one, and those behind it.
+fn number(text: &[u8]) -> Option<(&str, bool, &str)> {
+    let text = std::str::from_utf8(text).ok()?;
+    let (whole, point, fraction) = match text.split_once('.') {
+        Some((whole, fraction)) => (whole, true, fraction),
+        None => (text, false, "0"),
+    };
+    let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    (is_digits(whole) && is_digits(fraction)).then_some((whole, point, if point { fraction } else { "" }))
+}
+
+fn at_most(whole: &str, fraction: &str, limit: u32) -> bool {
+    let whole = whole.trim_start_matches('0');
+    let whole: u32 = if whole.len() > 5 { u32::MAX } else { whole.parse().unwrap_or(0) };
+    whole < limit || whole == limit && fraction.trim_end_matches('0').is_empty()
+}
+
+fn location(text: &[u8]) -> Option<Location<'_>> {
+    let second_sign = 1 + text.get(1..)?.iter().position(|byte| b"+-".contains(byte))?;
+    let (latitude, longitude) = text.split_at(second_sign);
+    let is_degrees = |text: &[u8], digits: usize, limit: u32| {
+        let unsigned = text.strip_prefix(b"+").or(text.strip_prefix(b"-")).and_then(number);
+        unsigned.is_some_and(|(whole, _, fraction)| whole.len() <= digits && at_most(whole, fraction, limit))
+    };
+    (is_degrees(latitude, 2, 90) && is_degrees(longitude, 3, 180)).then_some(Location {
+        text,
+        latitude,
+        longitude,
+    })
+}
+
+fn time(text: &[u8]) -> Option<i128> {
+    let (whole, _, fraction) = number(text)?;
+    (whole.len() <= 18 && fraction.len() <= 9).then(|| format!("{whole}{fraction:0<9}").parse().ok())?
+}
+
+fn skew(text: &[u8]) -> Option<i128> {
+    let size = time(text.get(1..)?)?;
+    [size, -size].into_iter().find(|&skew| skew_text(skew).as_bytes() == text)
+}
+
+fn epoch(text: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(text).ok()?;
+    (text.len() == 16 && !text.contains('+')).then(|| u64::from_str_radix(text, 16).ok())?
+}
+
+fn sequence(text: &[u8]) -> Option<u64> {
+    std::str::from_utf8(text).ok().filter(|text| !text.starts_with('+'))?.parse().ok()
+}

@@ -1,0 +1,24 @@
+//! What must hold of any bytes at all: the bodies of the fuzz targets.
+//!
+//! Each takes bytes, gives them to one room of the herd, and panics where what comes out is not what
+//! an oracle says. `tests/properties.rs` runs the same bodies with a stable compiler, on bytes that
+//! proptest draws and on every file of `tests/fuzz/corpus`.
+
+mod client_model;
+mod conversation;
+mod grammar;
+mod herd_file;
+mod http_response;
+mod line;
+mod peers;
+mod pieces;
+mod places_answer;
+mod request;
+
+pub use client_model::client_stream;
+pub use herd_file::herd_file;
+pub use http_response::http_response;
+pub use line::line;
+pub use peers::peer_stream;
+pub use places_answer::places_answer;
+pub use request::request;
