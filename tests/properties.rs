@@ -67,6 +67,7 @@ const CLIENT: &[&str] = &[
     "IAMAT b +34.068930-118.445127 1621464827.959498503\n",
     "IAMAT a -90+180.0 6\r\n",
     "IAMAT c +1-1 999999999999999999\n",
+    "IAMAT d +1-1 1621551230.5\n",
     "WHATSAT a 10 2\n",
     "WHATSAT b 0.5 0\n",
     "WHATSAT c 50 20\n",

@@ -36,6 +36,7 @@ pub struct Stand {
     marks: Marks,
     input: Vec<u8>,
     eof: bool,
+    now: Moment,
     wall: u64,
     /// What the network took.
     sent: Vec<u8>,
@@ -57,6 +58,7 @@ impl Stand {
             marks,
             input: Vec::new(),
             eof: false,
+            now: Moment::START,
             wall: START,
             sent: Vec::new(),
             open: VecDeque::new(),
@@ -107,6 +109,12 @@ impl Stand {
         }
     }
 
+    /// The time of a heartbeat passes.
+    pub fn heartbeat(&mut self) {
+        self.now = self.now + self.server.heartbeat();
+        self.call(|protocol, context| protocol.timed_out(context));
+    }
+
     /// All that was ever written.
     pub fn written(&self) -> Vec<u8> {
         [&self.sent, self.transport.unsent()].concat()
@@ -122,7 +130,7 @@ impl Stand {
             &mut Context {
                 id: ID,
                 address: ADDRESS,
-                now: Moment::START,
+                now: self.now,
                 wall: self.wall,
                 transport: &mut self.transport,
                 server: &mut self.server,
@@ -224,7 +232,7 @@ impl Stand {
         let mut context = Context {
             id: ID,
             address: ADDRESS,
-            now: Moment::START,
+            now: self.now,
             wall: self.wall,
             transport: &mut self.transport,
             server: &mut self.server,
