@@ -66,6 +66,9 @@ pub fn search(first: u64, seeds: u64, end: Option<Instant>) -> Summary {
         if seed >= first + seeds || end.is_some_and(|end| Instant::now() > end) {
             return;
         }
+        if summary.lock().is_ok_and(|summary| summary.failed.len() >= FAILURES_MAX) {
+            return;
+        }
         let result = run(seed, false);
         let Ok(mut summary) = summary.lock() else { return };
         match result {
@@ -97,5 +100,7 @@ pub fn search(first: u64, seeds: u64, end: Option<Instant>) -> Summary {
     summary
 }
 
+/// After so many failures, further ones tell nothing new.
+const FAILURES_MAX: usize = 10;
 /// After so many seeds the pace is shown.
 const PROGRESS_EVERY: u64 = 5000;
