@@ -19,7 +19,7 @@ use crate::event_loop::mio_network::MioNetwork;
 use crate::event_loop::network::Network;
 use crate::event_loop::tls::server_config;
 use crate::event_loop::{Acceptor, EventLoop, PlacesSettings, Settings, Turn};
-use crate::log::{Level, Log, LogFile};
+use crate::log::{Level, Log, LogFile, complain};
 use crate::places::gazetteer::Gazetteer;
 use crate::places::pool::RUNNING_MAX;
 use crate::protocol::{Identity, Marks, Server};
@@ -43,7 +43,7 @@ pub fn serve(herd: &Herd, name: &str, file: Option<PathBuf>) -> Result<(), Strin
         let read = Herd::find(file.as_deref()).map_err(|error| error.to_string());
         match read.and_then(|changed| changed_settings(herd, &changed, name)) {
             Ok(settings) => event_loop.apply(settings),
-            Err(why) => eprintln!("herd: {name} keeps its settings: {why}"),
+            Err(why) => complain(format_args!("{name} keeps its settings: {why}")),
         }
     })
 }

@@ -1,6 +1,7 @@
 //! Where log lines go. A log that cannot be written stops nothing: its lines are lost, counted, and
 //! spoken of once on standard error.
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -49,10 +50,10 @@ impl LogFile {
         }
         if let Err(error) = self.try_write(lines) {
             if self.lines_lost == 0 {
-                eprintln!(
-                    "herd: the log {} cannot be written: {error}; serving goes on, its lines are lost until it can",
+                complain(format_args!(
+                    "the log {} cannot be written: {error}; serving goes on, its lines are lost until it can",
                     self.path.display()
-                );
+                ));
             }
             self.file = None;
             // At least 1, so that the same trouble is spoken of once only.
@@ -74,6 +75,13 @@ impl LogFile {
         self.file = Some(file);
         Ok(())
     }
+}
+
+/// Says on standard error what is wrong, if that can be written: it may well go to the same full disk,
+/// and `eprintln!` would end the server then.
+pub fn complain(what: fmt::Arguments<'_>) {
+    // There is nobody left to tell of a failure.
+    let _ = writeln!(io::stderr(), "herd: {what}");
 }
 
 fn open(path: &Path) -> io::Result<File> {

@@ -9,7 +9,7 @@ mod file;
 use std::fmt::{self, Write as _};
 use std::net::{IpAddr, SocketAddr};
 
-pub use file::LogFile;
+pub use file::{LogFile, complain};
 
 use crate::text::time::write_integer;
 
