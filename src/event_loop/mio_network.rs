@@ -2,12 +2,13 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use rustix::rand::GetRandomFlags;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook_mio::v1_0::Signals;
 use socket2::{SockRef, TcpKeepalive};
 
@@ -30,6 +31,9 @@ impl MioNetwork {
     /// A network that hears SIGTERM, SIGINT and SIGHUP, and writes into this log.
     pub fn new(log: LogFile) -> io::Result<MioNetwork> {
         let poll = Poll::new()?;
+        // Without somebody who hears it, a log that reaches the limit on the size of files (RLIMIT_FSIZE)
+        // would end the server; so writing merely fails.
+        signal_hook::flag::register(SIGXFSZ, Arc::default())?;
         let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
         let resolver = Resolver::new(Waker::new(poll.registry(), RESOLVER)?);
