@@ -3,7 +3,7 @@
 # Where cargo puts what it builds.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help run-all build test check clean
+.PHONY: help run-all build test check simulate planted-faults soak fuzz clean
 
 help:
 	@echo 'make run-all                             build, then run the whole herd until Ctrl-C'
@@ -11,6 +11,10 @@ help:
 	@echo 'make build                               build $(TARGET)/release/herd'
 	@echo 'make test                                run every test'
 	@echo 'make check                               formatting and lints'
+	@echo 'make simulate SEEDS=10000 FIRST=1        simulated herds, each with its own storm of faults'
+	@echo 'make planted-faults                      does the simulator find deliberate mistakes?'
+	@echo 'make soak MINUTES=10                     a real herd under load; leaves a plot'
+	@echo 'make fuzz SECONDS_EACH=60                the fuzzers (tests/fuzz/README.md)'
 	@echo 'make clean                               remove what was built, not the logs and the keys'
 
 # exec, so that Ctrl-C finds the herd itself and not a shell around it.
@@ -26,6 +30,27 @@ test:
 check:
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
+
+SEEDS ?= 10000
+FIRST ?= 1
+simulate:
+	@SEEDS=$(SEEDS) FIRST=$(FIRST) cargo test --release --quiet --test simulation many -- --ignored --nocapture
+
+planted-faults:
+	@python3 tests/simulation/planted_faults.py
+
+MINUTES ?= 10
+soak:
+	@MINUTES=$(MINUTES) cargo test --release --test soak -- --ignored --nocapture
+
+SECONDS_EACH ?= 60
+FUZZ_TARGETS := line client_stream peer_stream http_response places_answer herd_file request
+fuzz:
+	@for target in $(FUZZ_TARGETS); do \
+		mkdir -p '$(TARGET)'/fuzz/$$target && \
+		RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir tests/fuzz $$target \
+			'$(TARGET)'/fuzz/$$target tests/fuzz/corpus/$$target -- -max_total_time=$(SECONDS_EACH) || exit 1; \
+	done
 
 clean:
 	cargo clean
