@@ -13,9 +13,10 @@ impl<N: Network> EventLoop<N> {
         // Those that come back to the list are served in the next turn.
         for _ in 0..self.ready.len() {
             let Some(id) = self.ready.pop_front() else { break };
+            // It stays listed while it is served, so that nothing that it does lists it once more.
+            self.serve(id, &mut buffer);
             if let Some(connection) = self.connections.get_mut(id) {
                 connection.listed = false;
-                self.serve(id, &mut buffer);
                 self.list(id);
                 if self.server.log.lines().len() > LOG_LINES_MAX {
                     self.write_log();

@@ -131,8 +131,6 @@ impl Client {
             return;
         }
         self.standing = Standing::Client;
-        // A line like any other: it takes its nanosecond.
-        context.received();
         let copy = &beginning[..context.server.limits.max_line];
         context.server.log.received(copy, context.address);
         self.reply_invalid(context, copy);

@@ -28,8 +28,8 @@ FAULTS = [
      "                        share = share.saturating_sub(length);\n"
      "                        connection.readable = length == buffer.len();\n"),
     ("a connection that had its share is not listed again", "src/event_loop/serving.rs",
-     "                self.serve(id, &mut buffer);\n                self.list(id);\n",
-     "                self.serve(id, &mut buffer);\n"),
+     "                connection.listed = false;\n                self.list(id);\n",
+     "                connection.listed = false;\n"),
     ("resumed reading does not offer what was left", "src/event_loop/mod.rs",
      "        if was_paused && !connection.transport.reading_is_paused() {\n            connection.offer_again = true;\n",
      "        if was_paused && !connection.transport.reading_is_paused() {\n"),

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::rc::Rc;
 use std::time::Duration;
 
 use herd::clock::Moment;
@@ -45,7 +44,7 @@ pub struct Stand {
     /// All questions, in their order.
     pub asked: Vec<Question>,
     chance: Chance,
-    answer: Rc<Answer>,
+    answer: Answer,
 }
 
 impl Stand {
@@ -64,7 +63,7 @@ impl Stand {
             open: VecDeque::new(),
             asked: Vec::new(),
             chance: Chance::new(seed),
-            answer: Rc::new(answer),
+            answer,
         };
         stand.call(|protocol, context| protocol.connection_made(context));
         stand
@@ -186,7 +185,7 @@ impl Stand {
         }
         let which = self.chance.below(self.open.len());
         if let Some(ticket) = self.open.remove(which) {
-            let answer = Rc::clone(&self.answer);
+            let answer = self.answer.clone();
             self.call(|protocol, context| protocol.told(context, Message::Answer { ticket, answer }));
             self.offer();
         }
