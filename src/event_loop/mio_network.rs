@@ -10,7 +10,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use rustix::rand::GetRandomFlags;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook_mio::v1_0::Signals;
-use socket2::{SockRef, TcpKeepalive};
+use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 
 use super::network::{Event, Lookup, Network};
 use super::resolver::Resolver;
@@ -43,7 +43,13 @@ impl MioNetwork {
 
     /// A listener on this address. The port is never shared.
     pub fn listen(&mut self, address: SocketAddr) -> io::Result<TcpListener> {
-        let mut listener = TcpListener::bind(address)?;
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        // Connections of an earlier life that are still being closed do not keep the port.
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        let mut listener = TcpListener::from_std(socket.into());
         self.poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         Ok(listener)
     }
@@ -156,5 +162,8 @@ const SIGNALS: Token = Token(usize::MAX - 1);
 const RESOLVER: Token = Token(usize::MAX - 2);
 /// Events that are taken from the system at once; what is beyond comes with the next turn.
 const EVENTS_MAX: usize = 1024;
+/// Connections that wait to be accepted: more than the system's own bound, so that this one counts. Who
+/// finds no place has to knock again, a second later.
+const BACKLOG: i32 = 65_536;
 /// A client that says nothing is asked by the system after so long whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(300);
