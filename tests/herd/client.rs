@@ -2,8 +2,10 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
 
 use serde_json::Value;
+use socket2::SockRef;
 
 use crate::lab::PATIENCE;
 
@@ -14,7 +16,8 @@ pub struct Client {
 
 impl Client {
     pub fn connect(port: u16) -> Client {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Client { stream, received: Vec::new() }
@@ -26,8 +29,36 @@ impl Client {
     }
 
     pub fn send(&mut self, text: &str) -> &mut Client {
-        self.stream.write_all(text.as_bytes()).unwrap();
+        self.send_bytes(text.as_bytes())
+    }
+
+    pub fn send_bytes(&mut self, bytes: &[u8]) -> &mut Client {
+        self.stream.write_all(bytes).unwrap();
         self
+    }
+
+    /// Whether they could be sent: not if the other side has ended the connection.
+    pub fn try_send(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).is_ok()
+    }
+
+    /// Sends until the other side has not taken anything for a while. Gives how many bytes it took.
+    pub fn send_until_stuck(&mut self, bytes: &[u8], while_long: Duration) -> usize {
+        let mut sent = 0;
+        self.stream.set_write_timeout(Some(while_long)).unwrap();
+        loop {
+            // From where the last piece ended, so that lines stay whole.
+            match self.stream.write(&bytes[sent % bytes.len()..]) {
+                Ok(length) => sent += length,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return sent,
+                Err(error) => panic!("{error} after {sent} bytes"),
+            }
+        }
+    }
+
+    /// Ends the connection by a reset.
+    pub fn reset(self) {
+        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
     /// No more commands follow, but the replies are still wanted.
@@ -40,6 +71,29 @@ impl Client {
     pub fn line(&mut self) -> String {
         let end = self.find(b"\n");
         self.take(end, 1)
+    }
+
+    /// The last of so many lines, of which nothing else is wanted.
+    pub fn last_of_lines(&mut self, count: usize) -> String {
+        let mut seen = 0;
+        let mut searched = 0;
+        loop {
+            // One search for each piece: there may be hundreds of thousands of lines.
+            for at in memchr::memchr_iter(b'\n', &self.received[searched..]) {
+                seen += 1;
+                if seen == count {
+                    let end = searched + at;
+                    let start = memchr::memrchr(b'\n', &self.received[..end]).map_or(0, |before| before + 1);
+                    self.received.drain(..start);
+                    return self.take(end - start, 1);
+                }
+            }
+            // Of what was searched only the beginning of the next line may be needed.
+            let kept = memchr::memrchr(b'\n', &self.received).map_or(0, |end| end + 1);
+            self.received.drain(..kept);
+            searched = self.received.len();
+            assert!(self.receive(), "closed after {seen} lines");
+        }
     }
 
     /// Sends a line and gives the next one that comes.
@@ -59,8 +113,13 @@ impl Client {
 
     /// Everything until the server closes.
     pub fn everything(&mut self) -> String {
+        String::from_utf8(self.every_byte()).unwrap()
+    }
+
+    /// The same, for what is not UTF-8.
+    pub fn every_byte(&mut self) -> Vec<u8> {
         while self.receive() {}
-        self.take(self.received.len(), 0)
+        std::mem::take(&mut self.received)
     }
 
     /// Whether the server closes the connection without another word. It may do so by a reset: what

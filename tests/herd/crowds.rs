@@ -3,12 +3,12 @@
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 
 use crate::ask::{everyone, iamat, knows};
 use crate::client::Client;
 use crate::lab::{Lab, PAIR, until};
+use crate::process::allow_descriptors;
 
 /// Idle connections cost next to nothing: no processor time, a few hundred bytes each. Beyond
 /// `limits.max_connections` one more is closed, but a neighbour that comes back still gets in, and
@@ -85,14 +85,6 @@ fn a_server_has_at_most_two_threads() {
     }
     let threads = lab.process("Riley").status_number("Threads");
     assert!(threads <= 2, "{threads} threads for {} clients", clients.len());
-}
-
-/// Lets this process, and the servers that it starts from now on, have so many descriptors.
-fn allow_descriptors(wanted: u64) {
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_some_and(|current| current < wanted) {
-        setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), ..limit }).unwrap();
-    }
 }
 
 const CROWD: u32 = 1000;

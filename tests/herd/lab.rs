@@ -5,8 +5,8 @@ use std::fs::{self, OpenOptions};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,9 @@ use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::fake_places::FakePlaces;
+use crate::fault_proxy::FaultProxy;
 use crate::process::{FORKING, Process, Signal, herd};
+use crate::turn::Turn;
 
 /// The built-in herd's names, and whom each of them talks to.
 pub const BRUINS: &[(&str, &[&str])] = &[
@@ -35,6 +37,8 @@ pub struct Lab {
     names: Vec<String>,
     /// The herd file, which [`Lab::write`] writes.
     pub config: Value,
+    /// By the name of who dials: under which port he finds whom.
+    detours: BTreeMap<String, Vec<(String, u16)>>,
     pub folder: Folder,
     _turn: Turn,
 }
@@ -71,7 +75,8 @@ impl Lab {
             "peers": { "tls": false },
         });
         let names = edges.iter().map(|(name, _)| (*name).to_owned()).collect();
-        let lab = Lab { servers: BTreeMap::new(), places, names, config, folder: Folder::new(), _turn: turn };
+        let (servers, detours, folder) = (BTreeMap::new(), BTreeMap::new(), Folder::new());
+        let lab = Lab { servers, places, names, config, detours, folder, _turn: turn };
         lab.write();
         lab
     }
@@ -83,6 +88,30 @@ impl Lab {
 
     pub fn file(&self) -> PathBuf {
         self.folder.path("herd.json")
+    }
+
+    /// Has `dialler` find `dialled` behind a proxy, from its next start on.
+    pub fn through_proxy(&mut self, dialler: &str, dialled: &str) -> FaultProxy {
+        let proxy = FaultProxy::to(self.port(dialled));
+        self.detours.entry(dialler.to_owned()).or_default().push((dialled.to_owned(), proxy.port()));
+        proxy
+    }
+
+    /// Has both sides of an edge find each other behind a proxy, from their next start on.
+    pub fn edge_through_proxies(&mut self, one: &str, other: &str) -> [FaultProxy; 2] {
+        [self.through_proxy(one, other), self.through_proxy(other, one)]
+    }
+
+    /// The herd file of a server: a copy of its own if it finds others elsewhere.
+    fn file_of(&self, server: &str) -> PathBuf {
+        let Some(detours) = self.detours.get(server) else { return self.file() };
+        let mut config = self.config.clone();
+        for (dialled, port) in detours {
+            config["servers"][dialled]["address"] = json!(format!("127.0.0.1:{port}"));
+        }
+        let file = self.folder.path(format!("herd-of-{server}.json"));
+        fs::write(&file, config.to_string()).unwrap();
+        file
     }
 
     pub fn names(&self) -> Vec<&str> {
@@ -109,11 +138,14 @@ impl Lab {
 
     /// Starts a server with at most so many file descriptors.
     pub fn start_with_descriptors(&mut self, server: &str, descriptors: u32) {
+        self.start_after(&format!("ulimit -n {descriptors}"), server);
+    }
+
+    /// Starts a server from a shell that has run this command.
+    pub fn start_after(&mut self, prelude: &str, server: &str) {
         let program = herd();
         let mut shell = Command::new("sh");
-        shell
-            .args(["-c", &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"")])
-            .arg(program.get_program());
+        shell.args(["-c", &format!("{prelude}; exec \"$0\" \"$@\"")]).arg(program.get_program());
         self.start_by(shell, server);
     }
 
@@ -123,9 +155,17 @@ impl Lab {
         self.await_listening(server);
     }
 
+    /// Starts another server of this name, by another herd file. The lab does not keep it.
+    pub fn start_with_file(&self, server: &str, file: &Path) -> Process {
+        let mut command = herd();
+        command.arg("serve").arg(server).arg("-c").arg(file).current_dir("/").env("PLACES_API_KEY", KEY);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Process::start(&mut command, &self.folder.name())
+    }
+
     fn spawn(&self, mut command: Command, server: &str) -> Process {
         let output = OpenOptions::new().append(true).create(true).open(self.output_file(server)).unwrap();
-        command.arg("serve").arg(server).arg("-c").arg(self.file());
+        command.arg("serve").arg(server).arg("-c").arg(self.file_of(server));
         // Not a folder that a relative path could be meant from.
         command.current_dir("/").env("PLACES_API_KEY", KEY).stdin(Stdio::null());
         command.stdout(output.try_clone().unwrap()).stderr(output);
@@ -203,26 +243,6 @@ impl Drop for Folder {
         } else {
             let _ = fs::remove_dir_all(&self.0);
         }
-    }
-}
-
-/// Tests run side by side, but not beside one that measures time.
-static TURNS: RwLock<()> = RwLock::new(());
-
-/// Held as long as a test runs; never looked at.
-pub struct Turn {
-    _shared: Option<RwLockReadGuard<'static, ()>>,
-    _alone: Option<RwLockWriteGuard<'static, ()>>,
-}
-
-impl Turn {
-    pub fn with_others() -> Turn {
-        // A test that failed leaves nothing half done behind the lock.
-        Turn { _shared: Some(TURNS.read().unwrap_or_else(PoisonError::into_inner)), _alone: None }
-    }
-
-    fn alone() -> Turn {
-        Turn { _shared: None, _alone: Some(TURNS.write().unwrap_or_else(PoisonError::into_inner)) }
     }
 }
 

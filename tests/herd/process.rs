@@ -6,7 +6,7 @@ use std::process::{Child, Command, ExitStatus};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::process::{Pid, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, kill_process, setrlimit};
 
 pub use rustix::process::Signal;
 
@@ -80,11 +80,24 @@ impl Process {
         TICK * u32::try_from(ticks).unwrap()
     }
 
+    /// How many file descriptors it has open.
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
     /// A number of `/proc/PID/status`: `Threads`, or `VmRSS` in KiB.
     pub fn status_number(&self, key: &str) -> u64 {
         let text = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')).unwrap();
         line.trim_end_matches("kB").trim().parse().unwrap()
+    }
+}
+
+/// Lets this process, and those that it starts from now on, have so many descriptors.
+pub fn allow_descriptors(wanted: u64) {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < wanted) {
+        setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), ..limit }).unwrap();
     }
 }
 

@@ -1,0 +1,197 @@
+//! Input that nobody should send (docs/faults.md, rows 12, 17, 19, 21).
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::ask::{UCLA, iamat, knows};
+use crate::lab::{Lab, SOLO};
+
+/// A client cannot tell of a location in the words of servers, neither as a client nor in the shadow of
+/// a HELLO that is begun or refused.
+#[test]
+fn row_12_forged_at_from_a_client() {
+    let lab = Lab::running(SOLO);
+    let forged = format!("AT Solo +0.000000000 kiwi {UCLA} 1621464827");
+    let mut client = lab.connect("Solo");
+    assert_eq!(client.ask(&forged), format!("? {forged}"));
+    // A HELLO that is not the first line makes no neighbour.
+    let late = "HELLO herd/1 laboratory Solo 0123456789abcdef";
+    assert_eq!(client.ask(late), format!("? {late}"));
+    assert_eq!(client.ask(&forged), format!("? {forged}"));
+    let half_handshakes = [
+        format!("HELLO herd/1 laboratory\n{forged}\nMARK 1\n"),
+        format!("HELLO herd/1 laboratory Nobody 0123456789abcdef\n{forged}\nMARK 1\n"),
+        format!("HELLO herd/1 laboratory Solo 0123456789abcdef\n{forged}\nMARK 1\n"),
+    ];
+    for half_handshake in half_handshakes {
+        let replies = lab.connect("Solo").send(&half_handshake).everything();
+        assert!(replies.starts_with("REFUSED ") && replies.lines().count() == 1, "{replies}");
+    }
+    let half = lab.connect("Solo").send(&format!("HELLO herd/1 {forged}")).half_close().everything();
+    assert!(!half.starts_with("WELCOME"), "{half}");
+    assert_eq!(knows(&lab, "Solo", "kiwi"), None);
+}
+
+/// Times that are no times, or too far ahead of the server's clock, are invalid and not stored.
+#[test]
+fn row_17_impossible_times() {
+    let lab = Lab::running(SOLO);
+    let mut client = lab.connect("Solo");
+    let long = "9".repeat(5000);
+    let wrong = [
+        "-1",
+        "+1",
+        "nan",
+        "NaN",
+        "inf",
+        "-inf",
+        "1_000",
+        "1e9",
+        "0x10",
+        "",
+        ".",
+        "1.",
+        ".5",
+        "1,5",
+        "1.1234567891",
+        "9999999999999999999",
+        "999999999999999999",
+        "99999999999",
+        "1.5.5",
+        "1-5",
+        &long,
+    ];
+    for time in wrong {
+        let command = format!("IAMAT kiwi {UCLA} {time}");
+        assert_eq!(client.ask(&command), format!("? {}", command.trim_end()), "{time:?}");
+    }
+    assert_eq!(knows(&lab, "Solo", "kiwi"), None);
+    for time in ["0", "0.000000000", "000000000000000001", "0.1"] {
+        let line = client.ask(&format!("IAMAT kiwi-{time} {UCLA} {time}"));
+        assert!(line.starts_with("AT Solo +") && line.ends_with(&format!(" {time}")), "{line}");
+    }
+    // A billion digits are not needed to see that a line with so many is too long.
+    let mut endless = lab.connect("Solo");
+    endless.send(&format!("IAMAT kiwi {UCLA} "));
+    for _ in 0..32 {
+        endless.send(&"9".repeat(64 * 1024));
+    }
+    assert_eq!(endless.line(), format!("? {}", &format!("IAMAT kiwi {UCLA} {}", "9".repeat(8192))[..8192]));
+    assert_eq!(endless.ask("\nGOES ON"), "? GOES ON");
+}
+
+/// Of a line without an end no more than `limits.max_line` bytes are echoed, and no memory is taken for
+/// the rest. The connection goes on when it ends, unless it took too long.
+#[test]
+fn row_19_oversized_line() {
+    let mut lab = Lab::running(SOLO);
+    let mut client = lab.connect("Solo");
+    client.ask("HALLO");
+    let memory = lab.process("Solo").status_number("VmRSS");
+    let piece = vec![b'x'; 1024 * 1024];
+    for _ in 0..OVERSIZED_MIB {
+        client.send_bytes(&piece);
+    }
+    // So all of it was read.
+    assert_eq!(client.send("\n").line(), format!("? {}", "x".repeat(8192)));
+    assert_eq!(client.ask("HALLO"), "? HALLO");
+    let grown = lab.process("Solo").status_number("VmRSS").saturating_sub(memory);
+    assert!(grown < OVERSIZED_KIB_MAX, "{grown} KiB more");
+}
+
+/// A line without an end is over when its time is up.
+#[test]
+fn row_19_oversized_line_that_never_ends() {
+    let mut lab = Lab::new(SOLO);
+    lab.config["limits"] = json!({ "line_timeout_s": 1 });
+    lab.write();
+    lab.start_all();
+    let mut client = lab.connect("Solo");
+    client.send(&"x".repeat(10_000));
+    assert_eq!(client.everything(), format!("? {}\n", "x".repeat(8192)));
+}
+
+/// Bytes that mean nothing are echoed as they came, without the six bytes of white space around them,
+/// and cannot write into the log what they like.
+#[test]
+fn row_21_strange_bytes() {
+    let lab = Lab::running(SOLO);
+    let exchanges: [(&[u8], &[u8]); 12] = [
+        (b"\0", b"\0"),
+        (b"\xff\xfe\xfd", b"\xff\xfe\xfd"),
+        (b"A\rB", b"A\rB"),
+        (b"A\r", b"A"),
+        (b"\x0b\x0c\t \rA\x0b\x0c\t ", b"A"),
+        (b"\xc2\xa0A\xc2\xa0", b"\xc2\xa0A\xc2\xa0"),
+        (b"\x1c\x1d\x1e\x1f\x85", b"\x1c\x1d\x1e\x1f\x85"),
+        (b"\x1b[2J\x1b]0;title\x07", b"\x1b[2J\x1b]0;title\x07"),
+        (b"\xe2\x80\xa8AT Solo \xf0\x9f", b"\xe2\x80\xa8AT Solo \xf0\x9f"),
+        (b"IAMAT\0kiwi +1+1 5", b"IAMAT\0kiwi +1+1 5"),
+        (b"IAMAT kiwi +1+1 5\0", b"IAMAT kiwi +1+1 5\0"),
+        (b"%s%n{}{0}$(id)`id`;--", b"%s%n{}{0}$(id)`id`;--"),
+    ];
+    let (mut sent, mut expected) = (Vec::new(), Vec::new());
+    for (line, echo) in exchanges {
+        sent.extend_from_slice(&[line, b"\n", b"\r\n", b" \t\x0b\x0c\n"].concat());
+        expected.extend_from_slice(&[b"? ", echo, b"\n"].concat());
+    }
+    let every = |sent: &[u8]| lab.connect("Solo").send_bytes(sent).half_close().every_byte();
+    assert_eq!(every(&sent).escape_ascii().to_string(), expected.escape_ascii().to_string());
+    // Only CR: there is no line yet. The end of input makes one.
+    assert_eq!(every(b"FOO\rBAR\r"), b"? FOO\rBAR\n");
+    lab.await_log("Solo", r"received '\x1b[2J\x1b]0;title\x07' from ");
+    assert!(lab.log("Solo").bytes().all(|byte| byte == b'\n' || (b' '..=b'~').contains(&byte)));
+}
+
+/// Whoever speaks TLS has sent a line without meaning, at the latest when he gives up.
+#[test]
+fn row_21_tls_on_the_line_port() {
+    let lab = Lab::running(SOLO);
+    let hello = b"\x16\x03\x01\x00\x2e\x01\x00\x00\x2a\x03\x03\0\x01\x02\x03\x04\x05\x06\x07\x0eabcdefghijklmnopqrstuvw\0\0\x02\x13\x01\x01\0";
+    let echo = lab.connect("Solo").send_bytes(hello).half_close().every_byte();
+    assert_eq!(
+        echo.escape_ascii().to_string(),
+        [b"? ", &hello[..], b"\n"].concat().escape_ascii().to_string()
+    );
+}
+
+/// An HTTP request gets one reply and nothing behind it is carried out.
+#[test]
+fn row_21_http_on_the_line_port() {
+    let lab = Lab::running(SOLO);
+    for request in [
+        format!("POST / HTTP/1.1\r\nHost: x\r\n\r\nIAMAT evil {UCLA} 5\n"),
+        format!("GET /x HTTP/1.0\r\n\r\nIAMAT evil {UCLA} 5\n"),
+        format!("OPTIONS {} HTTP/1.1\r\n\r\nIAMAT evil {UCLA} 5\n", "x".repeat(20_000)),
+    ] {
+        let replies = lab.connect("Solo").send(&request).everything();
+        let line = request.lines().next().unwrap();
+        assert_eq!(replies, format!("? {}\n", &line[..line.len().min(8192)]));
+    }
+    assert_eq!(knows(&lab, "Solo", "evil"), None);
+    iamat(&lab, "Solo", "kiwi");
+}
+
+/// Every byte on a connection of its own, and everything that begins like something: nothing panics.
+#[test]
+fn row_21_every_beginning() {
+    let mut lab = Lab::running(SOLO);
+    for byte in 0..=255u8 {
+        let echo = lab.connect("Solo").send_bytes(&[byte]).half_close().every_byte();
+        let is_white = matches!(byte, 9..=13 | 32);
+        let expected = if is_white { Vec::new() } else { vec![b'?', b' ', byte, b'\n'] };
+        assert_eq!(echo, expected, "{byte:#x}");
+    }
+    let whole = "HELLO herd/1 laboratory Solo 0123456789abcdef extra\nIAMAT a +1-1 5\nWHATSAT a 1 1\n";
+    for end in 0..whole.len() {
+        lab.connect("Solo").send(&whole[..end]).half_close().every_byte();
+    }
+    assert_eq!(lab.connect("Solo").ask("HALLO"), "? HALLO");
+    assert!(lab.output("Solo").is_empty(), "{}", lab.output("Solo"));
+    // It has not been started anew by anybody: the process is the one that began.
+    assert!(lab.process("Solo").cpu_time() < Duration::from_secs(60));
+}
+
+const OVERSIZED_MIB: usize = 32;
+const OVERSIZED_KIB_MAX: u64 = 2 * 1024;
