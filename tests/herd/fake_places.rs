@@ -6,6 +6,9 @@ use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
+use std::time::Duration;
+
+use socket2::SockRef;
 
 use crate::lab::{free_port, until};
 
@@ -18,6 +21,22 @@ pub enum Play {
     WhenReleased(String),
     /// The connection is closed instead.
     Drop,
+    /// So it is if it was asked before. On a new one this JSON text answers.
+    DropKept(String),
+    /// It is answered with these bytes, then this happens.
+    Raw(Vec<u8>, Then),
+    /// It is answered with these bytes, and then with those again and again.
+    Endless(Vec<u8>, Vec<u8>),
+    /// It is answered with this JSON text, byte by byte, which takes longer than anybody waits.
+    Trickle(String),
+}
+
+/// What happens to a connection after an answer.
+#[derive(Clone, Copy)]
+pub enum Then {
+    Keep,
+    Close,
+    Reset,
 }
 
 pub struct FakePlaces {
@@ -39,6 +58,8 @@ struct Script {
     asked: Vec<String>,
     released: bool,
     connections: Vec<TcpStream>,
+    /// How many connections there have been.
+    accepted: usize,
 }
 
 impl FakePlaces {
@@ -53,11 +74,16 @@ impl FakePlaces {
                     return;
                 }
                 let (stream, shared) = (stream.unwrap(), Arc::clone(&of_thread));
-                shared.script.lock().unwrap().connections.push(stream.try_clone().unwrap());
+                let mut script = shared.script.lock().unwrap();
+                script.connections.push(stream.try_clone().unwrap());
+                script.accepted += 1;
+                drop(script);
                 thread::spawn(move || {
-                    serve(&shared, &stream);
-                    // The copy that is kept would hold the connection open.
-                    let _ = stream.shutdown(Shutdown::Both);
+                    let end = serve(&shared, &stream);
+                    if !matches!(end, Then::Reset) {
+                        // The copy that is kept would hold the connection open.
+                        let _ = stream.shutdown(Shutdown::Both);
+                    }
                 });
             }
         });
@@ -72,6 +98,17 @@ impl FakePlaces {
     /// with no results.
     pub fn on(&self, location: &str, play: Play) {
         self.shared.script.lock().unwrap().plays.insert(as_asked(location), play);
+    }
+
+    /// How often this location was asked about.
+    pub fn asked(&self, location: &str) -> usize {
+        let location = as_asked(location);
+        self.shared.script.lock().unwrap().asked.iter().filter(|asked| **asked == location).count()
+    }
+
+    /// How many connections there have been.
+    pub fn connections(&self) -> usize {
+        self.shared.script.lock().unwrap().accepted
     }
 
     /// Lets answers go that wait for it, now and later.
@@ -118,43 +155,83 @@ fn as_asked(location: &str) -> String {
     format!("{},{}", without_plus(&location[..second]), without_plus(&location[second..]))
 }
 
+/// The whole response with this body.
+pub fn response(body: &str) -> String {
+    let length = body.len();
+    format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}")
+}
+
 /// Answers one question after the other until the connection ends.
-fn serve(shared: &Shared, mut stream: &TcpStream) {
-    let mut received = Vec::new();
-    loop {
-        let head_end = loop {
-            if let Some(end) = received.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
-                break end + 4;
-            }
-            let mut bytes = [0; 4096];
-            match stream.read(&mut bytes) {
-                Ok(0) | Err(_) => return,
-                Ok(length) => received.extend_from_slice(&bytes[..length]),
-            }
-        };
-        let head = String::from_utf8(received.drain(..head_end).collect()).unwrap();
-        let (_, location) = head.split_once("location=").unwrap();
-        let location = location.split(['&', ' ']).next().unwrap().replace("%2C", ",");
+fn serve(shared: &Shared, mut stream: &TcpStream) -> Then {
+    let mut questions = 0;
+    while let Some(location) = read_question(stream) {
+        questions += 1;
         let mut script = shared.script.lock().unwrap();
         let play = script.plays.get(&location).cloned().unwrap_or_else(|| Play::Answer(nearby(0)));
         script.asked.push(location);
-        let body = match play {
-            Play::Answer(body) => body,
+        let (answer, then) = match play {
+            Play::Answer(body) => (response(&body).into_bytes(), Then::Keep),
             Play::WhenReleased(body) => {
                 while !script.released {
                     script = shared.released.wait(script).unwrap();
                 }
-                body
+                (response(&body).into_bytes(), Then::Keep)
             }
-            Play::Drop => return,
+            Play::DropKept(body) if questions == 1 => (response(&body).into_bytes(), Then::Keep),
+            Play::Drop | Play::DropKept(_) => return Then::Close,
+            Play::Raw(bytes, then) => (bytes, then),
+            Play::Endless(head, piece) => {
+                drop(script);
+                let mut sent = stream.write_all(&head);
+                while sent.is_ok() {
+                    sent = stream.write_all(&piece);
+                }
+                return Then::Close;
+            }
+            Play::Trickle(body) => {
+                drop(script);
+                let mut bytes = response(&body).into_bytes().into_iter();
+                while bytes.next().is_some_and(|byte| stream.write_all(&[byte]).is_ok()) {
+                    thread::sleep(TRICKLE);
+                }
+                return Then::Close;
+            }
         };
         drop(script);
-        let length = body.len();
-        let answer = format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
-        );
-        if stream.write_all(answer.as_bytes()).is_err() {
-            return;
+        if stream.write_all(&answer).is_err() {
+            return Then::Close;
+        }
+        match then {
+            Then::Keep => {}
+            Then::Close => return then,
+            Then::Reset => {
+                forget(shared, stream);
+                return then;
+            }
         }
     }
+    Then::Close
 }
+
+/// Reads the head of a request. Gives the location that it asks about.
+fn read_question(mut stream: &TcpStream) -> Option<String> {
+    let mut received = Vec::new();
+    while !received.ends_with(b"\r\n\r\n") {
+        let mut bytes = [0; 4096];
+        let length = stream.read(&mut bytes).ok().filter(|&length| length > 0)?;
+        received.extend_from_slice(&bytes[..length]);
+    }
+    let head = String::from_utf8(received).unwrap();
+    let (_, location) = head.split_once("location=").unwrap();
+    Some(location.split(['&', ' ']).next().unwrap().replace("%2C", ","))
+}
+
+/// Leaves the connection to its thread alone, so that it is reset when that lets go of it.
+fn forget(shared: &Shared, stream: &TcpStream) {
+    SockRef::from(stream).set_linger(Some(Duration::ZERO)).unwrap();
+    let other_side = stream.peer_addr().ok();
+    shared.script.lock().unwrap().connections.retain(|copy| copy.peer_addr().ok() != other_side);
+}
+
+/// Between two bytes.
+const TRICKLE: Duration = Duration::from_millis(30);

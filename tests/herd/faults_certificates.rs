@@ -1,0 +1,127 @@
+//! A Places service that cannot prove that it is the one that was meant (docs/faults.md, rows 26, 27).
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::Arc;
+use std::thread;
+
+use herd::event_loop::tls::server_config;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use serde_json::json;
+
+use crate::fake_places::{nearby, response};
+use crate::faults_places::{fails, with_timeout};
+use crate::lab::{Lab, free_port};
+
+/// An authority of this test's own, and what its certificate is in PEM.
+fn authority() -> CertifiedIssuer<'static, KeyPair> {
+    let mut parameters = CertificateParams::new(Vec::<String>::new()).unwrap();
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap()
+}
+
+/// A certificate of this authority, or of nobody but itself.
+fn certificate(
+    authority: Option<&CertifiedIssuer<'static, KeyPair>>,
+    name: &str,
+    is_over: bool,
+) -> Arc<ServerConfig> {
+    let mut parameters = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    if is_over {
+        (parameters.not_before, parameters.not_after) =
+            (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
+    }
+    let key = KeyPair::generate().unwrap();
+    let certificate = match authority {
+        Some(authority) => parameters.signed_by(&key, authority),
+        None => parameters.self_signed(&key),
+    };
+    let der = certificate.unwrap().der().clone();
+    server_config(der, PrivateKeyDer::Pkcs8(key.serialize_der().into())).unwrap()
+}
+
+/// A Places server that shows this certificate, and ends each connection after its answer, in order or
+/// without a word.
+fn places(config: Arc<ServerConfig>, is_cut: bool) -> u16 {
+    let body = nearby(1);
+    // Without a length, so that only the end of the connection says where it ends.
+    let cut = format!("HTTP/1.1 200 OK\r\n\r\n{body}");
+    let answer = if is_cut { cut } else { response(&body) };
+    on_connection(move |stream| {
+        let session = ServerConnection::new(config.clone()).unwrap();
+        let mut stream = StreamOwned::new(session, stream);
+        let mut question = [0; 4096];
+        // It fails when the other side does not believe the certificate.
+        if stream.read(&mut question).is_ok() {
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    })
+}
+
+/// Listens until the test ends.
+fn on_connection(serve: impl Fn(std::net::TcpStream) + Send + 'static) -> u16 {
+    let port = free_port();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+    thread::spawn(move || listener.incoming().flatten().for_each(serve));
+    port
+}
+
+fn asking(port: u16, trusted: &CertifiedIssuer<'static, KeyPair>) -> Lab {
+    with_timeout(10_000, |lab| {
+        fs::write(lab.folder.path("trusted.pem"), trusted.pem()).unwrap();
+        lab.config["places"]["url"] = json!(format!("https://localhost:{port}"));
+        lab.config["places"]["trust"] = json!("trusted.pem");
+    })
+}
+
+/// A certificate that does not prove enough is refused, in words that say why, of which none is the key.
+/// The same server with a good one is believed, so it is the certificate that was refused.
+#[test]
+fn row_26_certificates_that_prove_nothing() {
+    let (ours, others) = (authority(), authority());
+    for (config, words) in [
+        (certificate(Some(&ours), "elsewhere.example", false), "not valid for name"),
+        (certificate(Some(&ours), "localhost", true), "expired"),
+        (certificate(None, "localhost", false), "certificate"),
+        (certificate(Some(&others), "localhost", false), "certificate"),
+    ] {
+        let lab = asking(places(config, false), &ours);
+        fails(&lab, "+1+1", words);
+        assert!(!lab.log("Solo").contains("key="));
+    }
+    let lab = asking(places(certificate(Some(&ours), "localhost", false), false), &ours);
+    let mut client = lab.connect("Solo");
+    client.send("IAMAT kiwi +1+1 5\n").line();
+    client.send("WHATSAT kiwi 10 1\n");
+    assert_eq!(client.whats_at().1["status"], "OK");
+}
+
+/// One that speaks only a version of TLS that is not safe, or none at all, is refused.
+#[test]
+fn row_26_old_versions_of_tls() {
+    let ours = authority();
+    for answer in [
+        // A fatal alert: protocol_version, in TLS 1.0.
+        b"\x15\x03\x01\x00\x02\x02\x46".to_vec(),
+        // A ServerHello of TLS 1.0 that chooses RSA with AES.
+        [b"\x16\x03\x01\x00\x2a\x02\x00\x00\x26\x03\x01".as_slice(), &[7; 32], b"\x00\x00\x2f\x00"].concat(),
+        b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(),
+    ] {
+        let port = on_connection(move |mut stream| {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(&answer);
+        });
+        fails(&asking(port, &ours), "+1+1", "");
+    }
+}
+
+/// An encrypted answer whose end nobody announced may be cut short by somebody else: it is none.
+#[test]
+fn row_27_encrypted_answer_without_an_announced_end() {
+    let ours = authority();
+    let lab = asking(places(certificate(Some(&ours), "localhost", false), true), &ours);
+    fails(&lab, "+1+1", "");
+}
