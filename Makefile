@@ -3,7 +3,8 @@
 # Where cargo puts what it builds.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help run-all build test check simulate planted-faults soak fuzz clean
+.PHONY: help run-all build test check simulate planted-faults measure-faults soak fuzz
+.PHONY: bench bench-quick bench-setup bench-check bench-instructions clean
 
 help:
 	@echo 'make run-all                             build, then run the whole herd until Ctrl-C'
@@ -15,6 +16,8 @@ help:
 	@echo 'make planted-faults                      does the simulator find deliberate mistakes?'
 	@echo 'make soak MINUTES=10                     a real herd under load; leaves a plot'
 	@echo 'make fuzz SECONDS_EACH=60                the fuzzers (tests/fuzz/README.md)'
+	@echo 'make measure-faults                      what slow clients, neighbours and Places cost others'
+	@echo 'make bench                               side by side with others (make bench-setup first)'
 	@echo 'make clean                               remove what was built, not the logs and the keys'
 
 # exec, so that Ctrl-C finds the herd itself and not a shell around it.
@@ -51,6 +54,30 @@ fuzz:
 		RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir tests/fuzz $$target \
 			'$(TARGET)'/fuzz/$$target tests/fuzz/corpus/$$target -- -max_total_time=$(SECONDS_EACH) || exit 1; \
 	done
+
+# Only the program under test has to be fast; that is why the tests are not.
+measure-faults: build
+	HERD_BIN='$(abspath $(TARGET))/release/herd' cargo test --test herd -- --ignored --nocapture --test-threads 1
+
+HERD_PROGRAM := $(abspath $(TARGET)/release/herd)
+bench: build
+	cd bench && HERD_BIN='$(HERD_PROGRAM)' cargo run --release -- all
+
+bench-quick: build
+	cd bench && HERD_BIN='$(HERD_PROGRAM)' cargo run --release -- quick
+
+# RUNLEVEL=1: the servers are installed, not started.
+bench-setup:
+	apt-get update
+	RUNLEVEL=1 apt-get install -y --no-install-recommends redis-server nats-server memcached nodejs python3 \
+		openjdk-17-jdk-headless valgrind
+
+bench-check: build
+	cd bench && cargo build --release
+	python3 bench/competitors/same_replies.py '$(HERD_PROGRAM)' "$${CARGO_TARGET_DIR:-bench/target}/release/herd-bench"
+
+bench-instructions:
+	bench/instructions.sh 4600
 
 clean:
 	cargo clean

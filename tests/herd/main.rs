@@ -28,3 +28,4 @@ mod run_all;
 mod signals;
 mod telnet_session;
 mod turn;
+mod what_slowness_costs;
