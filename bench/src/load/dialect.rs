@@ -1,0 +1,210 @@
+//! The languages of the servers: the same statement, said so that each of them stores it.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// What a server understands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// `IAMAT` and `WHATSAT`; the reply is the `AT` line.
+    Herd,
+    /// The bytes of `IAMAT`, which come back as they are.
+    Echo,
+    /// The `AT` line, which a relay passes on and sends back.
+    Relay,
+    /// The `AT` line by `SET`.
+    RedisSet,
+    /// The location by `GEOADD`.
+    RedisGeoadd,
+    /// The `AT` line, published; with `verbose` each is acknowledged by `+OK`.
+    Nats,
+    /// The `AT` line by `set`.
+    Memcached,
+}
+
+impl Dialect {
+    /// The first byte of a good reply.
+    pub fn reply_begins_with(self) -> u8 {
+        match self {
+            Dialect::Herd | Dialect::Relay => b'A',
+            Dialect::Echo => b'I',
+            Dialect::RedisSet | Dialect::Nats => b'+',
+            Dialect::RedisGeoadd => b':',
+            Dialect::Memcached => b'S',
+        }
+    }
+
+    /// One statement, with the marks that [`Messages`] replaces.
+    fn statement(self) -> String {
+        let location = format!("+34.06{PLACE}-118.44{PLACE}");
+        let at = format!("AT Riley +0.263873386 {CLIENT} {location} {TIME}");
+        let (key, length) = (CLIENT.len(), at.len());
+        match self {
+            Dialect::Herd | Dialect::Echo => format!("IAMAT {CLIENT} {location} {TIME}\n"),
+            Dialect::Relay => format!("{at}\n"),
+            Dialect::RedisSet => {
+                format!("*3\r\n$3\r\nSET\r\n${key}\r\n{CLIENT}\r\n${length}\r\n{at}\r\n")
+            }
+            Dialect::RedisGeoadd => format!(
+                "*5\r\n$6\r\nGEOADD\r\n$4\r\nherd\r\n$11\r\n-118.44{PLACE}\r\n$9\r\n34.06{PLACE}\r\n\
+                 ${key}\r\n{CLIENT}\r\n"
+            ),
+            Dialect::Nats => format!("PUB {CLIENT} {length}\r\n{at}\r\n"),
+            Dialect::Memcached => format!("set {CLIENT} 0 0 {length}\r\n{at}\r\n"),
+        }
+    }
+}
+
+// A client's name is as long as kiwi.cs.ucla.edu, so that lines are as long as the course's example.
+const CLIENT: &str = "c#######.cs.ucla";
+const CLIENT_DIGITS: usize = 7;
+const TIME: &str = "@@@@@@@@@@.@@@@@@@@@";
+const PLACE: &str = "%%%%";
+
+/// Messages of many clients, in turn, each with a time later than any before.
+pub struct Messages {
+    statement: Template,
+    whatsat: Template,
+    clients: u32,
+    /// Messages so far.
+    number: u32,
+    time: TimeText,
+}
+
+impl Messages {
+    /// Messages of so many clients.
+    pub fn new(dialect: Dialect, clients: u32) -> Messages {
+        Messages {
+            statement: Template::new(&dialect.statement()),
+            whatsat: Template::new(&format!("WHATSAT {CLIENT} 10 5\n")),
+            clients,
+            number: 0,
+            time: TimeText::now(),
+        }
+    }
+
+    /// Appends the next statement.
+    pub fn statement(&mut self, output: &mut Vec<u8>) {
+        self.time.advance();
+        let client = self.next_client();
+        self.statement.write(client, &self.time.0, output);
+    }
+
+    /// Appends the next question.
+    pub fn whatsat(&mut self, output: &mut Vec<u8>) {
+        let client = self.next_client();
+        self.whatsat.write(client, &self.time.0, output);
+    }
+
+    /// The name of a client.
+    pub fn client_name(client: u32) -> String {
+        CLIENT.replace(&"#".repeat(CLIENT_DIGITS), &format!("{client:07}"))
+    }
+
+    /// Who the message with this number (from 1) is about.
+    pub fn client_of(number: u32, clients: u32) -> u32 {
+        // A stride that shares no factor with any round number: all clients in turn, and none beside
+        // the one before in anybody's memory.
+        (u64::from(number) * 7_919_317 % u64::from(clients)) as u32
+    }
+
+    fn next_client(&mut self) -> u32 {
+        self.number = self.number.wrapping_add(1);
+        Messages::client_of(self.number, self.clients)
+    }
+}
+
+/// A message whose marks are replaced by digits. Nothing is formatted: the generator has to be fast.
+struct Template {
+    text: Vec<u8>,
+    clients: Vec<usize>,
+    times: Vec<usize>,
+    places: Vec<usize>,
+}
+
+impl Template {
+    fn new(text: &str) -> Template {
+        let all = |mark: &str| text.match_indices(mark).map(|(at, _)| at).collect();
+        Template {
+            clients: all(&"#".repeat(CLIENT_DIGITS)),
+            times: all(TIME),
+            places: all(PLACE),
+            text: text.into(),
+        }
+    }
+
+    fn write(&self, client: u32, time: &[u8; TIME.len()], output: &mut Vec<u8>) {
+        let start = output.len();
+        output.extend_from_slice(&self.text);
+        let message = &mut output[start..];
+        let mut digits = [0; CLIENT_DIGITS];
+        let mut rest = client;
+        for digit in digits.iter_mut().rev() {
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        for &at in &self.clients {
+            message[at..at + CLIENT_DIGITS].copy_from_slice(&digits);
+        }
+        for &at in &self.times {
+            message[at..at + TIME.len()].copy_from_slice(time);
+        }
+        // Each statement is about another place: GEOADD of the same place would do nothing.
+        for &at in &self.places {
+            message[at..at + PLACE.len()].copy_from_slice(&time[TIME.len() - PLACE.len()..]);
+        }
+    }
+}
+
+/// POSIX time as text that is counted up digit by digit: one nanosecond for each message, so it
+/// never overtakes the clock and a later run begins later than an earlier one ended.
+struct TimeText([u8; TIME.len()]);
+
+impl TimeText {
+    fn now() -> TimeText {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970");
+        let text = format!("{:010}.{:09}", now.as_secs(), now.subsec_nanos());
+        TimeText(text.into_bytes().try_into().expect("ten digits, a point, nine digits"))
+    }
+
+    fn advance(&mut self) {
+        for digit in self.0.iter_mut().rev().filter(|digit| **digit != b'.') {
+            if *digit < b'9' {
+                *digit += 1;
+                return;
+            }
+            *digit = b'0';
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_about_all_clients_and_times_increase() {
+        let mut messages = Messages::new(Dialect::Herd, 1000);
+        let (mut text, mut last) = (Vec::new(), Vec::new());
+        for _ in 0..1000 {
+            messages.statement(&mut text);
+            let time = text[text.len() - TIME.len() - 1..].to_vec();
+            assert!(time > last);
+            last = time;
+        }
+        let mut names: Vec<_> =
+            text.split(|&byte| byte == b'\n').filter_map(|line| line.get(6..22)).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), 1000);
+        assert_eq!(names[17], Messages::client_name(17).as_bytes());
+    }
+
+    #[test]
+    fn lengths_are_right() {
+        let mut text = Vec::new();
+        Messages::new(Dialect::Nats, 1).statement(&mut text);
+        let text = String::from_utf8(text).unwrap();
+        let (head, body) = text.split_once("\r\n").unwrap();
+        assert!(head.ends_with(&format!(" {}", body.trim_end().len())));
+    }
+}

@@ -1,0 +1,80 @@
+//! What a server of the herd costs, side by side with what people would pick instead.
+//!
+//!     cargo run --release -- quick            every workload, briefly
+//!     cargo run --release -- all              every workload, as the goals ask
+//!     cargo run --release -- [quick] c e      some workloads, by their letters
+//!
+//! The program of the herd is `../target/release/herd`, or what HERD_BIN names.
+
+#![forbid(unsafe_code)]
+
+mod comparison;
+mod load;
+mod process;
+mod report;
+mod servers;
+mod watch;
+mod workloads;
+
+use std::io;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use comparison::Effort;
+use servers::{Kind, bench_folder};
+use workloads::{ALL, Bench};
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match run(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("herd-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(words: &[String]) -> io::Result<()> {
+    let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, what.to_owned());
+    let address = |word: &String| word.parse::<SocketAddr>().map_err(|_| wrong("no such address"));
+    // The bench starts itself as one of the small servers.
+    match words.first().map(String::as_str) {
+        Some("serve-echo") if words.len() == 2 => return servers::echo::serve(address(&words[1])?),
+        Some("serve-places") if words.len() == 2 => return servers::places::serve(address(&words[1])?),
+        Some("serve-relay") if words.len() >= 2 => {
+            let neighbours = words[2..].iter().map(address).collect::<io::Result<Vec<_>>>()?;
+            return servers::relay::serve(address(&words[1])?, &neighbours);
+        }
+        _ => {}
+    }
+    let effort = if words.iter().any(|word| word == "quick") { Effort::QUICK } else { Effort::FULL };
+    let mut letters = String::new();
+    for word in words {
+        match word.as_str() {
+            "quick" => {}
+            "all" => letters.push_str(ALL),
+            letter if letter.len() == 1 && ALL.contains(letter) => letters.push_str(letter),
+            _ => return Err(wrong("usage: herd-bench [quick] [all | a b c d e f g h i j]")),
+        }
+    }
+    if letters.is_empty() {
+        letters.push_str(ALL);
+    }
+    let program = Kind::Herd.program();
+    if !program.is_file() {
+        let program = program.display();
+        return Err(io::Error::other(format!("there is no {program}: build the herd, or set HERD_BIN")));
+    }
+    let mut bench = Bench::new(effort, &letters);
+    let result = bench.run();
+    // A run of some workloads is for looking at; the page is that of a whole run.
+    let whole = ALL.chars().all(|letter| letters.contains(letter));
+    let file = bench_folder().join(if whole { "RESULTS.md" } else { "target/RESULTS-partial.md" });
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    bench.report.write(&file, &format!("cargo run --release -- {}", words.join(" ")))?;
+    eprintln!("written: {}", file.display());
+    result
+}

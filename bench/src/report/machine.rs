@@ -1,0 +1,60 @@
+//! On what, with what and when it was measured.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::process::processors;
+use crate::servers::Kind;
+
+/// A few lines of Markdown.
+pub fn describe() -> String {
+    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+    let cpu = cpu.trim_start_matches([' ', '\t', ':']);
+    let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let memory = memory.lines().next().and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+    let system = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let system = system.lines().find_map(|line| line.strip_prefix("PRETTY_NAME=")).unwrap_or_default();
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let mut text = format!(
+        "| | |\n| --- | --- |\n| machine | {} × {cpu}, {} GiB |\n| system | {}, Linux {} |\n\
+         | when | {}, load average {} when it ended |\n",
+        processors(),
+        memory.unwrap_or(0).div_ceil(1024 * 1024),
+        system.trim_matches('"'),
+        kernel.trim(),
+        said("date", &["-u", "+%Y-%m-%d %H:%M UTC"]),
+        load.split(' ').take(3).collect::<Vec<_>>().join(" "),
+    );
+    let revision = said("git", &["describe", "--always", "--dirty"]);
+    let herd = Kind::Herd.program();
+    let of_file = said_by(&herd, &["--version"]);
+    text += &format!("| herd | {of_file}, bench at {revision} |\n");
+    for (kind, argument) in [
+        (Kind::Asyncio, "--version"),
+        (Kind::Node, "--version"),
+        (Kind::Java, "--version"),
+        (Kind::RedisSet, "--version"),
+        (Kind::Nats, "--version"),
+        (Kind::Memcached, "--version"),
+    ] {
+        let name = kind.name().split(' ').next().unwrap_or_default();
+        let version = if kind.is_present() { said_by(&kind.program(), &[argument]) } else { "absent".into() };
+        text += &format!("| {name} | {version} |\n");
+    }
+    text
+}
+
+fn said(program: &str, arguments: &[&str]) -> String {
+    said_by(Path::new(program), arguments)
+}
+
+/// The first line that a program says.
+fn said_by(program: &Path, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let line = text.lines().next().unwrap_or("unknown version").trim().to_owned();
+    line.split(" bits=").next().unwrap_or_default().to_owned()
+}

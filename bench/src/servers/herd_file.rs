@@ -1,0 +1,168 @@
+//! Herd files for the herds that are measured, and the graphs that they have.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use crate::process::free_address;
+
+/// What stands in a herd file.
+#[derive(Clone)]
+pub struct HerdFile {
+    servers: Vec<Server>,
+    /// How much is logged.
+    pub log_level: &'static str,
+    /// Base address of Places.
+    pub places: Option<String>,
+    /// Its root certificate.
+    pub places_trust: Option<String>,
+    /// How long a WHATSAT waits.
+    pub places_timeout_ms: u32,
+}
+
+#[derive(Clone)]
+struct Server {
+    name: String,
+    listen: SocketAddr,
+    /// What neighbours dial, if that is another one.
+    address: Option<SocketAddr>,
+    talks_to: Vec<String>,
+}
+
+impl HerdFile {
+    /// These servers and edges.
+    pub fn new(servers: &[(&str, SocketAddr)], edges: &[(&str, &str)]) -> HerdFile {
+        let talks_to =
+            |name: &str| edges.iter().filter(|edge| edge.0 == name).map(|edge| edge.1.to_owned()).collect();
+        let servers = servers
+            .iter()
+            .map(|&(name, listen)| Server {
+                name: name.to_owned(),
+                listen,
+                address: None,
+                talks_to: talks_to(name),
+            })
+            .collect();
+        HerdFile { servers, log_level: "traffic", places: None, places_trust: None, places_timeout_ms: 5000 }
+    }
+
+    /// A herd on free ports.
+    pub fn of(graph: &Graph) -> HerdFile {
+        let servers: Vec<_> = graph.names.iter().map(|name| (name.as_str(), free_address())).collect();
+        let edges: Vec<_> = graph
+            .edges
+            .iter()
+            .map(|&(one, other)| (graph.names[one].as_str(), graph.names[other].as_str()))
+            .collect();
+        HerdFile::new(&servers, &edges)
+    }
+
+    /// Adds a neighbour of `server`.
+    pub fn add_neighbour(&mut self, server: &str, name: &str, listen: SocketAddr) {
+        let talks_to = vec![server.to_owned()];
+        self.servers.push(Server { name: name.to_owned(), listen, address: None, talks_to });
+    }
+
+    /// Has neighbours dial `name` at another address than it listens at.
+    pub fn set_address(&mut self, name: &str, address: SocketAddr) {
+        for server in self.servers.iter_mut().filter(|server| server.name == name) {
+            server.address = Some(address);
+        }
+    }
+
+    /// Where a server listens.
+    pub fn address(&self, name: &str) -> SocketAddr {
+        self.servers.iter().find(|server| server.name == name).expect("a server of this herd").listen
+    }
+
+    /// Where the neighbours of a server listen.
+    pub fn neighbours_of(&self, name: &str) -> Vec<String> {
+        self.servers
+            .iter()
+            .filter(|other| {
+                let own = self.servers.iter().find(|server| server.name == name);
+                other.talks_to.iter().any(|talked_to| talked_to == name)
+                    || own.is_some_and(|own| own.talks_to.contains(&other.name))
+            })
+            .map(|other| other.listen.to_string())
+            .collect()
+    }
+
+    /// Writes it as `herd.json`.
+    pub fn write(&self, folder: &Path) -> io::Result<()> {
+        let server = |server: &Server| {
+            let talks_to: Vec<_> = server.talks_to.iter().map(|name| format!("\"{name}\"")).collect();
+            let address = server.address.map_or(String::new(), |at| format!("\"address\": \"{at}\", "));
+            format!(
+                "    \"{}\": {{ \"listen\": \"{}\", {address}\"talks_to\": [{}] }}",
+                server.name,
+                server.listen,
+                talks_to.join(", ")
+            )
+        };
+        let servers: Vec<_> = self.servers.iter().map(server).collect();
+        // Without places a server asks the local ones; nobody is there, and the bench wants to know that.
+        let places = self.places.clone().unwrap_or_else(|| "http://127.0.0.1:9".to_owned());
+        let trust =
+            self.places_trust.as_ref().map_or(String::new(), |file| format!("\"trust\": \"{file}\", "));
+        let text = format!(
+            "{{\n  \"herd\": \"bench\",\n  \"servers\": {{\n{}\n  }},\n  \"places\": {{ \"url\": \"{places}\", {trust}\
+             \"timeout_ms\": {} }},\n  \"peers\": {{ \"tls\": false, \"silence_ms\": 60000 }},\n  \
+             \"log\": {{ \"dir\": \"logs\", \"level\": \"{}\" }},\n  \
+             \"limits\": {{ \"max_connections\": 20000 }}\n}}\n",
+            servers.join(",\n"),
+            self.places_timeout_ms,
+            self.log_level
+        );
+        fs::create_dir_all(folder.join("logs"))?;
+        fs::write(folder.join("herd.json"), text)
+    }
+}
+
+/// Who talks to whom.
+pub struct Graph {
+    /// What it is called in reports.
+    pub title: String,
+    /// The servers.
+    pub names: Vec<String>,
+    /// Pairs of neighbours, as indices.
+    pub edges: Vec<(usize, usize)>,
+}
+
+impl Graph {
+    /// The herd that a server knows without a file.
+    pub fn built_in() -> Graph {
+        Graph {
+            title: "built-in".into(),
+            names: ["Riley", "Jaquez", "Juzang", "Campbell", "Bernard"].map(str::to_owned).into(),
+            edges: vec![(0, 1), (0, 2), (1, 4), (2, 4), (2, 3), (3, 4)],
+        }
+    }
+
+    /// One behind the other.
+    pub fn line(servers: usize) -> Graph {
+        let edges = (1..servers).map(|number| (number - 1, number)).collect();
+        Graph { title: format!("line of {servers}"), names: names(servers), edges }
+    }
+
+    /// A line whose ends meet.
+    pub fn ring(servers: usize) -> Graph {
+        let mut ring = Graph::line(servers);
+        if servers > 2 {
+            ring.edges.push((servers - 1, 0));
+        }
+        ring.title = format!("ring of {servers}");
+        ring
+    }
+
+    /// Everybody talks to everybody.
+    pub fn mesh(servers: usize) -> Graph {
+        let edges = (0..servers).flat_map(|one| (one + 1..servers).map(move |other| (one, other))).collect();
+        Graph { title: format!("mesh of {servers}"), names: names(servers), edges }
+    }
+}
+
+fn names(servers: usize) -> Vec<String> {
+    (0..servers).map(|number| format!("S{number:02}")).collect()
+}

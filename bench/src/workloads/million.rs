@@ -1,0 +1,169 @@
+//! (h): a million records: what they weigh, and how fast a neighbour has them.
+
+use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::near::{is_known, until_known};
+use super::proxy::Proxy;
+use super::{Bench, steady};
+use crate::comparison::{load_for, median};
+use crate::load::dialect::Messages;
+use crate::load::{Generator, Load};
+use crate::process::{Folder, Place, Process, free_address};
+use crate::report::{Bound, Section, short, thousands};
+use crate::servers::herd_file::HerdFile;
+use crate::servers::{Alone, Kind};
+
+/// (h).
+pub fn million(bench: &mut Bench) -> io::Result<()> {
+    let count: u32 = if bench.effort.quick { 200_000 } else { 1_000_000 };
+    let mut section = Section::new(&format!("(h) {} records", thousands(f64::from(count))));
+    section.paragraph(
+        "Bytes for a record: memory (RSS) with them less that before, divided by their number. Its text, the \
+         AT line, is 83 bytes of that; a store that finds it by name needs the rest.",
+    );
+    let load = Load { clients: count, ..steady::load(50, 128) };
+    let mut rows = Vec::new();
+    for kind in
+        [Kind::RedisSet, Kind::RedisGeoadd, Kind::Memcached, Kind::Java, Kind::Node, Kind::AsyncioProtocol]
+    {
+        // What is slow is filled less far; bytes for a record hardly depend on it.
+        let count = if kind == Kind::AsyncioProtocol { count / 4 } else { count };
+        if kind.is_present() && !(bench.effort.quick && kind == Kind::AsyncioProtocol) {
+            let server = Alone::start(kind, |_| {})?;
+            let load = Load { clients: count, ..load_for(&server, load) };
+            rows.push(row(kind, weigh(&server.process, load)?));
+        }
+    }
+    let pair = Pair::new()?;
+    let first = pair.start("Riley")?;
+    let weight = weigh(&first, Load { address: first.address, ..load })?;
+    rows.insert(0, row(Kind::Herd, weight));
+    section.table(&["server", "bytes for a record", "records/s while it is filled"], &rows);
+    let what = format!("(h) bytes for a record, {} records", thousands(f64::from(count)));
+    bench.report.goal(&what, Bound::AtMost, 127.0, "bytes", Some(weight.0));
+    let (whole, missed) = transfers(bench, &pair, &first, count)?;
+    let whole_seconds = median(whole.iter().copied());
+    let missed_milliseconds = median(missed.iter().copied()) * 1e3;
+    section.paragraph(
+        "An empty neighbour gets them all: from the start of its process until it knows the last one. And one \
+         that was cut off for a while gets 1,000 changes that it missed: from its neighbour's new connection \
+         until it knows the last of them.",
+    );
+    section.table(
+        &["", "median", "each"],
+        &[
+            vec![
+                "everything, s".into(),
+                format!("{whole_seconds:.2}"),
+                whole.iter().map(|each| format!("{each:.2}")).collect::<Vec<_>>().join(" "),
+            ],
+            vec![
+                "1,000 missed changes, ms".into(),
+                short(missed_milliseconds),
+                missed.iter().map(|each| short(each * 1e3)).collect::<Vec<_>>().join(" "),
+            ],
+        ],
+    );
+    let goal = 0.7 * f64::from(count) / 1e6;
+    let what = format!("(h) an empty server gets {} records", thousands(f64::from(count)));
+    bench.report.goal(&what, Bound::AtMost, goal, "s", Some(whole_seconds));
+    bench.report.goal("(h) 1,000 missed of them", Bound::AtMost, 20.0, "ms", Some(missed_milliseconds));
+    bench.report.add(section);
+    Ok(())
+}
+
+fn row(kind: Kind, (bytes, rate): (f64, f64)) -> Vec<String> {
+    vec![kind.name().to_owned(), short(bytes), thousands(rate)]
+}
+
+/// Bytes for a record, and records in a second.
+fn weigh(server: &Process, load: Load) -> io::Result<(f64, f64)> {
+    // The memory of connections is there before, and so is the first record.
+    let mut generator = Generator::connect(load)?;
+    let before = server.memory();
+    let took = generator.send(u64::from(load.clients))?;
+    drop(generator);
+    thread::sleep(Duration::from_millis(300));
+    let bytes = server.memory().saturating_sub(before) as f64 / f64::from(load.clients);
+    Ok((bytes, f64::from(load.clients) / took.as_secs_f64()))
+}
+
+/// Riley and Jaquez; the way from Riley to Jaquez can be cut.
+struct Pair {
+    herd: HerdFile,
+    folder: Folder,
+    proxy_address: std::net::SocketAddr,
+}
+
+impl Pair {
+    fn new() -> io::Result<Pair> {
+        let folder = Folder::new()?;
+        let (riley, jaquez) = (free_address(), free_address());
+        let mut herd = HerdFile::new(&[("Riley", riley), ("Jaquez", jaquez)], &[("Riley", "Jaquez")]);
+        let proxy_address = Proxy::to(jaquez).address;
+        herd.set_address("Jaquez", proxy_address);
+        herd.write(folder.path())?;
+        Ok(Pair { herd, folder, proxy_address })
+    }
+
+    fn start(&self, name: &str) -> io::Result<Process> {
+        Kind::Herd.start(&self.herd, name, Place::Anywhere, self.folder.path())
+    }
+
+    fn proxy(&self) -> Proxy {
+        let mut proxy = Proxy::to(self.herd.address("Jaquez"));
+        proxy.address = self.proxy_address;
+        proxy
+    }
+}
+
+/// Seconds until an empty server has everything, and until one has what it missed; one of each in each round.
+fn transfers(bench: &Bench, pair: &Pair, first: &Process, count: u32) -> io::Result<(Vec<f64>, Vec<f64>)> {
+    let (mut whole, mut missed) = (Vec::new(), Vec::new());
+    for round in 0..bench.effort.rounds {
+        pair.folder.empty_logs();
+        let last = tell_a_new_one(first, count, 2 * round as u32)?;
+        let way = pair.proxy().let_one_through_later();
+        let begin = Instant::now();
+        let second = Kind::Herd.spawn(&pair.herd, "Jaquez", Place::Anywhere, pair.folder.path())?;
+        whole.push((until_known(second.address, &last, TRANSFER_MAX)? - begin).as_secs_f64());
+        // That the last one is there shall mean that all are.
+        for sample in (0..count).step_by((count / 100) as usize) {
+            let client = Messages::client_name(sample);
+            if !is_known(second.address, &client)? {
+                return Err(io::Error::other(format!("{client} is missing")));
+            }
+        }
+        let received = |result: Result<io::Result<(Proxy, Instant)>, _>| {
+            result.map_err(|_: std::sync::mpsc::RecvTimeoutError| io::Error::other("nobody dialled"))?
+        };
+        let (mut proxy, _) = received(way.recv_timeout(TRANSFER_MAX))?;
+        proxy.cut();
+        thread::sleep(Duration::from_millis(20));
+        let load = Load { address: first.address, clients: count, ..steady::load(1, 128) };
+        Generator::connect(load)?.send(MISSED - 1)?;
+        let last = tell_a_new_one(first, count, 2 * round as u32 + 1)?;
+        if is_known(second.address, &last)? {
+            return Err(io::Error::other("the way was not cut"));
+        }
+        let (_proxy, accepted) = received(proxy.let_one_through_later().recv_timeout(TRANSFER_MAX))?;
+        missed.push((until_known(second.address, &last, TRANSFER_MAX)? - accepted).as_secs_f64());
+    }
+    Ok((whole, missed))
+}
+
+/// Has a server hear of a client that nobody knows yet, so that it is seen whether another server does.
+fn tell_a_new_one(server: &Process, count: u32, number: u32) -> io::Result<String> {
+    use std::io::{Read, Write};
+    let client = Messages::client_name(count + number);
+    let mut stream = std::net::TcpStream::connect(server.address)?;
+    stream.write_all(format!("IAMAT {client} +34.068930-118.445127 1621464827.959498503\n").as_bytes())?;
+    stream.read_exact(&mut [0; 1])?;
+    Ok(client)
+}
+
+const MISSED: u64 = 1000;
+/// How long a transfer may take.
+const TRANSFER_MAX: Duration = Duration::from_secs(60);

@@ -1,0 +1,143 @@
+//! (j): what an update costs a herd of two, five, ten, twenty servers.
+
+use std::io;
+use std::net::SocketAddr;
+use std::thread;
+use std::time::Duration;
+
+use super::{Bench, steady};
+use crate::comparison::{Effort, median};
+use crate::load::{Generator, Load};
+use crate::report::plots::{self, Axis, Line};
+use crate::report::{Section, short, thousands};
+use crate::servers::Kind;
+use crate::servers::cluster::Cluster;
+use crate::servers::herd_file::Graph;
+
+/// (j).
+pub fn size(bench: &mut Bench) -> io::Result<()> {
+    let mut section = Section::new("(j) What an update costs a herd");
+    section.paragraph(
+        "One client tells one server 200 statements a second; counted is what all servers together do. \
+         Messages are those of the log: AT lines and MARKs that end a batch. An edge is a pair of neighbours.",
+    );
+    let (mut rows, mut lines) = (Vec::new(), Vec::new());
+    let shapes: [(&str, Kind, fn(usize) -> Graph); 3] = [
+        ("ring", Kind::Herd, Graph::ring),
+        ("mesh", Kind::Herd, Graph::mesh),
+        ("ring", Kind::Asyncio, Graph::ring),
+    ];
+    for (shape, kind, graph) in shapes {
+        let mut points = Vec::new();
+        for servers in [2, 5, 10, 20] {
+            let graph = graph(servers);
+            let cost = cost(kind, &graph, bench.effort)?;
+            rows.push(vec![
+                format!("{}: {}", graph.title, kind.name()),
+                graph.edges.len().to_string(),
+                short(cost.messages),
+                thousands(cost.bytes),
+                short(cost.microseconds),
+                short(cost.microseconds / graph.edges.len() as f64),
+            ]);
+            points.push((f64::from(servers as u32).log2(), cost.microseconds));
+        }
+        let name = format!("{}, {shape}", kind.name());
+        // The mesh shares the herd's colour family by another kind's; its name stands at its end.
+        let colour = if shape == "mesh" { Kind::RedisGeoadd } else { kind };
+        lines.push(Line { name, kind: colour, points });
+    }
+    section.table(
+        &[
+            "herd",
+            "edges",
+            "messages per update",
+            "bytes per update",
+            "CPU µs per update",
+            "CPU µs per update and edge",
+        ],
+        &rows,
+    );
+    let marks = [2, 5, 10, 20].map(|servers| (f64::from(servers).log2(), servers.to_string()));
+    let axis = Axis { title: "servers".into(), marks: marks.into() };
+    let subtitle = "processor microseconds for an update, all servers together, logarithmic";
+    let file = bench.plot("j-size.svg");
+    plots::plot_lines(&file, "What an update costs a herd", subtitle, &axis, &lines, short)?;
+    section.plot("j-size.svg", "Cost of an update against the size of the herd");
+    section.paragraph(
+        "Where a herd beats one server: the same fifty clients, sixteen messages under way on each, all at one \
+         server or spread over all servers of a ring. Each server has to hear of every update, so for updates \
+         alone more servers on one machine are more work. What the herd buys is that each server answers \
+         what is asked of it alone, and that it may die.",
+    );
+    section.table(&["servers", "updates/s", "questions/s"], &spread(bench.effort)?);
+    bench.report.add(section);
+    Ok(())
+}
+
+struct Cost {
+    messages: f64,
+    bytes: f64,
+    microseconds: f64,
+}
+
+fn cost(kind: Kind, graph: &Graph, effort: Effort) -> io::Result<Cost> {
+    let cluster = Cluster::start(kind, graph)?;
+    // Until the links are up.
+    thread::sleep(Duration::from_millis(700));
+    let address = cluster.servers[0].address;
+    let mut costs = Vec::new();
+    let (mut messages, mut bytes) = (0.0, 0.0);
+    for _ in 0..effort.rounds {
+        cluster.folder.empty_logs();
+        let before = cluster.cpu();
+        let updates = if effort.quick { 60 } else { 200 };
+        let mut generator = Generator::connect(Load { address, ..steady::load(1, 1) })?;
+        for _ in 0..updates {
+            generator.send(1)?;
+            thread::sleep(Duration::from_millis(5));
+        }
+        costs.push((cluster.cpu() - before).as_secs_f64() * 1e6 / f64::from(updates));
+        // The herds in other languages write their logs now and then.
+        thread::sleep(Duration::from_millis(300));
+        let told = cluster.told()?;
+        messages = told.0 as f64 / f64::from(updates);
+        bytes = told.1 as f64 / f64::from(updates);
+    }
+    Ok(Cost { messages, bytes, microseconds: median(costs) })
+}
+
+/// Updates and refusals in a second, at herds of one, two and five servers.
+fn spread(effort: Effort) -> io::Result<Vec<Vec<String>>> {
+    let mut rows = Vec::new();
+    for servers in [1, 2, 5] {
+        let cluster = Cluster::start(Kind::Herd, &Graph::ring(servers))?;
+        thread::sleep(Duration::from_millis(500));
+        let addresses: Vec<SocketAddr> = cluster.servers.iter().map(|server| server.address).collect();
+        let (mut updates, mut questions) = (Vec::new(), Vec::new());
+        for _ in 0..effort.rounds.min(3) {
+            updates.push(together(&addresses, effort, 0)?);
+            questions.push(together(&addresses, effort, 1)?);
+            cluster.folder.empty_logs();
+        }
+        rows.push(vec![servers.to_string(), thousands(median(updates)), thousands(median(questions))]);
+    }
+    Ok(rows)
+}
+
+/// Replies in a second of all servers together.
+fn together(addresses: &[SocketAddr], effort: Effort, whatsat_every: u32) -> io::Result<f64> {
+    let connections = 50 / addresses.len();
+    let load = |&address| Load { address, whatsat_every, ..steady::load(connections, 16) };
+    let measure = |load: Load| Generator::connect(load)?.measure(0, effort.warm_up, effort.time);
+    let rates = thread::scope(|scope| {
+        let threads: Vec<_> =
+            addresses.iter().map(load).map(|load| scope.spawn(move || measure(load))).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|_| Err(io::Error::other("a load generator failed"))))
+            .map(|measured| measured.map(|measured| measured.rate()))
+            .collect::<io::Result<Vec<f64>>>()
+    })?;
+    Ok(rates.iter().sum())
+}

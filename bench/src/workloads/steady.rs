@@ -1,0 +1,141 @@
+//! (a), (b), (c): a client that waits for each reply, fifty of them, fifty that do not wait.
+
+use std::io;
+use std::net::SocketAddr;
+
+use super::Bench;
+use crate::comparison::{Comparison, load_for};
+use crate::load::dialect::Dialect;
+use crate::load::{Generator, Load};
+use crate::report::{Bound, Section, plots};
+use crate::servers::{Alone, Kind};
+
+/// A load of statements by a thousand clients; address and language are those of the server it is for.
+pub fn load(connections: usize, depth: usize) -> Load {
+    let nowhere = SocketAddr::from(([127, 0, 0, 1], 9));
+    Load {
+        address: nowhere,
+        dialect: Dialect::Herd,
+        connections,
+        depth,
+        clients: 1000,
+        whatsat_every: 0,
+        rate: None,
+    }
+}
+
+/// (a) and (b), and (b) at a fixed rate.
+pub fn one_at_a_time(bench: &mut Bench) -> io::Result<()> {
+    let servers = Alone::start_all(&[
+        Kind::Echo,
+        Kind::Herd,
+        Kind::RedisSet,
+        Kind::Memcached,
+        Kind::Nats,
+        Kind::Java,
+        Kind::Node,
+        Kind::AsyncioProtocol,
+        Kind::Asyncio,
+    ])?;
+    for server in &servers {
+        // What compiles while it runs has compiled.
+        Generator::connect(load_for(server, load(50, 4)))?.send(30_000)?;
+        server.folder.empty_logs();
+    }
+    if bench.wants('a') {
+        let comparison = Comparison::of_load(&servers, bench.effort, load(1, 1))?;
+        let mut section = Section::new("(a) One connection, one message at a time");
+        section.paragraph(
+            "The client sends IAMAT and waits for the reply. This is the delay of an idle server.",
+        );
+        section.comparison(&comparison);
+        section.plot("a-latency.svg", "Latency distribution with one connection");
+        plots::latencies(&bench.plot("a-latency.svg"), "One client, one message at a time", &comparison)?;
+        let p50 = comparison.herd_to(Kind::Echo, |round| round.microseconds(0.5));
+        bench.report.goal("(a) p50 ÷ bare echo's", Bound::AtMost, 1.05, "×", p50);
+        bench.report.add(section);
+    }
+    if bench.wants('b') {
+        let comparison = Comparison::of_load(&servers, bench.effort, load(50, 1))?;
+        let mut section = Section::new("(b) Fifty connections, one message at a time");
+        section.paragraph(
+            "Fifty clients, each of which waits for its reply. Nearly all of this is the kernel's: a read and \
+             a write for each message, for the server and for the load generator.",
+        );
+        section.comparison(&comparison);
+        section.plot("b-throughput.svg", "Messages in a second with fifty connections");
+        section.plot("b-latency.svg", "Latency distribution with fifty connections");
+        plots::rates(&bench.plot("b-throughput.svg"), "Fifty clients, one message at a time", &comparison)?;
+        plots::latencies(&bench.plot("b-latency.svg"), "Fifty clients, one message at a time", &comparison)?;
+        let rate = |other| comparison.herd_to(other, |round| round.rate());
+        bench.report.goal("(b) rate ÷ bare echo's", Bound::AtLeast, 0.97, "×", rate(Kind::Echo));
+        bench.report.goal("(b) rate ÷ Redis SET's", Bound::AtLeast, 1.1, "×", rate(Kind::RedisSet));
+        bench.report.goal("(b) rate ÷ asyncio herd's", Bound::AtLeast, 15.0, "×", rate(Kind::Asyncio));
+        bench.report.goal("(b) rate ÷ Node herd's", Bound::AtLeast, 5.0, "×", rate(Kind::Node));
+        bench.report.add(section);
+        let at_rate = Load { rate: Some(OPEN_RATE), ..load(50, 1) };
+        let comparison = Comparison::of_load(&servers, bench.effort, at_rate)?;
+        let mut section = Section::new("(b′) The same at 10,000 messages a second, whatever the server does");
+        section.paragraph(
+            "An open loop: messages are due at a fixed rate, and a reply's time counts from when its message \
+             was due. So a pause of the server is seen by every message that it delays.",
+        );
+        section.comparison(&comparison);
+        section.plot("b-open-loop.svg", "Latency distribution at a fixed rate");
+        plots::latencies(&bench.plot("b-open-loop.svg"), "10,000 messages a second", &comparison)?;
+        bench.report.add(section);
+    }
+    Ok(())
+}
+
+/// (c).
+pub fn pipelined(bench: &mut Bench) -> io::Result<()> {
+    let servers = Alone::start_all(&[
+        Kind::Echo,
+        Kind::Herd,
+        Kind::RedisSet,
+        Kind::RedisGeoadd,
+        Kind::Memcached,
+        Kind::Nats,
+        Kind::Java,
+        Kind::Node,
+        Kind::AsyncioProtocol,
+        Kind::Asyncio,
+    ])?;
+    let clients = if bench.effort.quick { 20_000 } else { 200_000 };
+    let known = |depth: usize| Load { clients, ..load(50, depth) };
+    for server in &servers {
+        // Each client is known before anything is measured: a phone moves more often than it is bought.
+        Generator::connect(load_for(server, known(128)))?.send(u64::from(clients))?;
+        server.folder.empty_logs();
+    }
+    for depth in [16, 128] {
+        let comparison = Comparison::of_load(&servers, bench.effort, known(depth))?;
+        let mut section = Section::new(&format!("(c) Fifty connections, {depth} messages under way on each"));
+        section.paragraph(&format!(
+            "{clients} clients, all of them known. Here the kernel's share is small, and what a server does \
+             with a message shows."
+        ));
+        section.comparison(&comparison);
+        let file = format!("c-throughput-{depth}.svg");
+        section.plot(&file, "Messages in a second, pipelined");
+        plots::rates(
+            &bench.plot(&file),
+            &format!("Fifty clients, {depth} messages under way on each"),
+            &comparison,
+        )?;
+        let rate = |other| comparison.herd_to(other, |round| round.rate());
+        let mut goal = |name: &str, other, goal| {
+            let what = format!("(c) 50 × {depth}: rate ÷ {name}'s");
+            bench.report.goal(&what, Bound::AtLeast, goal, "×", rate(other));
+        };
+        goal("Redis SET", Kind::RedisSet, 2.5);
+        goal("Redis GEOADD", Kind::RedisGeoadd, 4.0);
+        goal("NATS publish", Kind::Nats, 1.0);
+        bench.report.add(section);
+    }
+    Ok(())
+}
+
+/// Messages in a second that each of the contenders can serve.
+const OPEN_RATE: u32 = 10_000;
