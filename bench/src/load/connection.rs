@@ -19,6 +19,8 @@ pub(super) struct Connection {
     in_flight: usize,
     /// What came before the next byte: decides where a reply begins and ends.
     position: Position,
+    /// Bytes so far of the reply to a WHATSAT.
+    length: usize,
 }
 
 /// Messages of one kind that were sent one after the other at the same time.
@@ -69,6 +71,7 @@ impl Connection {
             waiting: VecDeque::new(),
             in_flight: 0,
             position: Position::Beginning,
+            length: 0,
         })
     }
 
@@ -148,9 +151,12 @@ impl Connection {
                         }
                     }
                     self.position = Position::Within;
+                    self.length = 0;
                 }
                 Position::LineEnded if first == b'\n' => {
                     rest = &rest[1..];
+                    // An answer without places is no answer.
+                    seen.wrong += u64::from(self.length < PLACES_MIN);
                     self.reply_ended(now, latency, seen);
                     continue;
                 }
@@ -160,9 +166,11 @@ impl Connection {
                 if self.position == Position::LineEnded {
                     self.position = Position::Within;
                 }
+                self.length += rest.len();
                 return;
             };
             rest = &rest[end + 1..];
+            self.length += end + 1;
             if self.position == Position::Aside {
                 // The one thing that NATS says unasked is PING.
                 self.output.extend_from_slice(b"PONG\r\n");
@@ -201,3 +209,6 @@ fn greet_nats(mut stream: &std::net::TcpStream) -> io::Result<()> {
     reader.read_line(&mut line)?;
     if line.starts_with("+OK") { Ok(()) } else { Err(io::Error::other(format!("NATS said {line}"))) }
 }
+
+/// Bytes of a reply with places, at least: an AT line and the first place.
+const PLACES_MIN: usize = 600;

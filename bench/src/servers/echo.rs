@@ -34,7 +34,7 @@ pub fn serve(address: SocketAddr) -> io::Result<()> {
             let Some(connection) = connections.get_mut(event.token().0) else {
                 continue;
             };
-            if connection.ready(&mut buffer).is_err() {
+            if connection.ready(&mut buffer, event.is_read_closed()).is_err() {
                 connections.remove(event.token().0);
             }
         }
@@ -48,8 +48,9 @@ struct Connection {
 }
 
 impl Connection {
-    /// Echoes all that is there; an error when the connection is over.
-    fn ready(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+    /// Echoes all that is there; an error when the connection is over. An end that was announced is read
+    /// to, because it comes with no further edge.
+    fn ready(&mut self, buffer: &mut [u8], ending: bool) -> io::Result<()> {
         loop {
             if !self.unsent.is_empty() {
                 let sent = write(&mut self.stream, &self.unsent)?;
@@ -64,7 +65,7 @@ impl Connection {
                     let sent = write(&mut self.stream, &buffer[..length])?;
                     self.unsent.extend_from_slice(&buffer[sent..length]);
                     // A short read has emptied the socket: the limit has no call to spare.
-                    if length < buffer.len() && self.unsent.is_empty() {
+                    if length < buffer.len() && self.unsent.is_empty() && !ending {
                         return Ok(());
                     }
                 }

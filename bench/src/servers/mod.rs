@@ -118,7 +118,11 @@ impl Kind {
         let source = |file: &str| bench_folder().join("competitors").join(file).display().to_string();
         let mut environment = Vec::new();
         let line = match self {
-            Kind::Herd => format!("serve {name} -c {file}"),
+            Kind::Herd => {
+                // Google's dialect asks nothing without a key.
+                environment.push(("PLACES_API_KEY", "none".to_owned()));
+                format!("serve {name} -c {file}")
+            }
             Kind::Echo => format!("serve-echo {address}"),
             Kind::Relay => format!("serve-relay {address} {}", herd.neighbours_of(name).join(" ")),
             Kind::Asyncio => format!("{} {name} {file} streams", source("herd_asyncio.py")),

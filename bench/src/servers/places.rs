@@ -65,7 +65,9 @@ impl Connection {
             // An answer is smaller than what a socket holds; who does not take it is not waited for.
             if path.starts_with(b"/count") {
                 let body = questions.to_string();
-                write!(self.stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())?;
+                let length = body.len();
+                let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}");
+                self.stream.write_all(answer.as_bytes())?;
             } else if path.starts_with(b"/closed") {
                 self.stream.write_all(&answers.closed)?;
                 return Err(ErrorKind::UnexpectedEof.into());

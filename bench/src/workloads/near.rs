@@ -101,7 +101,15 @@ fn local_places(bench: &mut Bench, load: Load) -> io::Result<Vec<String>> {
     let arguments = ["places".to_owned(), "-l".to_owned(), address.to_string()];
     let program = Kind::Herd.program();
     let _places = Process::start(&program, &arguments, &[], Place::Anywhere, folder.path(), address)?;
-    let root = folder.path().join("run/places-ca.pem").display().to_string();
+    let root = folder.path().join("run/places-ca.pem");
+    // It is written after the port is there.
+    for _ in 0..1000 {
+        if root.is_file() {
+            break;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    let root = root.display().to_string();
     let server = Alone::start(Kind::Herd, |herd| {
         herd.places = Some(format!("https://localhost:{}", address.port()));
         herd.places_trust = Some(root);
