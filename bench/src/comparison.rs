@@ -26,15 +26,15 @@ impl Effort {
     /// What the goals are judged by.
     pub const FULL: Effort = Effort {
         rounds: 5,
-        time: Duration::from_millis(900),
-        warm_up: Duration::from_millis(200),
+        time: Duration::from_millis(750),
+        warm_up: Duration::from_millis(150),
         quick: false,
     };
     /// To see that all works, and about how fast.
     pub const QUICK: Effort = Effort {
         rounds: 2,
-        time: Duration::from_millis(250),
-        warm_up: Duration::from_millis(80),
+        time: Duration::from_millis(200),
+        warm_up: Duration::from_millis(50),
         quick: true,
     };
 }

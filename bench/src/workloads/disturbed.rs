@@ -34,7 +34,7 @@ pub fn disturbed(bench: &mut Bench) -> io::Result<()> {
          reads 100 kB/s, far less than it is told. The client that never reads asks until nobody takes more. \
          Sixty-four WHATSATs wait for a Places that does not answer.",
     );
-    let disturbances: [(&str, fn(SocketAddr, SocketAddr) -> io::Result<Disturbance>); 3] = [
+    let disturbances: [(&str, Begin); 3] = [
         ("a slow neighbour", slow_neighbour),
         ("a client that never reads", deaf_client),
         ("Places hangs", hanging),
@@ -79,6 +79,9 @@ pub fn disturbed(bench: &mut Bench) -> io::Result<()> {
     bench.report.add(section);
     Ok(())
 }
+
+/// Begins a disturbance of the server at the first address, whose neighbour is dialled at the second.
+type Begin = fn(SocketAddr, SocketAddr) -> io::Result<Disturbance>;
 
 /// Goes on until it is dropped.
 struct Disturbance {

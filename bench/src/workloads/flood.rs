@@ -122,7 +122,7 @@ fn delays(
     all: &mut hdrhistogram::Histogram<u64>,
 ) -> io::Result<()> {
     let (mut last, mut reply) = (histogram(), histogram());
-    let count = if effort.quick { 300 } else { 1500 };
+    let count = if effort.quick { 150 } else { 1000 };
     for _ in 0..count {
         let sighting = watchers.tell_one(MANY_MAX)?;
         let at_last = sighting.watched.iter().max().copied().unwrap_or_default();
