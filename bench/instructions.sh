@@ -24,7 +24,7 @@ allocations() {
 }
 
 each() {
-    awk -v one="$2" -v two="$3" -v count="$count" -v form="$1" 'BEGIN { printf form, (two - one) / count }'
+    awk -v one="$2" -v two="$3" -v count="$count" -v form="$1" 'BEGIN { each = (two - one) / count; printf form, each < 0 ? 0 : each }'
 }
 
 one=$(instructions $count 1)
@@ -33,7 +33,7 @@ alone=$(each '%.0f' "$one" "$two")
 one=$(instructions $count 16)
 two=$(instructions $((2 * count)) 16)
 together=$(each '%.0f' "$one" "$two")
-allocated=$(each '%.4f' "$(allocations $count 1)" "$(allocations $((2 * count)) 1)")
+allocated=$(each '%.2f' "$(allocations $count 1)" "$(allocations $((2 * count)) 1)")
 
 echo "instructions for an IAMAT of a known client: $alone alone in its turn, $together of sixteen together"
 echo "allocations for it: $allocated"

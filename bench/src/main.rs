@@ -4,7 +4,8 @@
 //!     cargo run --release -- all              every workload, as the goals ask
 //!     cargo run --release -- [quick] c e      some workloads, by their letters
 //!
-//! The program of the herd is `../target/release/herd`, or what HERD_BIN names.
+//! The program of the herd is `../target/release/herd`, or what HERD_BIN names. With
+//! `BENCH_ONLY='herd,bare echo'` workloads a to d measure only these.
 
 #![forbid(unsafe_code)]
 
@@ -21,7 +22,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use comparison::Effort;
-use servers::{Kind, bench_folder};
+use servers::Kind;
 use workloads::{ALL, Bench};
 
 fn main() -> ExitCode {
@@ -68,12 +69,7 @@ fn run(words: &[String]) -> io::Result<()> {
     }
     let mut bench = Bench::new(effort, &letters);
     let result = bench.run();
-    // A run of some workloads is for looking at; the page is that of a whole run.
-    let whole = ALL.chars().all(|letter| letters.contains(letter));
-    let file = bench_folder().join(if whole { "RESULTS.md" } else { "target/RESULTS-partial.md" });
-    if let Some(folder) = file.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
+    let file = bench.page();
     bench.report.write(&file, &format!("cargo run --release -- {}", words.join(" ")))?;
     eprintln!("written: {}", file.display());
     result

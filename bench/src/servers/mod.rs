@@ -168,10 +168,13 @@ impl Alone {
         Ok(Alone { kind, process, folder })
     }
 
-    /// Starts all of those kinds that can be run here, and says which cannot.
+    /// Starts all of those kinds that can be run here, and says which cannot. BENCH_ONLY may name a few,
+    /// with commas between them, for those who work on one server.
     pub fn start_all(kinds: &[Kind]) -> io::Result<Vec<Alone>> {
+        let only = std::env::var("BENCH_ONLY").unwrap_or_default();
+        let wanted = |kind: Kind| only.is_empty() || only.split(',').any(|name| name == kind.name());
         let mut all = Vec::new();
-        for &kind in kinds {
+        for &kind in kinds.iter().filter(|&&kind| wanted(kind)) {
             if kind.is_present() {
                 all.push(Alone::start(kind, |_| {})?);
             } else {

@@ -27,6 +27,8 @@ pub struct Bench {
     pub report: Report,
     /// The letters of the workloads that are wanted.
     letters: Vec<char>,
+    /// Where the report and its plots lie.
+    folder: PathBuf,
 }
 
 /// The letters of all workloads.
@@ -35,12 +37,21 @@ pub const ALL: &str = "abcdefghij";
 impl Bench {
     /// A run of these workloads.
     pub fn new(effort: Effort, letters: &str) -> Bench {
-        Bench { effort, report: Report::default(), letters: letters.chars().collect() }
+        // A run of some workloads is for looking at; the page is that of a whole run.
+        let whole =
+            ALL.chars().all(|letter| letters.contains(letter)) && std::env::var_os("BENCH_ONLY").is_none();
+        let folder = if whole { bench_folder() } else { bench_folder().join("target") };
+        Bench { effort, report: Report::default(), letters: letters.chars().collect(), folder }
+    }
+
+    /// The page to be written.
+    pub fn page(&self) -> PathBuf {
+        self.folder.join("RESULTS.md")
     }
 
     /// Runs them all. A workload that fails is said, and the others go on; the first failure is the result.
     pub fn run(&mut self) -> io::Result<()> {
-        fs::create_dir_all(bench_folder().join("plots"))?;
+        fs::create_dir_all(self.folder.join("plots"))?;
         let mut result = Ok(());
         for (letters, place, workload) in WORKLOADS {
             if !letters.chars().any(|letter| self.wants(letter)) {
@@ -63,7 +74,7 @@ impl Bench {
     }
 
     fn plot(&self, file: &str) -> PathBuf {
-        bench_folder().join("plots").join(file)
+        self.folder.join("plots").join(file)
     }
 }
 

@@ -22,8 +22,8 @@ pub fn near(bench: &mut Bench) -> io::Result<()> {
          plain HTTP. It shares the load generator's processor. Each reply has the AT line and five results.",
     );
     section.paragraph(
-        "The asyncio and Java herds take a new connection to Places for each question, or keep them, as their \
-         libraries do; a kept connection is measured with ours.",
+        "The asyncio herd takes a new connection to Places for each question, as its author would; Node's agent \
+         and Java's client keep theirs. Ours keeps its connections; below is what new ones would cost it.",
     );
     let kept = start(&kinds, &places, "kept")?;
     for (title, load) in [
