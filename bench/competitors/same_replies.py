@@ -1,0 +1,135 @@
+"""Shows that the herds in other languages are complete: each gives the same replies as ours.
+
+    python3 bench/competitors/same_replies.py PROGRAM_OF_THE_HERD PROGRAM_OF_THE_BENCH
+
+Two servers of each kind, one after the other; a client of the first says things right and wrong, a
+client of the second asks about what it said. Only skews may differ. Exit status 1 if anything else does.
+"""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TO_RILEY = b"""IAMAT kiwi +34.068930-118.445127 1621464827.959498503
+\x20
+FOO bar
+ WHATSAT nobody 10 5\x20
+IAMAT x +99-1 5
+IAMAT y +9-1 x
+IAMAT z
+
+AT Riley +0 a +1-1 5
+WHATSAT kiwi 51 5
+WHATSAT kiwi 5 21
+IAMAT last +1-2 7"""
+TO_JAQUEZ = b"""WHATSAT kiwi 10 5
+IAMAT kiwi +1-1 3
+WHATSAT kiwi 10 2
+BAD"""
+
+
+def free_port():
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return unused.getsockname()[1]
+
+
+def listens(port):
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
+
+
+def ask(port, text):
+    """What a course's grader does: all of it, half-close, read to the end."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(text)
+        connection.shutdown(socket.SHUT_WR)
+        replies = b""
+        while part := connection.recv(65536):
+            replies += part
+        return replies
+
+
+def herd_file(folder, riley, jaquez, places):
+    # As the bench writes it: the herd in Java reads no other form.
+    text = f"""{{
+  "herd": "bench",
+  "servers": {{
+    "Riley": {{ "listen": "127.0.0.1:{riley}", "talks_to": ["Jaquez"] }},
+    "Jaquez": {{ "listen": "127.0.0.1:{jaquez}", "talks_to": [] }}
+  }},
+  "places": {{ "url": "http://127.0.0.1:{places}/kept", "timeout_ms": 5000 }},
+  "log": {{ "dir": "logs", "level": "traffic" }}
+}}
+"""
+    file = os.path.join(folder, "herd.json")
+    with open(file, "w", encoding="utf-8") as output:
+        output.write(text)
+    return file
+
+
+def replies_of(command, places):
+    """What two servers reply, with skews replaced and answers of Places read."""
+    riley, jaquez = free_port(), free_port()
+    servers = []
+    with tempfile.TemporaryDirectory() as folder:
+        file = herd_file(folder, riley, jaquez, places)
+        environment = {**os.environ, "PLACES_API_KEY": "none"}
+        try:
+            for name in ("Riley", "Jaquez"):
+                words = [word.format(name=name, file=file) for word in command]
+                servers.append(subprocess.Popen(words, env=environment))
+            end = time.monotonic() + 30
+            while not (listens(riley) and listens(jaquez)):
+                if time.monotonic() > end:
+                    raise TimeoutError(f"{command[0]} does not listen")
+                time.sleep(0.05)
+            time.sleep(1)  # until they have found each other
+            first = ask(riley, TO_RILEY)
+            time.sleep(0.5)
+            second = ask(jaquez, TO_JAQUEZ)
+        finally:
+            for server in servers:
+                server.kill()
+                server.wait()
+    answers = [json.loads(answer) for answer in re.findall(rb"(?s)\{.*?\n\n", second)]
+    shown = [(answer["status"], [result["name"] for result in answer["results"]]) for answer in answers]
+    text = re.sub(rb"(?s)\{.*?\n\n", b"JSON\n\n", second)
+    return [re.sub(rb" [+-]\d+\.\d{9} ", b" SKEW ", reply) for reply in (first, text)], shown
+
+
+def main():
+    herd, bench = sys.argv[1:]
+    commands = {
+        "herd": [herd, "serve", "{name}", "-c", "{file}"],
+        "asyncio streams": ["python3", f"{HERE}/herd_asyncio.py", "{name}", "{file}", "streams"],
+        "asyncio protocol": ["python3", f"{HERE}/herd_asyncio.py", "{name}", "{file}", "protocol"],
+        "Node.js": ["node", f"{HERE}/herd_node.js", "{name}", "{file}"],
+        "Java": ["java", f"{HERE}/Herd.java", "{name}", "{file}"],
+    }
+    port = free_port()
+    places = subprocess.Popen([bench, "serve-places", f"127.0.0.1:{port}"])
+    try:
+        replies = {name: replies_of(command, port) for name, command in commands.items()}
+    finally:
+        places.kill()
+        places.wait()
+    differ = [name for name, reply in replies.items() if reply != replies["herd"]]
+    for name in differ:
+        print(f"{name} replies\n  {replies[name]}\nand the herd\n  {replies['herd']}")
+    if not differ:
+        print("all give the same replies: " + ", ".join(replies))
+    return 1 if differ else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
