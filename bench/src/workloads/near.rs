@@ -18,7 +18,7 @@ pub fn near(bench: &mut Bench) -> io::Result<()> {
     let places = StandIn::start()?;
     let mut section = Section::new("(f) WHATSAT, with a Places that answers at once");
     section.paragraph(
-        "Places is a stand-in on this machine that gives the same twenty results (17 kB) to each question, over \
+        "Places is a stand-in on this machine that gives the same twenty results (18 kB) to each question, over \
          plain HTTP. It shares the load generator's processor. Each reply has the AT line and five results.",
     );
     section.paragraph(
