@@ -148,6 +148,12 @@ impl Plan {
         })
     }
 
+    /// Whether there is only one way from each server to each other one, and nobody forgets.
+    pub fn nobody_hears_twice(&self) -> bool {
+        let forgets = |kind: &Kind| matches!(kind, Kind::Kill | Kind::PowerLoss | Kind::Stop);
+        self.edges.len() + 1 == self.names.len() && !self.kinds.iter().any(forgets)
+    }
+
     /// How long after everything is repaired all servers agree, at most. A link that seems to be there
     /// is given up after the silence, and so is an attempt to make one that began just before; the
     /// longest delay before the next attempt follows; then everything is sent from server to server.

@@ -58,6 +58,7 @@ impl fmt::Display for Summary {
 /// Runs seeds from `first` on, until `end` if there is one.
 pub fn search(first: u64, seeds: u64, end: Option<Instant>) -> Summary {
     let begin = Instant::now();
+    let failures_max = number("FAILURES", FAILURES_MAX);
     let next = AtomicU64::new(first);
     let summary =
         Mutex::new(Summary { passed: 0, failed: Vec::new(), took: Duration::ZERO, agreement_max: (0, 0) });
@@ -71,6 +72,9 @@ pub fn search(first: u64, seeds: u64, end: Option<Instant>) -> Summary {
         }
         let result = run(seed, false);
         let Ok(mut summary) = summary.lock() else { return };
+        if summary.failed.len() as u64 >= failures_max {
+            return;
+        }
         match result {
             Ok(report) => {
                 summary.passed += 1;
@@ -104,3 +108,5 @@ pub fn search(first: u64, seeds: u64, end: Option<Instant>) -> Summary {
 const FAILURES_MAX: usize = 10;
 /// After so many seeds the pace is shown.
 const PROGRESS_EVERY: u64 = 5000;
+/// After so many failures the search ends: one mistake often fails many seeds.
+const FAILURES_MAX: u64 = 20;

@@ -51,7 +51,7 @@ impl Simulation {
     pub fn new(mut chance: Chance, plan: Plan, is_verbose: bool) -> Simulation {
         let servers = plan.names.len();
         let network_chance = Chance::new(chance.number());
-        let world = World::new(network_chance, servers, plan.manners.clone(), is_verbose);
+        let world = World::new(network_chance, &plan, is_verbose);
         world.say(|| format!("{plan:#?}"));
         let oracle = Oracle::new(plan.names.clone(), plan.topics.ids.clone(), plan.places_timeout);
         Simulation {
@@ -263,6 +263,15 @@ impl Simulation {
         };
         self.turns[server] += 1;
         let result = event_loop.turn();
+        if self.turns[server].is_multiple_of(HOLDINGS_EVERY) {
+            let held = event_loop.holdings();
+            let most = self.plan.high_mark as usize + REPLY_MAX;
+            let is_bounded = held.output_bytes <= held.connections * most
+                && held.input_bytes <= held.connections * INPUT_MAX;
+            if !is_bounded {
+                self.world.borrow_mut().violate(|| format!("server {server} holds too much: {held:?}"));
+            }
+        }
         let patience = event_loop.patience();
         let mut world = self.world.borrow_mut();
         self.oracle.observe(&mut world, server, &event_loop.server().store);
@@ -304,6 +313,12 @@ impl Simulation {
     }
 }
 
+/// How often it is looked how much a server holds.
+const HOLDINGS_EVERY: u64 = 16;
+/// The longest reply, and the longest line between servers, have fewer bytes.
+const REPLY_MAX: usize = 12 * 1024;
+/// A connection is read as long as this allows, and what its conversation does not take is kept.
+const INPUT_MAX: usize = 128 * 1024;
 /// What a turn costs at most.
 const TURN_MAX: Time = 20 * MICROSECOND;
 /// Within this time a server ends in order: docs/protocol.md, section 5.

@@ -10,6 +10,7 @@ use herd::event_loop::network::{Event, Lookup};
 use crate::chance::{Chance, Trace};
 use crate::connection::{Connection, Side};
 use crate::crossings::Crossings;
+use crate::plan::Plan;
 
 /// Nanoseconds of virtual time.
 pub type Time = u64;
@@ -170,17 +171,18 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(chance: Chance, servers: usize, manners: Manners, is_verbose: bool) -> World {
+    pub fn new(chance: Chance, plan: &Plan, is_verbose: bool) -> World {
+        let servers = plan.names.len();
         World {
             now: 0,
             chance,
             trace: Trace::new(),
-            manners,
+            manners: plan.manners.clone(),
             hosts: (0..=servers).map(|_| Host::new(WALL_AT_START)).collect(),
             servers,
             connections: Vec::new(),
             cuts: BTreeSet::new(),
-            crossings: Crossings::default(),
+            crossings: Crossings::new(plan.nobody_hears_twice()),
             violation: None,
             is_verbose,
             queue: BinaryHeap::new(),
