@@ -67,9 +67,6 @@ pub fn search(first: u64, seeds: u64, end: Option<Instant>) -> Summary {
         if seed >= first + seeds || end.is_some_and(|end| Instant::now() > end) {
             return;
         }
-        if summary.lock().is_ok_and(|summary| summary.failed.len() >= FAILURES_MAX) {
-            return;
-        }
         let result = run(seed, false);
         let Ok(mut summary) = summary.lock() else { return };
         if summary.failed.len() as u64 >= failures_max {
@@ -104,8 +101,6 @@ pub fn search(first: u64, seeds: u64, end: Option<Instant>) -> Summary {
     summary
 }
 
-/// After so many failures, further ones tell nothing new.
-const FAILURES_MAX: usize = 10;
 /// After so many seeds the pace is shown.
 const PROGRESS_EVERY: u64 = 5000;
 /// After so many failures the search ends: one mistake often fails many seeds.
