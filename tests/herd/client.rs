@@ -42,11 +42,13 @@ impl Client {
         self.stream.write_all(bytes).is_ok()
     }
 
-    /// Sends until the other side has not taken anything for a while. Gives how many bytes it took.
-    pub fn send_until_stuck(&mut self, bytes: &[u8], while_long: Duration) -> usize {
+    /// Sends until the other side has not taken anything for a while, which it must do before it has
+    /// taken so many bytes. Gives how many it took.
+    pub fn send_until_stuck(&mut self, bytes: &[u8], while_long: Duration, at_most: usize) -> usize {
         let mut sent = 0;
         self.stream.set_write_timeout(Some(while_long)).unwrap();
         loop {
+            assert!(sent < at_most, "{sent} bytes were taken");
             // From where the last piece ended, so that lines stay whole.
             match self.stream.write(&bytes[sent % bytes.len()..]) {
                 Ok(length) => sent += length,

@@ -75,7 +75,8 @@ fn said(lab: &Lab, text: &str) -> Client {
 
 fn never_reading(lab: &Lab) -> Client {
     let mut client = lab.connect("Riley");
-    client.send_until_stuck(format!("WHATSAT kiwi 10 20{}\n", " ".repeat(4000)).as_bytes(), SHORT / 10);
+    let question = format!("WHATSAT kiwi 10 20{}\n", " ".repeat(4000));
+    client.send_until_stuck(question.as_bytes(), SHORT / 10, SENT_BYTES_MAX);
     client
 }
 
@@ -174,4 +175,6 @@ fn median<T: Ord + Copy>(values: impl Iterator<Item = T>) -> T {
 }
 
 const PAIRS: usize = 3;
+/// What the system may keep in the sockets, with what the server does until its replies are stuck.
+const SENT_BYTES_MAX: usize = 128 * 1024 * 1024;
 const SHORT: Duration = Duration::from_secs(5);
