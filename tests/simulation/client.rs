@@ -256,6 +256,17 @@ impl Client {
     fn take_replies(&mut self, world: &mut World, oracle: &mut Oracle) {
         while !self.received.is_empty() {
             let Some(owed) = self.owed.front() else {
+                // A HELLO must be complete within 2 s, and is refused then though its line has not ended.
+                let is_late = world.now >= self.line_since.saturating_add(2 * SECOND);
+                let begins =
+                    self.received.starts_with(b"REFUSED ") || b"REFUSED ".starts_with(&self.received);
+                if is_late && begins && self.lines.begins_like_hello() {
+                    if self.received.ends_with(b"\n") {
+                        self.lines.is_over = true;
+                        self.received.clear();
+                    }
+                    return;
+                }
                 let received = self.received.escape_ascii().to_string();
                 return world.violate(|| format!("client {} got '{received}' for nothing", self.number));
             };

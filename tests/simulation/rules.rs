@@ -202,6 +202,11 @@ impl Lines {
         heard
     }
 
+    /// Whether the line that has begun is a HELLO.
+    pub fn begins_like_hello(&self) -> bool {
+        !self.has_spoken && meaning(&self.begun) == Meaning::Hello
+    }
+
     /// The client sends no more.
     pub fn end(&mut self) -> Vec<Heard> {
         let mut heard = Vec::new();

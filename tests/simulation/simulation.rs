@@ -296,7 +296,11 @@ impl Simulation {
 
     /// The process of a server ends.
     pub fn end(&mut self, server: usize) {
-        self.fault_connections(server);
+        // Those, too, that it accepted after it was told to end, and has closed: what a client says
+        // while the end is on its way to it was never received.
+        for connection in &mut self.world.borrow_mut().connections {
+            connection.faulted |= connection.endpoints.iter().any(|endpoint| endpoint.host == server);
+        }
         self.world.borrow().say(|| format!("server {server} is gone"));
         // Its connections are closed with it.
         self.loops[server] = None;
