@@ -11,6 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 
 pub use file::{LogFile, complain};
 
+use crate::text::digits::{EIGHT, write_eight};
 use crate::text::time::write_integer;
 
 /// How much is logged.
@@ -46,12 +47,14 @@ pub struct Log {
     server: Box<str>,
     lines: Vec<u8>,
     stamp: Stamp,
+    source: Source,
 }
 
 impl Log {
     /// An empty log of the server of that name.
     pub fn new(server: &str, level: Level) -> Log {
-        Log { level, server: server.into(), lines: Vec::new(), stamp: Stamp::default() }
+        let (lines, stamp, source) = (Vec::new(), Stamp::default(), Source::default());
+        Log { level, server: server.into(), lines, stamp, source }
     }
 
     /// Changes what is logged from now on.
@@ -70,11 +73,8 @@ impl Log {
             self.begin();
             self.lines.extend_from_slice(b" received '");
             self.message(message);
-            self.lines.extend_from_slice(b"' from (");
-            write_host(from.ip(), &mut self.lines);
-            self.lines.extend_from_slice(b", ");
-            write_integer(u64::from(from.port()), &mut self.lines);
-            self.lines.extend_from_slice(b")\n");
+            self.source.set(from);
+            self.lines.extend_from_slice(&self.source.text);
         }
     }
 
@@ -157,20 +157,6 @@ fn write_escaped(text: &[u8], lines: &mut Vec<u8>) {
     lines.extend_from_slice(rest);
 }
 
-/// Appends an address without the machinery of formatting, which would cost more than the rest of a line.
-fn write_host(host: IpAddr, lines: &mut Vec<u8>) {
-    let IpAddr::V4(address) = host else {
-        let _ = write!(Text(lines), "{host}");
-        return;
-    };
-    for (place, octet) in address.octets().into_iter().enumerate() {
-        if place > 0 {
-            lines.push(b'.');
-        }
-        write_integer(u64::from(octet), lines);
-    }
-}
-
 fn is_plain(byte: u8) -> bool {
     (b' '..=b'~').contains(&byte)
 }
@@ -182,6 +168,41 @@ impl fmt::Write for Text<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.0.extend_from_slice(text.as_bytes());
         Ok(())
+    }
+}
+
+/// The end of a line, `' from (127.0.0.1, 54928)` with its LF. Lines of one read share it.
+#[derive(Debug, Default)]
+struct Source {
+    address: Option<SocketAddr>,
+    text: Vec<u8>,
+}
+
+impl Source {
+    fn set(&mut self, address: SocketAddr) {
+        if self.address != Some(address) {
+            self.address = Some(address);
+            self.text.clear();
+            self.text.extend_from_slice(b"' from (");
+            // Without the machinery of formatting, which would cost more than the rest of a line.
+            write_host(address.ip(), &mut self.text);
+            self.text.extend_from_slice(b", ");
+            write_integer(u64::from(address.port()), &mut self.text);
+            self.text.extend_from_slice(b")\n");
+        }
+    }
+}
+
+fn write_host(host: IpAddr, text: &mut Vec<u8>) {
+    let IpAddr::V4(address) = host else {
+        let _ = write!(Text(text), "{host}");
+        return;
+    };
+    for (place, octet) in address.octets().into_iter().enumerate() {
+        if place > 0 {
+            text.push(b'.');
+        }
+        write_integer(u64::from(octet), text);
     }
 }
 
@@ -200,11 +221,10 @@ impl Stamp {
             self.second = second;
             self.text = format!("{}.000000 ", date_and_time(second)).into_bytes();
         }
-        let mut microsecond = nanoseconds % 1_000_000_000 / 1000;
-        for digit in self.text.iter_mut().rev().skip(1).take(MICROSECOND_DIGITS) {
-            *digit = b'0' + (microsecond % 10) as u8;
-            microsecond /= 10;
-        }
+        let microsecond = (nanoseconds % 1_000_000_000 / 1000) as u32;
+        let end = self.text.len() - 1;
+        let digits = &write_eight(microsecond)[EIGHT - MICROSECOND_DIGITS..];
+        self.text[end - MICROSECOND_DIGITS..end].copy_from_slice(digits);
     }
 }
 

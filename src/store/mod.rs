@@ -141,7 +141,7 @@ impl Store {
 
     /// The AT line of a client, with its LF.
     pub fn get(&self, id: &[u8]) -> Option<&[u8]> {
-        Some(self.line(self.find(id)?))
+        Some(self.line(self.find(self.hasher.hash_one(id), id)?))
     }
 
     /// The statement of a client.
@@ -153,12 +153,14 @@ impl Store {
     /// For a client that is known this allocates nothing, unless its line has grown.
     pub fn report(&mut self, statement: &Statement<'_>, line: &[u8], told_by: Teller) -> Outcome {
         debug_assert_eq!(Statement::parse(&line[..line.len() - 1]).as_ref(), Some(statement));
-        let index = match self.find(statement.id) {
+        let id_at = id_at(statement, line);
+        let hash = self.hasher.hash_one(statement.id);
+        let index = match self.find(hash, statement.id) {
             Some(index) => {
                 if !wins(statement, self.line(index)) {
                     return Outcome::Lost;
                 }
-                let Some(at) = self.lines.replace(self.records[index as usize].line, line) else {
+                let Some(at) = self.lines.replace(self.records[index as usize].line, line, id_at) else {
                     return Outcome::Full;
                 };
                 self.records[index as usize].line = at;
@@ -166,7 +168,7 @@ impl Store {
                 index
             }
             None if self.records.len() >= self.clients_max => return Outcome::Full,
-            None => match self.add(statement.id, line) {
+            None => match self.add(hash, line, id_at) {
                 Some(index) => index,
                 None => return Outcome::Full,
             },
@@ -222,15 +224,18 @@ impl Store {
         self.lines.get(self.records[index as usize].line)
     }
 
-    fn find(&self, id: &[u8]) -> Option<u32> {
-        let is_it = |&index: &u32| id_of(self.line(index)) == id;
-        self.by_id.find(self.hasher.hash_one(id), is_it).copied()
+    fn find(&self, hash: u64, id: &[u8]) -> Option<u32> {
+        let is_it = |&index: &u32| {
+            let line = self.lines.from_id(self.records[index as usize].line);
+            line.get(id.len()) == Some(&b' ') && line.starts_with(id)
+        };
+        self.by_id.find(hash, is_it).copied()
     }
 
-    fn add(&mut self, id: &[u8], line: &[u8]) -> Option<u32> {
+    fn add(&mut self, hash: u64, line: &[u8], id_at: usize) -> Option<u32> {
         // Bounded by the settings to less than 2^32.
         let index = self.records.len() as u32;
-        let line = self.lines.add(line)?;
+        let line = self.lines.add(line, id_at)?;
         self.records.push(Record {
             line,
             link: Link::default(),
@@ -238,8 +243,8 @@ impl Store {
             told_by: Teller::CLIENT,
         });
         let (records, lines, hasher) = (&self.records, &self.lines, &self.hasher);
-        let rehash = |&index: &u32| hasher.hash_one(id_of(lines.get(records[index as usize].line)));
-        self.by_id.insert_unique(hasher.hash_one(id), index, rehash);
+        let rehash = |&index: &u32| hasher.hash_one(first_field(lines.from_id(records[index as usize].line)));
+        self.by_id.insert_unique(hash, index, rehash);
         Some(index)
     }
 
@@ -247,7 +252,7 @@ impl Store {
         let old = std::mem::take(&mut self.lines);
         for record in &mut self.records {
             // What fitted with waste fits without.
-            if let Some(at) = self.lines.add(old.get(record.line)) {
+            if let Some(at) = self.lines.take_over(&old, record.line) {
                 record.line = at;
             }
         }
@@ -271,16 +276,21 @@ fn statement(line: &[u8]) -> Option<Statement<'_>> {
 
 /// Whether a statement replaces the one of a line with its LF.
 fn wins(new: &Statement<'_>, line: &[u8]) -> bool {
-    // Nearly always the times decide, and reading one takes less than reading the whole line.
-    match Statement::time_of(line.strip_suffix(b"\n").unwrap_or(line)) {
-        Some(known) if new.time != known => new.time > known,
-        _ => statement(line).is_none_or(|known| new.wins_over(&known)),
+    // Nearly always the times decide, and looking at them takes less than reading the whole line.
+    match new.is_later_than(line.strip_suffix(b"\n").unwrap_or(line)) {
+        Some(is_later) => is_later,
+        None => statement(line).is_none_or(|known| new.wins_over(&known)),
     }
 }
 
-/// The client's ID in a line: its fourth field.
-fn id_of(line: &[u8]) -> &[u8] {
-    line.split(|&byte| byte == b' ').nth(3).unwrap_or_default()
+/// Where the client's ID begins in the line (with LF) of a statement.
+fn id_at(statement: &Statement<'_>, line: &[u8]) -> usize {
+    let behind = [statement.id, statement.location.text, statement.time_text];
+    line.len() - behind.iter().map(|field| field.len() + 1).sum::<usize>()
+}
+
+fn first_field(line: &[u8]) -> &[u8] {
+    &line[..memchr::memchr(b' ', line).unwrap_or(line.len())]
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Unsigned decimal numbers as people write them, `D+(.D+)?`, compared without ever becoming a float.
 
+use super::digits::digits_at_front;
+
 /// The digits of a number, split at its point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decimal<'a> {
@@ -56,8 +58,7 @@ pub fn integer(digits: &[u8]) -> Option<u64> {
 }
 
 fn digits(text: &[u8]) -> (&[u8], &[u8]) {
-    let end = text.iter().position(|b| !b.is_ascii_digit()).unwrap_or(text.len());
-    text.split_at(end)
+    text.split_at(digits_at_front(text))
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! White space is exactly six bytes (docs/protocol.md, section 1). Everything else, bytes that are
 //! not UTF-8 and NUL included, is an ordinary byte of a field.
 
+use super::digits::dark_at_front;
+
 /// Whether `byte` separates fields: space, `\t`, `\r`, `\n`, `\f` or `\v`.
 pub const fn is_white_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | 0x0c | 0x0b)
@@ -50,7 +52,12 @@ impl<'a> Iterator for Fields<'a> {
     fn next(&mut self) -> Option<&'a [u8]> {
         let start = self.rest.iter().position(|&b| !is_white_space(b))?;
         let rest = &self.rest[start..];
-        let end = rest.iter().position(|&b| is_white_space(b)).unwrap_or(rest.len());
+        let mut end = dark_at_front(rest);
+        while end < rest.len() && !is_white_space(rest[end]) {
+            // A byte below a space that is no white space.
+            end += 1;
+            end += dark_at_front(&rest[end..]);
+        }
         let (field, rest) = rest.split_at(end);
         self.rest = rest;
         Some(field)

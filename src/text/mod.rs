@@ -2,6 +2,7 @@
 
 pub mod command;
 pub mod decimal;
+pub mod digits;
 pub mod fields;
 pub mod greeting;
 pub mod location;

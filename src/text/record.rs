@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use super::command::IamAt;
 use super::fields::exactly;
 use super::location::Location;
-use super::time::{Skew, Time};
+use super::time::{FRACTION_DIGITS, Skew, Time};
 
 /// A statement, `AT SERVER SKEW ID LOCATION TIME`: where a client was when, who heard it first, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,10 +54,14 @@ impl<'a> Statement<'a> {
         Some(Statement { server, skew, id, location, time, time_text })
     }
 
-    /// The client's time in a line without its LF, without looking at the rest of the line.
-    pub fn time_of(line: &'a [u8]) -> Option<Time> {
-        let start = memchr::memrchr(b' ', line)? + 1;
-        Time::parse(&line[start..])
+    /// Whether this statement's time is later than that of a line without its LF, or `None` when they are
+    /// equal. Looks at nothing but the times.
+    pub fn is_later_than(&self, line: &[u8]) -> Option<bool> {
+        let order = match alike(self.time_text, line) {
+            Some(known) => self.time_text.cmp(known),
+            None => self.time.cmp(&Time::parse(&line[memchr::memrchr(b' ', line)? + 1..])?),
+        };
+        (order != Ordering::Equal).then_some(order == Ordering::Greater)
     }
 
     /// Appends the line with its LF.
@@ -94,6 +98,14 @@ impl<'a> Statement<'a> {
     }
 }
 
+/// The time at the end of a line, if it has as many digits as another time, nine of them behind the point:
+/// the texts of both are then in the order of the times.
+fn alike<'a>(time_text: &[u8], line: &'a [u8]) -> Option<&'a [u8]> {
+    let point = time_text.len().checked_sub(FRACTION_DIGITS + 1)?;
+    let (before, known) = line.split_at_checked(line.len().checked_sub(time_text.len())?)?;
+    (time_text[point] == b'.' && known[point] == b'.' && before.last() == Some(&b' ')).then_some(known)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,9 +121,17 @@ mod tests {
     }
 
     #[test]
-    fn the_time_is_found_without_the_rest() {
-        assert_eq!(Statement::time_of(LINE), Some(Statement::parse(LINE).unwrap().time));
-        assert_eq!(Statement::time_of(b"AT"), None);
+    fn times_are_compared_without_the_rest() {
+        let line = |time: &str| format!("AT Riley +0.000000000 kiwi +1-1 {time}");
+        let times = ["0.5", "9", "9.000000001", "9.1", "10", "10.000000000", "10.000000001", "99.900000000", "100.0"];
+        for (i, one) in times.iter().enumerate() {
+            for (j, other) in times.iter().enumerate() {
+                let (one, other) = (line(one), line(other));
+                let statement = Statement::parse(one.as_bytes()).unwrap();
+                let expected = if i == j || i.min(j) == 4 && i.max(j) == 5 { None } else { Some(i > j) };
+                assert_eq!(statement.is_later_than(other.as_bytes()), expected, "{one} {other}");
+            }
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Times: POSIX seconds to exact nanoseconds, and the skew between two clocks.
 
-use super::decimal::Decimal;
+use super::digits::{EIGHT, eight_digits, write_eight};
 
 /// Nanoseconds in a second.
 pub const SECOND_NS: i128 = 1_000_000_000;
@@ -8,7 +8,7 @@ pub const SECOND_NS: i128 = 1_000_000_000;
 /// Digits of seconds that a time may have: more than the age of the universe, and it fits 64 bits.
 const SECONDS_DIGITS_MAX: usize = 18;
 /// Digits behind the point: nanoseconds.
-const FRACTION_DIGITS: usize = 9;
+pub const FRACTION_DIGITS: usize = 9;
 
 /// A moment by somebody's wall clock, in seconds and nanoseconds since 1970-01-01 00:00:00 UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,9 +20,8 @@ pub struct Time {
 impl Time {
     /// Reads `D{1,18}(.D{1,9})?`.
     pub fn parse(text: &[u8]) -> Option<Time> {
-        // One pass, because every statement is read here at least twice.
-        let (mut seconds, mut digits) = (0u64, 0);
-        let mut bytes = text.iter();
+        let (mut seconds, mut digits) = eight_digits(text).map_or((0, 0), |value| (value, EIGHT));
+        let mut bytes = text[digits..].iter();
         for &byte in bytes.by_ref() {
             let digit = byte.wrapping_sub(b'0');
             if digit > 9 {
@@ -57,8 +56,8 @@ fn nanoseconds(fraction: &[u8]) -> Option<u32> {
         [0, 100_000_000, 10_000_000, 1_000_000, 100_000, 10_000, 1_000, 100, 10, 1];
     // No digit at all has no weight.
     let weight = *WEIGHTS.get(fraction.len()).filter(|&&weight| weight > 0)?;
-    let mut value = 0;
-    for &byte in fraction {
+    let (mut value, known) = eight_digits(fraction).map_or((0, 0), |value| (value as u32, EIGHT));
+    for &byte in &fraction[known..] {
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
             return None;
@@ -87,9 +86,9 @@ impl Skew {
     /// or servers could hold different bytes for the same statement.
     pub fn parse(text: &[u8]) -> Option<Skew> {
         let (&sign, unsigned) = text.split_first()?;
-        let Decimal { whole, fraction } = Decimal::parse(unsigned)?;
-        let superfluous_nought = whole.len() > 1 && whole[0] == b'0';
-        if fraction.len() != FRACTION_DIGITS || superfluous_nought {
+        let point = unsigned.len().checked_sub(FRACTION_DIGITS + 1)?;
+        let superfluous_nought = point > 1 && unsigned[0] == b'0';
+        if unsigned[point] != b'.' || superfluous_nought {
             return None;
         }
         let size = Time::parse(unsigned)?.nanoseconds();
@@ -103,16 +102,17 @@ impl Skew {
     /// Appends the sign (always), the seconds, a point and nine digits.
     pub fn write(self, output: &mut Vec<u8>) {
         let size = self.0.unsigned_abs();
-        // Both fit 64 bits: a skew lies between two times of at most 18 digits of seconds.
-        let seconds = (size / SECOND_NS as u128) as u64;
-        let mut nanoseconds = (size % SECOND_NS as u128) as u32;
+        let (seconds, nanoseconds) = match u64::try_from(size) {
+            // Nearly always: that is up to 584 years, and dividing 128 bits takes long.
+            Ok(size) => (size / SECOND_NS as u64, (size % SECOND_NS as u64) as u32),
+            // Both fit: a skew lies between two times of at most 18 digits of seconds.
+            Err(_) => ((size / SECOND_NS as u128) as u64, (size % SECOND_NS as u128) as u32),
+        };
         output.push(if self.0 < 0 { b'-' } else { b'+' });
         write_integer(seconds, output);
         let mut fraction = *b".000000000";
-        for digit in fraction[1..].iter_mut().rev() {
-            *digit += (nanoseconds % 10) as u8;
-            nanoseconds /= 10;
-        }
+        fraction[1..=EIGHT].copy_from_slice(&write_eight(nanoseconds / 10));
+        fraction[FRACTION_DIGITS] += (nanoseconds % 10) as u8;
         output.extend_from_slice(&fraction);
     }
 }
