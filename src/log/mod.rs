@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 
 pub use file::{LogFile, complain};
 
-use crate::text::digits::{EIGHT, write_eight};
+use crate::text::many::{self, EIGHT, write_eight};
 use crate::text::time::write_integer;
 
 /// How much is logged.
@@ -143,8 +143,8 @@ impl Log {
 
 /// Appends `text` with every byte outside printable ASCII as `\xNN`.
 fn write_escaped(text: &[u8], lines: &mut Vec<u8>) {
-    // Nearly all texts are plain, and whether one is takes a glance at many bytes at once.
-    if text.iter().fold(true, |plain, &byte| plain & is_plain(byte)) {
+    // Nearly all texts are.
+    if many::is_plain(text) {
         lines.extend_from_slice(text);
         return;
     }

@@ -34,6 +34,9 @@ impl Replies {
 
     /// Whether the client may ask for more.
     pub(super) fn has_room(&self) -> bool {
+        if self.queue.is_empty() {
+            return true;
+        }
         let waiting = self.queue.iter().filter(|reply| matches!(reply, Reply::Waiting { .. })).count();
         waiting < WAITING_MAX && self.bytes() < BYTES_MAX
     }

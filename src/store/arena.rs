@@ -101,7 +101,8 @@ impl Arena {
 
     fn look(&self, at: At) -> (Head, &[u8]) {
         // A place that was given holds a head.
-        let (&head, rest) = self.bytes[at.0 as usize * BLOCK..].split_first_chunk().unwrap_or((&[0; HEAD], &[]));
+        let (&head, rest) =
+            self.bytes[at.0 as usize * BLOCK..].split_first_chunk().unwrap_or((&[0; HEAD], &[]));
         let head = Head(u32::from_le_bytes(head));
         (head, &rest[..head.length()])
     }

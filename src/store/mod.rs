@@ -10,15 +10,15 @@
 //! assignments, nothing is ever compacted, and the newest change is always its end.
 
 mod arena;
+mod keyed_hasher;
 mod list;
-
-use std::hash::{BuildHasher, RandomState};
 
 use hashbrown::HashTable;
 use slab::Slab;
 
 use crate::text::record::Statement;
 use arena::{Arena, At};
+use keyed_hasher::KeyedHasher;
 use list::{Link, List};
 
 /// Who told a statement: a client of this server, or a neighbour in one life of its store.
@@ -60,7 +60,7 @@ pub struct Store {
     records: Vec<Record>,
     lines: Arena,
     by_id: HashTable<u32>,
-    hasher: RandomState,
+    hasher: KeyedHasher,
     list: List,
     sequence: u64,
     cursors: Slab<Place>,
@@ -106,7 +106,7 @@ impl Store {
             records: Vec::new(),
             lines: Arena::default(),
             by_id: HashTable::new(),
-            hasher: RandomState::new(),
+            hasher: KeyedHasher::new(),
             list: List::default(),
             sequence: 0,
             cursors: Slab::new(),
@@ -141,7 +141,7 @@ impl Store {
 
     /// The AT line of a client, with its LF.
     pub fn get(&self, id: &[u8]) -> Option<&[u8]> {
-        Some(self.line(self.find(self.hasher.hash_one(id), id)?))
+        Some(self.line(self.find(self.hasher.hash(id), id)?))
     }
 
     /// The statement of a client.
@@ -154,7 +154,7 @@ impl Store {
     pub fn report(&mut self, statement: &Statement<'_>, line: &[u8], told_by: Teller) -> Outcome {
         debug_assert_eq!(Statement::parse(&line[..line.len() - 1]).as_ref(), Some(statement));
         let id_at = id_at(statement, line);
-        let hash = self.hasher.hash_one(statement.id);
+        let hash = self.hasher.hash(statement.id);
         let index = match self.find(hash, statement.id) {
             Some(index) => {
                 if !wins(statement, self.line(index)) {
@@ -243,7 +243,7 @@ impl Store {
             told_by: Teller::CLIENT,
         });
         let (records, lines, hasher) = (&self.records, &self.lines, &self.hasher);
-        let rehash = |&index: &u32| hasher.hash_one(first_field(lines.from_id(records[index as usize].line)));
+        let rehash = |&index: &u32| hasher.hash(first_field(lines.from_id(records[index as usize].line)));
         self.by_id.insert_unique(hash, index, rehash);
         Some(index)
     }

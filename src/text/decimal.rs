@@ -1,6 +1,6 @@
 //! Unsigned decimal numbers as people write them, `D+(.D+)?`, compared without ever becoming a float.
 
-use super::digits::digits_at_front;
+use super::many::digits_at_front;
 
 /// The digits of a number, split at its point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,7 @@ impl<'a> Decimal<'a> {
     }
 
     /// Reads a number from the front of `text`; gives what follows it too.
+    #[inline]
     pub fn prefix(text: &'a [u8]) -> Option<(Decimal<'a>, &'a [u8])> {
         let (whole, rest) = digits(text);
         if whole.is_empty() {
@@ -57,6 +58,7 @@ pub fn integer(digits: &[u8]) -> Option<u64> {
     })
 }
 
+#[inline]
 fn digits(text: &[u8]) -> (&[u8], &[u8]) {
     text.split_at(digits_at_front(text))
 }

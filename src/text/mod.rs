@@ -2,9 +2,9 @@
 
 pub mod command;
 pub mod decimal;
-pub mod digits;
 pub mod fields;
 pub mod greeting;
 pub mod location;
+pub mod many;
 pub mod record;
 pub mod time;

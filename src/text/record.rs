@@ -123,7 +123,8 @@ mod tests {
     #[test]
     fn times_are_compared_without_the_rest() {
         let line = |time: &str| format!("AT Riley +0.000000000 kiwi +1-1 {time}");
-        let times = ["0.5", "9", "9.000000001", "9.1", "10", "10.000000000", "10.000000001", "99.900000000", "100.0"];
+        let times =
+            ["0.5", "9", "9.000000001", "9.1", "10", "10.000000000", "10.000000001", "99.900000000", "100.0"];
         for (i, one) in times.iter().enumerate() {
             for (j, other) in times.iter().enumerate() {
                 let (one, other) = (line(one), line(other));
