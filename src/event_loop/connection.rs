@@ -24,7 +24,9 @@ pub(super) struct Connection<S> {
     pub(super) counting: Counting,
     /// An edge came, and no read has met `WouldBlock` since.
     pub(super) readable: bool,
-    /// The same for writing.
+    /// The other side has ended its output: what can be read is followed by an end without an edge.
+    pub(super) ended: bool,
+    /// The same as `readable` for writing.
     pub(super) writable: bool,
     /// Input that was not used must be offered again, though nothing new has come.
     pub(super) offer_again: bool,
@@ -89,6 +91,7 @@ impl<S> Connection<S> {
             timer_at: Moment::NEVER,
             counting,
             readable: false,
+            ended: false,
             writable: false,
             offer_again: false,
             eof: Eof::NotSeen,
@@ -134,6 +137,11 @@ impl<S: Read + Write> Stream<S> {
             Stream::Plain(stream) => stream.write(bytes),
             Stream::Tls(tls) => tls.write(bytes),
         }
+    }
+
+    /// Whether a read that brought less than there was room for says something about the socket.
+    pub(super) fn reads_the_socket(&self) -> bool {
+        matches!(self, Stream::Plain(_))
     }
 
     /// Sends what stands between the conversation's output and the socket.

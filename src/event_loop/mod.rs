@@ -116,6 +116,8 @@ pub struct EventLoop<N: Network> {
     /// The next turn must not wait.
     at_once: bool,
     stop: Option<closing::Stop>,
+    /// A timer for the log is set.
+    log_timer: bool,
     now: Moment,
     wall: u64,
     events: Vec<Event>,
@@ -134,6 +136,8 @@ enum Timer {
     Question(QuestionId),
     /// Accepting failed and is tried again.
     Accept,
+    /// The log lines gathered so far are written.
+    Log,
     /// What was received before the end has been read for long enough.
     StopDraining,
     /// The time to end in order is up.
@@ -172,6 +176,7 @@ impl<N: Network> EventLoop<N> {
             accept_trouble_logged: false,
             at_once: false,
             stop: None,
+            log_timer: false,
             now,
             wall,
             events: Vec::new(),
@@ -237,6 +242,11 @@ impl<N: Network> EventLoop<N> {
                 Event::Ready { token, readable, writable } => {
                     self.note_edges(of_token(token), readable, writable)
                 }
+                Event::Ended(token) => {
+                    if let Some(connection) = self.connections.get_mut(of_token(token)) {
+                        connection.ended = true;
+                    }
+                }
                 Event::Resolved { lookup: Lookup::Neighbour { number, generation }, addresses } => {
                     self.neighbour_looked_up(NeighbourId(number), generation, addresses);
                 }
@@ -259,8 +269,16 @@ impl<N: Network> EventLoop<N> {
         self.flush_dirty();
         self.bury();
         self.carry_out();
-        self.write_log();
-        Ok(if self.is_over() { Turn::Over } else { result })
+        if self.is_over() {
+            result = Turn::Over;
+        }
+        if result != Turn::Done {
+            // The file will be opened anew, or there is no other turn.
+            self.write_log();
+        } else if !self.server.log.lines().is_empty() && !std::mem::replace(&mut self.log_timer, true) {
+            self.timers.set(self.now + LOG_DELAY, Timer::Log);
+        }
+        Ok(result)
     }
 
     /// Writes the log lines gathered so far.
@@ -300,6 +318,10 @@ impl<N: Network> EventLoop<N> {
                 Timer::Redial(neighbour) => self.dial_if_down(NeighbourId(neighbour)),
                 Timer::Question(id) => self.question_expired(id),
                 Timer::Accept => self.accepting = true,
+                Timer::Log => {
+                    self.log_timer = false;
+                    self.write_log();
+                }
                 Timer::StopDraining => self.stop_draining(),
                 Timer::StopNow => self.stop_now(),
             }
@@ -567,6 +589,9 @@ const ACCEPTS_MAX: usize = 64;
 const LATER: Duration = Duration::from_millis(1);
 /// How long accepting pauses after it failed: a descriptor may be free by then.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
+/// How long log lines wait for others: each writing of them takes as long as a handful of messages. Little
+/// enough that nobody who reads along notices, and little is lost with a server that is killed.
+const LOG_DELAY: Duration = Duration::from_millis(10);
 /// Connections that are kept beyond the limit until they show whether they are a neighbour's.
 const BEYOND_LIMIT_MAX: usize = 16;
 /// Bytes that are read at once.

@@ -11,7 +11,7 @@ use crate::clock::Moment;
 ///
 /// Readiness is told by *edges*: an [`Event::Ready`] says that a direction became ready, once. The
 /// operation must then be repeated until it fails with `WouldBlock`; before that no further event is
-/// promised. An event may also be spurious.
+/// promised, with the one exception of [`Network::short_reads_empty`]. An event may also be spurious.
 pub trait Network {
     /// A listening socket.
     type Listener;
@@ -23,6 +23,13 @@ pub trait Network {
 
     /// The next connection in the queue of a listener.
     fn accept(&mut self, listener: &mut Self::Listener) -> io::Result<(Self::Stream, SocketAddr)>;
+
+    /// Whether a read that fills only a part of its buffer has emptied the stream, so that whatever
+    /// arrives behind it comes with a new edge. Only until an [`Event::Ended`] has come: an end that is
+    /// there already comes with no further edge.
+    fn short_reads_empty(&self) -> bool {
+        false
+    }
 
     /// Begins a connection.
     fn connect(&mut self, address: SocketAddr) -> io::Result<Self::Stream>;
@@ -66,6 +73,8 @@ pub enum Event {
         /// There is room to write, or a connection was made, or failed.
         writable: bool,
     },
+    /// The other side of the stream with this token has ended its output, behind what can still be read.
+    Ended(usize),
     /// A lookup ended.
     Resolved {
         /// Which.

@@ -62,6 +62,11 @@ impl<N: Network> EventLoop<N> {
                     }
                     Ok(length) => {
                         share = share.saturating_sub(length);
+                        let is_empty = length < buffer.len()
+                            && !connection.ended
+                            && connection.stream.reads_the_socket()
+                            && self.network.short_reads_empty();
+                        connection.readable = !is_empty;
                         self.wall = self.network.wall();
                         self.deliver(id, &buffer[..length]);
                     }
@@ -169,4 +174,4 @@ impl<N: Network> EventLoop<N> {
 const SHARE: usize = 64 * 1024;
 /// Bytes of log lines that are gathered before they are written: short commands make lines many
 /// times their length, and thousands of connections may be served in one turn.
-const LOG_LINES_MAX: usize = 1024 * 1024;
+const LOG_LINES_MAX: usize = 64 * 1024;

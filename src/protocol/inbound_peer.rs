@@ -34,8 +34,12 @@ struct Link {
     teller: Teller,
     /// When something arrived last.
     heard: Moment,
-    /// When it was last told how much of it is held.
+    /// When it was last told how much of it is held, or welcomed.
     told: Moment,
+    /// What it was told then; none yet.
+    acknowledged: Option<u64>,
+    /// A MARK came that was not answered yet.
+    owes: bool,
 }
 
 impl InboundPeer {
@@ -69,7 +73,15 @@ impl InboundPeer {
         server.log.sent_to_server(&known.name, &output[start..]);
         let teller = server.neighbours.teller(neighbour, epoch);
         self.neighbour = Some(neighbour);
-        self.state = State::Linked(Link { neighbour, epoch, teller, heard: context.now, told: context.now });
+        self.state = State::Linked(Link {
+            neighbour,
+            epoch,
+            teller,
+            heard: context.now,
+            told: context.now,
+            acknowledged: None,
+            owes: false,
+        });
     }
 
     fn refuse(&mut self, context: &mut Context<'_>, reason: &str) {
@@ -106,27 +118,43 @@ impl InboundPeer {
         if is_news {
             server.log.received(line, context.address);
         }
-        acknowledge(context, link, is_news);
+        link.owes = true;
+        if context.now >= link.next_acknowledgement(Duration::MAX) {
+            acknowledge(context, link);
+        }
         true
     }
 
     fn set_deadline(context: &mut Context<'_>, link: &Link) {
-        let (silence, heartbeat) = (context.server.silence, context.server.heartbeat());
-        context.transport.set_deadline((link.heard + silence).min(link.told + heartbeat));
+        let next = link.next_acknowledgement(context.server.heartbeat());
+        context.transport.set_deadline((link.heard + context.server.silence).min(next));
+    }
+}
+
+impl Link {
+    /// When it is told next how much is held. MARKs that follow each other closely are answered together.
+    fn next_acknowledgement(&self, heartbeat: Duration) -> Moment {
+        match self.acknowledged {
+            None if self.owes => self.told,
+            Some(_) if self.owes => self.told + ACKNOWLEDGEMENT_PAUSE.min(heartbeat),
+            _ => self.told + heartbeat,
+        }
     }
 }
 
 /// Tells how much is held. A heartbeat, which says nothing new, is not logged.
-fn acknowledge(context: &mut Context<'_>, link: &mut Link, is_news: bool) {
+fn acknowledge(context: &mut Context<'_>, link: &mut Link) {
     let server = &mut *context.server;
     let known = server.neighbours.get(link.neighbour);
     let output = context.transport.output();
     let start = output.len();
-    write_ack(known.held(link.epoch), output);
-    if is_news {
+    let held = known.held(link.epoch);
+    write_ack(held, output);
+    if link.owes && link.acknowledged.replace(held) != Some(held) {
         server.log.sent_to_server(&known.name, &output[start..]);
     }
     link.told = context.now;
+    link.owes = false;
 }
 
 /// Who says HELLO, in which life, or why it may not link.
@@ -218,8 +246,9 @@ impl Protocol for InboundPeer {
                     return;
                 }
                 // A neighbour whose bytes trickle in must not take this side for dead before its MARK is here.
-                if context.now >= link.told + context.server.heartbeat() && context.transport.has_room() {
-                    acknowledge(context, link, false);
+                let is_time = context.now >= link.next_acknowledgement(context.server.heartbeat());
+                if is_time && context.transport.has_room() {
+                    acknowledge(context, link);
                 } else {
                     link.told = context.now;
                 }
@@ -248,6 +277,9 @@ impl Protocol for InboundPeer {
     }
 }
 
+/// How long MARKs wait for those behind them before they are answered with one ACK: nobody waits for an ACK,
+/// and each of them costs both sides as much as a statement does.
+const ACKNOWLEDGEMENT_PAUSE: Duration = Duration::from_millis(20);
 const TOO_SLOW: &str = "a HELLO must be complete within 2 s";
 /// A HELLO must be complete so long after its first byte: a neighbour sends it in one packet.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(2);
@@ -295,6 +327,22 @@ mod tests {
         reborn.server = again.into_server();
         reborn.receive(b"HELLO herd/1 bruins Jaquez ffffffffffffffff\n");
         assert_eq!(reborn.sent(), "WELCOME Riley 00000000000000ee 0\n");
+    }
+
+    #[test]
+    fn marks_that_follow_closely_are_answered_together() {
+        let mut bench = linked();
+        let start = bench.now;
+        bench.receive(b"MARK 1\nMARK 2\nMARK 3\n");
+        assert_eq!(bench.sent(), "ACK 1\n");
+        assert_eq!(bench.deadline(), start + ACKNOWLEDGEMENT_PAUSE);
+        bench.receive(b"MARK 4\n");
+        bench.now = bench.deadline();
+        bench.time_out();
+        assert_eq!(bench.sent(), "ACK 4\n");
+        bench.now = bench.now + ACKNOWLEDGEMENT_PAUSE;
+        bench.receive(b"MARK 5\n");
+        assert_eq!(bench.sent(), "ACK 5\n", "nothing was told for a while");
     }
 
     #[test]

@@ -140,6 +140,8 @@ fn row_07_reset_in_the_middle_of_a_write() {
 #[test]
 fn row_10_new_link_replaces_one_not_yet_seen_dead() {
     let (mut lab, [to_far, _]) = star(|lab| lab.config["peers"]["silence_ms"] = json!(60_000));
+    // The log is open by then.
+    lab.await_log("Far", "New connection from server Hub was made");
     let descriptors = lab.process("Far").descriptors();
     for round in 0..3 {
         to_far.strand_dialled();
@@ -149,7 +151,9 @@ fn row_10_new_link_replaces_one_not_yet_seen_dead() {
         everyone(&lab, &["Far"], &id, &line);
         assert!(began.elapsed() < REPLACED_MAX, "{:?}", began.elapsed());
     }
-    assert_eq!(lab.log("Far").matches("New connection from server Hub was made").count(), 1 + 3);
+    let links = || lab.log("Far").matches("New connection from server Hub was made").count();
+    until("each link is in the log", || links() >= 1 + 3);
+    assert_eq!(links(), 1 + 3);
     until("nothing is left behind", || lab.process("Far").descriptors() <= descriptors);
 }
 

@@ -98,9 +98,14 @@ fn row_11_replayed_handshake() {
     let lab = Lab::running(PAIR);
     let line = iamat(&lab, "Jaquez", "kiwi");
     everyone(&lab, &["Riley"], "kiwi", &line);
-    let log = lab.log("Jaquez");
-    let hello = log.lines().find_map(|line| line.split_once("sent to server Riley 'HELLO")).unwrap().1;
-    let replayed = format!("HELLO{}\n", hello.trim_end_matches('\''));
+    let mut hello = None;
+    until("its HELLO is in the log", || {
+        let log = lab.log("Jaquez");
+        let said = log.lines().find_map(|line| line.split_once("sent to server Riley '"));
+        hello = said.map(|(_, hello)| hello.trim_end_matches('\'').to_owned());
+        hello.is_some()
+    });
+    let replayed = format!("{}\n", hello.unwrap());
     let welcome = lab.connect("Riley").send(&replayed).half_close().everything();
     assert!(welcome.starts_with("WELCOME Riley "), "{welcome}");
     assert_eq!(knows(&lab, "Riley", "kiwi"), Some(line));

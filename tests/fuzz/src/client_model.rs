@@ -44,6 +44,8 @@ pub struct Model<'a> {
     asked: Vec<String>,
     /// The last MARK of the neighbour.
     pub marked: u64,
+    /// Whether a MARK of this link was answered.
+    acknowledged: bool,
     ending: Ending,
 }
 
@@ -68,6 +70,7 @@ impl<'a> Model<'a> {
             held: BTreeMap::new(),
             asked: Vec::new(),
             marked: 0,
+            acknowledged: false,
             ending: Ending::Open,
         }
     }
@@ -78,6 +81,7 @@ impl<'a> Model<'a> {
             standing: Standing::Greeting,
             written: Vec::new(),
             refused: false,
+            acknowledged: false,
             ending: Ending::Open,
             ..self
         }
@@ -205,6 +209,15 @@ impl<'a> Model<'a> {
         self.written.extend([b"? ", copy, b"\n"].concat());
     }
 
+    /// The time of a heartbeat passes on the link of a neighbour. Whether this is one.
+    pub fn heartbeat(&mut self) -> bool {
+        let is_linked = self.standing == Standing::Neighbour && self.ending == Ending::Open;
+        if is_linked {
+            self.written.extend(format!("ACK {}\n", self.marked).bytes());
+        }
+        is_linked
+    }
+
     fn hello(&mut self, line: &[u8]) {
         match grammar::hello(line) {
             Some(hello) if (hello.herd, hello.name) == (HERD.as_bytes(), NEIGHBOUR.as_bytes()) => {
@@ -225,7 +238,10 @@ impl<'a> Model<'a> {
             self.hear(&statement);
         } else if let Some(sequence) = grammar::mark(line) {
             self.marked = sequence;
-            self.written.extend(format!("ACK {sequence}\n").bytes());
+            // Those that follow closely are answered together, later.
+            if !std::mem::replace(&mut self.acknowledged, true) {
+                self.written.extend(format!("ACK {sequence}\n").bytes());
+            }
         } else {
             self.ending = Ending::Aborting;
         }

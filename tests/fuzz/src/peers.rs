@@ -41,6 +41,9 @@ fn inbound(settings: u8, options: u8, stream: &[u8]) {
             let mut stand = Stand::new(server, peer, marks, pieces.seed());
             stand.receive(stream, pieces);
             stand.settle();
+            if model.heartbeat() {
+                stand.heartbeat();
+            }
             model.check(&stand, pieces);
             server = stand.into_server();
             assert_eq!(server.neighbours.get(NEIGHBOUR_ID).accepted, None);
