@@ -60,6 +60,7 @@ impl Simulation {
                     self.fault_connections(server);
                     let mut world = self.world.borrow_mut();
                     self.stopping_since[server] = Some(world.now);
+                    world.hosts[server].is_stopping = true;
                     world.tell(server, Event::Stop);
                     drop(world);
                     self.repair_in(length, Repair::Start(server));

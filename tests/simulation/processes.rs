@@ -8,7 +8,7 @@ impl World {
     pub fn process_ended(&mut self, host: usize) {
         let state = &mut self.hosts[host];
         state.is_up = false;
-        state.is_paused = false;
+        (state.is_paused, state.is_stopping) = (false, false);
         state.events.clear();
         state.wake_at = Time::MAX;
         let (backlog, has_no_power) = (std::mem::take(&mut state.backlog), state.has_no_power);

@@ -265,7 +265,7 @@ impl Simulation {
         let result = event_loop.turn();
         if self.turns[server].is_multiple_of(HOLDINGS_EVERY) {
             let held = event_loop.holdings();
-            let most = self.plan.high_mark as usize + REPLY_MAX;
+            let most = self.plan.high_mark as usize + REPLY_MAX + self.plan.replies_waiting_max();
             let is_bounded = held.output_bytes <= held.connections * most
                 && held.input_bytes <= held.connections * INPUT_MAX;
             if !is_bounded {

@@ -65,9 +65,10 @@ impl World {
             self.schedule_in(latency, Happening::NotMade { connection: index, error: ECONNREFUSED });
             return;
         }
-        let life = host.life;
+        let (life, is_stopping) = (host.life, host.is_stopping);
         let connection = &mut self.connections[index];
         connection.life = life;
+        connection.faulted |= is_stopping;
         connection.endpoint(Side::Acceptor).open = true;
         let made = self.now + latency;
         self.connections[index].pipe_from(Side::Acceptor).last_arrival = made;

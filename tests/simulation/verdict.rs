@@ -116,5 +116,6 @@ const QUIET: Time = 4 * SECOND;
 const HEARTBEAT_BYTES: usize = 30;
 /// The next heartbeat, and the end of a silence.
 const TIMERS_PER_LINK: usize = 2;
-/// A heartbeat is a timer, a MARK, an ACK, and each may come in pieces.
-const TURNS_PER_HEARTBEAT: u64 = 20;
+/// Two timers, a MARK, the ACK to it and the one that is due by itself: each byte of these may come
+/// alone, or wait for room. A loop that spins takes ten thousand turns in that time.
+const TURNS_PER_HEARTBEAT: u64 = 2 + 3 * HEARTBEAT_BYTES as u64;

@@ -84,6 +84,8 @@ pub struct Host {
     pub has_no_power: bool,
     /// The process was stopped by a signal: its system goes on without it.
     pub is_paused: bool,
+    /// The process was told to end: who comes now may or may not be heard.
+    pub is_stopping: bool,
     pub events: Vec<Event>,
     /// When its process is due; never: when something happens.
     pub wake_at: Time,
@@ -103,6 +105,7 @@ impl Host {
             is_up: false,
             has_no_power: false,
             is_paused: false,
+            is_stopping: false,
             events: Vec::new(),
             wake_at: Time::MAX,
             backlog: VecDeque::new(),
