@@ -29,6 +29,8 @@ pub struct Client {
     lines: Lines,
     owed: VecDeque<Owed>,
     received: Vec<u8>,
+    /// How much of it was looked through for the end of a reply.
+    searched: usize,
     reading: Reading,
     /// The best statement of each client that this server is known to hold, by its own replies.
     shown: BTreeMap<Vec<u8>, Record>,
@@ -72,6 +74,7 @@ impl Client {
             lines: Lines::new(house.max_line),
             owed: VecDeque::new(),
             received: Vec::new(),
+            searched: 0,
             reading: Reading::Everything,
             shown: BTreeMap::new(),
             wait_until: 0,
@@ -277,12 +280,14 @@ impl Client {
             };
             let answers_question =
                 matches!(owed.meaning, Meaning::WhatsAt { .. }) && self.received[0] == b'A';
-            let end = if answers_question {
-                self.received.windows(2).position(|pair| pair == b"\n\n").map(|at| at + 2)
-            } else {
-                self.received.iter().position(|&byte| byte == b'\n').map(|at| at + 1)
-            };
-            let Some(end) = end else { return };
+            let end: &[u8] = if answers_question { b"\n\n" } else { b"\n" };
+            // An end may have begun with the last byte that was looked at.
+            let from = self.searched.saturating_sub(end.len() - 1);
+            let found = self.received[from..].windows(end.len()).position(|part| part == end);
+            self.searched = self.received.len();
+            let Some(found) = found else { return };
+            let end = from + found + end.len();
+            self.searched = 0;
             self.was_heard = true;
             let reply: Vec<u8> = self.received.drain(..end).collect();
             let Some(owed) = self.owed.pop_front() else { return };

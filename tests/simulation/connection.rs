@@ -102,12 +102,14 @@ pub enum End {
 /// One direction.
 #[derive(Debug)]
 pub struct Pipe {
-    /// On the way, each piece with the time at which it arrives.
-    pub flight: VecDeque<(Time, Vec<u8>)>,
+    /// What was sent and not read. Of these bytes the first have arrived.
+    pub bytes: VecDeque<u8>,
+    /// How many can be read.
+    pub arrived: usize,
+    /// Behind these is what is on the way: the length of each piece, and the time at which it arrives.
+    pub flight: VecDeque<(Time, usize)>,
     /// The end, behind everything that is on the way.
     pub end: Option<(Time, End)>,
-    /// What can be read.
-    pub arrived: VecDeque<u8>,
     /// Whether the end has arrived, behind what can be read.
     pub ended: bool,
     /// Bytes that fit.
@@ -132,9 +134,10 @@ pub struct Pipe {
 impl Pipe {
     pub fn new(window: usize) -> Pipe {
         Pipe {
+            bytes: VecDeque::new(),
+            arrived: 0,
             flight: VecDeque::new(),
             end: None,
-            arrived: VecDeque::new(),
             ended: false,
             window,
             used: 0,
@@ -150,13 +153,19 @@ impl Pipe {
 
     /// What can be read or learned by reading: bytes or an end.
     pub fn is_readable(&self) -> bool {
-        !self.arrived.is_empty() || self.ended
+        self.arrived > 0 || self.ended
+    }
+
+    /// Forgets what has arrived.
+    pub fn drop_arrived(&mut self) {
+        self.bytes.drain(..std::mem::take(&mut self.arrived));
     }
 
     /// Forgets everything that was sent and not read.
     pub fn drop_contents(&mut self) {
+        self.bytes = VecDeque::new();
+        self.arrived = 0;
         self.flight = VecDeque::new();
-        self.arrived = VecDeque::new();
         self.line = Vec::new();
     }
 }

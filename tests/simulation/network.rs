@@ -10,7 +10,7 @@ use herd::clock::Moment;
 use herd::event_loop::network::{Event, Lookup, Network};
 
 use crate::connection::Side;
-use crate::world::{Happening, MILLISECOND, World};
+use crate::world::{Happening, MILLISECOND, Resolved, World};
 
 pub type SharedWorld = Rc<RefCell<World>>;
 
@@ -113,7 +113,7 @@ impl Network for SimulatedNetwork {
         let unknown_one_in = world.manners.unknown_one_in;
         let found = (!world.chance.one_in(unknown_one_in)).then(|| SocketAddr::from(([127, 0, 0, 1], port)));
         let (host, life) = (self.host, world.hosts[self.host].life);
-        world.schedule_in(delay, Happening::Resolved { host, life, lookup, found });
+        world.schedule_in(delay, Happening::Resolved(Box::new(Resolved { host, life, lookup, found })));
     }
 
     fn now(&self) -> Moment {

@@ -19,7 +19,7 @@ use crate::network::{SharedWorld, SimulatedNetwork};
 use crate::oracle::Oracle;
 use crate::places::PlacesActor;
 use crate::plan::Plan;
-use crate::world::{Happening, MICROSECOND, MILLISECOND, Time, World, show};
+use crate::world::{Happening, MICROSECOND, MILLISECOND, Resolved, Time, World, show};
 
 pub struct Simulation {
     pub plan: Plan,
@@ -185,7 +185,8 @@ impl Simulation {
                 world.acknowledge(connection, to);
                 self.tell_actor(&mut world, connection, to);
             }
-            Happening::Resolved { host, life, lookup, found } => {
+            Happening::Resolved(resolved) => {
+                let Resolved { host, life, lookup, found } = *resolved;
                 if world.hosts[host].life == life && world.hosts[host].is_up {
                     let found = found.map(|address| vec![address]);
                     let addresses = found.ok_or(std::io::ErrorKind::NotFound.into());

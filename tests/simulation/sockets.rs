@@ -1,7 +1,7 @@
 //! What the simulated systems do for their processes: connect, accept, read, write, close; and what
 //! happens on the way between them.
 
-use std::io;
+use std::io::{self, Read};
 use std::net::SocketAddr;
 
 use herd::event_loop::network::Event;
@@ -163,17 +163,16 @@ impl World {
             return Err(io::Error::from_raw_os_error(ECONNRESET));
         }
         let pipe = connection.pipe_from(side.other());
-        if pipe.arrived.is_empty() {
+        if pipe.arrived == 0 {
             if pipe.ended {
                 return Ok(0);
             }
             connection.endpoint(side).read_armed = true;
             return Err(would_block());
         }
-        let length = pipe.arrived.len().min(buffer.len()).min(piece_max);
-        for (place, byte) in buffer.iter_mut().zip(pipe.arrived.drain(..length)) {
-            *place = byte;
-        }
+        let length = pipe.arrived.min(buffer.len()).min(piece_max);
+        pipe.bytes.read_exact(&mut buffer[..length])?;
+        pipe.arrived -= length;
         pipe.freed += length;
         let must_acknowledge = !std::mem::replace(&mut pipe.acknowledging, true);
         self.trace.add_bytes(&buffer[..length]);
@@ -225,16 +224,16 @@ impl World {
             // It is broken already, and this side does not know it yet.
             return;
         }
-        let mut rest = bytes;
+        pipe.bytes.extend(bytes);
+        let mut rest = bytes.len();
         for number in 0.. {
             // Enough pieces to meet every state in between; the rest comes in one.
-            let length = if number < PIECES_MAX { rest.len().min(piece_max) } else { rest.len() };
-            let (piece, behind) = rest.split_at(length);
+            let length = if number < PIECES_MAX { rest.min(piece_max) } else { rest };
             let at = self.arrival(index, side, latency);
-            self.connections[index].pipe_from(side).flight.push_back((at, piece.to_vec()));
+            self.connections[index].pipe_from(side).flight.push_back((at, length));
             self.schedule(at, Happening::Arrive { connection: index, to: side.other() });
-            rest = behind;
-            if rest.is_empty() {
+            rest -= length;
+            if rest == 0 {
                 break;
             }
         }
@@ -278,18 +277,17 @@ impl World {
         }
         let pipe = self.connections[index].pipe_from(to.other());
         let mut came = 0;
-        while let Some((at, _)) = pipe.flight.front()
-            && *at <= now
+        while let Some(&(at, length)) = pipe.flight.front()
+            && at <= now
         {
-            if let Some((_, piece)) = pipe.flight.pop_front() {
-                came += piece.len();
-                pipe.arrived.extend(piece);
-            }
+            pipe.flight.pop_front();
+            came += length;
         }
+        pipe.arrived += came;
         let end = pipe.end.filter(|end| end.0 <= now && pipe.flight.is_empty()).map(|end| end.1);
         pipe.ended |= end.is_some();
         if !is_open {
-            pipe.arrived.clear();
+            pipe.drop_arrived();
             pipe.unanswered |= came > 0 || end.is_some() && is_silent;
             if !self.hosts[target].has_no_power {
                 self.answer_with_reset(index, to);
@@ -347,8 +345,8 @@ impl World {
         let (was_reset, was_shut) = (endpoint.reset, endpoint.shut);
         let is_made = endpoint.progress == Progress::Connected;
         endpoint.token = None;
-        let has_unread = !connection.pipe_from(side.other()).arrived.is_empty();
-        connection.pipe_from(side.other()).arrived.clear();
+        let has_unread = connection.pipe_from(side.other()).arrived > 0;
+        connection.pipe_from(side.other()).drop_arrived();
         self.hosts[host].descriptors -= 1;
         if self.hosts[host].has_no_power {
             self.connections[index].endpoint(side).silent = true;

@@ -32,7 +32,7 @@ pub enum Happening {
     /// This side learns that there is room again.
     Acknowledge { connection: usize, to: Side },
     /// A lookup ends.
-    Resolved { host: usize, life: u32, lookup: Lookup, found: Option<SocketAddr> },
+    Resolved(Box<Resolved>),
     /// A server is due.
     Wake { host: usize },
     /// A client goes on with what it has in mind.
@@ -45,6 +45,15 @@ pub enum Happening {
     Fault,
     /// Something that broke is repaired.
     Repair { fault: usize },
+}
+
+/// What came of a lookup.
+#[derive(Debug)]
+pub struct Resolved {
+    pub host: usize,
+    pub life: u32,
+    pub lookup: Lookup,
+    pub found: Option<SocketAddr>,
 }
 
 struct Scheduled {
