@@ -164,7 +164,6 @@ impl Simulation {
             Repair::Resume(server) => {
                 if std::mem::take(&mut world.hosts[server].is_paused) && world.hosts[server].is_up {
                     let now = world.now;
-                    world.hosts[server].wake_at = Time::MAX;
                     world.wake(server, now);
                 }
             }

@@ -194,11 +194,6 @@ impl Simulation {
                 }
             }
             Happening::Wake { host } => {
-                let state = &mut world.hosts[host];
-                if state.wake_at != world.now {
-                    return;
-                }
-                world.hosts[host].wake_at = Time::MAX;
                 let is_running = world.hosts[host].is_up && !world.hosts[host].is_paused;
                 drop(world);
                 if is_running {

@@ -230,8 +230,13 @@ impl World {
             // Enough pieces to meet every state in between; the rest comes in one.
             let length = if number < PIECES_MAX { rest.min(piece_max) } else { rest };
             let at = self.arrival(index, side, latency);
-            self.connections[index].pipe_from(side).flight.push_back((at, length));
-            self.schedule(at, Happening::Arrive { connection: index, to: side.other() });
+            let flight = &mut self.connections[index].pipe_from(side).flight;
+            if let Some(last) = flight.back_mut().filter(|last| last.0 == at) {
+                last.1 += length;
+            } else {
+                flight.push_back((at, length));
+                self.schedule(at, Happening::Arrive { connection: index, to: side.other() });
+            }
             rest -= length;
             if rest == 0 {
                 break;
