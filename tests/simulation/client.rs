@@ -23,7 +23,7 @@ pub struct House {
 pub struct Client {
     pub number: usize,
     pub server: usize,
-    connection: usize,
+    pub connection: usize,
     script: VecDeque<Act>,
     outgoing: VecDeque<u8>,
     lines: Lines,
@@ -243,7 +243,7 @@ impl Client {
         self.leave(world, oracle);
     }
 
-    fn leave(&mut self, world: &mut World, oracle: &mut Oracle) {
+    pub fn leave(&mut self, world: &mut World, oracle: &mut Oracle) {
         self.is_gone = true;
         // Its end ends the line that it is in, too.
         let heard = self.lines.end();

@@ -123,7 +123,8 @@ impl Network for SimulatedNetwork {
     fn wall(&self) -> u64 {
         let world = self.world.borrow();
         self.ticks.set(self.ticks.get() + 1);
-        let progress = if world.manners.coarse_clocks { 0 } else { self.ticks.get() * TICK };
+        let progress =
+            if world.manners.coarse_clocks { 0 } else { (self.ticks.get() * TICK).min(PROGRESS_MAX) };
         world.wall(self.host) + progress
     }
 
@@ -144,3 +145,5 @@ impl Network for SimulatedNetwork {
 
 /// What a clock moves on from one reading to the next, in ns.
 const TICK: u64 = 90;
+/// How far it moves in a turn at most, in ns: the time of the network does not move with it.
+const PROGRESS_MAX: u64 = 1_000_000;

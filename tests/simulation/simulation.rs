@@ -19,12 +19,17 @@ use crate::network::{SharedWorld, SimulatedNetwork};
 use crate::oracle::Oracle;
 use crate::places::PlacesActor;
 use crate::plan::Plan;
+use crate::speech::{Act, burst};
 use crate::world::{Happening, MICROSECOND, MILLISECOND, Resolved, Time, World, show};
 
 pub struct Simulation {
     pub plan: Plan,
     /// For what is not the network's.
     pub chance: Chance,
+    /// For what came into simulations later, so that older seeds stay the stories that they were.
+    pub extra: Chance,
+    /// One client in so many begins with a burst.
+    bursts_one_in: u64,
     pub world: SharedWorld,
     pub loops: Vec<Option<EventLoop<SimulatedNetwork>>>,
     /// When a server was told to end.
@@ -50,12 +55,16 @@ pub struct Report {
 impl Simulation {
     pub fn new(mut chance: Chance, plan: Plan, is_verbose: bool) -> Simulation {
         let servers = plan.names.len();
+        let mut extra = Chance::new(chance.clone().number() ^ EXTRA);
+        let bursts_one_in = if extra.one_in(4) { 10 } else { 0 };
         let network_chance = Chance::new(chance.number());
         let world = World::new(network_chance, &plan, is_verbose);
         world.say(|| format!("{plan:#?}"));
         let oracle = Oracle::new(plan.names.clone(), plan.topics.ids.clone(), plan.places_timeout);
         Simulation {
             chance,
+            extra,
+            bursts_one_in,
             world: Rc::new(RefCell::new(world)),
             loops: (0..servers).map(|_| None).collect(),
             stopping_since: vec![None; servers],
@@ -242,15 +251,28 @@ impl Simulation {
 
     pub fn client_comes(&mut self) {
         let server = self.chance.index(self.loops.len());
-        let script = self.plan.topics.script(&mut self.chance);
-        let house = House {
+        let mut script = self.plan.topics.script(&mut self.chance);
+        let is_loud = self.extra.one_in(self.bursts_one_in);
+        if is_loud {
+            script.push_front(Act::Say(burst(&mut self.extra)));
+        }
+        let house = self.house(server);
+        let mut world = self.world.borrow_mut();
+        let client = Client::new(&mut world, self.clients.len(), house, script);
+        if is_loud {
+            world.connections[client.connection].pipe_from(Side::Dialler).window = BURST_MAX;
+        }
+        self.clients.push(client);
+    }
+
+    /// What a client needs to know of a server.
+    pub fn house(&self, server: usize) -> House {
+        House {
             server,
             max_line: self.plan.topics.max_line,
             line_timeout: self.plan.line_timeout,
             may_turn_away: self.plan.connections_max < 1000,
-        };
-        let mut world = self.world.borrow_mut();
-        self.clients.push(Client::new(&mut world, self.clients.len(), house, script));
+        }
     }
 
     fn turn(&mut self, server: usize) {
@@ -283,6 +305,12 @@ impl Simulation {
             self.end(server);
             return;
         }
+        let sequence = event_loop.server().store.sequence();
+        if patience != Some(Duration::ZERO) && self.stopping_since[server].is_none() {
+            for neighbour in self.plan.neighbours_of(server) {
+                world.check_told(&self.oracle, server, neighbour, sequence);
+            }
+        }
         if let Some(patience) = patience {
             let cost = world.chance.between(MICROSECOND, TURN_MAX);
             let at = world.now.saturating_add((patience.as_nanos() as Time).max(cost));
@@ -313,6 +341,10 @@ impl Simulation {
     }
 }
 
+/// Makes other numbers of the same seed.
+const EXTRA: u64 = 0x6275_7273_7473;
+/// More than a server reads of one connection in a turn.
+const BURST_MAX: usize = 192 * 1024;
 /// How often it is looked how much a server holds.
 const HOLDINGS_EVERY: u64 = 16;
 /// The longest reply, and the longest line between servers, have fewer bytes.

@@ -210,13 +210,8 @@ impl World {
         let connection = &mut self.connections[index];
         let (from, to) = (connection.host(side), connection.host(side.other()));
         let (latency, piece_max) = (connection.latency, connection.piece_max);
-        let mut line = std::mem::take(&mut connection.pipe_from(side).line);
         if from < self.servers && to < self.servers {
-            if let Some(line) = self.crossings.count(from, to, &mut line, bytes) {
-                let line = line.escape_ascii().to_string();
-                self.violate(|| format!("'{line}' crossed the edge between {from} and {to} too often"));
-            }
-            self.connections[index].pipe_from(side).line = line;
+            self.overhear(index, side, bytes);
         }
         let pipe = self.connections[index].pipe_from(side);
         pipe.used += bytes.len();

@@ -11,6 +11,7 @@ use crate::chance::{Chance, Trace};
 use crate::connection::{Connection, Side};
 use crate::crossings::Crossings;
 use crate::plan::Plan;
+use crate::telling::Telling;
 
 /// Nanoseconds of virtual time.
 pub type Time = u64;
@@ -177,6 +178,7 @@ pub struct World {
     /// Between which hosts nothing gets through, in this direction.
     pub cuts: BTreeSet<(usize, usize)>,
     pub crossings: Crossings,
+    pub telling: Telling,
     /// What should not have happened.
     pub violation: Option<String>,
     pub is_verbose: bool,
@@ -199,6 +201,7 @@ impl World {
             connections: Vec::new(),
             cuts: BTreeSet::new(),
             crossings: Crossings::new(plan.nobody_hears_twice()),
+            telling: Telling::default(),
             violation: None,
             is_verbose,
             queue: BinaryHeap::new(),
