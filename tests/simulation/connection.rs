@@ -39,6 +39,15 @@ impl Connection {
         &mut self.endpoints[side as usize]
     }
 
+    /// Whether its acceptor could read and does not: it was told that something came, has not met the
+    /// end of it since, and no output that waits holds it up.
+    pub fn is_overlooked(&self) -> bool {
+        let acceptor = &self.endpoints[Side::Acceptor as usize];
+        let is_at_work = acceptor.open && acceptor.token.is_some();
+        let has_input = self.pipes[Side::Dialler as usize].arrived > 0;
+        is_at_work && has_input && !acceptor.read_armed && !acceptor.write_armed
+    }
+
     /// The pipe that this side writes into.
     pub fn pipe_from(&mut self, side: Side) -> &mut Pipe {
         &mut self.pipes[side as usize]

@@ -30,6 +30,8 @@ pub struct Simulation {
     pub extra: Chance,
     /// One client in so many begins with a burst.
     bursts_one_in: u64,
+    /// The connections of those that did.
+    loud: Vec<usize>,
     pub world: SharedWorld,
     pub loops: Vec<Option<EventLoop<SimulatedNetwork>>>,
     /// When a server was told to end.
@@ -65,6 +67,7 @@ impl Simulation {
             chance,
             extra,
             bursts_one_in,
+            loud: Vec::new(),
             world: Rc::new(RefCell::new(world)),
             loops: (0..servers).map(|_| None).collect(),
             stopping_since: vec![None; servers],
@@ -261,6 +264,7 @@ impl Simulation {
         let client = Client::new(&mut world, self.clients.len(), house, script);
         if is_loud {
             world.connections[client.connection].pipe_from(Side::Dialler).window = BURST_MAX;
+            self.loud.push(client.connection);
         }
         self.clients.push(client);
     }
@@ -306,9 +310,18 @@ impl Simulation {
             return;
         }
         let sequence = event_loop.server().store.sequence();
-        if patience != Some(Duration::ZERO) && self.stopping_since[server].is_none() {
+        let rests = patience != Some(Duration::ZERO) && world.hosts[server].events.is_empty();
+        if rests && self.stopping_since[server].is_none() {
             for neighbour in self.plan.neighbours_of(server) {
                 world.check_told(&self.oracle, server, neighbour, sequence);
+            }
+            let overlooked = self.loud.iter().find(|&&loud| {
+                let connection = &world.connections[loud];
+                connection.host(Side::Acceptor) == server && connection.is_overlooked()
+            });
+            // Behind questions to Places there may be no room for further replies.
+            if overlooked.is_some() && event_loop.holdings().questions == 0 {
+                world.violate(|| format!("server {server} rests though somebody has sent something"));
             }
         }
         if let Some(patience) = patience {

@@ -77,8 +77,7 @@ impl World {
         let can_be_told = dialler.open
             && !dialler.reset
             && !dialler.write_armed
-            && !connection.pipes[Side::Acceptor as usize].ended
-            && self.hosts[server].events.is_empty();
+            && !connection.pipes[Side::Acceptor as usize].ended;
         if !can_be_told {
             return;
         }
