@@ -136,6 +136,8 @@ pub struct Pipe {
     pub unanswered: bool,
     /// Nothing arrives before what was sent earlier.
     pub last_arrival: Time,
+    /// When the reader read something last, or could go on to write what held up its reading.
+    pub heard_at: Time,
     /// The beginning of a line between servers that has not been counted yet.
     pub line: Vec<u8>,
 }
@@ -156,6 +158,7 @@ impl Pipe {
             acknowledgement_stuck: false,
             unanswered: false,
             last_arrival: 0,
+            heard_at: 0,
             line: Vec::new(),
         }
     }

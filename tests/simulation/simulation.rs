@@ -310,10 +310,12 @@ impl Simulation {
             return;
         }
         let sequence = event_loop.server().store.sequence();
+        world.check_greeted();
         let rests = patience != Some(Duration::ZERO) && world.hosts[server].events.is_empty();
         if rests && self.stopping_since[server].is_none() {
             for neighbour in self.plan.neighbours_of(server) {
                 world.check_told(&self.oracle, server, neighbour, sequence);
+                world.check_heard(server, neighbour, self.plan.silence.as_nanos() as Time);
             }
             let overlooked = self.loud.iter().find(|&&loud| {
                 let connection = &world.connections[loud];

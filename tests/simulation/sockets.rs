@@ -157,6 +157,7 @@ impl World {
     }
 
     pub fn read(&mut self, index: usize, side: Side, buffer: &mut [u8]) -> io::Result<usize> {
+        let now = self.now;
         let connection = &mut self.connections[index];
         let (latency, piece_max) = (connection.latency, connection.piece_max);
         if connection.endpoint(side).reset {
@@ -174,6 +175,7 @@ impl World {
         pipe.bytes.read_exact(&mut buffer[..length])?;
         pipe.arrived -= length;
         pipe.freed += length;
+        pipe.heard_at = now;
         let must_acknowledge = !std::mem::replace(&mut pipe.acknowledging, true);
         self.trace.add_bytes(&buffer[..length]);
         if must_acknowledge {
@@ -311,7 +313,9 @@ impl World {
 
     /// This side learns what the other has read.
     pub fn acknowledge(&mut self, index: usize, to: Side) {
+        let now = self.now;
         let connection = &mut self.connections[index];
+        connection.pipe_from(to.other()).heard_at = now;
         let (reader, writer) = (connection.host(to.other()), connection.host(to));
         if !self.cuts.is_empty() && self.cuts.contains(&(reader, writer)) {
             self.connections[index].pipe_from(to).acknowledgement_stuck = true;

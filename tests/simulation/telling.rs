@@ -5,12 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::connection::Side;
 use crate::oracle::Oracle;
-use crate::world::World;
+use crate::world::{MILLISECOND, Time, World, show};
 
 /// What was told, from which server to which.
 #[derive(Default)]
 pub struct Telling {
     pairs: BTreeMap<(usize, usize), Told>,
+    /// The newest link that the one welcomed, of the other.
+    welcomed: BTreeMap<(usize, usize), usize>,
+    /// What was welcomed in this turn.
+    greeted: Vec<(usize, usize)>,
 }
 
 /// What one server told another while neither forgot anything.
@@ -42,6 +46,11 @@ impl World {
     }
 
     fn line_told(&mut self, link: usize, (from, to): (usize, usize), line: &[u8]) {
+        if line.starts_with(b"WELCOME ") {
+            self.telling.welcomed.insert((from, to), link);
+            self.telling.greeted.push((from, to));
+            return;
+        }
         let is_statement = line.starts_with(b"AT ");
         let mark =
             line.strip_prefix(b"MARK ").and_then(|mark| str::from_utf8(mark).ok()?.trim().parse().ok());
@@ -62,6 +71,36 @@ impl World {
         if is_statement && self.crossings.count(from, to, line) {
             let line = line.escape_ascii().to_string();
             self.violate(|| format!("'{line}' crossed the edge between {from} and {to} too often"));
+        }
+    }
+
+    /// A server ends its turn: whom it has welcomed, it must not go on telling in an earlier life.
+    pub fn check_greeted(&mut self) {
+        for (server, other) in std::mem::take(&mut self.telling.greeted) {
+            let lives = (self.hosts[server].life, self.hosts[other].life);
+            let is_welcome = |link: &usize| self.connections[*link].endpoints[Side::Dialler as usize].open;
+            let is_current = self.telling.welcomed.get(&(server, other)).is_some_and(is_welcome);
+            let Some(told) = self.telling.pairs.get(&(server, other)) else { continue };
+            let is_earlier = told.lives.0 == lives.0 && told.lives.1 != lives.1;
+            if is_current && is_earlier && self.connections[told.link].endpoints[Side::Dialler as usize].open
+            {
+                self.violate(|| format!("server {server} keeps a link to an earlier life of server {other}"));
+            }
+        }
+    }
+
+    /// A server rests: it must not keep a link on which it has heard nothing for too long.
+    pub fn check_heard(&mut self, server: usize, neighbour: usize, silence: Time) {
+        let Some(&link) = self.telling.welcomed.get(&(server, neighbour)) else {
+            return;
+        };
+        let connection = &self.connections[link];
+        let acceptor = &connection.endpoints[Side::Acceptor as usize];
+        let heard_at = connection.pipes[Side::Dialler as usize].heard_at;
+        let is_kept = acceptor.open && connection.life == self.hosts[server].life && !acceptor.write_armed;
+        if is_kept && self.now > heard_at + silence + NOTICED_WITHIN {
+            let since = show(heard_at);
+            self.violate(|| format!("server {server} has heard nothing of server {neighbour} since {since}"));
         }
     }
 
@@ -91,3 +130,6 @@ impl World {
         }
     }
 }
+
+/// How long after its time a silence is noticed at the latest: what has come is read before.
+const NOTICED_WITHIN: Time = 100 * MILLISECOND;
