@@ -20,7 +20,7 @@ pub struct Loiterer {
 impl Simulation {
     /// One of each kind comes. Each begins with what sets a late deadline, before what sets an earlier one.
     pub fn loiterers_come(&mut self) -> Vec<Loiterer> {
-        let long = vec![b'x'; UNREAD_LINE];
+        let long = [b'x'; UNREAD_LINE];
         let unread = [&long[..], b"\n", &long[..], b"\nGET / HTTP/1.1\n"].concat();
         let kinds = [
             ("a HELLO that does not end", &b"HEL"[..], &b"LO herd/1 sim"[..], WIDE, HELLO_MAX + LINGER_MAX),
