@@ -37,6 +37,9 @@ pub struct Simulation {
     /// When a server was told to end.
     pub stopping_since: Vec<Option<Time>>,
     pub turns: Vec<u64>,
+    /// How many turns each server took last, one right behind the other, though nothing had happened,
+    /// and when that was.
+    idle_turns: Vec<(u32, Time)>,
     pub clients: Vec<Client>,
     pub places: PlacesActor,
     pub oracle: Oracle,
@@ -58,7 +61,7 @@ impl Simulation {
     pub fn new(mut chance: Chance, plan: Plan, is_verbose: bool) -> Simulation {
         let servers = plan.names.len();
         let mut extra = Chance::new(chance.clone().number() ^ EXTRA);
-        let bursts_one_in = if extra.one_in(4) { 10 } else { 0 };
+        let bursts_one_in = if extra.one_in(4) { 30 } else { 0 };
         let network_chance = Chance::new(chance.number());
         let world = World::new(network_chance, &plan, is_verbose);
         world.say(|| format!("{plan:#?}"));
@@ -72,6 +75,7 @@ impl Simulation {
             loops: (0..servers).map(|_| None).collect(),
             stopping_since: vec![None; servers],
             turns: vec![0; servers],
+            idle_turns: vec![(0, 0); servers],
             clients: Vec::new(),
             places: PlacesActor::new(),
             oracle,
@@ -280,10 +284,11 @@ impl Simulation {
     }
 
     fn turn(&mut self, server: usize) {
+        self.turns[server] += 1;
+        self.see_whether_it_spins(server);
         let Some(event_loop) = &mut self.loops[server] else {
             return;
         };
-        self.turns[server] += 1;
         let result = event_loop.turn();
         if self.turns[server].is_multiple_of(HOLDINGS_EVERY) {
             let held = event_loop.holdings();
@@ -333,6 +338,17 @@ impl Simulation {
         }
     }
 
+    fn see_whether_it_spins(&mut self, server: usize) {
+        let mut world = self.world.borrow_mut();
+        let (turns, last) = self.idle_turns[server];
+        let is_idle = world.hosts[server].events.is_empty() && world.now <= last + TURN_MAX;
+        let turns = if is_idle { turns + 1 } else { 0 };
+        self.idle_turns[server] = (turns, world.now);
+        if turns > IDLE_TURNS_MAX {
+            world.violate(|| format!("server {server} spins"));
+        }
+    }
+
     /// The process of a server ends.
     pub fn end(&mut self, server: usize) {
         // Those, too, that it accepted after it was told to end, and has closed: what a client says
@@ -366,6 +382,8 @@ const HOLDINGS_EVERY: u64 = 16;
 const REPLY_MAX: usize = 12 * 1024;
 /// A connection is read as long as this allows, and what its conversation does not take is kept.
 const INPUT_MAX: usize = 128 * 1024;
+/// More turns than it takes to read everything, and to tell everything, that can have come at once.
+const IDLE_TURNS_MAX: u32 = 1000;
 /// What a turn costs at most.
 const TURN_MAX: Time = 20 * MICROSECOND;
 /// Within this time a server ends in order: docs/protocol.md, section 5.

@@ -108,8 +108,8 @@ impl Simulation {
     }
 }
 
-/// One seed in so many has loiterers: waiting for their end takes as long as half a storm.
-const LOITERERS_ONE_IN: u64 = 4;
+/// One seed in so many has loiterers: waiting for their end takes as long as a storm.
+const LOITERERS_ONE_IN: u64 = 6;
 /// How often it is looked whether all agree.
 const STEP: Time = 200 * MILLISECOND;
 /// How long it takes at most until all clients got what they are owed, beyond the time of Places.
