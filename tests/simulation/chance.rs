@@ -64,8 +64,10 @@ impl Trace {
     }
 
     pub fn add_bytes(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        for part in bytes.chunks(8) {
+            let mut number = [0; 8];
+            number[..part.len()].copy_from_slice(part);
+            self.add(u64::from_le_bytes(number));
         }
         self.add(bytes.len() as u64);
     }

@@ -23,19 +23,21 @@ pub struct House {
 pub struct Client {
     pub number: usize,
     pub server: usize,
-    connection: usize,
+    pub connection: usize,
     script: VecDeque<Act>,
     outgoing: VecDeque<u8>,
     lines: Lines,
     owed: VecDeque<Owed>,
     received: Vec<u8>,
+    /// How much of it was looked through for the end of a reply.
+    searched: usize,
     reading: Reading,
     /// The best statement of each client that this server is known to hold, by its own replies.
     shown: BTreeMap<Vec<u8>, Record>,
     wait_until: Time,
     /// It did something after which the server may end the connection before everything is said.
     is_excused: bool,
-    /// When it sent the last byte of a line that has not ended; when it last read.
+    /// When it sent the first byte of a line that has not ended; when it last read.
     line_since: Time,
     read_at: Time,
     /// When it said the last thing that is carried out, and whether it went on after that.
@@ -72,6 +74,7 @@ impl Client {
             lines: Lines::new(house.max_line),
             owed: VecDeque::new(),
             received: Vec::new(),
+            searched: 0,
             reading: Reading::Everything,
             shown: BTreeMap::new(),
             wait_until: 0,
@@ -94,7 +97,7 @@ impl Client {
         }
         let connection = &world.connections[self.connection];
         if connection.faulted || connection.endpoints[0].progress == Progress::Connecting {
-            self.leave(world);
+            self.leave(world, oracle);
             return;
         }
         self.excuse_if_too_slow(world.now);
@@ -121,7 +124,7 @@ impl Client {
         }
         match world.connections[self.connection].endpoints[0].progress {
             Progress::Connecting => return,
-            Progress::Failed(_) => return self.leave(world),
+            Progress::Failed(_) => return self.leave(world, oracle),
             Progress::Connected => {}
         }
         self.excuse_if_too_slow(world.now);
@@ -143,10 +146,10 @@ impl Client {
                     let heard = self.lines.end();
                     self.note(world, oracle, heard);
                     if world.shut_down_writing(self.connection, Side::Dialler).is_err() {
-                        self.leave(world);
+                        self.leave(world, oracle);
                     }
                 }
-                Act::Leave => self.leave(world),
+                Act::Leave => self.leave(world, oracle),
             }
         }
     }
@@ -160,7 +163,9 @@ impl Client {
                     self.went_on |= self.lines.is_over;
                     let heard = self.lines.push(&sent);
                     self.note(world, oracle, heard);
-                    self.line_since = if self.lines.is_within_a_line() { world.now } else { Time::MAX };
+                    if self.lines.begun() <= sent.len() {
+                        self.line_since = if self.lines.begun() > 0 { world.now } else { Time::MAX };
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 // Its end is about to be read, unless nothing is read.
@@ -206,7 +211,7 @@ impl Client {
         self.read_at = world.now;
         while !self.is_gone {
             match world.read(self.connection, Side::Dialler, &mut buffer[..most]) {
-                Ok(0) => self.ended(world, "the connection ended"),
+                Ok(0) => self.ended(world, oracle, "the connection ended"),
                 Ok(length) => {
                     self.received.extend_from_slice(&buffer[..length]);
                     self.take_replies(world, oracle);
@@ -216,12 +221,12 @@ impl Client {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) => self.ended(world, &format!("the connection broke ({error})")),
+                Err(error) => self.ended(world, oracle, &format!("the connection broke ({error})")),
             }
         }
     }
 
-    fn ended(&mut self, world: &mut World, how: &str) {
+    fn ended(&mut self, world: &mut World, oracle: &mut Oracle, how: &str) {
         let went_on = self.went_on && world.now > self.over_since.saturating_add(END_AWAITED_MAX);
         let was_turned_away = !self.was_heard && self.house.may_turn_away;
         let is_faulted = world.connections[self.connection].faulted;
@@ -235,11 +240,14 @@ impl Client {
                 format!("client {number}: {how}, {owed} replies are owed, the first to {first:?}; it has '{received}'")
             });
         }
-        self.leave(world);
+        self.leave(world, oracle);
     }
 
-    fn leave(&mut self, world: &mut World) {
+    pub fn leave(&mut self, world: &mut World, oracle: &mut Oracle) {
         self.is_gone = true;
+        // Its end ends the line that it is in, too.
+        let heard = self.lines.end();
+        self.note(world, oracle, heard);
         self.outgoing = VecDeque::new();
         world.close(self.connection, Side::Dialler);
     }
@@ -272,12 +280,14 @@ impl Client {
             };
             let answers_question =
                 matches!(owed.meaning, Meaning::WhatsAt { .. }) && self.received[0] == b'A';
-            let end = if answers_question {
-                self.received.windows(2).position(|pair| pair == b"\n\n").map(|at| at + 2)
-            } else {
-                self.received.iter().position(|&byte| byte == b'\n').map(|at| at + 1)
-            };
-            let Some(end) = end else { return };
+            let end: &[u8] = if answers_question { b"\n\n" } else { b"\n" };
+            // An end may have begun with the last byte that was looked at.
+            let from = self.searched.saturating_sub(end.len() - 1);
+            let found = self.received[from..].windows(end.len()).position(|part| part == end);
+            self.searched = self.received.len();
+            let Some(found) = found else { return };
+            let end = from + found + end.len();
+            self.searched = 0;
             self.was_heard = true;
             let reply: Vec<u8> = self.received.drain(..end).collect();
             let Some(owed) = self.owed.pop_front() else { return };

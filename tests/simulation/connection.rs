@@ -39,6 +39,15 @@ impl Connection {
         &mut self.endpoints[side as usize]
     }
 
+    /// Whether its acceptor could read and does not: it was told that something came, has not met the
+    /// end of it since, and no output that waits holds it up.
+    pub fn is_overlooked(&self) -> bool {
+        let acceptor = &self.endpoints[Side::Acceptor as usize];
+        let is_at_work = acceptor.open && acceptor.token.is_some();
+        let has_input = self.pipes[Side::Dialler as usize].arrived > 0;
+        is_at_work && has_input && !acceptor.read_armed && !acceptor.write_armed
+    }
+
     /// The pipe that this side writes into.
     pub fn pipe_from(&mut self, side: Side) -> &mut Pipe {
         &mut self.pipes[side as usize]
@@ -102,12 +111,14 @@ pub enum End {
 /// One direction.
 #[derive(Debug)]
 pub struct Pipe {
-    /// On the way, each piece with the time at which it arrives.
-    pub flight: VecDeque<(Time, Vec<u8>)>,
+    /// What was sent and not read. Of these bytes the first have arrived.
+    pub bytes: VecDeque<u8>,
+    /// How many can be read.
+    pub arrived: usize,
+    /// Behind these is what is on the way: the length of each piece, and the time at which it arrives.
+    pub flight: VecDeque<(Time, usize)>,
     /// The end, behind everything that is on the way.
     pub end: Option<(Time, End)>,
-    /// What can be read.
-    pub arrived: VecDeque<u8>,
     /// Whether the end has arrived, behind what can be read.
     pub ended: bool,
     /// Bytes that fit.
@@ -125,6 +136,8 @@ pub struct Pipe {
     pub unanswered: bool,
     /// Nothing arrives before what was sent earlier.
     pub last_arrival: Time,
+    /// When the reader read something last, or could go on to write what held up its reading.
+    pub heard_at: Time,
     /// The beginning of a line between servers that has not been counted yet.
     pub line: Vec<u8>,
 }
@@ -132,9 +145,10 @@ pub struct Pipe {
 impl Pipe {
     pub fn new(window: usize) -> Pipe {
         Pipe {
+            bytes: VecDeque::new(),
+            arrived: 0,
             flight: VecDeque::new(),
             end: None,
-            arrived: VecDeque::new(),
             ended: false,
             window,
             used: 0,
@@ -144,19 +158,26 @@ impl Pipe {
             acknowledgement_stuck: false,
             unanswered: false,
             last_arrival: 0,
+            heard_at: 0,
             line: Vec::new(),
         }
     }
 
     /// What can be read or learned by reading: bytes or an end.
     pub fn is_readable(&self) -> bool {
-        !self.arrived.is_empty() || self.ended
+        self.arrived > 0 || self.ended
+    }
+
+    /// Forgets what has arrived.
+    pub fn drop_arrived(&mut self) {
+        self.bytes.drain(..std::mem::take(&mut self.arrived));
     }
 
     /// Forgets everything that was sent and not read.
     pub fn drop_contents(&mut self) {
+        self.bytes = VecDeque::new();
+        self.arrived = 0;
         self.flight = VecDeque::new();
-        self.arrived = VecDeque::new();
         self.line = Vec::new();
     }
 }

@@ -20,26 +20,16 @@ impl Crossings {
         Crossings { most: if nobody_hears_twice { 1 } else { CROSSINGS_MAX }, edges: BTreeMap::new() }
     }
 
-    /// Counts the lines in `bytes`, of which a beginning may be left over in `line`. Gives one that
-    /// crossed the edge too often.
-    pub fn count(&mut self, from: usize, to: usize, line: &mut Vec<u8>, bytes: &[u8]) -> Option<Vec<u8>> {
+    /// Counts a statement. Whether it crossed the edge too often.
+    pub fn count(&mut self, from: usize, to: usize, line: &[u8]) -> bool {
         let edge = self.edges.entry((from.min(to), from.max(to))).or_default();
-        edge.bytes += bytes.len() as u64;
-        let mut too_often = None;
-        for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
-            line.extend_from_slice(piece);
-            if line.ends_with(b"\n") {
-                let whole = std::mem::take(line);
-                if whole.starts_with(b"AT ") {
-                    let times = edge.statements.entry(whole.clone()).or_default();
-                    *times += 1;
-                    if *times > self.most {
-                        too_often = Some(whole);
-                    }
-                }
-            }
-        }
-        too_often
+        let times = edge.statements.entry(line.to_vec()).or_default();
+        *times += 1;
+        *times > self.most
+    }
+
+    pub fn count_bytes(&mut self, from: usize, to: usize, bytes: usize) {
+        self.edges.entry((from.min(to), from.max(to))).or_default().bytes += bytes as u64;
     }
 
     /// A link of this edge is made anew: what was told on an older one may be told again.

@@ -60,6 +60,7 @@ impl Simulation {
                     self.fault_connections(server);
                     let mut world = self.world.borrow_mut();
                     self.stopping_since[server] = Some(world.now);
+                    world.hosts[server].is_stopping = true;
                     world.tell(server, Event::Stop);
                     drop(world);
                     self.repair_in(length, Repair::Start(server));
@@ -163,7 +164,6 @@ impl Simulation {
             Repair::Resume(server) => {
                 if std::mem::take(&mut world.hosts[server].is_paused) && world.hosts[server].is_up {
                     let now = world.now;
-                    world.hosts[server].wake_at = Time::MAX;
                     world.wake(server, now);
                 }
             }

@@ -9,6 +9,7 @@ mod client;
 mod connection;
 mod crossings;
 mod faults;
+mod loiterers;
 mod network;
 mod oracle;
 mod places;
@@ -19,6 +20,7 @@ mod search;
 mod simulation;
 mod sockets;
 mod speech;
+mod telling;
 mod verdict;
 mod world;
 

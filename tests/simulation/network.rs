@@ -10,7 +10,7 @@ use herd::clock::Moment;
 use herd::event_loop::network::{Event, Lookup, Network};
 
 use crate::connection::Side;
-use crate::world::{Happening, MILLISECOND, World};
+use crate::world::{Happening, MILLISECOND, Resolved, World};
 
 pub type SharedWorld = Rc<RefCell<World>>;
 
@@ -113,7 +113,7 @@ impl Network for SimulatedNetwork {
         let unknown_one_in = world.manners.unknown_one_in;
         let found = (!world.chance.one_in(unknown_one_in)).then(|| SocketAddr::from(([127, 0, 0, 1], port)));
         let (host, life) = (self.host, world.hosts[self.host].life);
-        world.schedule_in(delay, Happening::Resolved { host, life, lookup, found });
+        world.schedule_in(delay, Happening::Resolved(Box::new(Resolved { host, life, lookup, found })));
     }
 
     fn now(&self) -> Moment {
@@ -123,7 +123,8 @@ impl Network for SimulatedNetwork {
     fn wall(&self) -> u64 {
         let world = self.world.borrow();
         self.ticks.set(self.ticks.get() + 1);
-        let progress = if world.manners.coarse_clocks { 0 } else { self.ticks.get() * TICK };
+        let progress =
+            if world.manners.coarse_clocks { 0 } else { (self.ticks.get() * TICK).min(PROGRESS_MAX) };
         world.wall(self.host) + progress
     }
 
@@ -144,3 +145,5 @@ impl Network for SimulatedNetwork {
 
 /// What a clock moves on from one reading to the next, in ns.
 const TICK: u64 = 90;
+/// How far it moves in a turn at most, in ns: the time of the network does not move with it.
+const PROGRESS_MAX: u64 = 1_000_000;

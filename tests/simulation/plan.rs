@@ -154,6 +154,11 @@ impl Plan {
         self.edges.len() + 1 == self.names.len() && !self.kinds.iter().any(forgets)
     }
 
+    /// Bytes of one client's replies that may wait behind a question, and then are output at once.
+    pub fn replies_waiting_max(&self) -> usize {
+        if self.topics.questions_one_in > 0 { REPLIES_MAX + ANSWERS_MAX } else { 0 }
+    }
+
     /// How long after everything is repaired all servers agree, at most. A link that seems to be there
     /// is given up after the silence, and so is an attempt to make one that began just before; the
     /// longest delay before the next attempt follows; then everything is sent from server to server.
@@ -182,6 +187,10 @@ const LOCATIONS: [&str; 5] =
 const HOST_NAMES: [&str; 3] = ["127.0.0.1", "localhost", "looked.up.example"];
 /// Servers of a large herd.
 const LARGE: usize = 200;
+/// A client with so many bytes of replies that wait is no longer read from.
+const REPLIES_MAX: usize = 64 * 1024;
+/// The answers to as many questions as one client may ask at once: 64, each of less than 2 KiB.
+const ANSWERS_MAX: usize = 64 * 2048;
 /// The longest delay before a neighbour is dialled again.
 const RETRY_MAX: Time = SECOND;
 /// From end to end of a herd, through small windows.

@@ -1,17 +1,17 @@
 //! What the simulated systems do when their process ends or begins.
 
 use crate::connection::{End, Side};
-use crate::world::{Time, World};
+use crate::world::World;
 
 impl World {
     /// The process on a host has ended: what its system still held for it ends, too.
     pub fn process_ended(&mut self, host: usize) {
         let state = &mut self.hosts[host];
         state.is_up = false;
-        state.is_paused = false;
+        (state.is_paused, state.is_stopping) = (false, false);
         state.events.clear();
-        state.wake_at = Time::MAX;
         let (backlog, has_no_power) = (std::mem::take(&mut state.backlog), state.has_no_power);
+        self.forget_wake(host);
         for index in backlog {
             self.connections[index].faulted = true;
             let endpoint = self.connections[index].endpoint(Side::Acceptor);

@@ -177,9 +177,9 @@ impl Lines {
         Lines { max_line, begun: Vec::new(), is_too_long: false, has_spoken: false, is_over: false }
     }
 
-    /// Whether a line has begun and not ended.
-    pub fn is_within_a_line(&self) -> bool {
-        !self.begun.is_empty()
+    /// How many bytes of a line have come that has not ended.
+    pub fn begun(&self) -> usize {
+        self.begun.len()
     }
 
     pub fn push(&mut self, bytes: &[u8]) -> Vec<Heard> {

@@ -19,17 +19,27 @@ use crate::network::{SharedWorld, SimulatedNetwork};
 use crate::oracle::Oracle;
 use crate::places::PlacesActor;
 use crate::plan::Plan;
-use crate::world::{Happening, MICROSECOND, MILLISECOND, Time, World, show};
+use crate::speech::{Act, burst};
+use crate::world::{Happening, MICROSECOND, MILLISECOND, Resolved, Time, World, show};
 
 pub struct Simulation {
     pub plan: Plan,
     /// For what is not the network's.
     pub chance: Chance,
+    /// For what came into simulations later, so that older seeds stay the stories that they were.
+    pub extra: Chance,
+    /// One client in so many begins with a burst.
+    bursts_one_in: u64,
+    /// The connections of those that did.
+    loud: Vec<usize>,
     pub world: SharedWorld,
     pub loops: Vec<Option<EventLoop<SimulatedNetwork>>>,
     /// When a server was told to end.
     pub stopping_since: Vec<Option<Time>>,
     pub turns: Vec<u64>,
+    /// How many turns each server took last, one right behind the other, though nothing had happened,
+    /// and when that was.
+    idle_turns: Vec<(u32, Time)>,
     pub clients: Vec<Client>,
     pub places: PlacesActor,
     pub oracle: Oracle,
@@ -50,16 +60,22 @@ pub struct Report {
 impl Simulation {
     pub fn new(mut chance: Chance, plan: Plan, is_verbose: bool) -> Simulation {
         let servers = plan.names.len();
+        let mut extra = Chance::new(chance.clone().number() ^ EXTRA);
+        let bursts_one_in = if extra.one_in(4) { 30 } else { 0 };
         let network_chance = Chance::new(chance.number());
         let world = World::new(network_chance, &plan, is_verbose);
         world.say(|| format!("{plan:#?}"));
         let oracle = Oracle::new(plan.names.clone(), plan.topics.ids.clone(), plan.places_timeout);
         Simulation {
             chance,
+            extra,
+            bursts_one_in,
+            loud: Vec::new(),
             world: Rc::new(RefCell::new(world)),
             loops: (0..servers).map(|_| None).collect(),
             stopping_since: vec![None; servers],
             turns: vec![0; servers],
+            idle_turns: vec![(0, 0); servers],
             clients: Vec::new(),
             places: PlacesActor::new(),
             oracle,
@@ -185,7 +201,8 @@ impl Simulation {
                 world.acknowledge(connection, to);
                 self.tell_actor(&mut world, connection, to);
             }
-            Happening::Resolved { host, life, lookup, found } => {
+            Happening::Resolved(resolved) => {
+                let Resolved { host, life, lookup, found } = *resolved;
                 if world.hosts[host].life == life && world.hosts[host].is_up {
                     let found = found.map(|address| vec![address]);
                     let addresses = found.ok_or(std::io::ErrorKind::NotFound.into());
@@ -193,11 +210,6 @@ impl Simulation {
                 }
             }
             Happening::Wake { host } => {
-                let state = &mut world.hosts[host];
-                if state.wake_at != world.now {
-                    return;
-                }
-                world.hosts[host].wake_at = Time::MAX;
                 let is_running = world.hosts[host].is_up && !world.hosts[host].is_paused;
                 drop(world);
                 if is_running {
@@ -246,26 +258,41 @@ impl Simulation {
 
     pub fn client_comes(&mut self) {
         let server = self.chance.index(self.loops.len());
-        let script = self.plan.topics.script(&mut self.chance);
-        let house = House {
+        let mut script = self.plan.topics.script(&mut self.chance);
+        let is_loud = self.extra.one_in(self.bursts_one_in);
+        if is_loud {
+            script.push_front(Act::Say(burst(&mut self.extra)));
+        }
+        let house = self.house(server);
+        let mut world = self.world.borrow_mut();
+        let client = Client::new(&mut world, self.clients.len(), house, script);
+        if is_loud {
+            world.connections[client.connection].pipe_from(Side::Dialler).window = BURST_MAX;
+            self.loud.push(client.connection);
+        }
+        self.clients.push(client);
+    }
+
+    /// What a client needs to know of a server.
+    pub fn house(&self, server: usize) -> House {
+        House {
             server,
             max_line: self.plan.topics.max_line,
             line_timeout: self.plan.line_timeout,
             may_turn_away: self.plan.connections_max < 1000,
-        };
-        let mut world = self.world.borrow_mut();
-        self.clients.push(Client::new(&mut world, self.clients.len(), house, script));
+        }
     }
 
     fn turn(&mut self, server: usize) {
+        self.turns[server] += 1;
+        self.see_whether_it_spins(server);
         let Some(event_loop) = &mut self.loops[server] else {
             return;
         };
-        self.turns[server] += 1;
         let result = event_loop.turn();
         if self.turns[server].is_multiple_of(HOLDINGS_EVERY) {
             let held = event_loop.holdings();
-            let most = self.plan.high_mark as usize + REPLY_MAX;
+            let most = self.plan.high_mark as usize + REPLY_MAX + self.plan.replies_waiting_max();
             let is_bounded = held.output_bytes <= held.connections * most
                 && held.input_bytes <= held.connections * INPUT_MAX;
             if !is_bounded {
@@ -287,10 +314,38 @@ impl Simulation {
             self.end(server);
             return;
         }
+        let sequence = event_loop.server().store.sequence();
+        world.check_greeted();
+        let rests = patience != Some(Duration::ZERO) && world.hosts[server].events.is_empty();
+        if rests && self.stopping_since[server].is_none() {
+            for neighbour in self.plan.neighbours_of(server) {
+                world.check_told(&self.oracle, server, neighbour, sequence);
+                world.check_heard(server, neighbour, self.plan.silence.as_nanos() as Time);
+            }
+            let overlooked = self.loud.iter().find(|&&loud| {
+                let connection = &world.connections[loud];
+                connection.host(Side::Acceptor) == server && connection.is_overlooked()
+            });
+            // Behind questions to Places there may be no room for further replies.
+            if overlooked.is_some() && event_loop.holdings().questions == 0 {
+                world.violate(|| format!("server {server} rests though somebody has sent something"));
+            }
+        }
         if let Some(patience) = patience {
             let cost = world.chance.between(MICROSECOND, TURN_MAX);
             let at = world.now.saturating_add((patience.as_nanos() as Time).max(cost));
             world.wake(server, at);
+        }
+    }
+
+    fn see_whether_it_spins(&mut self, server: usize) {
+        let mut world = self.world.borrow_mut();
+        let (turns, last) = self.idle_turns[server];
+        let is_idle = world.hosts[server].events.is_empty() && world.now <= last + TURN_MAX;
+        let turns = if is_idle { turns + 1 } else { 0 };
+        self.idle_turns[server] = (turns, world.now);
+        if turns > IDLE_TURNS_MAX {
+            world.violate(|| format!("server {server} spins"));
         }
     }
 
@@ -317,12 +372,18 @@ impl Simulation {
     }
 }
 
+/// Makes other numbers of the same seed.
+const EXTRA: u64 = 0x6275_7273_7473;
+/// More than a server reads of one connection in a turn.
+const BURST_MAX: usize = 192 * 1024;
 /// How often it is looked how much a server holds.
 const HOLDINGS_EVERY: u64 = 16;
 /// The longest reply, and the longest line between servers, have fewer bytes.
 const REPLY_MAX: usize = 12 * 1024;
 /// A connection is read as long as this allows, and what its conversation does not take is kept.
 const INPUT_MAX: usize = 128 * 1024;
+/// More turns than it takes to read everything, and to tell everything, that can have come at once.
+const IDLE_TURNS_MAX: u32 = 1000;
 /// What a turn costs at most.
 const TURN_MAX: Time = 20 * MICROSECOND;
 /// Within this time a server ends in order: docs/protocol.md, section 5.

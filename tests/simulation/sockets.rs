@@ -1,7 +1,7 @@
 //! What the simulated systems do for their processes: connect, accept, read, write, close; and what
 //! happens on the way between them.
 
-use std::io;
+use std::io::{self, Read};
 use std::net::SocketAddr;
 
 use herd::event_loop::network::Event;
@@ -65,9 +65,10 @@ impl World {
             self.schedule_in(latency, Happening::NotMade { connection: index, error: ECONNREFUSED });
             return;
         }
-        let life = host.life;
+        let (life, is_stopping) = (host.life, host.is_stopping);
         let connection = &mut self.connections[index];
         connection.life = life;
+        connection.faulted |= is_stopping;
         connection.endpoint(Side::Acceptor).open = true;
         let made = self.now + latency;
         self.connections[index].pipe_from(Side::Acceptor).last_arrival = made;
@@ -156,24 +157,25 @@ impl World {
     }
 
     pub fn read(&mut self, index: usize, side: Side, buffer: &mut [u8]) -> io::Result<usize> {
+        let now = self.now;
         let connection = &mut self.connections[index];
         let (latency, piece_max) = (connection.latency, connection.piece_max);
         if connection.endpoint(side).reset {
             return Err(io::Error::from_raw_os_error(ECONNRESET));
         }
         let pipe = connection.pipe_from(side.other());
-        if pipe.arrived.is_empty() {
+        if pipe.arrived == 0 {
             if pipe.ended {
                 return Ok(0);
             }
             connection.endpoint(side).read_armed = true;
             return Err(would_block());
         }
-        let length = pipe.arrived.len().min(buffer.len()).min(piece_max);
-        for (place, byte) in buffer.iter_mut().zip(pipe.arrived.drain(..length)) {
-            *place = byte;
-        }
+        let length = pipe.arrived.min(buffer.len()).min(piece_max);
+        pipe.bytes.read_exact(&mut buffer[..length])?;
+        pipe.arrived -= length;
         pipe.freed += length;
+        pipe.heard_at = now;
         let must_acknowledge = !std::mem::replace(&mut pipe.acknowledging, true);
         self.trace.add_bytes(&buffer[..length]);
         if must_acknowledge {
@@ -210,13 +212,8 @@ impl World {
         let connection = &mut self.connections[index];
         let (from, to) = (connection.host(side), connection.host(side.other()));
         let (latency, piece_max) = (connection.latency, connection.piece_max);
-        let mut line = std::mem::take(&mut connection.pipe_from(side).line);
         if from < self.servers && to < self.servers {
-            if let Some(line) = self.crossings.count(from, to, &mut line, bytes) {
-                let line = line.escape_ascii().to_string();
-                self.violate(|| format!("'{line}' crossed the edge between {from} and {to} too often"));
-            }
-            self.connections[index].pipe_from(side).line = line;
+            self.overhear(index, side, bytes);
         }
         let pipe = self.connections[index].pipe_from(side);
         pipe.used += bytes.len();
@@ -224,16 +221,21 @@ impl World {
             // It is broken already, and this side does not know it yet.
             return;
         }
-        let mut rest = bytes;
+        pipe.bytes.extend(bytes);
+        let mut rest = bytes.len();
         for number in 0.. {
             // Enough pieces to meet every state in between; the rest comes in one.
-            let length = if number < PIECES_MAX { rest.len().min(piece_max) } else { rest.len() };
-            let (piece, behind) = rest.split_at(length);
+            let length = if number < PIECES_MAX { rest.min(piece_max) } else { rest };
             let at = self.arrival(index, side, latency);
-            self.connections[index].pipe_from(side).flight.push_back((at, piece.to_vec()));
-            self.schedule(at, Happening::Arrive { connection: index, to: side.other() });
-            rest = behind;
-            if rest.is_empty() {
+            let flight = &mut self.connections[index].pipe_from(side).flight;
+            if let Some(last) = flight.back_mut().filter(|last| last.0 == at) {
+                last.1 += length;
+            } else {
+                flight.push_back((at, length));
+                self.schedule(at, Happening::Arrive { connection: index, to: side.other() });
+            }
+            rest -= length;
+            if rest == 0 {
                 break;
             }
         }
@@ -277,18 +279,17 @@ impl World {
         }
         let pipe = self.connections[index].pipe_from(to.other());
         let mut came = 0;
-        while let Some((at, _)) = pipe.flight.front()
-            && *at <= now
+        while let Some(&(at, length)) = pipe.flight.front()
+            && at <= now
         {
-            if let Some((_, piece)) = pipe.flight.pop_front() {
-                came += piece.len();
-                pipe.arrived.extend(piece);
-            }
+            pipe.flight.pop_front();
+            came += length;
         }
+        pipe.arrived += came;
         let end = pipe.end.filter(|end| end.0 <= now && pipe.flight.is_empty()).map(|end| end.1);
         pipe.ended |= end.is_some();
         if !is_open {
-            pipe.arrived.clear();
+            pipe.drop_arrived();
             pipe.unanswered |= came > 0 || end.is_some() && is_silent;
             if !self.hosts[target].has_no_power {
                 self.answer_with_reset(index, to);
@@ -312,7 +313,9 @@ impl World {
 
     /// This side learns what the other has read.
     pub fn acknowledge(&mut self, index: usize, to: Side) {
+        let now = self.now;
         let connection = &mut self.connections[index];
+        connection.pipe_from(to.other()).heard_at = now;
         let (reader, writer) = (connection.host(to.other()), connection.host(to));
         if !self.cuts.is_empty() && self.cuts.contains(&(reader, writer)) {
             self.connections[index].pipe_from(to).acknowledgement_stuck = true;
@@ -346,8 +349,8 @@ impl World {
         let (was_reset, was_shut) = (endpoint.reset, endpoint.shut);
         let is_made = endpoint.progress == Progress::Connected;
         endpoint.token = None;
-        let has_unread = !connection.pipe_from(side.other()).arrived.is_empty();
-        connection.pipe_from(side.other()).arrived.clear();
+        let has_unread = connection.pipe_from(side.other()).arrived > 0;
+        connection.pipe_from(side.other()).drop_arrived();
         self.hosts[host].descriptors -= 1;
         if self.hosts[host].has_no_power {
             self.connections[index].endpoint(side).silent = true;

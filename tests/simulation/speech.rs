@@ -143,11 +143,22 @@ impl Topics {
     }
 }
 
+/// More than a server reads at once, for which it owes little: blank lines, or one that is too long.
+pub fn burst(chance: &mut Chance) -> Vec<u8> {
+    let length = chance.between(BURST_MIN, 2 * BURST_MIN) as usize;
+    let byte = *chance.pick(b"\nx");
+    let mut burst = vec![byte; length];
+    burst.push(b'\n');
+    burst
+}
+
 /// Metres of a radius in kilometres, as they are asked for.
 pub fn metres(radius: &[u8]) -> Option<&'static str> {
     RADII.iter().find(|(kilometres, _)| kilometres.as_bytes() == radius).map(|(_, metres)| *metres)
 }
 
+/// A server reads so many bytes of a connection before it turns to the others.
+const BURST_MIN: u64 = 64 * 1024;
 /// Radii that are asked for, in kilometres, and the same in metres.
 const RADII: [(&str, &str); 7] = [
     ("10", "10000"),

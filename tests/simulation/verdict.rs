@@ -47,7 +47,12 @@ impl Simulation {
         }
         let now = self.world.borrow().now;
         let was_places_asked = self.plan.topics.questions_one_in > 0;
-        self.run_until(now + if was_places_asked { FORGETTING_MAX } else { FAREWELL_MAX })?;
+        let forgotten_at = now + if was_places_asked { FORGETTING_MAX } else { FAREWELL_MAX };
+        if self.extra.one_in(LOITERERS_ONE_IN) {
+            let loiterers = self.loiterers_come();
+            self.check_patience(loiterers)?;
+        }
+        self.run_until(forgotten_at)?;
         let timers = self.check_memory()?;
         self.world.borrow_mut().crossings.forget_bytes();
         let before = self.turns.clone();
@@ -103,6 +108,8 @@ impl Simulation {
     }
 }
 
+/// One seed in so many has loiterers: waiting for their end takes as long as a storm.
+const LOITERERS_ONE_IN: u64 = 6;
 /// How often it is looked whether all agree.
 const STEP: Time = 200 * MILLISECOND;
 /// How long it takes at most until all clients got what they are owed, beyond the time of Places.
@@ -116,5 +123,6 @@ const QUIET: Time = 4 * SECOND;
 const HEARTBEAT_BYTES: usize = 30;
 /// The next heartbeat, and the end of a silence.
 const TIMERS_PER_LINK: usize = 2;
-/// A heartbeat is a timer, a MARK, an ACK, and each may come in pieces.
-const TURNS_PER_HEARTBEAT: u64 = 20;
+/// Two timers, a MARK, the ACK to it and the one that is due by itself: each byte of these may come
+/// alone, or wait for room. A loop that spins takes ten thousand turns in that time.
+const TURNS_PER_HEARTBEAT: u64 = 2 + 3 * HEARTBEAT_BYTES as u64;

@@ -11,6 +11,7 @@ use crate::chance::{Chance, Trace};
 use crate::connection::{Connection, Side};
 use crate::crossings::Crossings;
 use crate::plan::Plan;
+use crate::telling::Telling;
 
 /// Nanoseconds of virtual time.
 pub type Time = u64;
@@ -32,8 +33,8 @@ pub enum Happening {
     /// This side learns that there is room again.
     Acknowledge { connection: usize, to: Side },
     /// A lookup ends.
-    Resolved { host: usize, life: u32, lookup: Lookup, found: Option<SocketAddr> },
-    /// A server is due.
+    Resolved(Box<Resolved>),
+    /// A server is due; these are kept apart from the others.
     Wake { host: usize },
     /// A client goes on with what it has in mind.
     ClientActs { client: usize },
@@ -45,6 +46,15 @@ pub enum Happening {
     Fault,
     /// Something that broke is repaired.
     Repair { fault: usize },
+}
+
+/// What came of a lookup.
+#[derive(Debug)]
+pub struct Resolved {
+    pub host: usize,
+    pub life: u32,
+    pub lookup: Lookup,
+    pub found: Option<SocketAddr>,
 }
 
 struct Scheduled {
@@ -84,9 +94,12 @@ pub struct Host {
     pub has_no_power: bool,
     /// The process was stopped by a signal: its system goes on without it.
     pub is_paused: bool,
+    /// The process was told to end: who comes now may or may not be heard.
+    pub is_stopping: bool,
     pub events: Vec<Event>,
-    /// When its process is due; never: when something happens.
-    pub wake_at: Time,
+    /// When its process is due, and as what that was scheduled; never: when something happens.
+    wake_at: Time,
+    wake_sequence: u64,
     pub backlog: VecDeque<usize>,
     /// An edge is owed as soon as there is something to accept.
     pub accept_armed: bool,
@@ -103,8 +116,10 @@ impl Host {
             is_up: false,
             has_no_power: false,
             is_paused: false,
+            is_stopping: false,
             events: Vec::new(),
             wake_at: Time::MAX,
+            wake_sequence: 0,
             backlog: VecDeque::new(),
             accept_armed: true,
             descriptors: 0,
@@ -163,10 +178,13 @@ pub struct World {
     /// Between which hosts nothing gets through, in this direction.
     pub cuts: BTreeSet<(usize, usize)>,
     pub crossings: Crossings,
+    pub telling: Telling,
     /// What should not have happened.
     pub violation: Option<String>,
     pub is_verbose: bool,
     queue: BinaryHeap<Reverse<Scheduled>>,
+    /// Which processes are due: a process that is due earlier than before is not due twice.
+    wakes: BTreeSet<(Time, u64, usize)>,
     sequence: u64,
 }
 
@@ -183,9 +201,11 @@ impl World {
             connections: Vec::new(),
             cuts: BTreeSet::new(),
             crossings: Crossings::new(plan.nobody_hears_twice()),
+            telling: Telling::default(),
             violation: None,
             is_verbose,
             queue: BinaryHeap::new(),
+            wakes: BTreeSet::new(),
             sequence: 0,
         }
     }
@@ -211,22 +231,37 @@ impl World {
 
     /// What happens next, if that is not later than `until`. Time moves there.
     pub fn next(&mut self, until: Time) -> Option<Happening> {
-        if self.queue.peek().is_none_or(|Reverse(next)| next.at > until) {
+        let queued = self.queue.peek().map(|Reverse(next)| (next.at, next.sequence));
+        let wake = self.wakes.first().map(|&(at, sequence, _)| (at, sequence));
+        let next = [queued, wake].into_iter().flatten().min();
+        let Some((at, _)) = next.filter(|next| next.0 <= until) else {
             self.now = self.now.max(until);
             return None;
-        }
-        let Reverse(Scheduled { at, what, .. }) = self.queue.pop()?;
+        };
         self.now = at;
         self.trace.add(at);
-        Some(what)
+        if next == wake {
+            let host = self.wakes.first()?.2;
+            self.forget_wake(host);
+            return Some(Happening::Wake { host });
+        }
+        self.queue.pop().map(|Reverse(next)| next.what)
     }
 
     /// Has the process of a host run at `at`, if it would not before.
     pub fn wake(&mut self, host: usize, at: Time) {
-        if at < self.hosts[host].wake_at && at < Time::MAX {
-            self.hosts[host].wake_at = at;
-            self.schedule(at, Happening::Wake { host });
+        if at < self.hosts[host].wake_at {
+            self.forget_wake(host);
+            self.sequence += 1;
+            (self.hosts[host].wake_at, self.hosts[host].wake_sequence) = (at, self.sequence);
+            self.wakes.insert((at, self.sequence, host));
         }
+    }
+
+    /// The process of a host is not due any more.
+    pub fn forget_wake(&mut self, host: usize) {
+        let Host { wake_at, wake_sequence, .. } = &mut self.hosts[host];
+        self.wakes.remove(&(std::mem::replace(wake_at, Time::MAX), *wake_sequence, host));
     }
 
     /// Tells a process something.
