@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use super::answer::Answer;
 use super::question::Question;
 
 /// The path of a Nearby Search, below the base path of `places.url`.
@@ -24,6 +25,16 @@ pub fn target(base_path: &str, question: &Question, key: Option<&str>) -> String
     }
     target
 }
+
+/// Whether an answer repeats the key, as it is or as it was asked with, so that nobody may read it.
+pub fn repeats_key(answer: &Answer, key: &str) -> bool {
+    let mut encoded = String::new();
+    percent_encode(key, &mut encoded);
+    key.len() >= KEY_MIN && [key, &encoded].iter().any(|text| answer.text().contains(text))
+}
+
+/// Bytes of a key. A shorter one is no secret, and stands in many an answer by chance.
+const KEY_MIN: usize = 8;
 
 /// All but unreserved characters (RFC 3986, section 2.3) as `%XX`.
 fn percent_encode(text: &str, output: &mut String) {
@@ -52,6 +63,17 @@ mod tests {
             target("/proxy", &question, None),
             "/proxy/maps/api/place/nearbysearch/json?location=34.068930,-118.445127&radius=1250"
         );
+    }
+
+    #[test]
+    fn an_answer_that_repeats_the_key_is_known() {
+        let repeats = |key, text: &str| {
+            repeats_key(&Answer::parse(format!(r#"{{"results":[],"a":"{text}"}}"#).into()).unwrap(), key)
+        };
+        assert!(repeats("AIza-_Key", "the key AIza-_Key is not allowed"));
+        assert!(repeats("AIza Key", "/json?key=AIza%20Key") && repeats("AIza Key", "AIza Key"));
+        assert!(!repeats("AIza-_Key", "the key AIza is not allowed"));
+        assert!(!repeats("results", ""), "a word of seven letters is no key");
     }
 
     #[test]
