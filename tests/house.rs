@@ -111,7 +111,7 @@ fn the_pages_name_tests_that_exist() {
             }
         }
     }
-    let of_rows = tests.match_indices("fn row_").map(|(at, _)| &tests[at + "fn ".len()..]);
+    let of_rows = tests.match_indices("\nfn row_").map(|(at, _)| &tests[at + "\nfn ".len()..]);
     for name in of_rows.filter_map(|text| text.split('(').next()) {
         assert!(cited.iter().any(|beginning| name.starts_with(beginning)), "no page names {name}");
     }

@@ -128,7 +128,7 @@ fn row_23_thousand_clients_that_never_read() {
     assert_eq!(talker.ask("HALLO"), "? HALLO");
     let descriptors = lab.process("Solo").descriptors();
     let memory = lab.process("Solo").status_number("VmRSS");
-    let lines = format!("{}\n", "x".repeat(4000)).repeat(250);
+    let lines = format!("{}\n", "x".repeat(4000)).repeat(UNREAD_LINES);
     let crowd: Vec<Client> = (0..DEAF)
         .map(|_| {
             let mut client = Client::connect_narrow(lab.port("Solo"), NARROW);
@@ -253,9 +253,13 @@ const SENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 const DEAF_KIB_MAX: u64 = 8 * 1024;
 const DEAF: usize = 1000;
 /// So that what is not read fills the server's output and not the system's memory.
-const NARROW: usize = 4096;
-/// 64 KiB of output above which it is not read from, in a buffer of twice as much at most, and the last line.
-const KIB_FOR_A_DEAF_CLIENT_MAX: usize = 160;
+pub const NARROW: usize = 4096;
+/// Of 4 KB: several times what the server lets wait, and from a thousand clients not so much that the
+/// system runs out of what it has for TCP (1 GiB, say), which would hold up everybody.
+pub const UNREAD_LINES: usize = 128;
+/// 64 KiB of output above which it is not read from, the echoes of what was read in one piece before that
+/// was seen, and what buffers that double have to spare.
+const KIB_FOR_A_DEAF_CLIENT_MAX: usize = 256;
 const BURST: usize = 2000;
 /// The system repeats a SYN that nobody answered after a second.
 const KNOCKED_AGAIN: Duration = Duration::from_millis(900);
