@@ -118,6 +118,16 @@ fn row_23_client_that_never_reads() {
     assert!(deaf.ask(" 5 5 5 5").starts_with("? "));
 }
 
+/// Waits until a server has nothing left to do for those who said much.
+pub fn until_idle(lab: &mut Lab, server: &str) {
+    let mut cpu = lab.process(server).cpu_time();
+    until(&format!("{server} has nothing left to do"), || {
+        thread::sleep(STUCK_AFTER);
+        let before = std::mem::replace(&mut cpu, lab.process(server).cpu_time());
+        cpu - before < STUCK_AFTER / 10
+    });
+}
+
 /// A thousand clients that say what has large replies, and read none of them, cost no more than their
 /// output each; whoever else comes is served, and nothing is left when they go.
 #[test]
@@ -136,13 +146,8 @@ fn row_23_thousand_clients_that_never_read() {
             client
         })
         .collect();
-    let mut cpu = lab.process("Solo").cpu_time();
-    until("the server has nothing left to do for them", || {
-        assert_eq!(talker.ask("STILL HERE"), "? STILL HERE");
-        thread::sleep(STUCK_AFTER);
-        let before = std::mem::replace(&mut cpu, lab.process("Solo").cpu_time());
-        cpu - before < STUCK_AFTER / 10
-    });
+    assert_eq!(talker.ask("STILL HERE"), "? STILL HERE");
+    until_idle(&mut lab, "Solo");
     let grown = lab.process("Solo").status_number("VmRSS").saturating_sub(memory);
     println!("{DEAF} clients that never read: {grown} KiB");
     assert!(grown < (DEAF * KIB_FOR_A_DEAF_CLIENT_MAX) as u64, "{grown} KiB for {DEAF} of them");

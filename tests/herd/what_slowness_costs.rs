@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::ask::{UCLA, everyone, iamat};
 use crate::client::Client;
 use crate::fake_places::{Play, nearby};
-use crate::faults_crowds::{NARROW, UNREAD_LINES};
+use crate::faults_crowds::{NARROW, UNREAD_LINES, until_idle};
 use crate::lab::{Lab, PAIR, until};
 use crate::process::{Signal, allow_descriptors};
 
@@ -74,7 +74,10 @@ const TROUBLES: [Trouble; 5] = [
         under_load: false,
         begin: |lab| {
             let lines = format!("{}\n", "x".repeat(4000)).repeat(UNREAD_LINES);
-            (0..1000).map(|_| never_reading_echoes(lab, lines.as_bytes())).collect()
+            let clients = (0..1000).map(|_| never_reading_echoes(lab, lines.as_bytes())).collect();
+            // Half a gigabyte that it has to echo is a load. What is measured is what they cost behind it.
+            until_idle(lab, "Riley");
+            clients
         },
         end: |_| {},
     },
