@@ -70,3 +70,49 @@ fn the_library_says_its_order() {
         .collect();
     assert!(places.is_sorted());
 }
+
+/// What breaks and what is promised is worth as much as the tests that the pages name: they are there,
+/// a row's own tests say its number, and a row without one says why.
+#[test]
+fn the_pages_name_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut tests, mut found) = (String::new(), Vec::new());
+    ["src", "tests"].iter().for_each(|folder| sources(&root.join(folder), &mut found));
+    found.iter().for_each(|file| tests += &fs::read_to_string(file).unwrap());
+    let mut cited = Vec::new();
+    for page in ["faults.md", "guarantees.md"] {
+        let text = fs::read_to_string(root.join("docs").join(page)).unwrap();
+        for line in text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| ---")) {
+            let cells: Vec<&str> = line.trim_matches(['|', ' ']).split(" | ").collect();
+            let last = cells.last().unwrap();
+            let names: Vec<&str> = last.split('`').skip(1).step_by(2).collect();
+            let row = cells[0].parse::<u32>().ok();
+            if row.is_some() && names.is_empty() {
+                let reason = ["simulation", "later"].iter().any(|word| last.starts_with(word));
+                assert!(reason, "{page}: neither a test nor a reason: {line}");
+            }
+            let is_file = |name: &str| root.join(format!("tests/herd/{name}.rs")).exists();
+            let is_test = |name: &&str| name.contains('_') && !name.contains(['.', '/']) && !is_file(name);
+            for name in names.into_iter().filter(is_test) {
+                let function = match name.strip_suffix('…') {
+                    Some(beginning) => format!("fn {beginning}"),
+                    None => format!("fn {name}("),
+                };
+                assert!(tests.contains(&function), "{page} names {name}, which does not exist");
+                let number = row.map(|row| format!("row_{row:02}_")).filter(|_| name.starts_with("row_"));
+                assert!(number.is_none_or(|number| name.starts_with(&number)), "{page}: {name} in {line}");
+                cited.push(name.trim_end_matches('…').to_owned());
+            }
+            for file in last.split("herd/`").skip(1).filter_map(|text| text.split('`').next()) {
+                assert!(
+                    root.join(format!("tests/herd/{file}.rs")).exists(),
+                    "{page}: no tests/herd/{file}.rs"
+                );
+            }
+        }
+    }
+    let of_rows = tests.match_indices("\nfn row_").map(|(at, _)| &tests[at + "\nfn ".len()..]);
+    for name in of_rows.filter_map(|text| text.split('(').next()) {
+        assert!(cited.iter().any(|beginning| name.starts_with(beginning)), "no page names {name}");
+    }
+}

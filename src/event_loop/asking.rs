@@ -14,7 +14,7 @@ use super::tls::{TlsStream, Trust, client_session};
 use super::{ConnectionId, EventLoop, Moment, Timer};
 use crate::config::{Host, Places, PlacesUrl};
 use crate::places::answer::Answer;
-use crate::places::google_legacy::target;
+use crate::places::google_legacy::{repeats_key, target};
 use crate::places::pool::{Failure, Outcome, Pool, QuestionId, Step};
 use crate::places::question::Question;
 use crate::protocol::{Conversation, Job, Message, PlacesRequest};
@@ -140,6 +140,14 @@ impl<N: Network> EventLoop<N> {
 
     /// A connection is done with its question.
     pub(super) fn answered(&mut self, by: ConnectionId, result: Result<Answer, Failure>, reusable: bool) {
+        let key = self.asking.settings.key.as_deref();
+        let result = match (result, key) {
+            (Ok(answer), Some(key)) if repeats_key(&answer, key) => {
+                let reason = "its answer repeats the key, so nobody may read it".to_owned();
+                Err(Failure { nothing_came: false, reason })
+            }
+            (result, _) => result,
+        };
         match self.asking.pool.answered(by, result, reusable) {
             Outcome::Done(waiter, Ok(answer)) => self.answer(waiter, answer),
             Outcome::Done(waiter, Err(reason)) => self.answer(waiter, self.asking.explain(&reason)),

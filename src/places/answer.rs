@@ -64,6 +64,11 @@ impl Answer {
         Answer { text, results_start: start.len(), results_ends: Vec::new() }
     }
 
+    /// All of it, as it came.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Appends to `output` what a client gets that wants at most `bound` results: everything from the
     /// end of the last result kept to the end of the last result is left out, every run of newlines
     /// becomes one, and white space around the object is left out.

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use super::answer::Answer;
 use super::question::Question;
 
 /// The path of a Nearby Search, below the base path of `places.url`.
@@ -24,6 +25,15 @@ pub fn target(base_path: &str, question: &Question, key: Option<&str>) -> String
     }
     target
 }
+
+/// Whether an answer repeats the key as it is, so that nobody may read it. Google's keys are letters,
+/// digits, `-` and `_`, so they are asked with as they are, too.
+pub fn repeats_key(answer: &Answer, key: &str) -> bool {
+    key.len() >= KEY_MIN && answer.text().contains(key)
+}
+
+/// Bytes of a key. A shorter one is no secret, and stands in many an answer by chance.
+const KEY_MIN: usize = 8;
 
 /// All but unreserved characters (RFC 3986, section 2.3) as `%XX`.
 fn percent_encode(text: &str, output: &mut String) {
@@ -52,6 +62,17 @@ mod tests {
             target("/proxy", &question, None),
             "/proxy/maps/api/place/nearbysearch/json?location=34.068930,-118.445127&radius=1250"
         );
+    }
+
+    #[test]
+    fn an_answer_that_repeats_the_key_is_known() {
+        let repeats = |key, text: &str| {
+            repeats_key(&Answer::parse(format!(r#"{{"results":[],"a":"{text}"}}"#).into()).unwrap(), key)
+        };
+        assert!(repeats("AIza-_Key", "the key AIza-_Key is not allowed"));
+        assert!(repeats("AIza-_Key", "/json?location=1,2&key=AIza-_Key"));
+        assert!(!repeats("AIza-_Key", "the key AIza is not allowed"));
+        assert!(!repeats("results", ""), "a word of seven letters is no key");
     }
 
     #[test]

@@ -157,7 +157,8 @@ impl Client {
     /// Moves replies on, and reads again if that made room.
     fn replies_moved(&mut self, context: &mut Context<'_>) {
         let last = self.standing == Standing::Finished;
-        self.replies.send(context.transport, &mut context.server.log, last);
+        let server = &mut *context.server;
+        self.replies.send(context.transport, &mut server.log, &mut server.answers_kept, last);
         self.close_when_done(context);
         if context.transport.has_room() && self.replies.has_room() {
             context.transport.resume_reading();
@@ -273,7 +274,9 @@ impl Protocol for Client {
 
     fn told(&mut self, context: &mut Context<'_>, message: Message) {
         match message {
-            Message::Answer { ticket, answer } => self.replies.answer(ticket, &answer),
+            Message::Answer { ticket, answer } => {
+                self.replies.answer(ticket, &answer, &mut context.server.answers_kept)
+            }
             Message::Stop => self.standing = Standing::Finished,
             Message::Ask(_) => {}
         }
@@ -285,6 +288,7 @@ impl Protocol for Client {
         context.server.log.event(format_args!("Connection from ({host}, {port}) was dropped"));
         if !self.replies.is_empty() {
             context.server.requests.push_back(Request::Withdraw(context.id));
+            self.replies.forget(&mut context.server.answers_kept);
         }
     }
 }

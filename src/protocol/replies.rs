@@ -71,34 +71,47 @@ impl Replies {
     }
 
     /// Notes what Places answered. Only what the client will get of it is kept, and of a client
-    /// that does not read, no more than [`ANSWERS_MAX`].
-    pub(super) fn answer(&mut self, ticket: u32, answer: &Answer) {
+    /// that does not read, no more than [`ANSWERS_MAX`], or [`FEW_ANSWERS_MAX`] when all clients
+    /// together let [`ANSWERS_OF_ALL_MAX`] wait. `of_all` counts those bytes.
+    pub(super) fn answer(&mut self, ticket: u32, answer: &Answer, of_all: &mut usize) {
         let bytes = self.bytes();
+        let most = if *of_all < ANSWERS_OF_ALL_MAX { ANSWERS_MAX } else { FEW_ANSWERS_MAX };
         for reply in &mut self.queue {
             if let Reply::Waiting { ticket: own, line, bound } = reply
                 && *own == ticket
             {
                 let mut text = std::mem::take(line);
-                if bytes < ANSWERS_MAX {
+                if bytes < most {
                     answer.cut(*bound, &mut text);
                 } else {
                     Answer::unknown_error("Earlier answers were not read.").cut(*bound, &mut text);
                 }
                 text.extend_from_slice(b"\n\n");
                 text.shrink_to_fit();
+                *of_all += text.len();
                 *reply = Reply::Answered(text);
                 return;
             }
         }
     }
 
+    /// The client is gone, and nothing waits for it.
+    pub(super) fn forget(&mut self, of_all: &mut usize) {
+        for reply in self.queue.drain(..) {
+            if let Reply::Answered(text) = reply {
+                *of_all -= text.len();
+            }
+        }
+    }
+
     /// Moves the replies that need not wait any longer into the output while that has room; all of
     /// them, if they are the `last` ones of the connection, which then ends as soon as they are read.
-    pub(super) fn send(&mut self, transport: &mut Transport, log: &mut Log, last: bool) {
+    pub(super) fn send(&mut self, transport: &mut Transport, log: &mut Log, of_all: &mut usize, last: bool) {
         while last || transport.has_room() {
             match self.queue.pop_front() {
                 Some(Reply::Text(text)) => transport.write(&text),
                 Some(Reply::Answered(text)) => {
+                    *of_all -= text.len();
                     log.sent_to_client(&text);
                     transport.write(&text);
                 }
@@ -122,6 +135,11 @@ const WAITING_MAX: usize = 64;
 const BYTES_MAX: usize = 64 * 1024;
 /// Bytes of answers of Places that are kept for one client: two of the largest, and many usual ones.
 const ANSWERS_MAX: usize = 8 * 1024 * 1024;
+/// Bytes of answers that are kept for all clients before each is held shorter: a crowd that asks and
+/// never reads must not take the machine's memory.
+const ANSWERS_OF_ALL_MAX: usize = 256 * 1024 * 1024;
+/// Bytes of answers that are kept for one client then: what may stand in its output anyway.
+const FEW_ANSWERS_MAX: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -139,10 +157,40 @@ mod tests {
         text
     }
 
+    /// An answer of a hundred thousand bytes.
+    fn large_answer() -> Answer {
+        Answer::parse(format!(r#"{{"results":[],"a":"{}"}}"#, "x".repeat(100_000)).into()).unwrap()
+    }
+
+    #[test]
+    fn a_crowd_that_does_not_read_is_held_short() {
+        let (mut replies, mut of_all) = (Replies::default(), 0);
+        let first = replies.wait(b"AT 1\n".to_vec(), 1);
+        let tickets: Vec<u32> = (0..3).map(|_| replies.wait(b"AT 2\n".to_vec(), 1)).collect();
+        replies.answer(tickets[0], &large_answer(), &mut of_all);
+        replies.answer(tickets[1], &large_answer(), &mut of_all);
+        assert!(of_all > 200_000, "alone it may wait for much");
+        // Others let the rest wait.
+        of_all += ANSWERS_OF_ALL_MAX;
+        replies.answer(tickets[2], &large_answer(), &mut of_all);
+        replies.answer(first, &answer(), &mut of_all);
+        let (mut transport, mut log) = (Transport::new(Marks::default()), Log::new("Riley", Level::Off));
+        replies.send(&mut transport, &mut log, &mut of_all, true);
+        let sent = sent(&mut transport);
+        assert_eq!((sent.matches("xxx").count() * 3 / 99_999, sent.matches("UNKNOWN_ERROR").count()), (2, 2));
+        assert_eq!(of_all, ANSWERS_OF_ALL_MAX, "what was sent does not count");
+        // One that comes to nobody's reply but its own is given, however much others let wait.
+        let alone = replies.wait(b"AT 3\n".to_vec(), 1);
+        replies.answer(alone, &large_answer(), &mut of_all);
+        assert!(of_all > ANSWERS_OF_ALL_MAX + 100_000);
+        replies.forget(&mut of_all);
+        assert_eq!(of_all, ANSWERS_OF_ALL_MAX, "nor does what nobody waits for");
+    }
+
     #[test]
     fn replies_leave_in_the_order_of_the_commands() {
         let (mut replies, mut transport) = (Replies::default(), Transport::new(Marks::default()));
-        let mut log = Log::new("Riley", Level::Off);
+        let (mut log, mut of_all) = (Log::new("Riley", Level::Off), 0);
         replies.output(&mut transport).extend_from_slice(b"a\n");
         let first = replies.wait(b"AT 1\n".to_vec(), 1);
         replies.output(&mut transport).extend_from_slice(b"b\n");
@@ -150,11 +198,11 @@ mod tests {
         let second = replies.wait(b"AT 2\n".to_vec(), 2);
         replies.output(&mut transport).extend_from_slice(b"d\n");
         assert_eq!(sent(&mut transport), "a\n");
-        replies.answer(second, &answer());
-        replies.send(&mut transport, &mut log, false);
+        replies.answer(second, &answer(), &mut of_all);
+        replies.send(&mut transport, &mut log, &mut of_all, false);
         assert_eq!(sent(&mut transport), "");
-        replies.answer(first, &answer());
-        replies.send(&mut transport, &mut log, false);
+        replies.answer(first, &answer(), &mut of_all);
+        replies.send(&mut transport, &mut log, &mut of_all, false);
         assert_eq!(sent(&mut transport), "AT 1\n{\"results\":[1]}\n\nb\nc\nAT 2\n{\"results\":[1,2]}\n\nd\n");
         assert!(replies.is_empty());
     }
@@ -176,22 +224,22 @@ mod tests {
     #[test]
     fn nothing_is_moved_into_an_output_without_room() {
         let (mut replies, mut transport) = (Replies::default(), Transport::new(Marks { high: 8, low: 2 }));
-        let mut log = Log::new("Riley", Level::Off);
+        let (mut log, mut of_all) = (Log::new("Riley", Level::Off), 0);
         let tickets = [replies.wait(b"AT 1\n".to_vec(), 0), replies.wait(b"AT 2\n".to_vec(), 0)];
-        tickets.iter().for_each(|&ticket| replies.answer(ticket, &answer()));
-        replies.send(&mut transport, &mut log, false);
+        tickets.iter().for_each(|&ticket| replies.answer(ticket, &answer(), &mut of_all));
+        replies.send(&mut transport, &mut log, &mut of_all, false);
         assert_eq!(sent(&mut transport), "AT 1\n{\"results\":[]}\n\n");
-        replies.send(&mut transport, &mut log, false);
+        replies.send(&mut transport, &mut log, &mut of_all, false);
         assert_eq!(sent(&mut transport), "AT 2\n{\"results\":[]}\n\n");
     }
 
     #[test]
     fn the_last_replies_need_no_room() {
         let (mut replies, mut transport) = (Replies::default(), Transport::new(Marks { high: 8, low: 2 }));
-        let mut log = Log::new("Riley", Level::Off);
+        let (mut log, mut of_all) = (Log::new("Riley", Level::Off), 0);
         let tickets = [replies.wait(b"AT 1\n".to_vec(), 0), replies.wait(b"AT 2\n".to_vec(), 0)];
-        tickets.iter().for_each(|&ticket| replies.answer(ticket, &answer()));
-        replies.send(&mut transport, &mut log, true);
+        tickets.iter().for_each(|&ticket| replies.answer(ticket, &answer(), &mut of_all));
+        replies.send(&mut transport, &mut log, &mut of_all, true);
         assert_eq!(sent(&mut transport).lines().count(), 6);
         assert!(replies.is_empty());
     }
@@ -203,13 +251,13 @@ mod tests {
         let large = Answer::parse(large.into_bytes()).unwrap();
         let tickets: Vec<u32> = (0..10).map(|_| replies.wait(b"AT\n".to_vec(), 1)).collect();
         for ticket in tickets {
-            replies.answer(ticket, &large);
+            replies.answer(ticket, &large, &mut 0);
         }
         assert!(replies.bytes() < ANSWERS_MAX + (4 << 20), "{}", replies.bytes());
         assert!(!replies.has_room());
         let mut replies = Replies::default();
         let ticket = replies.wait(b"AT\n".to_vec(), 0);
-        replies.answer(ticket, &large);
+        replies.answer(ticket, &large, &mut 0);
         assert!(replies.bytes() < 100, "only what the client will get is kept");
     }
 }

@@ -38,6 +38,8 @@ pub struct Server {
     pub log: Log,
     /// What conversations want of the loop.
     pub requests: VecDeque<Request>,
+    /// Bytes of answers of Places that clients have not read.
+    pub answers_kept: usize,
     /// Statements of neighbours that found no room; see [`Limits::max_clients`].
     pub statements_dropped: u64,
     /// Whether it is about to end: neighbours are told what they lack, then everything is closed.
@@ -55,6 +57,7 @@ impl Server {
             neighbours: Neighbours::default(),
             log,
             requests: VecDeque::new(),
+            answers_kept: 0,
             statements_dropped: 0,
             stopping: false,
         }

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use serde_json::Value;
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::lab::PATIENCE;
 
@@ -21,6 +21,15 @@ impl Client {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Client { stream, received: Vec::new() }
+    }
+
+    /// The same, for one that reads little or nothing: the system keeps only so many bytes for it.
+    pub fn connect_narrow(port: u16, bytes: usize) -> Client {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        // Before it connects: afterwards the other side has been told of more.
+        socket.set_recv_buffer_size(bytes).unwrap();
+        socket.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into()).unwrap();
+        Client { stream: socket.into(), received: Vec::new() }
     }
 
     /// This side's address.
@@ -56,6 +65,20 @@ impl Client {
                 Err(error) => panic!("{error} after {sent} bytes"),
             }
         }
+    }
+
+    /// Sends as much as the other side takes without a pause, at most all.
+    pub fn send_what_is_taken(&mut self, bytes: &[u8]) {
+        let mut sent = 0;
+        self.stream.set_nonblocking(true).unwrap();
+        while sent < bytes.len() {
+            match self.stream.write(&bytes[sent..]) {
+                Ok(length) => sent += length,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => panic!("{error} after {sent} bytes"),
+            }
+        }
+        self.stream.set_nonblocking(false).unwrap();
     }
 
     /// Ends the connection by a reset.

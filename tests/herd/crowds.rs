@@ -14,7 +14,7 @@ use crate::process::allow_descriptors;
 /// `limits.max_connections` one more is closed, but a neighbour that comes back still gets in, and
 /// there is room again when a client has left.
 #[test]
-fn a_thousand_idle_clients_and_one_more() {
+fn row_35_thousand_idle_clients_and_one_more() {
     allow_descriptors(u64::from(CROWD) * 2);
     let mut lab = Lab::new(PAIR);
     lab.config["limits"] = json!({ "max_connections": CROWD });

@@ -11,7 +11,7 @@ use crate::lab::{Lab, PAIR, until};
 /// are in, neighbours (also one that comes back) and questions to Places go on. When clients leave,
 /// others get in.
 #[test]
-fn a_server_without_descriptors_goes_on() {
+fn row_35_server_without_descriptors_goes_on() {
     let mut lab = Lab::new(PAIR);
     lab.start_with_descriptors("Riley", DESCRIPTORS);
     lab.start("Jaquez");

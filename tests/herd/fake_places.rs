@@ -56,6 +56,8 @@ struct Script {
     plays: HashMap<String, Play>,
     /// The locations that were asked about.
     asked: Vec<String>,
+    /// The head of the last request, as it came.
+    last_head: String,
     released: bool,
     connections: Vec<TcpStream>,
     /// How many connections there have been.
@@ -104,6 +106,11 @@ impl FakePlaces {
     pub fn asked(&self, location: &str) -> usize {
         let location = as_asked(location);
         self.shared.script.lock().unwrap().asked.iter().filter(|asked| **asked == location).count()
+    }
+
+    /// Whether this text stood in the last request.
+    pub fn was_sent(&self, text: &str) -> bool {
+        self.shared.script.lock().unwrap().last_head.contains(text)
     }
 
     /// How many connections there have been.
@@ -164,9 +171,10 @@ pub fn response(body: &str) -> String {
 /// Answers one question after the other until the connection ends.
 fn serve(shared: &Shared, mut stream: &TcpStream) -> Then {
     let mut questions = 0;
-    while let Some(location) = read_question(stream) {
+    while let Some((head, location)) = read_question(stream) {
         questions += 1;
         let mut script = shared.script.lock().unwrap();
+        script.last_head = head;
         let play = script.plays.get(&location).cloned().unwrap_or_else(|| Play::Answer(nearby(0)));
         script.asked.push(location);
         let (answer, then) = match play {
@@ -213,8 +221,8 @@ fn serve(shared: &Shared, mut stream: &TcpStream) -> Then {
     Then::Close
 }
 
-/// Reads the head of a request. Gives the location that it asks about.
-fn read_question(mut stream: &TcpStream) -> Option<String> {
+/// Reads the head of a request. Gives it, and the location that it asks about.
+fn read_question(mut stream: &TcpStream) -> Option<(String, String)> {
     let mut received = Vec::new();
     while !received.ends_with(b"\r\n\r\n") {
         let mut bytes = [0; 4096];
@@ -223,7 +231,8 @@ fn read_question(mut stream: &TcpStream) -> Option<String> {
     }
     let head = String::from_utf8(received).unwrap();
     let (_, location) = head.split_once("location=").unwrap();
-    Some(location.split(['&', ' ']).next().unwrap().replace("%2C", ","))
+    let location = location.split(['&', ' ']).next().unwrap().replace("%2C", ",");
+    Some((head, location))
 }
 
 /// Leaves the connection to its thread alone, so that it is reset when that lets go of it.

@@ -23,21 +23,21 @@ fn with_line_timeout(seconds: u32) -> Lab {
     lab
 }
 
-/// Two thousand connections with nine tenths of a line each cost what was sent and a little more, delay
-/// nobody, and are closed when their time is up.
-#[test]
-fn row_20_half_lines_by_the_thousand() {
-    let mut lab = with_line_timeout(3);
+/// Connections by the thousand with nine tenths of a line each cost what was sent and a little more,
+/// delay nobody, and are closed when their time is up.
+fn half_lines(count: usize, line_timeout_s: u32) {
+    let mut lab = with_line_timeout(line_timeout_s);
     let mut talker = lab.connect("Solo");
     assert_eq!(talker.ask("HALLO"), "? HALLO");
     let descriptors = lab.process("Solo").descriptors();
     let memory = lab.process("Solo").status_number("VmRSS");
     let half = "x".repeat(HALF_LINE);
-    let mut crowd: Vec<Client> = (0..HALF_LINES).map(|_| lab.connect("Solo")).collect();
+    let mut crowd: Vec<Client> = (0..count).map(|_| lab.connect("Solo")).collect();
     crowd.iter_mut().for_each(|client| _ = client.send(&half));
     assert_eq!(talker.ask("HALLO"), "? HALLO");
     let grown = lab.process("Solo").status_number("VmRSS").saturating_sub(memory);
-    assert!(grown < (HALF_LINES * KIB_FOR_A_HALF_LINE_MAX) as u64, "{grown} KiB for {HALF_LINES} half lines");
+    println!("{count} half lines of {HALF_LINE} bytes: {grown} KiB");
+    assert!(grown < (count * KIB_FOR_A_HALF_LINE_MAX) as u64, "{grown} KiB for {count} half lines");
     // Nothing is owed to them, so they are closed without a word.
     assert!(crowd.iter_mut().all(Client::is_closed));
     drop(crowd);
@@ -45,23 +45,44 @@ fn row_20_half_lines_by_the_thousand() {
     assert_eq!(talker.ask("HALLO"), "? HALLO");
 }
 
-/// Bytes that come one by one do not give a line more time; whoever comes meanwhile is served.
 #[test]
-fn row_22_slowloris() {
-    let mut lab = with_line_timeout(1);
+fn row_20_half_lines_by_the_thousand() {
+    half_lines(2000, 3);
+}
+
+#[test]
+#[ignore = "takes long; `make measure-faults` runs it"]
+fn row_20_half_lines_by_the_ten_thousand() {
+    half_lines(NEARLY_ALL, 8);
+}
+
+/// Bytes that come one by one do not give a line more time; whoever comes meanwhile is served.
+fn slowloris(count: usize, line_timeout_s: u32, pause: Duration) {
+    let mut lab = with_line_timeout(line_timeout_s);
     iamat(&lab, "Solo", "kiwi");
     let descriptors = lab.process("Solo").descriptors();
-    let mut crowd: Vec<Client> = (0..DRIPPING).map(|_| lab.connect("Solo")).collect();
+    let mut crowd: Vec<Client> = (0..count).map(|_| lab.connect("Solo")).collect();
     let mut drips = 0;
     while !crowd.is_empty() {
         // One that was closed shows when it is written to.
         crowd.retain_mut(|client| client.try_send(b"I"));
         assert_eq!(lab.connect("Solo").ask("HALLO"), "? HALLO");
-        thread::sleep(DRIP);
+        thread::sleep(pause);
         drips += 1;
         assert!(drips < DRIPS_MAX, "{} are still connected", crowd.len());
     }
     until("nothing is left of them", || lab.process("Solo").descriptors() <= descriptors);
+}
+
+#[test]
+fn row_22_slowloris() {
+    slowloris(500, 1, Duration::from_millis(100));
+}
+
+#[test]
+#[ignore = "takes long; `make measure-faults` runs it"]
+fn row_22_slowloris_by_five_thousand() {
+    slowloris(5000, 10, Duration::from_secs(5));
 }
 
 /// A client that asks and asks and never reads is not read from any longer, costs some kilobytes, and
@@ -97,9 +118,46 @@ fn row_23_client_that_never_reads() {
     assert!(deaf.ask(" 5 5 5 5").starts_with("? "));
 }
 
-/// Newcomers in a burst are all served, and the link to the neighbour goes on meanwhile.
+/// Waits until a server has nothing left to do for those who said much.
+pub fn until_idle(lab: &mut Lab, server: &str) {
+    let mut cpu = lab.process(server).cpu_time();
+    until(&format!("{server} has nothing left to do"), || {
+        thread::sleep(STUCK_AFTER);
+        let before = std::mem::replace(&mut cpu, lab.process(server).cpu_time());
+        cpu - before < STUCK_AFTER / 10
+    });
+}
+
+/// A thousand clients that say what has large replies, and read none of them, cost no more than their
+/// output each; whoever else comes is served, and nothing is left when they go.
 #[test]
-fn row_36_burst_of_connections() {
+fn row_23_thousand_clients_that_never_read() {
+    allow_descriptors(DESCRIPTORS);
+    let mut lab = with_line_timeout(60);
+    let mut talker = lab.connect("Solo");
+    assert_eq!(talker.ask("HALLO"), "? HALLO");
+    let descriptors = lab.process("Solo").descriptors();
+    let memory = lab.process("Solo").status_number("VmRSS");
+    let lines = format!("{}\n", "x".repeat(4000)).repeat(UNREAD_LINES);
+    let crowd: Vec<Client> = (0..DEAF)
+        .map(|_| {
+            let mut client = Client::connect_narrow(lab.port("Solo"), NARROW);
+            client.send_what_is_taken(lines.as_bytes());
+            client
+        })
+        .collect();
+    assert_eq!(talker.ask("STILL HERE"), "? STILL HERE");
+    until_idle(&mut lab, "Solo");
+    let grown = lab.process("Solo").status_number("VmRSS").saturating_sub(memory);
+    println!("{DEAF} clients that never read: {grown} KiB");
+    assert!(grown < (DEAF * KIB_FOR_A_DEAF_CLIENT_MAX) as u64, "{grown} KiB for {DEAF} of them");
+    crowd.into_iter().for_each(Client::reset);
+    until("nothing is left of them", || lab.process("Solo").descriptors() <= descriptors);
+    assert_eq!(talker.ask("HALLO"), "? HALLO");
+}
+
+/// Newcomers in a burst are all served, and the link to the neighbour goes on meanwhile.
+fn burst(count: usize) {
     allow_descriptors(DESCRIPTORS);
     let lab = Lab::running(PAIR);
     let linked = iamat(&lab, "Riley", "linked");
@@ -108,7 +166,7 @@ fn row_36_burst_of_connections() {
     thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(move || {
-                let mut crowd: Vec<Client> = (0..BURST / 2).map(|_| Client::connect(port)).collect();
+                let mut crowd: Vec<Client> = (0..count / 2).map(|_| Client::connect(port)).collect();
                 crowd.iter_mut().for_each(|client| _ = client.send("A\n"));
                 assert!(crowd.iter_mut().all(|client| client.line() == "? A"));
             });
@@ -119,6 +177,17 @@ fn row_36_burst_of_connections() {
         }
     });
     assert!(!lab.log("Riley").contains("server Jaquez was dropped"));
+}
+
+#[test]
+fn row_36_burst_of_connections() {
+    burst(BURST);
+}
+
+#[test]
+#[ignore = "takes long; `make measure-faults` runs it"]
+fn row_36_burst_of_ten_thousand_connections() {
+    burst(NEARLY_ALL);
 }
 
 /// Newcomers wait for a server that is busy for a moment, as many as the system lets wait: none of them
@@ -171,14 +240,13 @@ fn row_41_limit_of_clients() {
     assert_eq!(knows(&lab, "Riley", "client-1").as_deref(), Some(told));
 }
 
-const DESCRIPTORS: u64 = 6000;
-const HALF_LINES: usize = 2000;
+const DESCRIPTORS: u64 = 12_000;
+/// Of `limits.max_connections`, with room for those who ask meanwhile.
+const NEARLY_ALL: usize = 9_900;
 /// Nine tenths of what a line may have.
 const HALF_LINE: usize = 8192 * 9 / 10;
 /// What was sent, half as much again, and the connection itself.
 const KIB_FOR_A_HALF_LINE_MAX: usize = 13;
-const DRIPPING: usize = 500;
-const DRIP: Duration = Duration::from_millis(100);
 /// A second is allowed; a busy machine makes each round longer.
 const DRIPS_MAX: usize = 60;
 const RESULTS: usize = 20;
@@ -188,6 +256,15 @@ const STUCK_AFTER: Duration = Duration::from_millis(500);
 const SENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The 64 answers of Places that may wait for the client, 20 KB each, and what handling them takes.
 const DEAF_KIB_MAX: u64 = 8 * 1024;
+const DEAF: usize = 1000;
+/// So that what is not read fills the server's output and not the system's memory.
+pub const NARROW: usize = 4096;
+/// Of 4 KB: several times what the server lets wait, and from a thousand clients not so much that the
+/// system runs out of what it has for TCP (1 GiB, say), which would hold up everybody.
+pub const UNREAD_LINES: usize = 128;
+/// 64 KiB of output above which it is not read from, the echoes of what was read in one piece before that
+/// was seen, and what buffers that double have to spare.
+const KIB_FOR_A_DEAF_CLIENT_MAX: usize = 256;
 const BURST: usize = 2000;
 /// The system repeats a SYN that nobody answered after a second.
 const KNOCKED_AGAIN: Duration = Duration::from_millis(900);

@@ -47,7 +47,7 @@ fn everyone_learns_in_the_herd_of_report_002() {
 }
 
 #[test]
-fn everyone_learns_in_the_herd_of_report_003() {
+fn row_15_everyone_learns_in_the_herd_of_report_003() {
     everyone_learns("report-003.json");
 }
 

@@ -16,6 +16,7 @@ use crate::client::Client;
 use crate::fake_places::FakePlaces;
 use crate::fault_proxy::FaultProxy;
 use crate::process::{FORKING, Process, Signal, herd};
+use crate::secrecy::{KEY, assert_secret_in};
 use crate::turn::Turn;
 
 /// The built-in herd's names, and whom each of them talks to.
@@ -213,7 +214,8 @@ impl Lab {
     }
 }
 
-/// A folder that is removed with this value, unless the test has failed.
+/// A folder that is removed with this value, unless the test has failed. Servers that had it are gone
+/// by then, and nothing that they left may hold the key.
 pub struct Folder(PathBuf);
 
 impl Folder {
@@ -241,6 +243,7 @@ impl Drop for Folder {
         if thread::panicking() {
             eprintln!("what the test left is in {}", self.0.display());
         } else {
+            assert_secret_in(&self.0);
             let _ = fs::remove_dir_all(&self.0);
         }
     }
@@ -284,5 +287,3 @@ const PORTS_APART: u32 = 211;
 /// How long to wait for what must come: only a failure takes so long.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(4);
-/// Opens nothing.
-const KEY: &str = "x";

@@ -83,7 +83,7 @@ fn serves_without_a_log(prepare: impl Fn(&mut Lab)) {
 }
 
 #[test]
-fn a_full_disk_stops_nothing() {
+fn row_33_full_disk_stops_nothing() {
     serves_without_a_log(|lab| {
         fs::create_dir(lab.folder.path("logs")).unwrap();
         symlink("/dev/full", lab.folder.path("logs/Riley.log")).unwrap();
@@ -92,7 +92,7 @@ fn a_full_disk_stops_nothing() {
 
 /// The rights of a folder do not bind a superuser; that there is a file in its place does.
 #[test]
-fn a_folder_that_cannot_be_made_stops_nothing() {
+fn row_33_folder_that_cannot_be_made_stops_nothing() {
     serves_without_a_log(|lab| {
         fs::write(lab.folder.path("file"), "").unwrap();
         lab.config["log"] = json!({ "dir": "file/logs" });

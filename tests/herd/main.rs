@@ -25,6 +25,7 @@ mod process;
 mod replies;
 mod restarts;
 mod run_all;
+mod secrecy;
 mod signals;
 mod telnet_session;
 mod turn;

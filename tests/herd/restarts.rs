@@ -104,7 +104,7 @@ fn reachable<'a>(origin: &'a str, left: &[&'a str]) -> BTreeSet<&'a str> {
 /// A neighbour that does not answer though its connections are open holds up nobody. When it goes on,
 /// it gets what it missed.
 #[test]
-fn a_frozen_server_holds_up_nobody() {
+fn row_05_frozen_server_holds_up_nobody() {
     let mut lab = Lab::running(BRUINS);
     let before = iamat(&lab, "Riley", "before");
     everyone(&lab, &lab.names(), "before", &before);

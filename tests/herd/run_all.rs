@@ -5,12 +5,13 @@ use std::process::Stdio;
 use crate::ask::{everyone, iamat};
 use crate::lab::{Lab, is_listening, until};
 use crate::process::{Process, Signal, herd, is_running};
+use crate::secrecy::KEY;
 
 const THREE: &[(&str, &[&str])] = &[("Riley", &["Jaquez"]), ("Jaquez", &["Juzang"]), ("Juzang", &[])];
 
 fn run_all(lab: &Lab) -> Process {
     let mut command = herd();
-    command.arg("run-all").arg("-c").arg(lab.file()).env("PLACES_API_KEY", "x");
+    command.arg("run-all").arg("-c").arg(lab.file()).env("PLACES_API_KEY", KEY);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut all = Process::start(&mut command, &lab.folder.name());
     until("every server has been started", || all.children().len() >= THREE.len());

@@ -42,19 +42,19 @@ fn ends_in_order(signal: Signal) {
 }
 
 #[test]
-fn an_end_in_order_by_sigterm() {
+fn row_37_end_in_order_by_sigterm() {
     ends_in_order(Signal::TERM);
 }
 
 #[test]
-fn an_end_in_order_by_control_c() {
+fn row_37_end_in_order_by_control_c() {
     ends_in_order(Signal::INT);
 }
 
 /// What a client said before the signal is answered, and told to the neighbours as well, though the
 /// server had not read it yet: whoever has a reply can rely on it.
 #[test]
-fn what_is_answered_at_the_end_is_flooded() {
+fn row_37_what_is_answered_at_the_end_is_flooded() {
     let mut lab = Lab::running(PAIR);
     let linked = iamat(&lab, "Riley", "linked");
     everyone(&lab, &["Jaquez"], "linked", &linked);
@@ -79,7 +79,7 @@ fn what_is_answered_at_the_end_is_flooded() {
 /// A port is never shared: a second server of a name says so in one line, exits 1, and leaves the first
 /// alone, its clients and its log included.
 #[test]
-fn a_second_server_of_a_name() {
+fn row_09_second_server_of_a_name() {
     let lab = Lab::running(SOLO);
     let mut client = lab.connect("Solo");
     assert_eq!(client.ask("A"), "? A");
@@ -101,7 +101,7 @@ fn a_second_server_of_a_name() {
 
 /// SIGHUP opens the log file anew: what was renamed stays as it was.
 #[test]
-fn hang_up_opens_the_log_anew() {
+fn row_34_hang_up_opens_the_log_anew() {
     let mut lab = Lab::running(SOLO);
     let mut client = lab.connect("Solo");
     client.ask("BEFORE");
@@ -119,7 +119,7 @@ fn hang_up_opens_the_log_anew() {
 /// SIGHUP reads the herd file again: a new neighbour is dialled and gets everything, one that was
 /// removed hears no more, clients stay.
 #[test]
-fn hang_up_brings_and_takes_neighbours() {
+fn row_42_hang_up_brings_and_takes_neighbours() {
     let mut lab = Lab::running(&[("Left", &[]), ("Middle", &["Left"]), ("Right", &[])]);
     let mut client = lab.connect("Middle");
     assert_eq!(client.ask("STAYS"), "? STAYS");
@@ -140,9 +140,35 @@ fn hang_up_brings_and_takes_neighbours() {
     assert_eq!(client.ask("STAYED"), "? STAYED");
 }
 
+/// A neighbour that was removed and does not know it dials on. It is refused with the reason, nothing that
+/// it says is heard, and nothing is told to it.
+#[test]
+fn row_42_removed_neighbour_that_dials_on() {
+    let mut lab = Lab::running(&[("Left", &[]), ("Middle", &["Left"])]);
+    let before = iamat(&lab, "Left", "before");
+    everyone(&lab, &["Middle"], "before", &before);
+    lab.config["servers"]["Middle"]["talks_to"] = json!([]);
+    lab.write();
+    lab.signal("Middle", Signal::HUP);
+    let refusal = "REFUSED no neighbour of this server has that name";
+    lab.await_log("Left", refusal);
+    let after = iamat(&lab, "Left", "after");
+    let of_middle = iamat(&lab, "Middle", "of-middle");
+    let refusals = lab.log("Left").matches(refusal).count();
+    until("Left has tried twice more", || lab.log("Left").matches(refusal).count() >= refusals + 2);
+    assert_eq!((knows(&lab, "Middle", "after"), knows(&lab, "Left", "of-middle")), (None, None));
+    assert_eq!(knows(&lab, "Middle", "before"), Some(before));
+
+    lab.config["servers"]["Middle"]["talks_to"] = json!(["Left"]);
+    lab.write();
+    lab.signal("Middle", Signal::HUP);
+    everyone(&lab, &["Middle"], "after", &after);
+    everyone(&lab, &["Left"], "of-middle", &of_middle);
+}
+
 /// A file with an error, or with another `listen`, changes nothing, and the server says so.
 #[test]
-fn hang_up_with_a_wrong_file_changes_nothing() {
+fn row_42_hang_up_with_a_wrong_file_changes_nothing() {
     let mut lab = Lab::running(PAIR);
     let mut client = lab.connect("Riley");
     assert_eq!(client.ask("STAYS"), "? STAYS");

@@ -1,13 +1,16 @@
 //! The samples as a picture.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use plotters::coord::Shift;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
-use crate::samples::{AGREEMENT_MAX, Samples};
+use crate::samples::{AGREEMENT_MAX, GROWTH_MIB, GROWTH_PART, Samples, ServerSamples};
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Panel<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 type Failure = Box<dyn std::error::Error>;
 
 pub fn draw(file: &Path, samples: &Samples, verdict: &str) -> Result<(), Failure> {
@@ -30,29 +33,71 @@ fn headline(area: &Area<'_>, samples: &Samples, verdict: &str) -> Result<(), Fai
     let mut x = MARGIN;
     for (server, color) in samples.servers.iter().zip(COLORS) {
         area.draw(&Rectangle::new([(x, 72), (x + 22, 77)], color.filled()))?;
-        area.draw_text(&server.name, &text(15, INK), (x + 30, 67))?;
-        x += 130;
+        let grown = server.growth(samples.length).0;
+        area.draw_text(&format!("{} {grown:+.2} MiB", server.name), &text(15, INK), (x + 30, 67))?;
+        x += LEGEND;
     }
     Ok(())
 }
 
 fn memory(area: &Area<'_>, samples: &Samples) -> Result<(), Failure> {
     let lines: Vec<&[(f64, f64)]> = samples.servers.iter().map(|server| &server.memory[..]).collect();
-    lines_of(area, samples, "Resident memory, MiB", &lines)
+    let most = lines.iter().copied().flatten().fold(1.0, |most: f64, (_, y)| most.max(*y));
+    let caption = format!(
+        "Resident memory, MiB. Above: by how much it grows in the second half; {GROWTH_MIB} MiB and {:.0} % fail",
+        GROWTH_PART * 100.0
+    );
+    let mut chart = panel(area, samples, &caption, most)?;
+    for (points, color) in lines.iter().zip(COLORS) {
+        for line in unbroken(points) {
+            chart.draw_series(LineSeries::new(line, color.stroke_width(2)))?;
+        }
+    }
+    Ok(())
 }
 
+/// Each of five servers goes up and down as clients come and go: five lines would hide each other.
 fn descriptors(area: &Area<'_>, samples: &Samples) -> Result<(), Failure> {
-    let lines: Vec<&[(f64, f64)]> = samples.servers.iter().map(|server| &server.descriptors[..]).collect();
-    lines_of(area, samples, "Open descriptors", &lines)
+    let mut at_once: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
+    for (at, count) in samples.servers.iter().flat_map(|server| &server.descriptors) {
+        at_once.entry(at.to_bits()).or_default().push(*count);
+    }
+    // Positive numbers are in the order of their bits.
+    let spread: Vec<[f64; 4]> = at_once
+        .into_iter()
+        .map(|(at, mut counts)| {
+            counts.sort_unstable_by(f64::total_cmp);
+            let (least, most) = (counts[0], counts[counts.len() - 1]);
+            [f64::from_bits(at) / 60.0, least, counts[counts.len() / 2], most]
+        })
+        .collect();
+    let most = spread.iter().fold(1.0, |most: f64, point| most.max(point[3]));
+    let numbers = |of: fn(&ServerSamples) -> usize| {
+        samples.servers.iter().map(|server| of(server).to_string()).collect::<Vec<_>>().join(", ")
+    };
+    let caption = format!(
+        "Open descriptors: fewest, middle and most of the {}. Before the load {}; when all had left {}",
+        samples.servers.len(),
+        numbers(|server| server.baseline),
+        numbers(|server| server.left)
+    );
+    let mut chart = panel(area, samples, &caption, most)?;
+    let upper = spread.iter().map(|&[at, _, _, most]| (at, most));
+    let lower = spread.iter().rev().map(|&[at, least, ..]| (at, least));
+    let band: Vec<(f64, f64)> = upper.chain(lower).collect();
+    chart.draw_series([Polygon::new(band, COLORS[0].mix(0.18).filled())])?;
+    let middle = spread.iter().map(|&[at, _, middle, _]| (at, middle));
+    chart.draw_series(LineSeries::new(middle, COLORS[0].stroke_width(2)))?;
+    Ok(())
 }
 
-fn lines_of(
-    area: &Area<'_>,
+/// A panel of what is counted from zero up to `most`.
+fn panel<'a, 'b>(
+    area: &'a Area<'b>,
     samples: &Samples,
     caption: &str,
-    lines: &[&[(f64, f64)]],
-) -> Result<(), Failure> {
-    let most = lines.iter().copied().flatten().fold(1.0, |most: f64, (_, y)| most.max(*y));
+    most: f64,
+) -> Result<Panel<'a, 'b>, Failure> {
     let minutes = samples.length / 60.0;
     area.draw_text(caption, &text(16, INK), (MARGIN, 6))?;
     let mut chart = chart(area).build_cartesian_2d(0.0..minutes, 0.0..most * 1.15)?;
@@ -67,12 +112,7 @@ fn lines_of(
         .y_label_formatter(&|y| format!("{y:.0}"))
         .x_label_formatter(&|minute| minute_text(*minute, minutes))
         .draw()?;
-    for (points, color) in lines.iter().zip(COLORS) {
-        for line in unbroken(points) {
-            chart.draw_series(LineSeries::new(line, color.stroke_width(2)))?;
-        }
-    }
-    Ok(())
+    Ok(chart)
 }
 
 /// When servers were killed and stopped, one lane for each.
@@ -161,6 +201,8 @@ const SIZE: (u32, u32) = (1200, 1050);
 const PANELS: [i32; 4] = [100, 370, 495, 760];
 const MARGIN: i32 = 48;
 const LABELS: i32 = 42;
+/// From one server's name to the next.
+const LEGEND: i32 = 200;
 /// Longer than between two samples, shorter than a server is away.
 const GAP_S: f64 = 1.9;
 const STOPPED_S: f64 = 4.0;

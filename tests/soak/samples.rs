@@ -27,8 +27,9 @@ pub struct ServerSamples {
     pub descriptors: Vec<(f64, f64)>,
     pub kills: Vec<f64>,
     pub stops: Vec<f64>,
-    /// Descriptors before the load.
+    /// Descriptors before the load, and when all clients have left.
     pub baseline: usize,
+    pub left: usize,
 }
 
 impl Samples {
@@ -40,6 +41,7 @@ impl Samples {
             kills: Vec::new(),
             stops: Vec::new(),
             baseline: server.descriptors().expect("it runs"),
+            left: 0,
         });
         Samples {
             begin: Instant::now(),
@@ -157,6 +159,7 @@ impl Samples {
                 thread::sleep(Duration::from_millis(100));
             }
             let (left, baseline) = (server.descriptors().unwrap_or(0), samples.baseline);
+            samples.left = left;
             if left > baseline {
                 let name = &server.name;
                 self.failures
@@ -259,9 +262,9 @@ const GROWING_UP: Duration = Duration::from_millis(1500);
 const BASELINE_MAX: Duration = Duration::from_secs(45);
 /// Growth of memory in the second half that is none. The load is the same all the time, so a leak of
 /// one byte for each message would be 1 MiB in ten minutes; an allocator's heap moves by less.
-const GROWTH_MIB: f64 = 1.0;
+pub const GROWTH_MIB: f64 = 1.0;
 /// The same as a part of what there is: large heaps move more.
-const GROWTH_PART: f64 = 0.05;
+pub const GROWTH_PART: f64 = 0.05;
 /// Clients that are asked about in calm: fewer than the WHATSATs that one connection may have waiting.
 const SAMPLE: usize = 50;
 /// Clients that probe.
@@ -280,6 +283,7 @@ mod tests {
             kills: Vec::new(),
             stops: Vec::new(),
             baseline: 0,
+            left: 0,
         };
         let leaks = server(|second| 6.0 + second / 200.0);
         assert!((leaks.growth(600.0).0 - 1.5).abs() < 0.01 && leaks.has_grown(600.0));
