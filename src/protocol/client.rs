@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use super::replies::Replies;
-use super::{Context, Conversation, InboundPeer, Lost, Message, Protocol, Request, first_line};
+use super::{Context, Conversation, InboundPeer, Lost, Message, Protocol, Request, first_line, look_ahead};
 use crate::clock::Moment;
 use crate::places::question::Question;
-use crate::store::{Outcome, Teller};
+use crate::store::{AHEAD_MAX, Outcome, Teller};
 use crate::text::command::{Command, IamAt, WhatsAt, is_http_version};
 use crate::text::fields::{is_white_space, trim};
 use crate::text::greeting::is_hello;
@@ -167,9 +167,14 @@ impl Client {
 
     fn lines_received(&mut self, context: &mut Context<'_>, data: &[u8]) -> usize {
         let max_line = context.server.limits.max_line;
-        let mut used = 0;
+        let (mut used, mut ahead) = (0, 0);
         while used < data.len() {
             let rest = &data[used..];
+            if ahead == 0 {
+                ahead = AHEAD_MAX;
+                look_ahead(context, rest, 1);
+            }
+            ahead -= 1;
             if self.standing == Standing::Finished {
                 return data.len();
             }

@@ -28,6 +28,7 @@ use crate::clock::Moment;
 use crate::places::answer::Answer;
 use crate::places::pool::Failure;
 use crate::places::question::Question;
+use crate::text::fields::fields;
 use crate::text::greeting::Epoch;
 use crate::text::time::Time;
 
@@ -211,6 +212,21 @@ impl Conversation {
 
 /// A line between servers may have so many bytes beyond `limits.max_line`: what an AT line adds to an IAMAT.
 const PEER_LINE_EXTRA: usize = 1024;
+
+/// Has the store look ahead for the clients that the next lines are about, if there are several: whose
+/// ID is their field number `place`.
+fn look_ahead(context: &Context<'_>, data: &[u8], place: usize) {
+    let mut lines = memchr::memchr_iter(b'\n', data);
+    let mut start = lines.next().map_or(0, |end| end + 1);
+    if start < data.len() {
+        let behind = lines.filter_map(|end| {
+            let line = &data[start..end];
+            start = end + 1;
+            fields(line).nth(place)
+        });
+        context.server.store.look_ahead(behind);
+    }
+}
 
 /// Splits the first line off `data`: the line without its LF, and how many bytes it takes with it.
 fn first_line(data: &[u8]) -> Option<(&[u8], usize)> {

@@ -36,6 +36,7 @@ impl<'a> Decimal<'a> {
     }
 
     /// Whether the number is at most `limit`, which is exact however many digits were written.
+    #[inline]
     pub fn at_most(&self, limit: u32) -> bool {
         let Some(whole) = integer(self.whole) else {
             return false;

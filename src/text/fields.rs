@@ -3,7 +3,7 @@
 //! White space is exactly six bytes (docs/protocol.md, section 1). Everything else, bytes that are
 //! not UTF-8 and NUL included, is an ordinary byte of a field.
 
-use super::many::{SIXTEEN, white_space_at};
+use super::many::{Places, WhiteSpace};
 
 /// Whether `byte` separates fields: space, `\t`, `\r`, `\n`, `\f` or `\v`.
 pub const fn is_white_space(byte: u8) -> bool {
@@ -27,7 +27,7 @@ pub fn trim(line: &[u8]) -> &[u8] {
 
 /// The fields of a line, in order.
 pub fn fields(line: &[u8]) -> Fields<'_> {
-    Fields { line, start: 0, block: 0, marks: white_space_at(line, 0) }
+    Fields { line, start: 0, white_space: Places::of(line) }
 }
 
 /// Exactly `N` fields, or `None` if the line has more or fewer.
@@ -46,26 +46,7 @@ pub struct Fields<'a> {
     line: &'a [u8],
     /// Where the next field begins, or white space before it.
     start: usize,
-    /// Where the sixteen bytes begin that are looked at, and which of them are white space not met yet.
-    block: usize,
-    marks: u32,
-}
-
-impl Fields<'_> {
-    /// Where the next byte of white space stands, or the line ends.
-    #[inline]
-    fn next_white_space(&mut self) -> usize {
-        while self.marks == 0 {
-            self.block += SIXTEEN;
-            if self.block >= self.line.len() {
-                return self.line.len();
-            }
-            self.marks = white_space_at(self.line, self.block);
-        }
-        let at = self.block + self.marks.trailing_zeros() as usize;
-        self.marks &= self.marks - 1;
-        at
-    }
+    white_space: Places<'a, WhiteSpace>,
 }
 
 impl<'a> Iterator for Fields<'a> {
@@ -74,7 +55,7 @@ impl<'a> Iterator for Fields<'a> {
     #[inline]
     fn next(&mut self) -> Option<&'a [u8]> {
         while self.start < self.line.len() {
-            let end = self.next_white_space();
+            let end = self.white_space.next();
             let field = &self.line[self.start..end];
             self.start = end + 1;
             if !field.is_empty() {

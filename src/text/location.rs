@@ -1,6 +1,7 @@
 //! Locations: decimal degrees after ISO 6709, `+34.068930-118.445127`.
 
 use super::decimal::Decimal;
+use super::many::{NoDigit, Places};
 
 /// Greatest latitude, in degrees, north or south.
 const LATITUDE_MAX: u32 = 90;
@@ -25,20 +26,40 @@ pub struct Location<'a> {
 impl<'a> Location<'a> {
     /// Reads `[+-]D{1,2}(.D+)?[+-]D{1,3}(.D+)?` within ±90 and ±180 degrees, both ends allowed.
     pub fn parse(text: &'a [u8]) -> Option<Location<'a>> {
-        let behind = coordinate(text, LATITUDE_DIGITS_MAX, LATITUDE_MAX)?;
-        let (latitude, longitude) = text.split_at(text.len() - behind.len());
-        let end = coordinate(longitude, LONGITUDE_DIGITS_MAX, LONGITUDE_MAX)?;
-        end.is_empty().then_some(Location { text, latitude, longitude })
+        let mut others = Places::<NoDigit>::of(text);
+        if others.next() != 0 {
+            return None;
+        }
+        let east = coordinate(text, 0, &mut others, LATITUDE_DIGITS_MAX, LATITUDE_MAX)?;
+        let end = coordinate(text, east, &mut others, LONGITUDE_DIGITS_MAX, LONGITUDE_MAX)?;
+        let (latitude, longitude) = text.split_at(east);
+        (end == text.len()).then_some(Location { text, latitude, longitude })
     }
 }
 
-/// Reads one signed coordinate and gives what follows it.
-fn coordinate(text: &[u8], digits_max: usize, limit: u32) -> Option<&[u8]> {
-    let (b'+' | b'-', unsigned) = text.split_first()? else {
+/// Reads one signed coordinate that begins at `start`, with `others` behind its sign. Gives where it ends.
+#[inline]
+fn coordinate(
+    text: &[u8],
+    start: usize,
+    others: &mut Places<'_, NoDigit>,
+    digits_max: usize,
+    limit: u32,
+) -> Option<usize> {
+    let (Some(b'+' | b'-'), point) = (text.get(start), others.next()) else {
         return None;
     };
-    let (degrees, behind) = Decimal::prefix(unsigned)?;
-    (degrees.whole.len() <= digits_max && degrees.at_most(limit)).then_some(behind)
+    let whole = &text[start + 1..point];
+    let (fraction, end) = match text.get(point) {
+        Some(b'.') => {
+            let end = others.next();
+            (&text[point + 1..end], end)
+        }
+        _ => (&[][..], point),
+    };
+    let has_digits = !whole.is_empty() && (!fraction.is_empty() || end == point);
+    let is_within = whole.len() <= digits_max && Decimal { whole, fraction }.at_most(limit);
+    (has_digits && is_within).then_some(end)
 }
 
 #[cfg(test)]

@@ -4,20 +4,75 @@
 //! took most of the time of a command. Sixteen of them are one vector here, and eight digits one 64-bit
 //! word, the first of them its lowest; all of them go through one operation.
 
+use std::marker::PhantomData;
+
 use wide::{CmpEq, CmpGt, CmpLt, i8x16};
 
 /// Digits that are read and written together.
 pub const EIGHT: usize = 8;
 /// Bytes that are looked at together.
-pub const SIXTEEN: usize = 16;
+const SIXTEEN: usize = 16;
 
-/// Which of the sixteen bytes from `at` on are white space: the lowest bit is the first of them.
-#[inline]
-pub fn white_space_at(text: &[u8], at: usize) -> u32 {
-    // Signed, so that what is not ASCII is below everything.
-    marks(text, at, |bytes| {
+/// A class of bytes.
+pub trait Class {
+    /// All bits of each byte that belongs to it.
+    fn of(bytes: i8x16) -> i8x16;
+}
+
+/// White space; see [`super::fields`].
+#[derive(Clone, Copy, Debug)]
+pub struct WhiteSpace;
+
+impl Class for WhiteSpace {
+    #[inline]
+    fn of(bytes: i8x16) -> i8x16 {
+        // Signed, so that what is not ASCII is below everything.
         bytes.cmp_eq(each(b' ')) | bytes.cmp_gt(each(b'\t' - 1)) & bytes.cmp_lt(each(b'\r' + 1))
-    })
+    }
+}
+
+/// Everything but the digits.
+#[derive(Clone, Copy, Debug)]
+pub struct NoDigit;
+
+impl Class for NoDigit {
+    #[inline]
+    fn of(bytes: i8x16) -> i8x16 {
+        bytes.cmp_lt(each(b'0')) | bytes.cmp_gt(each(b'9'))
+    }
+}
+
+/// Where the bytes of a class stand in a text, one after the other.
+#[derive(Clone, Debug)]
+pub struct Places<'a, C> {
+    text: &'a [u8],
+    /// Where the sixteen bytes begin that are looked at, and which of them were not met yet.
+    block: usize,
+    marks: u32,
+    class: PhantomData<C>,
+}
+
+impl<'a, C: Class> Places<'a, C> {
+    /// Those of all of `text`.
+    #[inline]
+    pub fn of(text: &'a [u8]) -> Places<'a, C> {
+        Places { text, block: 0, marks: marks(text, 0, C::of), class: PhantomData }
+    }
+
+    /// Where the next one stands; the length of the text when there is none.
+    #[inline]
+    pub fn next(&mut self) -> usize {
+        while self.marks == 0 {
+            self.block += SIXTEEN;
+            if self.block >= self.text.len() {
+                return self.text.len();
+            }
+            self.marks = marks(self.text, self.block, C::of);
+        }
+        let place = self.block + self.marks.trailing_zeros() as usize;
+        self.marks &= self.marks - 1;
+        place
+    }
 }
 
 /// Whether all bytes are printable ASCII.
@@ -32,8 +87,7 @@ pub fn is_plain(text: &[u8]) -> bool {
 pub fn digits_at_front(text: &[u8]) -> usize {
     let mut length = 0;
     loop {
-        let is_digit = |bytes: i8x16| bytes.cmp_gt(each(b'0' - 1)) & bytes.cmp_lt(each(b'9' + 1));
-        let digits = marks(text, length, is_digit).trailing_ones() as usize;
+        let digits = marks(text, length, |bytes| !NoDigit::of(bytes)).trailing_ones() as usize;
         length += digits;
         if digits < SIXTEEN {
             return length;
@@ -62,9 +116,9 @@ pub fn write_eight(value: u32) -> [u8; EIGHT] {
     // The other way round: halves below 10,000, quarters below 100, digits. The factors are 1/100 and
     // 1/10 in fixed point, exact for what they are applied to.
     let halves = u64::from(value / 10_000) | u64::from(value % 10_000) << 32;
-    let upper = (halves * 10_486 >> 20) & 0x0000_007f_0000_007f;
+    let upper = ((halves * 10_486) >> 20) & 0x0000_007f_0000_007f;
     let quarters = upper | (halves - 100 * upper) << 16;
-    let tens = (quarters * 103 >> 10) & 0x000f_000f_000f_000f;
+    let tens = ((quarters * 103) >> 10) & 0x000f_000f_000f_000f;
     let digits = tens | (quarters - 10 * tens) << 8;
     (digits | 0x3030_3030_3030_3030).to_le_bytes()
 }
@@ -112,11 +166,9 @@ mod tests {
                 for at in 0..length {
                     let mut text = vec![b'x'; length];
                     text[at] = byte;
-                    let found: Vec<usize> = (0..length)
-                        .filter(|&place| {
-                            white_space_at(&text, place / SIXTEEN * SIXTEEN) >> (place % SIXTEEN) & 1 != 0
-                        })
-                        .collect();
+                    let mut places = Places::<WhiteSpace>::of(&text);
+                    let found: Vec<usize> =
+                        std::iter::from_fn(|| Some(places.next()).filter(|&place| place < length)).collect();
                     let expected = if b" \t\r\n\x0b\x0c".contains(&byte) { vec![at] } else { Vec::new() };
                     assert_eq!(found, expected, "{byte} at {at} of {length}");
                     assert_eq!(is_plain(&text), (b' '..=b'~').contains(&byte), "{byte} at {at} of {length}");
