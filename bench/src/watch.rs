@@ -31,6 +31,8 @@ struct Watcher {
     stream: Option<TcpStream>,
     input: Vec<u8>,
     statements: u64,
+    /// When it said ACK last.
+    acknowledged: Instant,
 }
 
 /// When a statement was seen, counted from when it was sent.
@@ -57,6 +59,7 @@ impl Watchers {
                 stream: None,
                 input: Vec::new(),
                 statements: 0,
+                acknowledged: Instant::now(),
             });
         }
         Ok(Watchers {
@@ -228,7 +231,14 @@ impl Watcher {
                         let line = &self.input[used..used + end];
                         used += end + 1;
                         self.statements += u64::from(line.starts_with(b"AT "));
-                        answer(&self.name, line, &mut output);
+                        // As a server of the herd does: one ACK for the MARKs of 20 ms.
+                        let is_mark = line.starts_with(b"MARK ");
+                        if !is_mark || self.acknowledged.elapsed() >= ACKNOWLEDGED_WITHIN {
+                            answer(&self.name, line, &mut output);
+                            if is_mark {
+                                self.acknowledged = Instant::now();
+                            }
+                        }
                     }
                     self.input.drain(..used);
                     stream.write_all(&output)?;
@@ -251,6 +261,8 @@ pub fn answer(name: &str, line: &[u8], output: &mut Vec<u8>) {
     }
 }
 
+/// Pause between two ACKs of a watcher; docs/protocol.md, section 2.
+const ACKNOWLEDGED_WITHIN: Duration = Duration::from_millis(20);
 const CLIENT: Token = Token(usize::MAX);
 /// How long it may take until all links of a herd are up.
 const BEGIN_MAX: Duration = Duration::from_secs(20);

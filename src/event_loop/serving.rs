@@ -117,7 +117,8 @@ impl<N: Network> EventLoop<N> {
     /// Writes once to each connection with output.
     pub(super) fn flush_dirty(&mut self) {
         let mut flushed = std::mem::take(&mut self.dirty);
-        flushed.iter().for_each(|&id| self.flush(id));
+        // The links to neighbours, which were marked last, come first: what they carry goes on from there.
+        flushed.iter().rev().for_each(|&id| self.flush(id));
         flushed.clear();
         // Those that have something to write again wait for the next turn; the list's memory is kept.
         flushed.append(&mut self.dirty);

@@ -38,8 +38,8 @@ struct Link {
     told: Moment,
     /// What it was told then; none yet.
     acknowledged: Option<u64>,
-    /// A MARK came that was not answered yet.
-    owes: bool,
+    /// Since when a MARK has not been answered.
+    owes_since: Option<Moment>,
 }
 
 impl InboundPeer {
@@ -80,7 +80,7 @@ impl InboundPeer {
             heard: context.now,
             told: context.now,
             acknowledged: None,
-            owes: false,
+            owes_since: None,
         });
     }
 
@@ -118,9 +118,11 @@ impl InboundPeer {
         if is_news {
             server.log.received(line, context.address);
         }
-        link.owes = true;
-        if context.now >= link.next_acknowledgement(Duration::MAX) {
+        if link.acknowledged.is_none() {
+            link.owes_since = Some(context.now);
             acknowledge(context, link);
+        } else {
+            link.owes_since = link.owes_since.or(Some(context.now));
         }
         true
     }
@@ -132,13 +134,10 @@ impl InboundPeer {
 }
 
 impl Link {
-    /// When it is told next how much is held. MARKs that follow each other closely are answered together.
+    /// When it is told next how much is held.
     fn next_acknowledgement(&self, heartbeat: Duration) -> Moment {
-        match self.acknowledged {
-            None if self.owes => self.told,
-            Some(_) if self.owes => self.told + ACKNOWLEDGEMENT_PAUSE.min(heartbeat),
-            _ => self.told + heartbeat,
-        }
+        let owed = self.owes_since.map_or(Moment::NEVER, |since| since + ACKNOWLEDGED_WITHIN);
+        owed.min(self.told + heartbeat)
     }
 }
 
@@ -150,11 +149,10 @@ fn acknowledge(context: &mut Context<'_>, link: &mut Link) {
     let start = output.len();
     let held = known.held(link.epoch);
     write_ack(held, output);
-    if link.owes && link.acknowledged.replace(held) != Some(held) {
+    if link.owes_since.take().is_some() && link.acknowledged.replace(held) != Some(held) {
         server.log.sent_to_server(&known.name, &output[start..]);
     }
     link.told = context.now;
-    link.owes = false;
 }
 
 /// Who says HELLO, in which life, or why it may not link.
@@ -277,9 +275,9 @@ impl Protocol for InboundPeer {
     }
 }
 
-/// How long MARKs wait for those behind them before they are answered with one ACK: nobody waits for an ACK,
-/// and each of them costs both sides as much as a statement does.
-const ACKNOWLEDGEMENT_PAUSE: Duration = Duration::from_millis(20);
+/// How long a MARK waits for those behind it, which are answered with the same ACK. Nobody waits for an ACK but
+/// for the first one of a link, and each costs both sides as much as a statement.
+const ACKNOWLEDGED_WITHIN: Duration = Duration::from_millis(20);
 const TOO_SLOW: &str = "a HELLO must be complete within 2 s";
 /// A HELLO must be complete so long after its first byte: a neighbour sends it in one packet.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(2);
@@ -335,14 +333,14 @@ mod tests {
         let start = bench.now;
         bench.receive(b"MARK 1\nMARK 2\nMARK 3\n");
         assert_eq!(bench.sent(), "ACK 1\n");
-        assert_eq!(bench.deadline(), start + ACKNOWLEDGEMENT_PAUSE);
+        assert_eq!(bench.deadline(), start + ACKNOWLEDGED_WITHIN);
+        bench.now = start + ACKNOWLEDGED_WITHIN / 2;
         bench.receive(b"MARK 4\n");
-        bench.now = bench.deadline();
+        bench.now = start + ACKNOWLEDGED_WITHIN;
+        assert_eq!((bench.sent().as_str(), bench.deadline()), ("", bench.now));
         bench.time_out();
         assert_eq!(bench.sent(), "ACK 4\n");
-        bench.now = bench.now + ACKNOWLEDGEMENT_PAUSE;
-        bench.receive(b"MARK 5\n");
-        assert_eq!(bench.sent(), "ACK 5\n", "nothing was told for a while");
+        assert_eq!(bench.deadline(), bench.now + bench.server.heartbeat());
     }
 
     #[test]
