@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
-use super::{Context, Lost, Message, NeighbourId, PEER_LINE_EXTRA, Protocol, Request, first_line};
+use super::{
+    Context, Lost, Message, NeighbourId, PEER_LINE_EXTRA, Protocol, Request, first_line, look_ahead,
+};
 use crate::clock::Moment;
-use crate::store::Teller;
+use crate::store::{AHEAD_MAX, Teller};
 use crate::text::greeting::{Epoch, HELLO_MAX, Hello, parse_mark, write_ack, write_refused, write_welcome};
 use crate::text::record::Statement;
 
@@ -178,7 +180,7 @@ impl Protocol for InboundPeer {
 
     fn data_received(&mut self, context: &mut Context<'_>, data: &[u8]) -> usize {
         let line_max = context.server.limits.max_line + PEER_LINE_EXTRA;
-        let mut used = 0;
+        let (mut used, mut ahead) = (0, 0);
         if let State::Linked(link) = &mut self.state {
             link.heard = context.now;
         }
@@ -186,6 +188,11 @@ impl Protocol for InboundPeer {
             let rest = &data[used..];
             let line = first_line(rest);
             let length = line.map_or(rest.len(), |line| line.0.len());
+            if ahead == 0 {
+                ahead = AHEAD_MAX;
+                look_ahead(context, rest, 3);
+            }
+            ahead -= 1;
             match &mut self.state {
                 State::Greeting(_) if length > HELLO_MAX => {
                     self.refuse(context, "a HELLO has at most 1024 bytes");

@@ -12,14 +12,15 @@
 mod arena;
 mod keyed_hasher;
 mod list;
+mod table;
 
-use hashbrown::HashTable;
 use slab::Slab;
 
 use crate::text::record::Statement;
 use arena::{Arena, At};
 use keyed_hasher::KeyedHasher;
 use list::{Link, List};
+use table::Table;
 
 /// Who told a statement: a client of this server, or a neighbour in one life of its store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +60,7 @@ pub struct Change<'a> {
 pub struct Store {
     records: Vec<Record>,
     lines: Arena,
-    by_id: HashTable<u32>,
+    by_id: Table,
     hasher: KeyedHasher,
     list: List,
     sequence: u64,
@@ -105,7 +106,7 @@ impl Store {
         Store {
             records: Vec::new(),
             lines: Arena::default(),
-            by_id: HashTable::new(),
+            by_id: Table::default(),
             hasher: KeyedHasher::new(),
             list: List::default(),
             sequence: 0,
@@ -229,7 +230,7 @@ impl Store {
         let mut count = 0;
         for id in ids.take(AHEAD_MAX) {
             // The first one whose hash is alike is the right one, nearly always.
-            if let Some(&index) = self.by_id.find(self.hasher.hash(id), |_| true) {
+            if let Some(index) = self.by_id.find(self.hasher.hash(id), |_| true) {
                 found[count] = index;
                 count += 1;
             }
@@ -254,11 +255,10 @@ impl Store {
     }
 
     fn find(&self, hash: u64, id: &[u8]) -> Option<u32> {
-        let is_it = |&index: &u32| {
+        self.by_id.find(hash, |index| {
             let line = self.lines.id_and_rest(self.records[index as usize].line);
             line.get(id.len()) == Some(&b' ') && line.starts_with(id)
-        };
-        self.by_id.find(hash, is_it).copied()
+        })
     }
 
     fn add(&mut self, hash: u64, line: &[u8], id_at: usize) -> Option<u32> {
@@ -271,9 +271,7 @@ impl Store {
             sequence: Sequence::of(0),
             told_by: Teller::CLIENT,
         });
-        let (records, lines, hasher) = (&self.records, &self.lines, &self.hasher);
-        let rehash = |&index: &u32| hasher.hash(first_field(lines.id_and_rest(records[index as usize].line)));
-        self.by_id.insert_unique(hash, index, rehash);
+        self.by_id.add(hash, index);
         Some(index)
     }
 
@@ -316,10 +314,6 @@ fn wins(new: &Statement<'_>, line: &[u8]) -> bool {
 fn id_at(statement: &Statement<'_>, line: &[u8]) -> usize {
     let behind = [statement.id, statement.location.text, statement.time_text];
     line.len() - behind.iter().map(|field| field.len() + 1).sum::<usize>()
-}
-
-fn first_field(line: &[u8]) -> &[u8] {
-    &line[..memchr::memchr(b' ', line).unwrap_or(line.len())]
 }
 
 /// Clients that are looked ahead for: more than a processor fetches at a time, and what they need stays in
