@@ -23,6 +23,15 @@ impl World {
         }
     }
 
+    /// A server ends its turn: it must have let go of what cannot be made.
+    pub fn check_refused(&mut self, server: usize) {
+        let World { refused, connections, .. } = self;
+        refused.retain(|&index| connections[index].endpoint(Side::Dialler).open);
+        if refused.iter().any(|&index| connections[index].host(Side::Dialler) == server) {
+            self.violate(|| format!("server {server} keeps a connection that cannot be made"));
+        }
+    }
+
     /// Whether anybody is connected to a server who is neither a neighbour nor Places.
     pub fn has_clients(&self, server: usize) -> bool {
         let is_clients = |connection: &Connection| {

@@ -320,6 +320,7 @@ impl Simulation {
         }
         let sequence = event_loop.server().store.sequence();
         world.check_greeted();
+        world.check_refused(server);
         let rests = patience != Some(Duration::ZERO) && world.hosts[server].events.is_empty();
         if rests && self.stopping_since[server].is_none() {
             for neighbour in self.plan.neighbours_of(server) {
