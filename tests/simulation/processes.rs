@@ -1,6 +1,6 @@
 //! What the simulated systems do when their process ends or begins.
 
-use crate::connection::{End, Side};
+use crate::connection::{Connection, End, Side};
 use crate::world::World;
 
 impl World {
@@ -21,6 +21,25 @@ impl World {
                 self.send_end(index, Side::Acceptor, End::Reset);
             }
         }
+    }
+
+    /// A server ends its turn: it must have let go of what cannot be made.
+    pub fn check_refused(&mut self, server: usize) {
+        let World { refused, connections, .. } = self;
+        refused.retain(|&index| connections[index].endpoint(Side::Dialler).open);
+        if refused.iter().any(|&index| connections[index].host(Side::Dialler) == server) {
+            self.violate(|| format!("server {server} keeps a connection that cannot be made"));
+        }
+    }
+
+    /// Whether anybody is connected to a server who is neither a neighbour nor Places.
+    pub fn has_clients(&self, server: usize) -> bool {
+        let is_clients = |connection: &Connection| {
+            let [client, acceptor] = &connection.endpoints;
+            client.host > self.places() && acceptor.host == server && acceptor.open
+        };
+        // The newest first: most of the others have ended.
+        self.connections.iter().rev().any(is_clients)
     }
 
     /// A host has power and a process again.

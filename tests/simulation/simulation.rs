@@ -295,8 +295,12 @@ impl Simulation {
             let most = self.plan.high_mark as usize + REPLY_MAX + self.plan.replies_waiting_max();
             let is_bounded = held.output_bytes <= held.connections * most
                 && held.input_bytes <= held.connections * INPUT_MAX;
+            let mut world = self.world.borrow_mut();
             if !is_bounded {
-                self.world.borrow_mut().violate(|| format!("server {server} holds too much: {held:?}"));
+                world.violate(|| format!("server {server} holds too much: {held:?}"));
+            }
+            if held.questions > 0 && !world.has_clients(server) {
+                world.violate(|| format!("server {server} asks Places though nobody waits for it"));
             }
         }
         let patience = event_loop.patience();
@@ -316,6 +320,7 @@ impl Simulation {
         }
         let sequence = event_loop.server().store.sequence();
         world.check_greeted();
+        world.check_refused(server);
         let rests = patience != Some(Duration::ZERO) && world.hosts[server].events.is_empty();
         if rests && self.stopping_since[server].is_none() {
             for neighbour in self.plan.neighbours_of(server) {

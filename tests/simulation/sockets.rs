@@ -104,6 +104,9 @@ impl World {
         }
         endpoint.progress = progress;
         endpoint.write_armed = true;
+        if from < self.servers && progress != Progress::Connected {
+            self.refused.push(index);
+        }
         self.ready(index, Side::Dialler, progress != Progress::Connected, true);
     }
 

@@ -23,9 +23,10 @@ struct Told {
     /// Of the one and of the other.
     lives: (u32, u32),
     lines: BTreeSet<Vec<u8>>,
-    /// The newest link, and the last MARK on it.
+    /// The newest link.
     link: usize,
-    marked: u64,
+    /// Where the store was when nothing was lacking.
+    complete_at: u64,
 }
 
 impl World {
@@ -52,9 +53,7 @@ impl World {
             return;
         }
         let is_statement = line.starts_with(b"AT ");
-        let mark =
-            line.strip_prefix(b"MARK ").and_then(|mark| str::from_utf8(mark).ok()?.trim().parse().ok());
-        if !is_statement && mark.is_none() {
+        if !is_statement && !line.starts_with(b"MARK ") {
             return;
         }
         // Only who dials tells anything.
@@ -64,11 +63,11 @@ impl World {
             *told = Told { lives, ..Told::default() };
         }
         told.link = link;
-        match mark {
-            Some(marked) => told.marked = marked,
-            None => drop(told.lines.insert(line.to_vec())),
+        if !is_statement {
+            return;
         }
-        if is_statement && self.crossings.count(from, to, line) {
+        told.lines.insert(line.to_vec());
+        if self.crossings.count(from, to, line) {
             let line = line.escape_ascii().to_string();
             self.violate(|| format!("'{line}' crossed the edge between {from} and {to} too often"));
         }
@@ -108,7 +107,7 @@ impl World {
     pub fn check_told(&mut self, oracle: &Oracle, server: usize, neighbour: usize, sequence: u64) {
         let lives = (self.hosts[server].life, self.hosts[neighbour].life);
         let told = |from, to, lives| self.telling.pairs.get(&(from, to)).filter(|told| told.lives == lives);
-        let Some(told_it) = told(server, neighbour, lives).filter(|told| told.marked < sequence) else {
+        let Some(told_it) = told(server, neighbour, lives).filter(|told| told.complete_at < sequence) else {
             return;
         };
         let connection = &self.connections[told_it.link];
@@ -127,6 +126,8 @@ impl World {
         if let Some(lacking) = oracle.holds(server).values().find(|record| !knows(&record.line)) {
             let line = lacking.line.escape_ascii().to_string();
             self.violate(|| format!("server {server} rests and has not told server {neighbour} '{line}'"));
+        } else if let Some(told) = self.telling.pairs.get_mut(&(server, neighbour)) {
+            told.complete_at = sequence;
         }
     }
 }

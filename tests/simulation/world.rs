@@ -179,6 +179,8 @@ pub struct World {
     pub cuts: BTreeSet<(usize, usize)>,
     pub crossings: Crossings,
     pub telling: Telling,
+    /// Connections of which a server was told that they cannot be made.
+    pub refused: Vec<usize>,
     /// What should not have happened.
     pub violation: Option<String>,
     pub is_verbose: bool,
@@ -202,6 +204,7 @@ impl World {
             cuts: BTreeSet::new(),
             crossings: Crossings::new(plan.nobody_hears_twice()),
             telling: Telling::default(),
+            refused: Vec::new(),
             violation: None,
             is_verbose,
             queue: BinaryHeap::new(),
