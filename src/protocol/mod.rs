@@ -28,6 +28,7 @@ use crate::clock::Moment;
 use crate::places::answer::Answer;
 use crate::places::pool::Failure;
 use crate::places::question::Question;
+use crate::store::AHEAD_MAX;
 use crate::text::fields::fields;
 use crate::text::greeting::Epoch;
 use crate::text::time::Time;
@@ -216,7 +217,8 @@ const PEER_LINE_EXTRA: usize = 1024;
 /// Has the store look ahead for the clients that the next lines are about, if there are several: whose
 /// ID is their field number `place`.
 fn look_ahead(context: &Context<'_>, data: &[u8], place: usize) {
-    let mut lines = memchr::memchr_iter(b'\n', data);
+    // So many lines, whatever stands in them: these are looked at once more when they are carried out.
+    let mut lines = memchr::memchr_iter(b'\n', data).take(AHEAD_MAX);
     let mut start = lines.next().map_or(0, |end| end + 1);
     if start < data.len() {
         let behind = lines.filter_map(|end| {

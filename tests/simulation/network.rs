@@ -89,6 +89,10 @@ impl Network for SimulatedNetwork {
         Ok((SimulatedStream { world: self.world.clone(), connection, side: Side::Acceptor }, address))
     }
 
+    fn short_reads_empty(&self) -> bool {
+        self.world.borrow().manners.short_reads_empty
+    }
+
     fn connect(&mut self, address: SocketAddr) -> io::Result<SimulatedStream> {
         let connection = self.world.borrow_mut().connect(self.host, address)?;
         Ok(SimulatedStream { world: self.world.clone(), connection, side: Side::Dialler })

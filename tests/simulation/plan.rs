@@ -104,6 +104,8 @@ impl Plan {
             refused_one_in: often(chance, 20),
             unknown_one_in: often(chance, 10),
             coarse_clocks: chance.one_in(2),
+            // Decided later, so that this leaves all other chances of older seeds as they were.
+            short_reads_empty: false,
         };
         let max_line = *chance.pick(&[80, 100, 300, 8192]);
         let (all_ids, all_locations) = (IDS, LOCATIONS);

@@ -24,9 +24,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 FAULTS = [
     # The loop: readiness
     ("a short read is taken for the last one", "src/event_loop/serving.rs",
-     "                        share = share.saturating_sub(length);\n",
-     "                        share = share.saturating_sub(length);\n"
-     "                        connection.readable = length == buffer.len();\n"),
+     "                            && self.network.short_reads_empty();\n", ";\n"),
+    ("an end behind a short read is not looked for", "src/event_loop/serving.rs",
+     "                            && !connection.ended\n", ""),
     ("a connection that had its share is not listed again", "src/event_loop/serving.rs",
      "                connection.listed = false;\n                self.list(id);\n",
      "                connection.listed = false;\n"),

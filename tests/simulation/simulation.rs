@@ -58,10 +58,11 @@ pub struct Report {
 }
 
 impl Simulation {
-    pub fn new(mut chance: Chance, plan: Plan, is_verbose: bool) -> Simulation {
+    pub fn new(mut chance: Chance, mut plan: Plan, is_verbose: bool) -> Simulation {
         let servers = plan.names.len();
         let mut extra = Chance::new(chance.clone().number() ^ EXTRA);
         let bursts_one_in = if extra.one_in(4) { 30 } else { 0 };
+        plan.manners.short_reads_empty = extra.clone().one_in(2);
         let network_chance = Chance::new(chance.number());
         let world = World::new(network_chance, &plan, is_verbose);
         world.say(|| format!("{plan:#?}"));

@@ -110,6 +110,17 @@ impl World {
         self.ready(index, Side::Dialler, progress != Progress::Connected, true);
     }
 
+    /// Where a read need not find nothing more, an end is always an edge of its own, and is told as one.
+    fn tell_end(&mut self, index: usize, side: Side) {
+        let empties = self.manners.short_reads_empty;
+        let endpoint = self.connections[index].endpoint(side);
+        if let Some(token) = endpoint.token.filter(|_| empties) {
+            endpoint.read_armed = true;
+            let host = endpoint.host;
+            self.tell(host, Event::Ended(token));
+        }
+    }
+
     /// Tells the edges that are owed.
     fn ready(&mut self, index: usize, side: Side, readable: bool, writable: bool) {
         let endpoint = self.connections[index].endpoint(side);
@@ -125,6 +136,7 @@ impl World {
     pub fn register(&mut self, index: usize, side: Side, token: usize) {
         let connection = &mut self.connections[index];
         let readable = connection.pipe_from(side.other()).is_readable();
+        let has_ended = connection.pipe_from(side.other()).ended;
         let pipe = connection.pipe_from(side);
         let has_room = pipe.used < pipe.window;
         let endpoint = connection.endpoint(side);
@@ -132,6 +144,9 @@ impl World {
         endpoint.read_armed = true;
         endpoint.write_armed = true;
         let is_settled = endpoint.progress != Progress::Connecting;
+        if has_ended {
+            self.tell_end(index, side);
+        }
         self.ready(index, side, readable && is_settled, has_room && is_settled);
     }
 
@@ -174,12 +189,14 @@ impl World {
             connection.endpoint(side).read_armed = true;
             return Err(would_block());
         }
-        let length = pipe.arrived.min(buffer.len()).min(piece_max);
+        let empties = self.manners.short_reads_empty;
+        let length = pipe.arrived.min(buffer.len()).min(if empties { usize::MAX } else { piece_max });
         pipe.bytes.read_exact(&mut buffer[..length])?;
         pipe.arrived -= length;
         pipe.freed += length;
         pipe.heard_at = now;
         let must_acknowledge = !std::mem::replace(&mut pipe.acknowledging, true);
+        connection.endpoint(side).read_armed |= empties && length < buffer.len();
         self.trace.add_bytes(&buffer[..length]);
         if must_acknowledge {
             self.schedule_in(latency, Happening::Acknowledge { connection: index, to: side.other() });
@@ -302,6 +319,9 @@ impl World {
         if end == Some(End::Reset) {
             self.connections[index].endpoint(to).reset = true;
             self.connections[index].pipe_from(to).drop_contents();
+        }
+        if end.is_some() {
+            self.tell_end(index, to);
         }
         self.ready(index, to, came > 0 || end.is_some(), end == Some(End::Reset));
     }

@@ -153,6 +153,8 @@ pub struct Manners {
     pub unknown_one_in: u64,
     /// Clocks show no progress while a server works.
     pub coarse_clocks: bool,
+    /// A read that fills only a part of its buffer has taken all there is, and what comes next is an edge.
+    pub short_reads_empty: bool,
 }
 
 impl Manners {
