@@ -55,7 +55,7 @@ impl<'a> Iterator for Fields<'a> {
     #[inline]
     fn next(&mut self) -> Option<&'a [u8]> {
         while self.start < self.line.len() {
-            let end = self.white_space.next();
+            let end = self.white_space.next_place();
             let field = &self.line[self.start..end];
             self.start = end + 1;
             if !field.is_empty() {

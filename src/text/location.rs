@@ -27,7 +27,7 @@ impl<'a> Location<'a> {
     /// Reads `[+-]D{1,2}(.D+)?[+-]D{1,3}(.D+)?` within ±90 and ±180 degrees, both ends allowed.
     pub fn parse(text: &'a [u8]) -> Option<Location<'a>> {
         let mut others = Places::<NoDigit>::of(text);
-        if others.next() != 0 {
+        if others.next_place() != 0 {
             return None;
         }
         let east = coordinate(text, 0, &mut others, LATITUDE_DIGITS_MAX, LATITUDE_MAX)?;
@@ -46,13 +46,13 @@ fn coordinate(
     digits_max: usize,
     limit: u32,
 ) -> Option<usize> {
-    let (Some(b'+' | b'-'), point) = (text.get(start), others.next()) else {
+    let (Some(b'+' | b'-'), point) = (text.get(start), others.next_place()) else {
         return None;
     };
     let whole = &text[start + 1..point];
     let (fraction, end) = match text.get(point) {
         Some(b'.') => {
-            let end = others.next();
+            let end = others.next_place();
             (&text[point + 1..end], end)
         }
         _ => (&[][..], point),

@@ -61,7 +61,7 @@ impl<'a, C: Class> Places<'a, C> {
 
     /// Where the next one stands; the length of the text when there is none.
     #[inline]
-    pub fn next(&mut self) -> usize {
+    pub fn next_place(&mut self) -> usize {
         while self.marks == 0 {
             self.block += SIXTEEN;
             if self.block >= self.text.len() {
@@ -168,7 +168,8 @@ mod tests {
                     text[at] = byte;
                     let mut places = Places::<WhiteSpace>::of(&text);
                     let found: Vec<usize> =
-                        std::iter::from_fn(|| Some(places.next()).filter(|&place| place < length)).collect();
+                        std::iter::from_fn(|| Some(places.next_place()).filter(|&place| place < length))
+                            .collect();
                     let expected = if b" \t\r\n\x0b\x0c".contains(&byte) { vec![at] } else { Vec::new() };
                     assert_eq!(found, expected, "{byte} at {at} of {length}");
                     assert_eq!(is_plain(&text), (b' '..=b'~').contains(&byte), "{byte} at {at} of {length}");
