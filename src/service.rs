@@ -33,13 +33,17 @@ pub fn serve(herd: &Herd, name: &str, file: Option<PathBuf>) -> Result<(), Strin
     let log_file = LogFile::new(&herd.log.folder, name);
     let mut network = MioNetwork::new(log_file).map_err(|error| format!("{name} cannot start: {error}"))?;
     let listener = network.listen(listen).map_err(|error| cannot_listen(name, listen, &error))?;
+    if herd.log.level > Level::Off {
+        // Not when there is something to write: whoever starts a server wants to know now that it cannot.
+        network.open_log();
+    }
     let epoch = Epoch(network.random());
     let identity = Identity { herd: herd.name.as_str().into(), name: name.into(), epoch };
     let log = Log::new(name, herd.log.level);
     let server = Server::new(identity, herd.limits.clone(), herd.peers.silence, log);
     let event_loop = EventLoop::new(network, listener, Acceptor::Herd, server, settings, Marks::default());
     run(event_loop, |event_loop| {
-        event_loop.network().reopen_log();
+        event_loop.network().open_log();
         let read = Herd::find(file.as_deref()).map_err(|error| error.to_string());
         match read.and_then(|changed| changed_settings(herd, &changed, name)) {
             Ok(settings) => event_loop.apply(settings),

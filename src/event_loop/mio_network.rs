@@ -57,8 +57,8 @@ impl MioNetwork {
         Ok(listener)
     }
 
-    /// Opens the log file anew, which somebody may have renamed.
-    pub fn reopen_log(&mut self) {
+    /// Opens the log file, or opens it anew, since somebody may have renamed it.
+    pub fn open_log(&mut self) {
         let now = self.now();
         self.log.reopen(now);
     }
