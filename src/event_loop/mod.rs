@@ -116,8 +116,8 @@ pub struct EventLoop<N: Network> {
     /// The next turn must not wait.
     at_once: bool,
     stop: Option<closing::Stop>,
-    /// A timer for the log is set.
-    log_timer: bool,
+    /// When log lines that were gathered have waited for long enough; never, if there are none.
+    log_due: Moment,
     now: Moment,
     wall: u64,
     events: Vec<Event>,
@@ -136,8 +136,6 @@ enum Timer {
     Question(QuestionId),
     /// Accepting failed and is tried again.
     Accept,
-    /// The log lines gathered so far are written.
-    Log,
     /// What was received before the end has been read for long enough.
     StopDraining,
     /// The time to end in order is up.
@@ -176,7 +174,7 @@ impl<N: Network> EventLoop<N> {
             accept_trouble_logged: false,
             at_once: false,
             stop: None,
-            log_timer: false,
+            log_due: Moment::NEVER,
             now,
             wall,
             events: Vec::new(),
@@ -231,9 +229,7 @@ impl<N: Network> EventLoop<N> {
     /// One turn.
     pub fn turn(&mut self) -> io::Result<Turn> {
         let mut events = std::mem::take(&mut self.events);
-        let patience = self.patience();
-        self.at_once = false;
-        self.network.poll(patience, &mut events)?;
+        self.wait(&mut events)?;
         self.read_clocks();
         let mut result = Turn::Done;
         for event in events.drain(..) {
@@ -272,17 +268,33 @@ impl<N: Network> EventLoop<N> {
         if self.is_over() {
             result = Turn::Over;
         }
-        if result != Turn::Done {
-            // The file will be opened anew, or there is no other turn.
+        // Behind `Turn::Done` the file will be opened anew, or there is no other turn.
+        if result != Turn::Done || self.now >= self.log_due {
             self.write_log();
-        } else if !self.server.log.lines().is_empty() && !std::mem::replace(&mut self.log_timer, true) {
-            self.timers.set(self.now + LOG_DELAY, Timer::Log);
+        } else if !self.server.log.lines().is_empty() && self.log_due == Moment::NEVER {
+            self.log_due = self.now + LOG_DELAY;
         }
         Ok(result)
     }
 
+    /// Waits until something happens. The log is written when nothing does: so nobody waits for it, and
+    /// when there is much to do it is written seldom.
+    fn wait(&mut self, events: &mut Vec<Event>) -> io::Result<()> {
+        let patience = self.patience();
+        self.at_once = false;
+        if patience != Some(Duration::ZERO) && !self.server.log.lines().is_empty() {
+            self.network.poll(Some(Duration::ZERO), events)?;
+            if !events.is_empty() {
+                return Ok(());
+            }
+            self.write_log();
+        }
+        self.network.poll(patience, events)
+    }
+
     /// Writes the log lines gathered so far.
     fn write_log(&mut self) {
+        self.log_due = Moment::NEVER;
         if !self.server.log.lines().is_empty() {
             self.network.write_log(self.server.log.lines());
             self.server.log.clear();
@@ -318,10 +330,6 @@ impl<N: Network> EventLoop<N> {
                 Timer::Redial(neighbour) => self.dial_if_down(NeighbourId(neighbour)),
                 Timer::Question(id) => self.question_expired(id),
                 Timer::Accept => self.accepting = true,
-                Timer::Log => {
-                    self.log_timer = false;
-                    self.write_log();
-                }
                 Timer::StopDraining => self.stop_draining(),
                 Timer::StopNow => self.stop_now(),
             }
@@ -589,8 +597,8 @@ const ACCEPTS_MAX: usize = 64;
 const LATER: Duration = Duration::from_millis(1);
 /// How long accepting pauses after it failed: a descriptor may be free by then.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
-/// How long log lines wait for others: each writing of them takes as long as a handful of messages. Little
-/// enough that nobody who reads along notices, and little is lost with a server that is killed.
+/// How long log lines wait for others while there is always something to do: each writing of them takes as
+/// long as a handful of messages. Little enough that nobody who reads along notices.
 const LOG_DELAY: Duration = Duration::from_millis(10);
 /// Connections that are kept beyond the limit until they show whether they are a neighbour's.
 const BEYOND_LIMIT_MAX: usize = 16;
