@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use super::command::IamAt;
 use super::fields::exactly;
 use super::location::Location;
+use super::many::digits_at_front;
 use super::time::{FRACTION_DIGITS, Skew, Time};
 
 /// A statement, `AT SERVER SKEW ID LOCATION TIME`: where a client was when, who heard it first, and when.
@@ -103,7 +104,10 @@ impl<'a> Statement<'a> {
 fn alike<'a>(time_text: &[u8], line: &'a [u8]) -> Option<&'a [u8]> {
     let point = time_text.len().checked_sub(FRACTION_DIGITS + 1)?;
     let (before, known) = line.split_at_checked(line.len().checked_sub(time_text.len())?)?;
-    (time_text[point] == b'.' && known[point] == b'.' && before.last() == Some(&b' ')).then_some(known)
+    // It may begin within an earlier field, or with one.
+    let is_whole = before.last() == Some(&b' ') && digits_at_front(known) == point;
+    let is_alike = known[point] == b'.' && digits_at_front(&known[point + 1..]) == FRACTION_DIGITS;
+    (time_text[point] == b'.' && is_whole && is_alike).then_some(known)
 }
 
 #[cfg(test)]
@@ -132,6 +136,18 @@ mod tests {
                 let expected = if i == j || i.min(j) == 4 && i.max(j) == 5 { None } else { Some(i > j) };
                 assert_eq!(statement.is_later_than(other.as_bytes()), expected, "{one} {other}");
             }
+        }
+        // What stands before the time is not taken for a part of it.
+        for (new, known) in [
+            ("0000000005.000000000", "AT Riley +0.000000000 7 +1-1 99.900000000"),
+            ("0000000005.000000000", "AT Riley +0.000000000 kiwi +12-13 999.900000000"),
+            ("00000000005.000000000", "AT Riley +0.000000000 17 +1-1 99.900000000"),
+            ("199.123456789", "AT Riley +0.000000000 123.b +1-1 200"),
+            ("199.123456789", "AT Riley +0.000000000 123.4 +1-1 200"),
+        ] {
+            let new = line(new);
+            let statement = Statement::parse(new.as_bytes()).unwrap();
+            assert_eq!(statement.is_later_than(known.as_bytes()), Some(false), "{new} {known}");
         }
     }
 
