@@ -119,7 +119,10 @@ impl World {
         };
         let connection = &self.connections[told_it.link];
         let dialler = &connection.endpoints[Side::Dialler as usize];
+        // Of one that is broken, and not known to be, nobody can say what was written.
+        let is_broken = connection.pipes[Side::Dialler as usize].end.is_some();
         let can_be_told = dialler.open
+            && !is_broken
             && !dialler.reset
             && !dialler.write_armed
             && !connection.pipes[Side::Acceptor as usize].ended;
