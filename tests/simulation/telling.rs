@@ -90,16 +90,23 @@ impl World {
 
     /// A server rests: it must not keep a link on which it has heard nothing for too long.
     pub fn check_heard(&mut self, server: usize, neighbour: usize, silence: Time) {
-        let Some(&link) = self.telling.welcomed.get(&(server, neighbour)) else {
-            return;
-        };
-        let connection = &self.connections[link];
-        let acceptor = &connection.endpoints[Side::Acceptor as usize];
-        let heard_at = connection.pipes[Side::Dialler as usize].heard_at;
-        let is_kept = acceptor.open && connection.life == self.hosts[server].life && !acceptor.write_armed;
-        if is_kept && self.now > heard_at + silence + NOTICED_WITHIN {
-            let since = show(heard_at);
-            self.violate(|| format!("server {server} has heard nothing of server {neighbour} since {since}"));
+        let life = self.hosts[server].life;
+        let accepted = self.telling.welcomed.get(&(server, neighbour)).copied();
+        let accepted = accepted.filter(|&link| self.connections[link].life == life);
+        let told = self.telling.pairs.get(&(server, neighbour)).filter(|told| told.lives.0 == life);
+        let dialled = told.map(|told| told.link);
+        for (link, side) in [(accepted, Side::Acceptor), (dialled, Side::Dialler)] {
+            let Some(connection) = link.map(|link| &self.connections[link]) else { continue };
+            let own = &connection.endpoints[side as usize];
+            // Who waits for room to answer does not read.
+            let may_be_deaf = side == Side::Acceptor && own.write_armed;
+            let heard_at = connection.pipes[side.other() as usize].heard_at;
+            if own.open && !may_be_deaf && self.now > heard_at + silence + NOTICED_WITHIN {
+                let since = show(heard_at);
+                self.violate(|| {
+                    format!("server {server} has heard nothing of server {neighbour} since {since}")
+                });
+            }
         }
     }
 
@@ -112,7 +119,10 @@ impl World {
         };
         let connection = &self.connections[told_it.link];
         let dialler = &connection.endpoints[Side::Dialler as usize];
+        // Of one that is broken, and not known to be, nobody can say what was written.
+        let is_broken = connection.pipes[Side::Dialler as usize].end.is_some();
         let can_be_told = dialler.open
+            && !is_broken
             && !dialler.reset
             && !dialler.write_armed
             && !connection.pipes[Side::Acceptor as usize].ended;
