@@ -268,7 +268,7 @@ impl<N: Network> EventLoop<N> {
         if self.is_over() {
             result = Turn::Over;
         }
-        // Behind `Turn::Done` the file will be opened anew, or there is no other turn.
+        // After any other turn the file is opened anew, or there is no further one.
         if result != Turn::Done || self.now >= self.log_due {
             self.write_log();
         } else if !self.server.log.lines().is_empty() && self.log_due == Moment::NEVER {

@@ -255,7 +255,9 @@ impl Protocol for InboundPeer {
                 if is_time && context.transport.has_room() {
                     acknowledge(context, link);
                 } else {
+                    // Not again at once: what is owed waits until there is room.
                     link.told = context.now;
+                    link.owes_since = link.owes_since.and(Some(context.now));
                 }
                 InboundPeer::set_deadline(context, link);
             }
