@@ -40,9 +40,10 @@ impl Child {
         Ok(Child { name: name.to_owned(), process, words, end: None })
     }
 
-    /// What it said on standard error since the last call, line by line.
+    /// What it said on standard error since the last call, line by line, [`WORDS_KEPT`] lines at most:
+    /// one that never stops talking does not hold up its listener.
     pub(super) fn words(&mut self) -> Vec<String> {
-        self.words.try_iter().collect()
+        self.words.try_iter().take(WORDS_KEPT).collect()
     }
 
     /// What it said at last, for a child that has ended.
