@@ -353,6 +353,20 @@ mod tests {
     }
 
     #[test]
+    fn an_ack_without_room_waits_for_its_next_time() {
+        let mut bench = linked();
+        bench.receive(b"MARK 1\nMARK 2\n");
+        let mut bench = bench.with_marks(1, 0);
+        bench.now = bench.deadline();
+        bench.time_out();
+        assert_eq!(bench.deadline(), bench.now + ACKNOWLEDGED_WITHIN, "not at once and for ever");
+        assert_eq!(bench.sent(), "ACK 1\n", "nothing is written without room");
+        bench.now = bench.deadline();
+        bench.time_out();
+        assert_eq!(bench.sent(), "ACK 2\n");
+    }
+
+    #[test]
     fn what_it_tells_is_known_by_its_name_and_life() {
         let mut bench = linked();
         bench.receive(AT.as_bytes());
