@@ -135,7 +135,7 @@ impl Plan {
             silence: Duration::from_millis(*chance.pick(&[600, 1000, 3000])),
             high_mark: chance.magnitude(200, 4000) as u32,
             line_timeout: chance.magnitude(4 * SECOND, 60 * SECOND),
-            places_timeout: chance.magnitude(SECOND, 5 * SECOND),
+            places_timeout: chance.magnitude(ANSWER_MAX, 5 * SECOND),
             connections_max: if chance.one_in(6) { chance.between(2, 12) as usize } else { 10_000 },
             logs: chance.one_in(8),
             host_name: HOST_NAMES[chance.index(HOST_NAMES.len())],
@@ -193,6 +193,9 @@ const LARGE: usize = 200;
 const REPLIES_MAX: usize = 64 * 1024;
 /// The answers to as many questions as one client may ask at once: 64, each of less than 2 KiB.
 const ANSWERS_MAX: usize = 64 * 2048;
+/// A question to Places that is well, and its answer: 6 KiB where each byte is a chunk, 16 bytes in each
+/// 5 ms there and back.
+const ANSWER_MAX: Time = 3 * SECOND;
 /// The longest delay before a neighbour is dialled again.
 const RETRY_MAX: Time = SECOND;
 /// From end to end of a herd, through small windows.
