@@ -10,9 +10,10 @@ use super::{Context, Conversation, InboundPeer, Lost, Message, Protocol, Request
 use crate::clock::Moment;
 use crate::places::question::Question;
 use crate::store::{AHEAD_MAX, Outcome, Teller};
-use crate::text::command::{Command, IamAt, WhatsAt, is_http_version};
-use crate::text::fields::{is_white_space, trim};
+use crate::text::command::{Command, IamAt, WhatsAt};
+use crate::text::fields::trim;
 use crate::text::greeting::is_hello;
+use crate::text::last_field::LastField;
 use crate::text::record::Statement;
 use crate::text::time::{SECOND_NS, Time};
 
@@ -162,6 +163,11 @@ impl Client {
         self.close_when_done(context);
         if context.transport.has_room() && self.replies.has_room() {
             context.transport.resume_reading();
+            if self.discarding.is_some() && self.line_since == Moment::NEVER {
+                // Nothing of it was kept that would be offered again.
+                self.line_since = context.now;
+                context.transport.set_deadline(context.now + context.server.limits.line_timeout);
+            }
         }
     }
 
@@ -305,49 +311,6 @@ fn beginning<'a>(data: &'a [u8], line: Option<(&'a [u8], usize)>, max_line: usiz
     &line[..line.len().min(max_line)]
 }
 
-/// The last field of a line that is too long to be kept.
-#[derive(Clone, Debug, Default)]
-struct LastField {
-    /// Its first bytes.
-    bytes: [u8; HTTP_VERSION_LENGTH],
-    /// Its length, counted up to one more than is kept.
-    length: u8,
-    /// Whether white space followed it.
-    ended: bool,
-}
-
-impl LastField {
-    fn of(line: &[u8]) -> LastField {
-        let mut last = LastField::default();
-        last.push(line);
-        last
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            if is_white_space(byte) {
-                self.ended = true;
-                continue;
-            }
-            if self.ended {
-                *self = LastField::default();
-            }
-            if let Some(place) = self.bytes.get_mut(usize::from(self.length)) {
-                *place = byte;
-                self.length += 1;
-            } else {
-                self.length = HTTP_VERSION_LENGTH as u8 + 1;
-            }
-        }
-    }
-
-    fn is_http_version(&self) -> bool {
-        self.bytes.get(..usize::from(self.length)).is_some_and(is_http_version)
-    }
-}
-
-/// `HTTP/1.1`
-const HTTP_VERSION_LENGTH: usize = 8;
 /// How long somebody who came when the server was full may take to show that it is a neighbour:
 /// a neighbour sends its HELLO with the first packet.
 const NEIGHBOUR_GRACE: Duration = Duration::from_millis(200);
@@ -539,6 +502,19 @@ mod tests {
             replies += bench.sent().lines().count();
         }
         assert_eq!((replies, bench.input_left()), (1000, 0));
+    }
+
+    #[test]
+    fn the_rest_of_a_line_too_long_has_its_time_also_after_a_pause() {
+        let mut bench = client().with_marks(100, 10);
+        bench.server.limits.max_line = 64;
+        bench.receive(&[b'x'; 200]);
+        bench.receive(b"\n");
+        bench.receive(&[b'x'; 200]);
+        assert!(bench.reading_is_paused() && bench.deadline() == Moment::NEVER);
+        bench.sent();
+        assert!(!bench.reading_is_paused());
+        assert_eq!(bench.deadline(), bench.now + bench.server.limits.line_timeout);
     }
 
     #[test]

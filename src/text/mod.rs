@@ -4,6 +4,7 @@ pub mod command;
 pub mod decimal;
 pub mod fields;
 pub mod greeting;
+pub mod last_field;
 pub mod location;
 pub mod many;
 pub mod record;
