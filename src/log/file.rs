@@ -16,6 +16,10 @@ pub struct LogFile {
     path: PathBuf,
     file: Option<File>,
     lines_lost: u64,
+    /// It cannot be written, and that was said.
+    in_trouble: bool,
+    /// It ends within a line.
+    is_torn: bool,
     again_at: Moment,
 }
 
@@ -26,6 +30,8 @@ impl LogFile {
             path: folder.join(format!("{server}.log")),
             file: None,
             lines_lost: 0,
+            in_trouble: false,
+            is_torn: false,
             again_at: Moment::START,
         }
     }
@@ -38,6 +44,7 @@ impl LogFile {
     /// Opens the file anew, which somebody may have renamed.
     pub fn reopen(&mut self, now: Moment) {
         self.file = None;
+        self.is_torn = false;
         self.again_at = now;
         self.write(b"", now);
     }
@@ -48,33 +55,57 @@ impl LogFile {
             self.lines_lost += count(lines);
             return;
         }
-        if let Err(error) = self.try_write(lines) {
-            if self.lines_lost == 0 {
-                complain(format_args!(
-                    "the log {} cannot be written: {error}; serving goes on, its lines are lost until it can",
-                    self.path.display()
-                ));
+        let mut rest = lines;
+        match self.try_write(&mut rest) {
+            // Only now: writing the note alone is no sign that the trouble is over.
+            Ok(()) => self.in_trouble = false,
+            Err(error) => {
+                if !std::mem::replace(&mut self.in_trouble, true) {
+                    complain(format_args!(
+                        "the log {} cannot be written: {error}; serving goes on, its lines are lost until it can",
+                        self.path.display()
+                    ));
+                }
+                self.file = None;
+                self.lines_lost += count(rest);
+                self.again_at = now + AGAIN_AFTER;
             }
-            self.file = None;
-            // At least 1, so that the same trouble is spoken of once only.
-            self.lines_lost += count(lines).max(1);
-            self.again_at = now + AGAIN_AFTER;
         }
     }
 
-    fn try_write(&mut self, lines: &[u8]) -> io::Result<()> {
+    /// Writes `rest`, from which it takes away what was written.
+    fn try_write(&mut self, rest: &mut &[u8]) -> io::Result<()> {
         let mut file = match self.file.take() {
             Some(file) => file,
             None => open(&self.path)?,
         };
         if self.lines_lost > 0 {
-            writeln!(file, "({} lines of this log could not be written and are lost)", self.lines_lost)?;
+            let end_of_line = if self.is_torn { "\n" } else { "" };
+            let lost = self.lines_lost;
+            let note = format!("{end_of_line}({lost} lines of this log could not be written and are lost)\n");
+            append(&mut file, &mut note.as_bytes(), &mut self.is_torn)?;
             self.lines_lost = 0;
         }
-        file.write_all(lines)?;
+        append(&mut file, rest, &mut self.is_torn)?;
         self.file = Some(file);
         Ok(())
     }
+}
+
+/// Writes `rest`, from which it takes away what was written; whether the file ends within a line then.
+fn append(file: &mut File, rest: &mut &[u8], is_torn: &mut bool) -> io::Result<()> {
+    while !rest.is_empty() {
+        match file.write(rest) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(length) => {
+                *is_torn = rest[length - 1] != b'\n';
+                *rest = &rest[length..];
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Says on standard error what is wrong, if that can be written: it may well go to the same full disk,
@@ -104,6 +135,7 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Read;
 
     fn folder(name: &str) -> PathBuf {
         let folder = std::env::temp_dir().join(format!("herd-log-{}-{name}", std::process::id()));
@@ -148,6 +180,38 @@ mod tests {
             fs::read_to_string(log.path()).unwrap(),
             "(4 lines of this log could not be written and are lost)\ne\n"
         );
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_reader_that_is_slow_gets_whole_lines_and_is_spoken_of_once() {
+        let folder = folder("slow");
+        fs::create_dir_all(&folder).unwrap();
+        let mut log = LogFile::new(&folder, "Riley");
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, log.path(), rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+        let mut pipe = OpenOptions::new().read(true).custom_flags(flags).open(log.path()).unwrap();
+        let mut take = || {
+            let mut taken = Vec::new();
+            let error = pipe.read_to_end(&mut taken).err().map(|error| error.kind());
+            assert!(matches!(error, None | Some(io::ErrorKind::WouldBlock)));
+            String::from_utf8(taken).unwrap()
+        };
+        // More than a pipe holds.
+        let line = "0123456789 a line\n";
+        let batch = line.repeat(50_000);
+        log.write(batch.as_bytes(), Moment::START);
+        let first = take();
+        assert!(log.in_trouble && log.is_torn && batch.starts_with(&first));
+        assert_eq!(log.lines_lost as usize, 50_000 - first.len() / line.len());
+        // There is room for the note, and not for all that follows it.
+        let note = format!("\n({} lines of this log could not be written and are lost)\n", log.lines_lost);
+        log.write(batch.as_bytes(), Moment::START + AGAIN_AFTER);
+        assert!(log.in_trouble, "which is not spoken of again");
+        assert!(take().starts_with(&(note + line)));
+        log.write(line.as_bytes(), Moment::START + AGAIN_AFTER * 2);
+        assert!(!log.in_trouble && log.lines_lost == 0 && take().ends_with(line));
         fs::remove_dir_all(folder).unwrap();
     }
 

@@ -1,7 +1,7 @@
 //! The log of one server: what it received, what it sent, whose connections began and ended.
 //!
-//! Lines are gathered here while the server works and written once in a turn of its loop, by
-//! [`LogFile`]. Each begins with its time in UTC to the microsecond. What others sent cannot make
+//! Lines are gathered here while the server works, and written by [`LogFile`] when its loop has nothing
+//! else to do, or a little later. Each begins with its time in UTC to the microsecond. What others sent cannot make
 //! lines or colours of its own: bytes outside printable ASCII are written `\xNN`.
 
 mod file;
@@ -44,7 +44,8 @@ impl Level {
 #[derive(Debug)]
 pub struct Log {
     level: Level,
-    server: Box<str>,
+    /// The name of the server, as it stands in the lines.
+    server: Vec<u8>,
     lines: Vec<u8>,
     stamp: Stamp,
     source: Source,
@@ -54,7 +55,12 @@ impl Log {
     /// An empty log of the server of that name.
     pub fn new(server: &str, level: Level) -> Log {
         let (lines, stamp, source) = (Vec::new(), Stamp::default(), Source::default());
-        Log { level, server: server.into(), lines, stamp, source }
+        Log { level, server: escaped(server).into_bytes(), lines, stamp, source }
+    }
+
+    /// What is logged.
+    pub fn level(&self) -> Level {
+        self.level
     }
 
     /// Changes what is logged from now on.
@@ -93,7 +99,7 @@ impl Log {
         if self.level >= Level::Traffic {
             self.begin();
             self.lines.extend_from_slice(b" sent to server ");
-            self.lines.extend_from_slice(server.as_bytes());
+            write_escaped(server.as_bytes(), &mut self.lines);
             self.lines.extend_from_slice(b" '");
             self.message(message);
             self.lines.extend_from_slice(b"'\n");
@@ -128,7 +134,7 @@ impl Log {
 
     fn begin(&mut self) {
         self.lines.extend_from_slice(&self.stamp.text);
-        self.lines.extend_from_slice(self.server.as_bytes());
+        self.lines.extend_from_slice(&self.server);
     }
 
     fn message(&mut self, message: &[u8]) {
@@ -139,6 +145,13 @@ impl Log {
             let _ = write!(Text(&mut self.lines), "... ({} bytes)", message.len());
         }
     }
+}
+
+/// A name as it stands in log lines: every byte outside printable ASCII as `\xNN`.
+pub fn escaped(name: &str) -> String {
+    let mut lines = Vec::new();
+    write_escaped(name.as_bytes(), &mut lines);
+    String::from_utf8_lossy(&lines).into_owned()
 }
 
 /// Appends `text` with every byte outside printable ASCII as `\xNN`.
@@ -251,7 +264,7 @@ fn date_and_time(second: u64) -> String {
     format!("{year:04}-{month:02}-{day_of_month:02} {hour:02}:{minute:02}:{second:02}")
 }
 
-/// Bytes of a message that are shown: every line that may be sent, and the beginning of a long answer
+/// Bytes of a message that are shown: every line that may be sent (unless `limits.max_line` is raised), and the beginning of a long answer
 /// of Places. A log that repeats megabytes helps nobody.
 const MESSAGE_MAX: usize = 16 * 1024;
 /// Bytes of room that are kept from turn to turn.
@@ -301,6 +314,16 @@ mod tests {
         assert_eq!(text.lines().count(), 2);
         assert!(text.contains(r"'a\x0ab\x1b[2J\x07\x00\x7f\xe2\x80\x94\''"), "{text}");
         assert!(text.contains(r"refused: a\x0ab\x1b"), "{text}");
+    }
+
+    #[test]
+    fn a_name_is_written_like_all_else() {
+        let mut log = Log::new("Zo\u{eb}", Level::Traffic);
+        log.sent_to_server("Ana\u{ef}s", b"AT");
+        assert_eq!(
+            log.lines(),
+            br"Zo\xc3\xab sent to server Ana\xc3\xafs 'AT'".iter().chain(b"\n").copied().collect::<Vec<_>>()
+        );
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::io::{self, IsTerminal};
 use std::{env, iter};
 
+use crate::log::escaped;
+
 /// One line of a server's log, or something that it said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Row {
@@ -63,7 +65,7 @@ impl Screen {
             None => ("", row.line.as_str()),
         };
         // Most lines say the name again.
-        let text = text.strip_prefix(name.as_str()).and_then(|rest| rest.strip_prefix(' ')).unwrap_or(text);
+        let text = text.strip_prefix(&*escaped(name)).and_then(|rest| rest.strip_prefix(' ')).unwrap_or(text);
         let padding: String = iter::repeat_n(' ', self.name_width - name.chars().count()).collect();
         let before = TIME_OF_DAY.len() + self.name_width + 2 * GAP.len();
         let text = shortened(text, columns.map(|columns| columns.saturating_sub(before)));
@@ -169,6 +171,13 @@ mod tests {
         assert_eq!(screen.draw(rows(), Some(38)), "02:11:51.123  \x1b[36mRiley\x1b[0m  sent to client '…\n");
         assert_eq!(screen.draw(rows(), Some(5)), "02:11:51.123  \x1b[36mRiley\x1b[0m  \n");
         assert_eq!(screen.draw_notice("Riley has ended"), "\x1b[1m\x1b[31m*** Riley has ended\x1b[0m\n");
+    }
+
+    #[test]
+    fn a_name_that_the_log_escapes_is_not_repeated_either() {
+        let rows = vec![row(1, r"2026-11-21 02:11:51.123457 \xc3\x87a received 'BAR' from (127.0.0.1, 5)")];
+        let expected = "02:11:51.123  Ça     received 'BAR' from (127.0.0.1, 5)\n";
+        assert_eq!(screen(false).draw(rows, None), expected);
     }
 
     #[test]
