@@ -198,7 +198,7 @@ mod tests {
             "places": { "api": "google-legacy", "url": "http://localhost:8080/p", "trust": "/etc/ca.pem", "key_env": "_K1", "timeout_ms": 10 },
             "peers": { "tls": false, "silence_ms": 100 },
             "log": { "dir": "deep/er", "level": "events" },
-            "limits": { "max_line": 64, "max_connections": 1, "max_clients": 4294967295, "max_future_s": 0, "line_timeout_s": 1 }"#,
+            "limits": { "max_line": 64, "max_connections": 1, "max_clients": 1073741824, "max_future_s": 0, "line_timeout_s": 1 }"#,
         ))
         .unwrap();
         let places = herd.places.clone().unwrap();
@@ -216,7 +216,7 @@ mod tests {
             (Path::new("some/folder/deep/er"), Level::Events)
         );
         let limits = herd.limits;
-        assert_eq!((limits.max_line, limits.max_connections, limits.max_clients), (64, 1, 4_294_967_295));
+        assert_eq!((limits.max_line, limits.max_connections, limits.max_clients), (64, 1, 1 << 30));
         assert_eq!((limits.max_future_s, limits.line_timeout), (0, Duration::from_secs(1)));
     }
 

@@ -137,8 +137,8 @@ const MAX_LINE: Bounds = Bounds { default: 8192, least: 64, most: 1 << 20 };
 /// At most what a machine has file descriptors for.
 const MAX_CONNECTIONS: Bounds = Bounds { default: 10_000, least: 1, most: 1_000_000 };
 
-/// At most 32 bits: with the shortest record that is already hundreds of gigabytes.
-const MAX_CLIENTS: Bounds = Bounds { default: 10_000_000, least: 1, most: u32::MAX as u64 };
+/// At most as many as there is room for: a store keeps 32 GiB of lines, 32 bytes for the shortest.
+const MAX_CLIENTS: Bounds = Bounds { default: 10_000_000, least: 1, most: 1 << 30 };
 
 /// A day covers every wrong time zone. 0 is no limit, and beyond a century there is none either.
 const MAX_FUTURE_S: Bounds = Bounds { default: 86_400, least: 0, most: u32::MAX as u64 };
@@ -162,7 +162,7 @@ mod tests {
             ("peers", "silence_ms", 100, 3_600_000),
             ("limits", "max_line", 64, 1 << 20),
             ("limits", "max_connections", 1, 1_000_000),
-            ("limits", "max_clients", 1, 4_294_967_295_u64),
+            ("limits", "max_clients", 1, 1_073_741_824_u64),
             ("limits", "max_future_s", 0, 4_294_967_295),
             ("limits", "line_timeout_s", 1, 86_400),
         ] {

@@ -141,7 +141,7 @@ pub(super) const KEYS: [&str; 5] = ["api", "url", "trust", "key_env", "timeout_m
 pub const LOCAL_PLACES_PORT: u16 = 12331;
 
 /// Where the local Places server leaves the root of its certificate, from the herd's folder.
-const LOCAL_PLACES_TRUST: &str = "run/places-ca.pem";
+pub const LOCAL_PLACES_TRUST: &str = "run/places-ca.pem";
 
 const DEFAULT_API: PlacesApi = PlacesApi::GoogleLegacy;
 const DEFAULT_KEY_ENV: &str = "PLACES_API_KEY";

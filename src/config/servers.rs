@@ -126,7 +126,7 @@ pub(super) fn name(text: &str) -> Result<&str, String> {
     } else if text.chars().any(char::is_control) {
         format!("{} holds a control character", quoted(text))
     } else if text.contains('/') || text == "." || text == ".." {
-        format!("{} cannot be the name of a log file; a name has no / and is not . or ..", quoted(text))
+        format!("{} cannot be a part of a path; a name has no / and is not . or ..", quoted(text))
     } else {
         return Ok(text);
     };
@@ -216,8 +216,8 @@ mod tests {
         wrong(&named(r#""two words""#), "herd", "more than one word");
         wrong(&named(r#""a\u0007""#), "herd", "control character");
         wrong(&named(r#""a\u0000""#), "herd", "control character");
-        wrong(&named(r#""..""#), "herd", "cannot be the name of a log file");
-        wrong(&with("").replace(r#""A""#, r#""a/b""#), "servers.a/b", "cannot be the name of a log file");
+        wrong(&named(r#""..""#), "herd", "cannot be a part of a path");
+        wrong(&with("").replace(r#""A""#, r#""a/b""#), "servers.a/b", "cannot be a part of a path");
         wrong(&with("").replace(r#""B""#, r#""B\n""#), "servers.B\\n", "more than one word");
         let long = |length| with("").replace(r#""h""#, &format!("{:?}", "n".repeat(length)));
         assert!(parse(&long(64)).is_ok());

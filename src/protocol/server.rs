@@ -40,7 +40,7 @@ pub struct Server {
     pub requests: VecDeque<Request>,
     /// Bytes of answers of Places that clients have not read.
     pub answers_kept: usize,
-    /// Statements of neighbours that found no room; see [`Limits::max_clients`].
+    /// Statements of neighbours that found no room; see [`Outcome::Full`].
     pub statements_dropped: u64,
     /// Whether it is about to end: neighbours are told what they lack, then everything is closed.
     pub stopping: bool,
@@ -67,9 +67,10 @@ impl Server {
     pub fn hear(&mut self, statement: &Statement<'_>, line: &[u8], told_by: Teller) {
         if self.store.report(statement, line, told_by) == Outcome::Full {
             if self.statements_dropped == 0 {
-                let clients = self.limits.max_clients;
+                let (known, most) = (self.store.len(), self.limits.max_clients);
                 self.log.event(format_args!(
-                    "Statements of further clients are dropped: limits.max_clients is {clients}"
+                    "Statements are dropped, there is no room for them: {known} clients are known, \
+                     limits.max_clients is {most}"
                 ));
             }
             self.statements_dropped += 1;

@@ -9,7 +9,7 @@ pub(super) struct Link {
     next: u32,
 }
 
-/// No record: there are fewer than 2^32 (`limits.max_clients`), so none has this index.
+/// No record: there are 2^30 at most (`limits.max_clients`), so none has this index.
 const NONE: u32 = u32::MAX;
 
 impl Link {

@@ -38,7 +38,8 @@ pub enum Outcome {
     Stored,
     /// It loses against what is stored, or is the same.
     Lost,
-    /// The client is new, and there is no room for further clients.
+    /// The client is new, and there is no room for further clients; or all lines together are as long as they may
+    /// be, 32 GiB.
     Full,
 }
 
@@ -151,7 +152,7 @@ impl Store {
     }
 
     /// Stores a statement, whose line (with LF) is `line`, if it wins over what is known of its client.
-    /// For a client that is known this allocates nothing, unless its line has grown.
+    /// For a client that is known this allocates nothing, unless its line takes more memory than before, or less.
     pub fn report(&mut self, statement: &Statement<'_>, line: &[u8], told_by: Teller) -> Outcome {
         debug_assert_eq!(Statement::parse(&line[..line.len() - 1]).as_ref(), Some(statement));
         let id_at = id_at(statement, line);

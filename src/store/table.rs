@@ -72,7 +72,7 @@ fn shortened(hash: u64) -> u32 {
     (hash >> u32::BITS) as u32
 }
 
-/// No index: there are fewer than 2^32 - 1 records (`limits.max_clients`).
+/// No index: there are 2^30 records at most (`limits.max_clients`).
 const EMPTY: u32 = u32::MAX;
 /// Three quarters of the slots are used at most. With more, a search goes through ever more of them.
 const FULL: (usize, usize) = (3, 4);
