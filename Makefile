@@ -81,3 +81,5 @@ bench-instructions:
 
 clean:
 	cargo clean
+	cargo clean --manifest-path bench/Cargo.toml
+	cargo clean --manifest-path tests/fuzz/Cargo.toml

@@ -14,7 +14,7 @@ use rcgen::{
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls::pki_types::PrivateKeyDer;
 
-use crate::config::{Herd, Places};
+use crate::config::{Herd, LOCAL_PLACES_PORT, LOCAL_PLACES_TRUST, Places};
 use crate::event_loop::mio_network::MioNetwork;
 use crate::event_loop::network::Network;
 use crate::event_loop::tls::server_config;
@@ -34,7 +34,7 @@ pub fn serve(herd: &Herd, name: &str, file: Option<PathBuf>) -> Result<(), Strin
     let mut network = MioNetwork::new(log_file).map_err(|error| format!("{name} cannot start: {error}"))?;
     let listener = network.listen(listen).map_err(|error| cannot_listen(name, listen, &error))?;
     if herd.log.level > Level::Off {
-        // Not when there is something to write: whoever starts a server wants to know now that it cannot.
+        // Before there is something to write: whoever starts a server wants to know now that it cannot.
         network.open_log();
     }
     let epoch = Epoch(network.random());
@@ -43,17 +43,19 @@ pub fn serve(herd: &Herd, name: &str, file: Option<PathBuf>) -> Result<(), Strin
     let server = Server::new(identity, herd.limits.clone(), herd.peers.silence, log);
     let event_loop = EventLoop::new(network, listener, Acceptor::Herd, server, settings, Marks::default());
     run(event_loop, |event_loop| {
-        event_loop.network().open_log();
         let read = Herd::find(file.as_deref()).map_err(|error| error.to_string());
         match read.and_then(|changed| changed_settings(herd, &changed, name)) {
             Ok(settings) => event_loop.apply(settings),
             Err(why) => complain(format_args!("{name} keeps its settings: {why}")),
         }
+        if event_loop.server().log.level() > Level::Off {
+            event_loop.network().open_log();
+        }
     })
 }
 
-/// Runs the local Places server until it is told to end. Its root certificate is written to
-/// `run/places-ca.pem` in the current folder.
+/// Runs the local Places server until it is told to end. Its root certificate is written to the
+/// [`root_file`] of its port.
 pub fn places(listen: SocketAddr) -> Result<(), String> {
     let failed = |error: &dyn std::fmt::Display| format!("the local Places server cannot start: {error}");
     let gazetteer = Rc::new(Gazetteer::embedded().map_err(|error| failed(&error))?);
@@ -62,8 +64,9 @@ pub fn places(listen: SocketAddr) -> Result<(), String> {
     let listener =
         network.listen(listen).map_err(|error| cannot_listen("the local Places server", listen, &error))?;
     let (tls, root) = certificate(listen).map_err(|error| failed(&error))?;
-    write_root(Path::new(ROOT_FILE), &root)
-        .map_err(|error| format!("{ROOT_FILE} cannot be written: {error}"))?;
+    let root_file = root_file(listen.port());
+    write_root(&root_file, &root)
+        .map_err(|error| format!("{} cannot be written: {error}", root_file.display()))?;
     let identity = Identity { herd: "places".into(), name: "places".into(), epoch: Epoch(0) };
     let herd = Herd::built_in();
     let log = Log::new("places", Level::Off);
@@ -80,8 +83,15 @@ pub fn places(listen: SocketAddr) -> Result<(), String> {
     run(EventLoop::new(network, listener, acceptor, server, settings, Marks::default()), |_| {})
 }
 
-/// Where the local Places server writes its root certificate, from the current folder.
-pub const ROOT_FILE: &str = "run/places-ca.pem";
+/// Where the local Places server that listens at this port writes its root certificate, from the
+/// current folder: `run/places-ca.pem` where servers look for it, `run/places-ca-PORT.pem` elsewhere, so
+/// that one that is tried beside a herd does not take its place.
+pub fn root_file(port: u16) -> PathBuf {
+    match port {
+        LOCAL_PLACES_PORT => LOCAL_PLACES_TRUST.into(),
+        _ => format!("run/places-ca-{port}.pem").into(),
+    }
+}
 
 fn run(
     mut event_loop: EventLoop<MioNetwork>,
@@ -108,7 +118,8 @@ fn settings(herd: &Herd, name: &str) -> Result<Settings, String> {
         .key_env
         .as_ref()
         .and_then(|variable| std::env::var(variable).ok())
-        .filter(|key| !key.is_empty());
+        .filter(|key| !key.is_empty())
+        .map(Rc::from);
     Ok(Settings {
         connections_max: connections_max(herd.limits.max_connections, neighbours.len()),
         limits: herd.limits.clone(),
@@ -216,6 +227,12 @@ mod tests {
         assert!(changed(&|herd| herd.servers[0].listen.set_port(1)).unwrap_err().contains("`listen`"));
         assert!(changed(&|herd| herd.log.folder = "x".into()).unwrap_err().contains("`log.dir`"));
         assert!(changed(&|herd| herd.servers[0].name = "x".into()).unwrap_err().contains("no server Riley"));
+    }
+
+    #[test]
+    fn only_where_servers_look_for_it_has_it_the_name_that_they_look_for() {
+        assert_eq!(root_file(12331), Path::new("run/places-ca.pem"));
+        assert_eq!(root_file(9000), Path::new("run/places-ca-9000.pem"));
     }
 
     #[test]

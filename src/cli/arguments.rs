@@ -72,8 +72,8 @@ pub(super) fn in_unicode(arguments: impl IntoIterator<Item = OsString>) -> Resul
     let unicode = |argument: OsString| {
         argument.into_string().map_err(|argument| {
             Failure::of_the_question(format!(
-                "the argument {} is not UTF-8; herd send reads lines of any bytes from standard input, \
-                 see herd send --help",
+                "the argument {} is not UTF-8; lines of any bytes can be given to herd send at its standard \
+                 input, see herd send --help",
                 quoted(&argument.to_string_lossy())
             ))
         })

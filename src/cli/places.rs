@@ -47,6 +47,8 @@ it. herd run-all starts it by itself.
 
 It leaves the root of its certificate in run/places-ca.pem in the current
 folder. Servers look for that beside their herd file, so start it there.
+At another port P than 12331 it is run/places-ca-P.pem; a herd file names both
+in its section places.
 
 Options
   -l HOST:PORT   where to listen; without it 127.0.0.1:12331, where servers look

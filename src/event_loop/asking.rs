@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use rustls::ClientConfig;
@@ -14,7 +15,7 @@ use super::tls::{TlsStream, Trust, client_session};
 use super::{ConnectionId, EventLoop, Moment, Timer};
 use crate::config::{Host, Places, PlacesUrl};
 use crate::places::answer::Answer;
-use crate::places::google_legacy::{repeats_key, target};
+use crate::places::google_legacy::target;
 use crate::places::pool::{Failure, Outcome, Pool, QuestionId, Step};
 use crate::places::question::Question;
 use crate::protocol::{Conversation, Job, Message, PlacesRequest};
@@ -25,7 +26,7 @@ pub struct PlacesSettings {
     /// Where Places is, and how it is asked.
     pub places: Places,
     /// The key, if there is one.
-    pub key: Option<String>,
+    pub key: Option<Rc<str>>,
 }
 
 impl std::fmt::Debug for PlacesSettings {
@@ -66,7 +67,7 @@ impl Asking {
     /// The HTTP of a question.
     fn job(&self, id: QuestionId) -> Option<Job> {
         let target = target(&self.url().path, self.pool.question(id)?, self.settings.key.as_deref());
-        Some(Job { host: self.url().host_header(), target })
+        Some(Job { host: self.url().host_header(), target, key: self.settings.key.clone() })
     }
 
     /// What TLS needs to know of the other side, or nothing for plain text.
@@ -110,6 +111,8 @@ impl<N: Network> EventLoop<N> {
         for id in std::mem::take(&mut self.asking.resolving) {
             self.resolve_places(id);
         }
+        // Those that could not be asked anew have made room for others.
+        self.take_steps();
     }
 
     pub(super) fn ask(&mut self, asker: ConnectionId, ticket: u32, question: Question) {
@@ -140,14 +143,6 @@ impl<N: Network> EventLoop<N> {
 
     /// A connection is done with its question.
     pub(super) fn answered(&mut self, by: ConnectionId, result: Result<Answer, Failure>, reusable: bool) {
-        let key = self.asking.settings.key.as_deref();
-        let result = match (result, key) {
-            (Ok(answer), Some(key)) if repeats_key(&answer, key) => {
-                let reason = "its answer repeats the key, so nobody may read it".to_owned();
-                Err(Failure { nothing_came: false, reason })
-            }
-            (result, _) => result,
-        };
         match self.asking.pool.answered(by, result, reusable) {
             Outcome::Done(waiter, Ok(answer)) => self.answer(waiter, answer),
             Outcome::Done(waiter, Err(reason)) => self.answer(waiter, self.asking.explain(&reason)),
@@ -254,15 +249,17 @@ impl<N: Network> EventLoop<N> {
             return;
         };
         let conversation = Conversation::PlacesRequest(Box::new(PlacesRequest::new(job)));
+        // Its question has no more time than that.
+        let patience = self.asking.settings.places.timeout;
         let made = self.asking.tls().and_then(|tls| {
             let Some((config, name)) = tls else {
                 return self
-                    .connect(addresses, conversation, Stream::Plain)
+                    .connect(addresses, patience, conversation, Stream::Plain)
                     .map_err(|error| error.to_string());
             };
             let session = client_session(config, name).map_err(|error| error.to_string())?;
             let wrap = |stream| Stream::Tls(Box::new(TlsStream::over(session, stream)));
-            self.connect(addresses, conversation, wrap).map_err(|error| error.to_string())
+            self.connect(addresses, patience, conversation, wrap).map_err(|error| error.to_string())
         });
         match made {
             Ok(connection) => self.asking.pool.dialled(id, connection),

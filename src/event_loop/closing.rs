@@ -121,8 +121,8 @@ impl<N: Network> EventLoop<N> {
         }
         self.server.log.event(format_args!("{} ends", self.server.identity.name));
         // Whoever connected before has a right to an answer.
+        self.accepting = true;
         for _ in 0..LAST_ACCEPTS {
-            self.accepting = true;
             self.accept();
         }
         self.listener = None;
@@ -160,6 +160,12 @@ impl<N: Network> EventLoop<N> {
     fn end_conversations(&mut self) {
         self.stop = Some(Stop::Ending);
         self.server.stopping = true;
+        if self.server.statements_dropped > 0 {
+            let dropped = self.server.statements_dropped;
+            self.server
+                .log
+                .event(format_args!("{dropped} statements were dropped, there was no room for them"));
+        }
         self.timers.set(self.now + ENDING_MAX, Timer::StopNow);
         for id in self.connections.ids() {
             if self.connections.get_mut(id).is_some_and(|connection| connection.attempts.is_some()) {
@@ -201,5 +207,6 @@ const LINGER_MAX: Duration = Duration::from_secs(2);
 const DRAINING_MAX: Duration = Duration::from_millis(120);
 /// How long the last output is sent after that.
 const ENDING_MAX: Duration = Duration::from_millis(100);
-/// Turns' worth of connections that are accepted at the end: more than wait at a usual listener.
-const LAST_ACCEPTS: usize = 16;
+/// Turns' worth of connections that are accepted at the end: 4,096 of them, as many as Linux lets wait at a
+/// listener (`net.core.somaxconn`).
+const LAST_ACCEPTS: usize = 64;

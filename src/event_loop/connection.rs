@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use slab::Slab;
 
@@ -17,15 +18,18 @@ pub(super) struct Connection<S> {
     pub(super) transport: Transport,
     /// Input that the conversation has not used yet.
     pub(super) input: Vec<u8>,
-    /// The addresses that were not tried yet, while the connection is being made.
-    pub(super) attempts: Option<Vec<SocketAddr>>,
+    /// What is left to try, while the connection is being made.
+    pub(super) attempts: Option<Attempts>,
     /// When the next timer of this connection rings.
     pub(super) timer_at: Moment,
+    /// Until when its deadline, which has come, may be put off.
+    pub(super) put_off_until: Option<Moment>,
     pub(super) counting: Counting,
-    /// An edge came, and no read has met `WouldBlock` since.
+    /// An edge came, and no read since has shown that there is nothing more.
     pub(super) readable: bool,
-    /// The other side has ended its output: what can be read is followed by an end without an edge.
-    pub(super) ended: bool,
+    /// A read that brings less than there is room for says nothing any longer; see
+    /// [`Event::ShortReadsLie`](super::network::Event).
+    pub(super) short_reads_lie: bool,
     /// The same as `readable` for writing.
     pub(super) writable: bool,
     /// Input that was not used must be offered again, though nothing new has come.
@@ -40,6 +44,14 @@ pub(super) struct Connection<S> {
     /// It is on the list of those to be buried.
     pub(super) doomed: bool,
     generation: u32,
+}
+
+/// The making of a connection.
+pub(super) struct Attempts {
+    /// Addresses that were not tried yet; the next one stands at the end.
+    pub(super) left: Vec<SocketAddr>,
+    /// How long the last one may take.
+    pub(super) patience: Duration,
 }
 
 /// How a connection counts.
@@ -89,9 +101,10 @@ impl<S> Connection<S> {
             input: Vec::new(),
             attempts: None,
             timer_at: Moment::NEVER,
+            put_off_until: None,
             counting,
             readable: false,
-            ended: false,
+            short_reads_lie: false,
             writable: false,
             offer_again: false,
             eof: Eof::NotSeen,

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use super::connection::{Connection, Counting, Stream};
+use super::connection::{Attempts, Connection, Counting, Stream};
 use super::network::{Lookup, Network};
 use super::{ConnectionId, EventLoop, Lost, Timer};
 use crate::config::{Host, HostPort};
@@ -29,6 +29,13 @@ impl<N: Network> EventLoop<N> {
         }
         for (name, address) in wanted {
             let id = self.server.neighbours.set(name, address);
+            self.dial_if_down(id);
+        }
+    }
+
+    /// The delay before the next attempt is over, or that of an attempt that was superseded.
+    pub(super) fn dial_in_time(&mut self, id: NeighbourId) {
+        if self.now >= self.server.neighbours.get(id).dial_at {
             self.dial_if_down(id);
         }
     }
@@ -75,16 +82,12 @@ impl<N: Network> EventLoop<N> {
             return;
         }
         let conversation = Conversation::OutboundPeer(OutboundPeer::new(id, self.now));
-        let made = addresses.and_then(|addresses| self.connect(addresses, conversation, Stream::Plain));
+        let patience = self.server.silence;
+        let made =
+            addresses.and_then(|addresses| self.connect(addresses, patience, conversation, Stream::Plain));
         let known = self.server.neighbours.get_mut(id);
         match made {
-            Ok(connection) => {
-                known.dialled = Dialled::Connecting(connection);
-                if let Some(connection) = self.connections.get_mut(connection) {
-                    connection.transport.set_deadline(self.now + self.server.silence);
-                }
-                self.set_timer(connection);
-            }
+            Ok(connection) => known.dialled = Dialled::Connecting(connection),
             Err(error) => {
                 if !std::mem::replace(&mut known.trouble_logged, true) {
                     let (name, address) = (&known.name, &known.address);
@@ -101,7 +104,7 @@ impl<N: Network> EventLoop<N> {
     pub(super) fn neighbour_lives(&mut self, id: NeighbourId, epoch: Epoch) {
         match self.server.neighbours.get(id).dialled {
             // It leads to an earlier life, whose end nobody may ever announce. It is dialled again
-            // as soon as it is buried.
+            // soon after that.
             Dialled::Up(link, other) if other != epoch => self.abort(link),
             Dialled::Down => self.dial_if_down(id),
             Dialled::Up(..) | Dialled::Connecting(_) | Dialled::Resolving => {}
@@ -114,13 +117,17 @@ impl<N: Network> EventLoop<N> {
         let delay = self.server.neighbours.get_mut(id).next_delay();
         let chance = (self.network.random() >> 32) as u32;
         let delay = delay / 2 + (delay / 2).mul_f64(f64::from(chance) / f64::from(u32::MAX));
-        self.timers.set(self.now + delay, Timer::Redial(id.0));
+        let dial_at = self.now + delay;
+        self.server.neighbours.get_mut(id).dial_at = dial_at;
+        self.timers.set(dial_at, Timer::Redial(id.0));
     }
 
-    /// Begins a connection to the first of these addresses that can be reached.
+    /// Begins a connection to the first of these addresses that can be reached. The last one may take as
+    /// long as `patience`.
     pub(super) fn connect(
         &mut self,
         mut addresses: Vec<SocketAddr>,
+        patience: Duration,
         conversation: Conversation,
         wrap: impl FnOnce(N::Stream) -> Stream<N::Stream>,
     ) -> io::Result<ConnectionId> {
@@ -135,10 +142,22 @@ impl<N: Network> EventLoop<N> {
             Transport::new(self.marks),
             Counting::NotAtAll,
         );
-        connection.attempts = Some(addresses);
+        connection.attempts = Some(Attempts { left: addresses, patience });
         let id = self.connections.insert(connection);
-        self.register(id);
+        self.await_attempt(id);
         Ok(id)
+    }
+
+    /// Waits until an attempt succeeds or fails, or for long enough.
+    fn await_attempt(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(id)
+            && let Some(Attempts { left, patience }) = &connection.attempts
+        {
+            let patience = if left.is_empty() { *patience } else { ATTEMPT_MAX.min(*patience) };
+            connection.transport.set_deadline(self.now + patience);
+        }
+        self.set_timer(id);
+        self.register(id);
     }
 
     /// Sees how a connection that is being made gets on.
@@ -159,19 +178,33 @@ impl<N: Network> EventLoop<N> {
             }
             Err(error) => error,
         };
-        let mut addresses = connection.attempts.take().unwrap_or_default();
-        let next = self.try_addresses(&mut addresses);
+        self.attempt_failed(id, error);
+    }
+
+    /// Goes on to the next address of a connection that is being made.
+    pub(super) fn attempt_failed(&mut self, id: ConnectionId, error: io::Error) {
+        let Some(mut left) = self
+            .connections
+            .get_mut(id)
+            .and_then(|connection| connection.attempts.as_mut())
+            .map(|attempts| std::mem::take(&mut attempts.left))
+        else {
+            return;
+        };
+        let next = self.try_addresses(&mut left);
         let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
-        // It stays one that is being made, also when no address is left.
-        connection.attempts = Some(addresses);
+        if let Some(attempts) = &mut connection.attempts {
+            attempts.left = left;
+        }
         match next {
             Ok((stream, address)) => {
                 *connection.stream.socket() = stream;
                 connection.address = address;
                 (connection.readable, connection.writable) = (false, false);
-                self.register(id);
+                connection.short_reads_lie = false;
+                self.await_attempt(id);
             }
             Err(_) => self.doom(id, Lost::NotMade(error)),
         }
@@ -202,6 +235,9 @@ pub(super) fn known_addresses(host: &Host, port: u16) -> Option<Vec<SocketAddr>>
     }
 }
 
+/// How long an address may take while there are others: a host whose first address leads nowhere must not be
+/// lost for it. Longer than the second after which TCP asks again, if a packet was lost (RFC 6298, section 2).
+pub(super) const ATTEMPT_MAX: Duration = Duration::from_millis(1500);
 /// Addresses of a name that are tried: a name with a thousand of them is nobody's friend.
 const ADDRESSES_MAX: usize = 8;
 /// A name that was looked up is looked up again after so long.

@@ -87,10 +87,12 @@ impl Network for MioNetwork {
                 }
                 Token(token) => {
                     let ended = event.is_read_closed() || event.is_error();
-                    if ended {
-                        events.push(Event::Ended(token));
+                    // A read stops before what follows urgent data (tcp(7)), however much of it is there.
+                    let urgent = event.is_priority();
+                    if ended || urgent {
+                        events.push(Event::ShortReadsLie(token));
                     }
-                    let readable = event.is_readable() || ended;
+                    let readable = event.is_readable() || ended || urgent;
                     let writable = event.is_writable() || event.is_write_closed() || event.is_error();
                     events.push(Event::Ready { token, readable, writable });
                 }
@@ -119,7 +121,10 @@ impl Network for MioNetwork {
     }
 
     fn register(&mut self, stream: &mut TcpStream, token: usize) -> io::Result<()> {
-        self.poll.registry().register(stream, Token(token), Interest::READABLE | Interest::WRITABLE)
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        #[cfg(target_os = "linux")]
+        let interest = interest | Interest::PRIORITY;
+        self.poll.registry().register(stream, Token(token), interest)
     }
 
     fn is_connected(&mut self, stream: &mut TcpStream) -> io::Result<bool> {
@@ -179,8 +184,9 @@ const INHERITED: bool = cfg!(target_os = "linux");
 const LISTENER: Token = Token(usize::MAX);
 const SIGNALS: Token = Token(usize::MAX - 1);
 const RESOLVER: Token = Token(usize::MAX - 2);
-/// Events that are taken from the system at once; what is beyond comes with the next turn.
-const EVENTS_MAX: usize = 1024;
+/// Events that are taken from the system at once: of all connections that there usually may be, since the time of
+/// one must not be up before the event of what it sent in time was seen.
+const EVENTS_MAX: usize = 16 * 1024;
 /// Connections that wait to be accepted: more than the system's own bound, so that this one counts. Who
 /// finds no place has to knock again, a second later.
 const BACKLOG: i32 = 65_536;

@@ -39,7 +39,7 @@ use crate::protocol::{
 use asking::Asking;
 pub use asking::PlacesSettings;
 use buffers::Buffers;
-use connection::{Connection, Connections, Counting, Stream, of_token, token};
+use connection::{Connection, Connections, Counting, Phase, Stream, of_token, token};
 pub use holdings::Holdings;
 use network::{Event, Lookup, Network};
 use timers::Timers;
@@ -112,6 +112,8 @@ pub struct EventLoop<N: Network> {
     behind: Vec<ConnectionId>,
     /// A connection may be waiting to be accepted.
     accepting: bool,
+    /// Accepting failed; it is not tried before its timer rings.
+    accept_is_paused: bool,
     accept_trouble_logged: bool,
     /// The next turn must not wait.
     at_once: bool,
@@ -171,6 +173,7 @@ impl<N: Network> EventLoop<N> {
             doomed: Vec::new(),
             behind: Vec::new(),
             accepting: true,
+            accept_is_paused: false,
             accept_trouble_logged: false,
             at_once: false,
             stop: None,
@@ -193,11 +196,6 @@ impl<N: Network> EventLoop<N> {
     /// The server above.
     pub fn server(&self) -> &Server {
         &self.server
-    }
-
-    /// How many connections there are.
-    pub fn connection_count(&self) -> usize {
-        self.connections.len()
     }
 
     /// How long the next turn will wait if nothing happens; none: until something does.
@@ -234,13 +232,13 @@ impl<N: Network> EventLoop<N> {
         let mut result = Turn::Done;
         for event in events.drain(..) {
             match event {
-                Event::Accept => self.accepting = true,
+                Event::Accept => self.accepting = !self.accept_is_paused,
                 Event::Ready { token, readable, writable } => {
                     self.note_edges(of_token(token), readable, writable)
                 }
-                Event::Ended(token) => {
+                Event::ShortReadsLie(token) => {
                     if let Some(connection) = self.connections.get_mut(of_token(token)) {
-                        connection.ended = true;
+                        connection.short_reads_lie = true;
                     }
                 }
                 Event::Resolved { lookup: Lookup::Neighbour { number, generation }, addresses } => {
@@ -327,9 +325,9 @@ impl<N: Network> EventLoop<N> {
         while let Some(timer) = self.timers.ring(self.now) {
             match timer {
                 Timer::Connection(id) => self.deadline_came(id),
-                Timer::Redial(neighbour) => self.dial_if_down(NeighbourId(neighbour)),
+                Timer::Redial(neighbour) => self.dial_in_time(NeighbourId(neighbour)),
                 Timer::Question(id) => self.question_expired(id),
-                Timer::Accept => self.accepting = true,
+                Timer::Accept => (self.accepting, self.accept_is_paused) = (true, false),
                 Timer::StopDraining => self.stop_draining(),
                 Timer::StopNow => self.stop_now(),
             }
@@ -347,18 +345,23 @@ impl<N: Network> EventLoop<N> {
         }
         connection.timer_at = Moment::NEVER;
         if connection.transport.deadline() > now {
+            connection.put_off_until = None;
             self.set_timer(id);
             return;
         }
         if connection.listed && connection.transport.ending() == Ending::Open {
-            // What would be in time may have arrived, and is read in the next turn.
-            connection.timer_at = now + LATER;
-            self.timers.set(now + LATER, Timer::Connection(id));
-            return;
+            // What would be in time may have arrived, and is read in the next turn. Of one that always has
+            // something to read that is true for ever.
+            if now < *connection.put_off_until.get_or_insert(now + PUT_OFF_MAX) {
+                connection.timer_at = now + LATER;
+                self.timers.set(now + LATER, Timer::Connection(id));
+                return;
+            }
         }
+        connection.put_off_until = None;
         connection.transport.set_deadline(Moment::NEVER);
         if connection.attempts.is_some() {
-            self.doom(id, Lost::NotMade(io::ErrorKind::TimedOut.into()));
+            self.attempt_failed(id, io::ErrorKind::TimedOut.into());
         } else if connection.transport.ending() == Ending::Open {
             self.call(id, |protocol, context| protocol.timed_out(context));
         } else {
@@ -384,7 +387,7 @@ impl<N: Network> EventLoop<N> {
                     if !std::mem::replace(&mut self.accept_trouble_logged, true) {
                         self.server.log.event(format_args!("Connections cannot be accepted: {error}"));
                     }
-                    self.accepting = false;
+                    (self.accepting, self.accept_is_paused) = (false, true);
                     self.timers.set(self.now + ACCEPT_AGAIN_AFTER, Timer::Accept);
                 }
             }
@@ -532,6 +535,12 @@ impl<N: Network> EventLoop<N> {
                     self.buffers.give(buffer);
                 }
             }
+            Ending::Closing if connection.phase == Phase::Open => {
+                // What its conversation waited for is of no account any more; how long the end may take is
+                // decided when the output is sent.
+                connection.transport.set_deadline(Moment::NEVER);
+                self.mark_dirty(id);
+            }
             Ending::Open | Ending::Closing => self.mark_dirty(id),
         }
         self.set_timer(id);
@@ -595,6 +604,9 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 const ACCEPTS_MAX: usize = 64;
 /// How long the deadline of a connection that still has something to read is put off.
 const LATER: Duration = Duration::from_millis(1);
+/// How long it may be put off, from when that began: in that time even what piled up while this process was
+/// stopped is read.
+const PUT_OFF_MAX: Duration = Duration::from_secs(1);
 /// How long accepting pauses after it failed: a descriptor may be free by then.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// How long log lines wait for others while there is always something to do: each writing of them takes as
@@ -602,5 +614,8 @@ const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 const LOG_DELAY: Duration = Duration::from_millis(10);
 /// Connections that are kept beyond the limit until they show whether they are a neighbour's.
 const BEYOND_LIMIT_MAX: usize = 16;
-/// Bytes that are read at once.
+/// Bytes that are read at once, and of one connection in one turn, so that a loud one cannot starve the others.
 const READ_MAX: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests;

@@ -25,8 +25,7 @@ pub trait Network {
     fn accept(&mut self, listener: &mut Self::Listener) -> io::Result<(Self::Stream, SocketAddr)>;
 
     /// Whether a read that fills only a part of its buffer has emptied the stream, so that whatever
-    /// arrives behind it comes with a new edge. Only until an [`Event::Ended`] has come: an end that is
-    /// there already comes with no further edge.
+    /// arrives behind it comes with a new edge. Only until an [`Event::ShortReadsLie`] has come.
     fn short_reads_empty(&self) -> bool {
         false
     }
@@ -73,8 +72,9 @@ pub enum Event {
         /// There is room to write, or a connection was made, or failed.
         writable: bool,
     },
-    /// The other side of the stream with this token has ended its output, behind what can still be read.
-    Ended(usize),
+    /// From now on a short read of the stream with this token may have left something, for which there is
+    /// no further edge: an end of the other side's output, or what follows its urgent data.
+    ShortReadsLie(usize),
     /// A lookup ended.
     Resolved {
         /// Which.

@@ -4,17 +4,19 @@ use std::io;
 
 use super::connection::Eof;
 use super::network::Network;
-use super::{ConnectionId, Ending, EventLoop, Lost};
+use super::{ConnectionId, Ending, EventLoop, Lost, READ_MAX};
 
 impl<N: Network> EventLoop<N> {
     /// Gives each connection on the list its share.
     pub(super) fn serve_ready(&mut self) {
         let mut buffer = std::mem::take(&mut self.read_buffer);
+        // Everybody gets a share in every turn, and the more they are, the smaller.
+        let share = (TURN_MAX / self.ready.len().max(1)).clamp(SHARE_MIN, READ_MAX);
         // Those that come back to the list are served in the next turn.
         for _ in 0..self.ready.len() {
             let Some(id) = self.ready.pop_front() else { break };
             // It stays listed while it is served, so that nothing that it does lists it once more.
-            self.serve(id, &mut buffer);
+            self.serve(id, &mut buffer[..share]);
             if let Some(connection) = self.connections.get_mut(id) {
                 connection.listed = false;
                 self.list(id);
@@ -27,9 +29,9 @@ impl<N: Network> EventLoop<N> {
     }
 
     /// Reads and delivers until there is nothing more, reading is paused, or the connection has had
-    /// its share of this turn.
+    /// its share of this turn, which is as long as `buffer`.
     fn serve(&mut self, id: ConnectionId, buffer: &mut [u8]) {
-        let mut share = SHARE;
+        let mut share = buffer.len();
         while share > 0 {
             let Some(connection) =
                 self.connections.get_mut(id).filter(|connection| connection.wants_service())
@@ -63,7 +65,7 @@ impl<N: Network> EventLoop<N> {
                     Ok(length) => {
                         share = share.saturating_sub(length);
                         let is_empty = length < buffer.len()
-                            && !connection.ended
+                            && !connection.short_reads_lie
                             && connection.stream.reads_the_socket()
                             && self.network.short_reads_empty();
                         connection.readable = !is_empty;
@@ -171,8 +173,11 @@ impl<N: Network> EventLoop<N> {
     }
 }
 
-/// Bytes that one connection may be read in one turn, so that a loud one cannot starve the others.
-const SHARE: usize = 64 * 1024;
+/// Bytes that are read in one turn, of all connections together: some 30 ms of commands. Replies, and signs of
+/// life for neighbours, leave at the end of a turn, so they must not wait for ten thousand full buffers.
+pub(super) const TURN_MAX: usize = 4 * 1024 * 1024;
+/// Bytes that each may be read all the same, so that reading many costs little more than what they say.
+const SHARE_MIN: usize = 4 * 1024;
 /// Bytes of log lines that are gathered before they are written: short commands make lines many
 /// times their length, and thousands of connections may be served in one turn.
 const LOG_LINES_MAX: usize = 64 * 1024;

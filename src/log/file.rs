@@ -44,7 +44,8 @@ impl LogFile {
     /// Opens the file anew, which somebody may have renamed.
     pub fn reopen(&mut self, now: Moment) {
         self.file = None;
-        self.is_torn = false;
+        // A file that was renamed, or emptied, is another one.
+        self.is_torn &= fs::metadata(&self.path).is_ok_and(|about| about.len() > 0 || !about.is_file());
         self.again_at = now;
         self.write(b"", now);
     }
@@ -57,8 +58,8 @@ impl LogFile {
         }
         let mut rest = lines;
         match self.try_write(&mut rest) {
-            // Only now: writing the note alone is no sign that the trouble is over.
-            Ok(()) => self.in_trouble = false,
+            // Writing the note alone is no sign that the trouble is over.
+            Ok(()) => self.in_trouble &= lines.is_empty(),
             Err(error) => {
                 if !std::mem::replace(&mut self.in_trouble, true) {
                     complain(format_args!(
@@ -210,6 +211,8 @@ mod tests {
         log.write(batch.as_bytes(), Moment::START + AGAIN_AFTER);
         assert!(log.in_trouble, "which is not spoken of again");
         assert!(take().starts_with(&(note + line)));
+        log.reopen(Moment::START + AGAIN_AFTER);
+        assert!(log.in_trouble && take().starts_with("\n("), "it is the same pipe");
         log.write(line.as_bytes(), Moment::START + AGAIN_AFTER * 2);
         assert!(!log.in_trouble && log.lines_lost == 0 && take().ends_with(line));
         fs::remove_dir_all(folder).unwrap();

@@ -264,8 +264,8 @@ fn date_and_time(second: u64) -> String {
     format!("{year:04}-{month:02}-{day_of_month:02} {hour:02}:{minute:02}:{second:02}")
 }
 
-/// Bytes of a message that are shown: every line that may be sent (unless `limits.max_line` is raised), and the beginning of a long answer
-/// of Places. A log that repeats megabytes helps nobody.
+/// Bytes of a message that are shown: every line that may be sent, unless `limits.max_line` is raised, and the
+/// beginning of a long answer of Places. A log that repeats megabytes helps nobody.
 const MESSAGE_MAX: usize = 16 * 1024;
 /// Bytes of room that are kept from turn to turn.
 const LINES_KEPT: usize = 256 * 1024;

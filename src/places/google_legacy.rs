@@ -26,10 +26,14 @@ pub fn target(base_path: &str, question: &Question, key: Option<&str>) -> String
     target
 }
 
-/// Whether an answer repeats the key as it is, so that nobody may read it. Google's keys are letters,
-/// digits, `-` and `_`, so they are asked with as they are, too.
+/// Whether an answer repeats the key, as it is or as it was sent, so that nobody may read it.
 pub fn repeats_key(answer: &Answer, key: &str) -> bool {
-    key.len() >= KEY_MIN && answer.text().contains(key)
+    if key.len() < KEY_MIN {
+        return false;
+    }
+    let mut sent = String::new();
+    percent_encode(key, &mut sent);
+    answer.text().contains(key) || answer.text().contains(&sent)
 }
 
 /// Bytes of a key. A shorter one is no secret, and stands in many an answer by chance.
@@ -72,6 +76,7 @@ mod tests {
         assert!(repeats("AIza-_Key", "the key AIza-_Key is not allowed"));
         assert!(repeats("AIza-_Key", "/json?location=1,2&key=AIza-_Key"));
         assert!(!repeats("AIza-_Key", "the key AIza is not allowed"));
+        assert!(repeats("a key/of+mine", "a key/of+mine") && repeats("a key/of+mine", "a%20key%2Fof%2Bmine"));
         assert!(!repeats("results", ""), "a word of seven letters is no key");
     }
 

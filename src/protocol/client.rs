@@ -514,7 +514,11 @@ mod tests {
         assert!(bench.reading_is_paused() && bench.deadline() == Moment::NEVER);
         bench.sent();
         assert!(!bench.reading_is_paused());
-        assert_eq!(bench.deadline(), bench.now + bench.server.limits.line_timeout);
+        let until = bench.now + bench.server.limits.line_timeout;
+        assert_eq!(bench.deadline(), until);
+        bench.now = bench.now + Duration::from_secs(10);
+        bench.receive(b"x");
+        assert_eq!(bench.deadline(), until);
     }
 
     #[test]

@@ -129,6 +129,21 @@ impl InboundPeer {
         true
     }
 
+    /// If it is time to tell how much is held, does so: a neighbour whose bytes trickle in, or never cease, must
+    /// not take this side for dead.
+    fn acknowledge_in_time(context: &mut Context<'_>, link: &mut Link) {
+        if context.now < link.next_acknowledgement(context.server.heartbeat()) {
+            return;
+        }
+        if context.transport.has_room() {
+            acknowledge(context, link);
+        } else {
+            // Not again at once: what is owed waits until there is room.
+            link.told = context.now;
+            link.owes_since = link.owes_since.and(Some(context.now));
+        }
+    }
+
     fn set_deadline(context: &mut Context<'_>, link: &Link) {
         let next = link.next_acknowledgement(context.server.heartbeat());
         context.transport.set_deadline((link.heard + context.server.silence).min(next));
@@ -227,7 +242,9 @@ impl Protocol for InboundPeer {
                 State::Over => return data.len(),
             }
         }
-        if let State::Linked(link) = &self.state {
+        if let State::Linked(link) = &mut self.state {
+            // Here and not only when the time is up: that waits for as long as more has arrived.
+            InboundPeer::acknowledge_in_time(context, link);
             InboundPeer::set_deadline(context, link);
         }
         used
@@ -250,15 +267,7 @@ impl Protocol for InboundPeer {
                     self.end(context, link, format_args!("nothing arrived for {silence:?}"));
                     return;
                 }
-                // A neighbour whose bytes trickle in must not take this side for dead before its MARK is here.
-                let is_time = context.now >= link.next_acknowledgement(context.server.heartbeat());
-                if is_time && context.transport.has_room() {
-                    acknowledge(context, link);
-                } else {
-                    // Not again at once: what is owed waits until there is room.
-                    link.told = context.now;
-                    link.owes_since = link.owes_since.and(Some(context.now));
-                }
+                InboundPeer::acknowledge_in_time(context, link);
                 InboundPeer::set_deadline(context, link);
             }
             State::Over => {}
@@ -284,8 +293,9 @@ impl Protocol for InboundPeer {
     }
 }
 
-/// How long a MARK waits for those behind it, which are answered with the same ACK. Nobody waits for an ACK but
-/// for the first one of a link, and each costs both sides as much as a statement.
+/// How long a MARK waits for those behind it, which are answered with the same ACK: each costs both sides as much
+/// as a statement. Of the first one of a link a neighbour makes more, so that does not wait; any other is no more
+/// than a sign of life.
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_millis(20);
 const TOO_SLOW: &str = "a HELLO must be complete within 2 s";
 /// A HELLO must be complete so long after its first byte: a neighbour sends it in one packet.
@@ -350,6 +360,19 @@ mod tests {
         bench.time_out();
         assert_eq!(bench.sent(), "ACK 4\n");
         assert_eq!(bench.deadline(), bench.now + bench.server.heartbeat());
+    }
+
+    #[test]
+    fn an_ack_does_not_wait_for_a_pause() {
+        let mut bench = linked();
+        bench.receive(b"MARK 1\nMARK 2\n");
+        bench.sent();
+        bench.now = bench.now + ACKNOWLEDGED_WITHIN;
+        bench.receive(format!("{AT}MARK 3\nAT Camp").as_bytes());
+        assert_eq!(bench.sent(), "ACK 3\n");
+        bench.now = bench.now + bench.server.heartbeat();
+        bench.receive(b"bell");
+        assert_eq!(bench.sent(), "ACK 3\n", "a sign of life");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::ConnectionId;
+use crate::clock::Moment;
 use crate::config::HostPort;
 use crate::store::Teller;
 use crate::text::greeting::Epoch;
@@ -49,6 +50,8 @@ pub struct Neighbour {
     pub dialled: Dialled,
     /// How long to wait before the next attempt; doubles with each, see [`Neighbour::next_delay`].
     delay: Duration,
+    /// When it is dialled again, if there is no link by then.
+    pub dial_at: Moment,
     /// Whether the trouble with the link was logged since it was last up.
     pub trouble_logged: bool,
     /// How much of which life of its store this server holds.
@@ -104,6 +107,7 @@ impl Neighbours {
             accepted: None,
             dialled: Dialled::Down,
             delay: DELAY_MIN,
+            dial_at: Moment::START,
             trouble_logged: false,
             held: None,
             lives: [None; LIVES_KEPT],

@@ -83,7 +83,7 @@ impl OutboundPeer {
 
     fn mark(&mut self, context: &mut Context<'_>) {
         let Some(link) = &mut self.link else {
-            return;
+            return self.set_deadline(context);
         };
         let sequence = context.server.store.seen(link.cursor);
         let output = context.transport.output();
@@ -349,6 +349,16 @@ mod tests {
         bench.now = start + Duration::from_secs(5);
         bench.time_out();
         assert_eq!(bench.ending(), Ending::Aborting);
+    }
+
+    #[test]
+    fn a_longer_silence_is_kept_to_before_the_welcome_too() {
+        let mut bench = dialled();
+        let start = bench.now;
+        bench.now = bench.deadline();
+        bench.server.silence = Duration::from_secs(60);
+        bench.time_out();
+        assert_eq!((bench.ending(), bench.deadline()), (Ending::Open, start + Duration::from_secs(60)));
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! The conversation with Places: one question at a time over HTTP/1.1, on a connection that is kept.
 
 use std::fmt;
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::{Context, Ending, Lost, Message, Protocol, Request};
 use crate::http::{ResponseReader, write_get};
 use crate::places::answer::Answer;
+use crate::places::google_legacy::repeats_key;
 use crate::places::pool::Failure;
 
 /// A question to be asked, in the words of HTTP.
@@ -15,6 +17,8 @@ pub struct Job {
     pub host: String,
     /// The path with the query. It may hold the key: never log it.
     pub target: String,
+    /// The key in it, which nobody else may read.
+    pub key: Option<Rc<str>>,
 }
 
 impl fmt::Debug for Job {
@@ -30,17 +34,20 @@ pub struct PlacesRequest {
     first: Option<Job>,
     /// The answer that is awaited.
     reader: Option<ResponseReader>,
+    /// What it was asked for.
+    asked: Option<Job>,
 }
 
 impl PlacesRequest {
     /// A connection that is being made to ask this.
     pub fn new(job: Job) -> PlacesRequest {
-        PlacesRequest { first: Some(job), reader: Some(ResponseReader::new()) }
+        PlacesRequest { first: Some(job), reader: Some(ResponseReader::new()), asked: None }
     }
 
-    fn ask(&mut self, context: &mut Context<'_>, job: &Job) {
+    fn ask(&mut self, context: &mut Context<'_>, job: Job) {
         write_get(context.transport.output(), &job.host, &job.target);
         self.reader = Some(ResponseReader::new());
+        self.asked = Some(job);
         // How long an answer may take is the pool's to say.
         context.transport.set_deadline(crate::clock::Moment::NEVER);
     }
@@ -68,8 +75,14 @@ impl PlacesRequest {
             return;
         };
         let reusable = response.keep_alive && all_used && context.transport.ending() == Ending::Open;
-        let result = Answer::from_response(response.status, response.body)
-            .map_err(|unusable| Failure { nothing_came: false, reason: unusable.to_string() });
+        let key = self.asked.as_ref().and_then(|job| job.key.as_deref());
+        let result = match Answer::from_response(response.status, response.body) {
+            Ok(answer) if key.is_some_and(|key| repeats_key(&answer, key)) => {
+                Err("its answer repeats the key, so nobody may read it".to_owned())
+            }
+            result => result.map_err(|unusable| unusable.to_string()),
+        };
+        let result = result.map_err(|reason| Failure { nothing_came: false, reason });
         self.answered(context, result, reusable);
     }
 }
@@ -77,7 +90,7 @@ impl PlacesRequest {
 impl Protocol for PlacesRequest {
     fn connection_made(&mut self, context: &mut Context<'_>) {
         if let Some(job) = self.first.take() {
-            self.ask(context, &job);
+            self.ask(context, job);
         }
     }
 
@@ -117,7 +130,7 @@ impl Protocol for PlacesRequest {
 
     fn told(&mut self, context: &mut Context<'_>, message: Message) {
         match message {
-            Message::Ask(job) => self.ask(context, &job),
+            Message::Ask(job) => self.ask(context, job),
             Message::Stop => context.transport.abort(),
             Message::Answer { .. } => {}
         }
@@ -146,7 +159,7 @@ mod tests {
     use crate::protocol::testing::Bench;
 
     fn job() -> Job {
-        Job { host: "localhost:1".into(), target: "/x?location=1,2".into() }
+        Job { host: "localhost:1".into(), target: "/x?location=1,2".into(), key: Some("AIza-_Key".into()) }
     }
 
     fn asked() -> Bench {
@@ -215,6 +228,16 @@ mod tests {
         let mut bench = asked();
         bench.receive(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n");
         assert!(outcome(&mut bench).unwrap().0.unwrap_err().reason.contains("500"));
+    }
+
+    #[test]
+    fn an_answer_that_repeats_the_key_is_not_handed_over() {
+        let mut bench = asked();
+        bench.receive(b"HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n{\"results\":[],\"a\":\"AIza-_Key\"}");
+        let (result, reusable) = outcome(&mut bench).unwrap();
+        let reason = result.unwrap_err().reason;
+        assert!(reason.contains("repeats the key") && !reason.contains("AIza"), "{reason}");
+        assert!(reusable, "the next answer may be better");
     }
 
     #[test]

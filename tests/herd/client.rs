@@ -46,6 +46,12 @@ impl Client {
         self
     }
 
+    /// Sends a byte that TCP calls urgent.
+    pub fn send_urgent(&mut self, byte: u8) -> &mut Client {
+        assert_eq!(SockRef::from(&self.stream).send_out_of_band(&[byte]).unwrap(), 1);
+        self
+    }
+
     /// Whether they could be sent: not if the other side has ended the connection.
     pub fn try_send(&mut self, bytes: &[u8]) -> bool {
         self.stream.write_all(bytes).is_ok()

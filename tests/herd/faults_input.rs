@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::ask::{UCLA, iamat, knows};
 use crate::lab::{Lab, SOLO};
+use crate::process::Signal;
 
 /// A client cannot tell of a location in the words of servers, neither as a client nor in the shadow of
 /// a HELLO that is begun or refused.
@@ -142,6 +143,19 @@ fn row_21_strange_bytes() {
     assert_eq!(every(b"FOO\rBAR\r"), b"? FOO\rBAR\n");
     lab.await_log("Solo", r"received '\x1b[2J\x1b]0;title\x07' from ");
     assert!(lab.log("Solo").bytes().all(|byte| byte == b'\n' || (b' '..=b'~').contains(&byte)));
+}
+
+/// Urgent data, as telnet sends it with its interrupt: what stands before and behind it is carried out
+/// at once, also when all of it comes together.
+#[test]
+fn row_21_urgent_data() {
+    let mut lab = Lab::running(SOLO);
+    let mut client = lab.connect("Solo");
+    assert_eq!(client.ask("HALLO"), "? HALLO");
+    lab.signal("Solo", Signal::STOP);
+    client.send("BEFORE\n").send_urgent(b'!').send("BEHIND\n");
+    lab.signal("Solo", Signal::CONT);
+    assert_eq!((client.line(), client.line()), ("? BEFORE".to_owned(), "? BEHIND".to_owned()));
 }
 
 /// Whoever speaks TLS has sent a line without meaning, at the latest when he gives up.

@@ -152,6 +152,7 @@ fn plays() -> Vec<(Play, &'static str)> {
         (raw(response(&format!("<html>{target}</html>"))), "UNKNOWN_ERROR"),
         (raw(response(&format!("{{\"results\":{KEY}"))), "UNKNOWN_ERROR"),
         (raw(response(&echo(KEY))), "UNKNOWN_ERROR"),
+        (raw(response(&echo(&target))), "UNKNOWN_ERROR"),
         (Play::Drop, "closed without an answer"),
         (Play::Raw(b"HTTP/1.1 200 O".to_vec(), Then::Reset), "UNKNOWN_ERROR"),
         (Play::Trickle(nearby(9)), "no answer within"),

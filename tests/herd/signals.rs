@@ -116,6 +116,22 @@ fn row_34_hang_up_opens_the_log_anew() {
     assert!(!fs::read_to_string(old).unwrap().contains("AFTER"));
 }
 
+/// A log that is off is no file, also after SIGHUP.
+#[test]
+fn hang_up_opens_no_log_that_is_off() {
+    let mut lab = Lab::new(SOLO);
+    lab.config["log"] = json!({ "dir": "logs", "level": "off" });
+    lab.config["limits"] = json!({ "max_line": 100 });
+    lab.write();
+    lab.start_all();
+    lab.config["limits"] = json!({ "max_line": 64 });
+    lab.write();
+    lab.signal("Solo", Signal::HUP);
+    let long = "x".repeat(80);
+    until("the herd file was read again", || lab.connect("Solo").ask(&long).len() == 66);
+    assert!(!lab.folder.path("logs/Solo.log").exists());
+}
+
 /// SIGHUP reads the herd file again: a new neighbour is dialled and gets everything, one that was
 /// removed hears no more, clients stay.
 #[test]

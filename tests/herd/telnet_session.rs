@@ -11,7 +11,7 @@ use crate::lab::{BRUINS, Lab, free_port, is_listening, until};
 use crate::process::{Process, herd};
 
 /// WHATSAT is answered by the local Places server, over TLS, from its embedded data, trusted by the
-/// root that it leaves in `run/places-ca.pem`: real places around that client, at most as many as
+/// root that it leaves for its port: real places around that client, at most as many as
 /// wanted, in the form of Google's legacy Nearby Search.
 #[test]
 fn places_near_ucla_without_key_and_network() {
@@ -21,11 +21,13 @@ fn places_near_ucla_without_key_and_network() {
     command.args(["places", "-l", &format!("127.0.0.1:{port}")]).current_dir(lab.folder.path(""));
     command.stdin(Stdio::null()).stdout(Stdio::null());
     let _local_places = Process::start(&mut command, &lab.folder.name());
-    let root = lab.folder.path("run/places-ca.pem");
+    let root_file = format!("run/places-ca-{port}.pem");
+    let root = lab.folder.path(&root_file);
     until("the local Places server is ready", || is_listening(port) && root.exists());
     assert!(fs::read_to_string(root).unwrap().contains("BEGIN CERTIFICATE"));
 
-    lab.config["places"] = json!({ "api": "google-legacy", "url": format!("https://localhost:{port}"), "trust": "run/places-ca.pem" });
+    lab.config["places"] =
+        json!({ "api": "google-legacy", "url": format!("https://localhost:{port}"), "trust": root_file });
     lab.write();
     lab.start_all();
     let line = iamat(&lab, "Riley", "kiwi.cs.ucla.edu");

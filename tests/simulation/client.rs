@@ -400,14 +400,13 @@ fn judge_json(json: &[u8], target: &str, bound: usize, has_trouble: bool) -> Res
         let is_closed = json.ends_with(b"\"}") && json.len() > error_start.len() + 2;
         return if has_trouble && is_closed { Ok(()) } else { Err("Places was well".into()) };
     }
-    let target = format!("/maps/api/place/nearbysearch/json?location={target}&key={KEY_ENCODED}");
-    let is_right = Near::to(&target).cut(bound) == json;
+    let is_right =
+        Near::to(&format!("/maps/api/place/nearbysearch/json?location={target}")).cut(bound) == json;
     if is_right { Ok(()) } else { Err("it is not what Places answered".into()) }
 }
 
-/// The key that servers have, and how it is to be sent.
+/// The key that servers have.
 pub const KEY: &str = "se cret&key";
-const KEY_ENCODED: &str = "se%20cret%26key";
 
 /// Times of so many digits are too far ahead for every server's clock.
 const FUTURE_DIGITS: usize = 11;

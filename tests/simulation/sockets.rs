@@ -117,7 +117,7 @@ impl World {
         if let Some(token) = endpoint.token.filter(|_| empties) {
             endpoint.read_armed = true;
             let host = endpoint.host;
-            self.tell(host, Event::Ended(token));
+            self.tell(host, Event::ShortReadsLie(token));
         }
     }
 

@@ -101,7 +101,7 @@ fn local_places(bench: &mut Bench, load: Load) -> io::Result<Vec<String>> {
     let arguments = ["places".to_owned(), "-l".to_owned(), address.to_string()];
     let program = Kind::Herd.program();
     let _places = Process::start(&program, &arguments, &[], Place::Anywhere, folder.path(), address)?;
-    let root = folder.path().join("run/places-ca.pem");
+    let root = folder.path().join(format!("run/places-ca-{}.pem", address.port()));
     // It is written after the port is there.
     for _ in 0..1000 {
         if root.is_file() {
