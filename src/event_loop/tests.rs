@@ -209,6 +209,24 @@ fn a_line_that_never_ends_is_not_put_off_for_ever() {
 }
 
 #[test]
+fn what_came_in_time_is_in_time_though_it_takes_more_than_a_turn() {
+    let stage = Stage::default();
+    let mut event_loop = stage.event_loop(Limits::default(), Vec::new());
+    stage.call(b"");
+    event_loop.turn().unwrap();
+    stage.say(b"x");
+    event_loop.turn().unwrap();
+    // The process is stopped, and the rest waits at the socket.
+    stage.0.borrow_mut().now += Limits::default().line_timeout * 2;
+    stage.say(&[&vec![b'x'; 3 * READ_MAX][..], b"\nFOO\n"].concat());
+    for _ in 0..5 {
+        event_loop.turn().unwrap();
+    }
+    let said = stage.0.borrow().streams[0].written.clone();
+    assert!(said.ends_with(b"\n? FOO\n"), "{} bytes", said.len());
+}
+
+#[test]
 fn a_neighbour_that_never_ceases_hears_that_this_side_lives() {
     let stage = Stage::default();
     let place = HostPort { host: "127.0.0.1".parse::<Host>().unwrap(), port: 1 };
