@@ -19,11 +19,11 @@ pub(super) struct Connection<S> {
     /// Input that the conversation has not used yet.
     pub(super) input: Vec<u8>,
     /// What is left to try, while the connection is being made.
-    pub(super) attempts: Option<Attempts>,
+    pub(super) attempts: Option<Box<Attempts>>,
     /// When the next timer of this connection rings.
     pub(super) timer_at: Moment,
-    /// Until when its deadline, which has come, may be put off.
-    pub(super) put_off_until: Option<Moment>,
+    /// Until when its deadline, which has come, may be put off; never: it has not come.
+    pub(super) put_off_until: Moment,
     pub(super) counting: Counting,
     /// An edge came, and no read since has shown that there is nothing more.
     pub(super) readable: bool,
@@ -101,7 +101,7 @@ impl<S> Connection<S> {
             input: Vec::new(),
             attempts: None,
             timer_at: Moment::NEVER,
-            put_off_until: None,
+            put_off_until: Moment::NEVER,
             counting,
             readable: false,
             short_reads_lie: false,

@@ -142,7 +142,7 @@ impl<N: Network> EventLoop<N> {
             Transport::new(self.marks),
             Counting::NotAtAll,
         );
-        connection.attempts = Some(Attempts { left: addresses, patience });
+        connection.attempts = Some(Box::new(Attempts { left: addresses, patience }));
         let id = self.connections.insert(connection);
         self.await_attempt(id);
         Ok(id)
@@ -151,8 +151,9 @@ impl<N: Network> EventLoop<N> {
     /// Waits until an attempt succeeds or fails, or for long enough.
     fn await_attempt(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connections.get_mut(id)
-            && let Some(Attempts { left, patience }) = &connection.attempts
+            && let Some(attempts) = &connection.attempts
         {
+            let Attempts { left, patience } = &**attempts;
             let patience = if left.is_empty() { *patience } else { ATTEMPT_MAX.min(*patience) };
             connection.transport.set_deadline(self.now + patience);
         }

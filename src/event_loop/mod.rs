@@ -345,20 +345,21 @@ impl<N: Network> EventLoop<N> {
         }
         connection.timer_at = Moment::NEVER;
         if connection.transport.deadline() > now {
-            connection.put_off_until = None;
+            connection.put_off_until = Moment::NEVER;
             self.set_timer(id);
             return;
         }
         if connection.listed && connection.transport.ending() == Ending::Open {
             // What would be in time may have arrived, and is read in the next turn. Of one that always has
             // something to read that is true for ever.
-            if now < *connection.put_off_until.get_or_insert(now + PUT_OFF_MAX) {
+            connection.put_off_until = connection.put_off_until.min(now + PUT_OFF_MAX);
+            if now < connection.put_off_until {
                 connection.timer_at = now + LATER;
                 self.timers.set(now + LATER, Timer::Connection(id));
                 return;
             }
         }
-        connection.put_off_until = None;
+        connection.put_off_until = Moment::NEVER;
         connection.transport.set_deadline(Moment::NEVER);
         if connection.attempts.is_some() {
             self.attempt_failed(id, io::ErrorKind::TimedOut.into());

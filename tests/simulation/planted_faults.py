@@ -64,7 +64,7 @@ FAULTS = [
     ("an earlier deadline does not move the timer", "src/event_loop/mod.rs",
      "            if deadline < connection.timer_at {\n", "            if connection.timer_at == Moment::NEVER {\n"),
     ("a later deadline is forgotten when the earlier timer rings", "src/event_loop/mod.rs",
-     "            connection.put_off_until = None;\n            self.set_timer(id);\n            return;\n",
+     "            connection.put_off_until = Moment::NEVER;\n            self.set_timer(id);\n            return;\n",
      "            return;\n"),
     ("a lost link is not dialled again", "src/event_loop/links.rs",
      "        self.timers.set(dial_at, Timer::Redial(id.0));\n", ""),

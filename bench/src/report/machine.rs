@@ -28,10 +28,11 @@ pub fn describe() -> String {
         said("date", &["-u", "+%Y-%m-%d %H:%M UTC"]),
         load.split(' ').take(3).collect::<Vec<_>>().join(" "),
     );
-    let revision = said("git", &["describe", "--always", "--dirty"]);
+    let revision = said("git", &["describe", "--always"]);
+    let changed = if is_changed() { ", changed since" } else { "" };
     let herd = Kind::Herd.program();
     let of_file = said_by(&herd, &["--version"]);
-    text += &format!("| herd | {of_file}, bench at {revision} |\n");
+    text += &format!("| herd | {of_file}, bench at {revision}{changed} |\n");
     for (kind, argument) in [
         (Kind::Asyncio, "--version"),
         (Kind::Node, "--version"),
@@ -45,6 +46,13 @@ pub fn describe() -> String {
         text += &format!("| {name} | {version} |\n");
     }
     text
+}
+
+/// Whether the tree differs from its last commit, but for what a run writes itself.
+fn is_changed() -> bool {
+    let written = [":(top,exclude)bench/RESULTS.md", ":(top,exclude)bench/plots"];
+    let status = Command::new("git").args(["diff", "--quiet", "HEAD", "--", ":(top)"]).args(written).status();
+    !status.is_ok_and(|status| status.success())
 }
 
 fn said(program: &str, arguments: &[&str]) -> String {
