@@ -184,21 +184,16 @@ impl<N: Network> EventLoop<N> {
 
     /// Goes on to the next address of a connection that is being made.
     pub(super) fn attempt_failed(&mut self, id: ConnectionId, error: io::Error) {
-        let Some(mut left) = self
-            .connections
-            .get_mut(id)
-            .and_then(|connection| connection.attempts.as_mut())
-            .map(|attempts| std::mem::take(&mut attempts.left))
-        else {
+        let attempts = self.connections.get_mut(id).and_then(|connection| connection.attempts.take());
+        let Some(mut attempts) = attempts else {
             return;
         };
-        let next = self.try_addresses(&mut left);
+        let next = self.try_addresses(&mut attempts.left);
         let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
-        if let Some(attempts) = &mut connection.attempts {
-            attempts.left = left;
-        }
+        // It stays one that is being made, also when no address is left.
+        connection.attempts = Some(attempts);
         match next {
             Ok((stream, address)) => {
                 *connection.stream.socket() = stream;

@@ -39,7 +39,7 @@ use crate::protocol::{
 use asking::Asking;
 pub use asking::PlacesSettings;
 use buffers::Buffers;
-use connection::{Connection, Connections, Counting, Phase, Stream, of_token, token};
+use connection::{Connection, Connections, Counting, Stream, of_token, token};
 pub use holdings::Holdings;
 use network::{Event, Lookup, Network};
 use timers::Timers;
@@ -344,12 +344,8 @@ impl<N: Network> EventLoop<N> {
             return;
         }
         connection.timer_at = Moment::NEVER;
-        if connection.transport.deadline() > now {
-            connection.put_off_until = Moment::NEVER;
-            self.set_timer(id);
-            return;
-        }
-        if connection.listed && connection.transport.ending() == Ending::Open {
+        let is_up = connection.transport.deadline() <= now;
+        if is_up && connection.listed && connection.transport.ending() == Ending::Open {
             // What would be in time may have arrived, and is read in the next turn. Of one that always has
             // something to read that is true for ever.
             connection.put_off_until = connection.put_off_until.min(now + PUT_OFF_MAX);
@@ -360,6 +356,10 @@ impl<N: Network> EventLoop<N> {
             }
         }
         connection.put_off_until = Moment::NEVER;
+        if !is_up {
+            self.set_timer(id);
+            return;
+        }
         connection.transport.set_deadline(Moment::NEVER);
         if connection.attempts.is_some() {
             self.attempt_failed(id, io::ErrorKind::TimedOut.into());
@@ -535,12 +535,6 @@ impl<N: Network> EventLoop<N> {
                 if let Some(buffer) = connection.transport.take_buffer() {
                     self.buffers.give(buffer);
                 }
-            }
-            Ending::Closing if connection.phase == Phase::Open => {
-                // What its conversation waited for is of no account any more; how long the end may take is
-                // decided when the output is sent.
-                connection.transport.set_deadline(Moment::NEVER);
-                self.mark_dirty(id);
             }
             Ending::Open | Ending::Closing => self.mark_dirty(id),
         }

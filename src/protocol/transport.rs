@@ -90,10 +90,12 @@ impl Transport {
         self.reading_paused
     }
 
-    /// Sends what was written, then ends the connection. Input is thrown away from now on.
+    /// Sends what was written, then ends the connection. Input is thrown away from now on, and what the
+    /// deadline was for is of no account any more.
     pub fn close(&mut self) {
         if self.ending == Ending::Open {
             self.ending = Ending::Closing;
+            self.deadline = Moment::NEVER;
         }
     }
 
