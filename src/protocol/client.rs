@@ -163,12 +163,22 @@ impl Client {
         self.close_when_done(context);
         if context.transport.has_room() && self.replies.has_room() {
             context.transport.resume_reading();
-            if self.discarding.is_some() && self.line_since == Moment::NEVER {
+            if self.discarding.is_some() && !last {
                 // Nothing of it was kept that would be offered again.
-                self.line_since = context.now;
-                context.transport.set_deadline(context.now + context.server.limits.line_timeout);
+                self.time_line(context, true);
             }
         }
+    }
+
+    /// Sees to the time that a line has which has begun.
+    fn time_line(&mut self, context: &mut Context<'_>, has_begun: bool) {
+        // The time in which this side does not read does not count.
+        if !has_begun || context.transport.reading_is_paused() {
+            self.line_since = Moment::NEVER;
+        } else if self.line_since == Moment::NEVER {
+            self.line_since = context.now;
+        }
+        context.transport.set_deadline(self.line_since + context.server.limits.line_timeout);
     }
 
     fn lines_received(&mut self, context: &mut Context<'_>, data: &[u8]) -> usize {
@@ -241,14 +251,7 @@ impl Protocol for Client {
         if self.standing == Standing::OnlyANeighbour {
             return used;
         }
-        // The time in which this side does not read does not count.
-        let line_has_begun = used < data.len() || self.discarding.is_some();
-        if !line_has_begun || context.transport.reading_is_paused() {
-            self.line_since = Moment::NEVER;
-        } else if self.line_since == Moment::NEVER {
-            self.line_since = context.now;
-        }
-        context.transport.set_deadline(self.line_since + context.server.limits.line_timeout);
+        self.time_line(context, used < data.len() || self.discarding.is_some());
         used
     }
 

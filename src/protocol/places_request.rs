@@ -30,24 +30,22 @@ impl fmt::Debug for Job {
 /// A connection to Places.
 #[derive(Debug)]
 pub struct PlacesRequest {
-    /// To be asked as soon as the connection is there.
-    first: Option<Job>,
+    /// What is asked last, or first, as soon as the connection is there.
+    job: Option<Job>,
     /// The answer that is awaited.
     reader: Option<ResponseReader>,
-    /// What it was asked for.
-    asked: Option<Job>,
 }
 
 impl PlacesRequest {
     /// A connection that is being made to ask this.
     pub fn new(job: Job) -> PlacesRequest {
-        PlacesRequest { first: Some(job), reader: Some(ResponseReader::new()), asked: None }
+        PlacesRequest { job: Some(job), reader: Some(ResponseReader::new()) }
     }
 
     fn ask(&mut self, context: &mut Context<'_>, job: Job) {
         write_get(context.transport.output(), &job.host, &job.target);
         self.reader = Some(ResponseReader::new());
-        self.asked = Some(job);
+        self.job = Some(job);
         // How long an answer may take is the pool's to say.
         context.transport.set_deadline(crate::clock::Moment::NEVER);
     }
@@ -75,7 +73,7 @@ impl PlacesRequest {
             return;
         };
         let reusable = response.keep_alive && all_used && context.transport.ending() == Ending::Open;
-        let key = self.asked.as_ref().and_then(|job| job.key.as_deref());
+        let key = self.job.as_ref().and_then(|job| job.key.as_deref());
         let result = match Answer::from_response(response.status, response.body) {
             Ok(answer) if key.is_some_and(|key| repeats_key(&answer, key)) => {
                 Err("its answer repeats the key, so nobody may read it".to_owned())
@@ -89,7 +87,7 @@ impl PlacesRequest {
 
 impl Protocol for PlacesRequest {
     fn connection_made(&mut self, context: &mut Context<'_>) {
-        if let Some(job) = self.first.take() {
+        if let Some(job) = self.job.take() {
             self.ask(context, job);
         }
     }
