@@ -17,6 +17,8 @@ pub(super) struct Row {
 /// What is known of where the rows go.
 pub(super) struct Screen {
     names: Vec<String>,
+    /// The same as they stand in log lines.
+    names_in_log: Vec<String>,
     name_width: usize,
     is_terminal: bool,
     has_colours: bool,
@@ -31,7 +33,8 @@ impl Screen {
         let is_dumb = env::var_os("TERM").is_none_or(|terminal| terminal == "dumb");
         let has_colours = is_terminal && !is_set("NO_COLOR") && !is_dumb;
         let name_width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-        Screen { names, name_width, is_terminal, has_colours }
+        let names_in_log = in_log(&names);
+        Screen { names, names_in_log, name_width, is_terminal, has_colours }
     }
 
     /// Columns of the terminal, or `None` where lines are never too long.
@@ -65,7 +68,8 @@ impl Screen {
             None => ("", row.line.as_str()),
         };
         // Most lines say the name again.
-        let text = text.strip_prefix(&*escaped(name)).and_then(|rest| rest.strip_prefix(' ')).unwrap_or(text);
+        let name_in_log = self.names_in_log[row.server].as_str();
+        let text = text.strip_prefix(name_in_log).and_then(|rest| rest.strip_prefix(' ')).unwrap_or(text);
         let padding: String = iter::repeat_n(' ', self.name_width - name.chars().count()).collect();
         let before = TIME_OF_DAY.len() + self.name_width + 2 * GAP.len();
         let text = shortened(text, columns.map(|columns| columns.saturating_sub(before)));
@@ -76,6 +80,10 @@ impl Screen {
         };
         format!("{time:width$}{GAP}{on}{name}{off}{padding}{GAP}{text}\n", width = TIME_OF_DAY.len())
     }
+}
+
+fn in_log(names: &[String]) -> Vec<String> {
+    names.iter().map(|name| escaped(name)).collect()
 }
 
 /// Rows of all servers by their times. One without a time stays behind the one before it.
@@ -138,7 +146,7 @@ mod tests {
 
     fn screen(has_colours: bool) -> Screen {
         let names = vec!["Riley".to_owned(), "Ça".to_owned()];
-        Screen { names, name_width: 5, is_terminal: has_colours, has_colours }
+        Screen { names_in_log: in_log(&names), names, name_width: 5, is_terminal: has_colours, has_colours }
     }
 
     fn row(server: usize, line: &str) -> Row {
