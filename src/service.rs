@@ -14,16 +14,16 @@ use rcgen::{
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls::pki_types::PrivateKeyDer;
 
-use crate::config::{Herd, LOCAL_PLACES_PORT, LOCAL_PLACES_TRUST, Places};
-use crate::event_loop::mio_network::MioNetwork;
-use crate::event_loop::network::Network;
+use crate::config::{Herd, LOCAL_PLACES_PORT, LOCAL_PLACES_TRUST, PlacesSection};
+use crate::event_loop::mio_system::MioSystem;
+use crate::event_loop::system::System;
 use crate::event_loop::tls::server_config;
 use crate::event_loop::{Acceptor, EventLoop, PlacesSettings, Settings, Turn};
 use crate::log::{Level, Log, LogFile, complain};
 use crate::places::gazetteer::Gazetteer;
 use crate::places::pool::RUNNING_MAX;
-use crate::protocol::{Identity, Marks, Server};
-use crate::text::greeting::Epoch;
+use crate::protocol::{Identity, Server, WaterMarks};
+use crate::text::peer_line::Epoch;
 
 /// Runs the server `name` of a herd until it is told to end. `file` is the herd file that was named,
 /// which is read again on SIGHUP. The error says what failed and why.
@@ -31,7 +31,7 @@ pub fn serve(herd: &Herd, name: &str, file: Option<PathBuf>) -> Result<(), Strin
     let settings = settings(herd, name)?;
     let listen = listen_address(herd, name)?;
     let log_file = LogFile::new(&herd.log.folder, name);
-    let mut network = MioNetwork::new(log_file).map_err(|error| format!("{name} cannot start: {error}"))?;
+    let mut network = MioSystem::new(log_file).map_err(|error| format!("{name} cannot start: {error}"))?;
     let listener = network.listen(listen).map_err(|error| cannot_listen(name, listen, &error))?;
     if herd.log.level > Level::Off {
         // Before there is something to write: whoever starts a server wants to know now that it cannot.
@@ -41,7 +41,8 @@ pub fn serve(herd: &Herd, name: &str, file: Option<PathBuf>) -> Result<(), Strin
     let identity = Identity { herd: herd.name.as_str().into(), name: name.into(), epoch };
     let log = Log::new(name, herd.log.level);
     let server = Server::new(identity, herd.limits.clone(), herd.peers.silence, log);
-    let event_loop = EventLoop::new(network, listener, Acceptor::Herd, server, settings, Marks::default());
+    let event_loop =
+        EventLoop::new(network, listener, Acceptor::Herd, server, settings, WaterMarks::default());
     run(event_loop, |event_loop| {
         let read = Herd::find(file.as_deref()).map_err(|error| error.to_string());
         match read.and_then(|changed| changed_settings(herd, &changed, name)) {
@@ -49,7 +50,7 @@ pub fn serve(herd: &Herd, name: &str, file: Option<PathBuf>) -> Result<(), Strin
             Err(why) => complain(format_args!("{name} keeps its settings: {why}")),
         }
         if event_loop.server().log.level() > Level::Off {
-            event_loop.network().open_log();
+            event_loop.system().open_log();
         }
     })
 }
@@ -60,7 +61,7 @@ pub fn places(listen: SocketAddr) -> Result<(), String> {
     let failed = |error: &dyn std::fmt::Display| format!("the local Places server cannot start: {error}");
     let gazetteer = Rc::new(Gazetteer::embedded().map_err(|error| failed(&error))?);
     let mut network =
-        MioNetwork::new(LogFile::new(Path::new(""), "places")).map_err(|error| failed(&error))?;
+        MioSystem::new(LogFile::new(Path::new(""), "places")).map_err(|error| failed(&error))?;
     let listener =
         network.listen(listen).map_err(|error| cannot_listen("the local Places server", listen, &error))?;
     let (tls, root) = certificate(listen).map_err(|error| failed(&error))?;
@@ -76,11 +77,11 @@ pub fn places(listen: SocketAddr) -> Result<(), String> {
         limits: herd.limits,
         silence: herd.peers.silence,
         neighbours: Vec::new(),
-        places: PlacesSettings { places: Places::default(), key: None },
+        places: PlacesSettings { places: PlacesSection::default(), key: None },
         log_level: Level::Off,
     };
     let acceptor = Acceptor::Places { gazetteer, tls: Some(tls) };
-    run(EventLoop::new(network, listener, acceptor, server, settings, Marks::default()), |_| {})
+    run(EventLoop::new(network, listener, acceptor, server, settings, WaterMarks::default()), |_| {})
 }
 
 /// Where the local Places server that listens at this port writes its root certificate, from the
@@ -94,8 +95,8 @@ pub fn root_file(port: u16) -> PathBuf {
 }
 
 fn run(
-    mut event_loop: EventLoop<MioNetwork>,
-    reload: impl Fn(&mut EventLoop<MioNetwork>),
+    mut event_loop: EventLoop<MioSystem>,
+    reload: impl Fn(&mut EventLoop<MioSystem>),
 ) -> Result<(), String> {
     loop {
         match event_loop.turn() {

@@ -1,6 +1,6 @@
 //! The files in `herds/`: what the reports say, and that all of them work.
 
-use herd::config::{Graph, Herd, Places};
+use herd::config::{Graph, Herd, PlacesSection};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -88,7 +88,7 @@ fn herds_can_run_side_by_side() {
 fn the_template_has_every_key_at_its_default() {
     let template = read("template.json");
     let mut expected = Herd::built_in();
-    expected.places = Some(Places::default());
+    expected.places = Some(PlacesSection::default());
     expected.log.folder = folder().join("logs");
     expected.folder = folder();
     assert_eq!(template, expected);

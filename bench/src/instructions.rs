@@ -18,8 +18,8 @@ use dialect::{Dialect, Messages};
 use herd::clock::Moment;
 use herd::config::Herd;
 use herd::log::{Level, Log};
-use herd::protocol::{Client, ConnectionId, Context, Identity, Marks, Protocol, Server, Transport};
-use herd::text::greeting::Epoch;
+use herd::protocol::{Client, ConnectionId, Context, Identity, WaterMarks, Protocol, Server, Transport};
+use herd::text::peer_line::Epoch;
 
 fn main() {
     let number = |place: usize| std::env::args().nth(place).and_then(|word| word.parse::<usize>().ok());
@@ -67,7 +67,7 @@ impl House {
         House {
             server: Server::new(identity, herd.limits, herd.peers.silence, log),
             client: Client::newcomer(),
-            transport: Transport::new(Marks::default()),
+            transport: Transport::new(WaterMarks::default()),
             wall: since_1970.as_nanos() as u64,
             sent: 0,
             logged: 0,

@@ -5,7 +5,7 @@ use super::arguments::{Command, Given, Takes};
 use super::failure::in_words;
 use super::output::{Reader, print};
 use super::which_herd::{WhichHerd, as_operand};
-use crate::config::{Herd, Host, HostPort, Server};
+use crate::config::{Herd, Host, HostPort, ServerSection};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -107,7 +107,12 @@ struct Sending {
 
 /// Sends and reads at the same time: a server that is not read from stops reading at last, so sending
 /// everything first would wait for ever.
-fn exchange(stream: TcpStream, input: Input, patience: Patience, server: &Server) -> Result<(), Failure> {
+fn exchange(
+    stream: TcpStream,
+    input: Input,
+    patience: Patience,
+    server: &ServerSection,
+) -> Result<(), Failure> {
     let place = format!("{} at {}", server.name, server.address);
     let cannot =
         |error: io::Error| Failure::at_run_time(format!("cannot talk to {place}: {}", in_words(&error)));

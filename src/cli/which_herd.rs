@@ -4,7 +4,7 @@ use super::Failure;
 use super::arguments::Given;
 use super::failure::quoted;
 use super::nearest::{did_you_mean, nearest};
-use crate::config::{Herd, Server};
+use crate::config::{Herd, ServerSection};
 use std::path::PathBuf;
 
 /// A herd and where it stands.
@@ -24,7 +24,7 @@ impl WhichHerd {
     }
 
     /// The server of that name, or a failure that says which there are.
-    pub(super) fn server(&self, name: &str) -> Result<&Server, Failure> {
+    pub(super) fn server(&self, name: &str) -> Result<&ServerSection, Failure> {
         self.herd.server(name).ok_or_else(|| {
             let names: Vec<&str> = self.herd.servers.iter().map(|server| server.name.as_str()).collect();
             let mut listed = names.iter().take(MAX_LISTED).copied().collect::<Vec<_>>().join(", ");

@@ -2,7 +2,7 @@
 
 use super::limits::{Limits, Log, Peers};
 use super::servers::Edges;
-use super::{Herd, HostPort, Server};
+use super::{Herd, HostPort, ServerSection};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ impl Herd {
         for (index, (name, port, talks_to)) in BUILT_IN.iter().enumerate() {
             let listen = (Ipv4Addr::LOCALHOST, *port).into();
             let (name, address) = ((*name).to_owned(), HostPort::from(listen));
-            servers.push(Server { name, listen, address, neighbours: Vec::new() });
+            servers.push(ServerSection { name, listen, address, neighbours: Vec::new() });
             talks_to.iter().for_each(|&other| edges.add(index, other));
         }
         edges.write_into(&mut servers);

@@ -2,7 +2,7 @@
 
 use super::failures::draw_failures;
 use super::graph::Graph;
-use super::{Herd, HostPort, Server};
+use super::{Herd, HostPort, ServerSection};
 use crate::log::Level;
 use std::fmt::Write;
 
@@ -77,7 +77,7 @@ fn columns(edges: &[(usize, usize)], filling: char, sign: impl Fn(&(usize, usize
     line
 }
 
-fn place(server: &Server) -> String {
+fn place(server: &ServerSection) -> String {
     if server.address == HostPort::from(server.listen) {
         server.listen.to_string()
     } else {

@@ -15,7 +15,7 @@ impl Graph {
     pub fn of(herd: &Herd) -> Graph {
         let index_of: HashMap<&str, usize> =
             herd.servers.iter().enumerate().map(|(index, server)| (server.name.as_str(), index)).collect();
-        let neighbours = |server: &super::Server| {
+        let neighbours = |server: &super::ServerSection| {
             server.neighbours.iter().filter_map(|name| index_of.get(name.as_str()).copied()).collect()
         };
         Graph { neighbours: herd.servers.iter().map(neighbours).collect() }

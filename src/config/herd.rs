@@ -3,9 +3,9 @@
 use super::error::{Error, Mistake};
 use super::json::Node;
 use super::limits::{self, Limits, Log, Peers};
-use super::places::{self, LOCAL_PLACES_PORT, Places};
+use super::places::{self, LOCAL_PLACES_PORT, PlacesSection};
 use super::section::Item;
-use super::servers::{self, Server};
+use super::servers::{self, ServerSection};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -17,9 +17,9 @@ pub struct Herd {
     /// What its servers tell each other to be sure that they belong together: one field.
     pub name: String,
     /// In the order of the file; at least one.
-    pub servers: Vec<Server>,
+    pub servers: Vec<ServerSection>,
     /// Whom a WHATSAT asks, or `None` for the local Places server; see [`Herd::places_or_local`].
-    pub places: Option<Places>,
+    pub places: Option<PlacesSection>,
     /// How neighbours are treated.
     pub peers: Peers,
     /// What is noted, and where.
@@ -91,13 +91,13 @@ impl Herd {
     }
 
     /// The server of that name.
-    pub fn server(&self, name: &str) -> Option<&Server> {
+    pub fn server(&self, name: &str) -> Option<&ServerSection> {
         self.servers.iter().find(|server| server.name == name)
     }
 
     /// Where a WHATSAT is asked: [`Herd::places`], or the local Places server.
-    pub fn places_or_local(&self) -> Places {
-        self.places.clone().unwrap_or_else(|| Places::local(&self.folder))
+    pub fn places_or_local(&self) -> PlacesSection {
+        self.places.clone().unwrap_or_else(|| PlacesSection::local(&self.folder))
     }
 
     /// Whether a WHATSAT is answered only while `herd places` runs.
@@ -123,7 +123,7 @@ fn herd(text: &str, folder: &Path) -> Result<Herd, Mistake> {
     let servers_item = file.required("servers", "{ \"Riley\": { \"listen\": \"127.0.0.1:12326\" } }")?;
     let servers = servers::read(servers_item)?;
     let places = match file.item("places") {
-        Some(item) => Some(Places::read(&item.section(&places::KEYS)?, folder)?),
+        Some(item) => Some(PlacesSection::read(&item.section(&places::KEYS)?, folder)?),
         None => None,
     };
     let peers = Peers::read(&file.section("peers", &limits::PEERS_KEYS)?)?;
@@ -143,7 +143,7 @@ fn herd(text: &str, folder: &Path) -> Result<Herd, Mistake> {
     Ok(Herd { name, servers, places, peers, log, limits, folder: folder.to_owned() })
 }
 
-fn is_local_places(server: &Server) -> bool {
+fn is_local_places(server: &ServerSection) -> bool {
     let address = server.listen.ip().to_canonical();
     let local = [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()];
     server.listen.port() == LOCAL_PLACES_PORT && local.contains(&address)
@@ -179,7 +179,7 @@ mod tests {
         );
         assert_eq!((places.trust, places.key_env.as_deref()), (None, Some("PLACES_API_KEY")));
         assert_eq!(places.timeout, Duration::from_secs(5));
-        assert_eq!(herd.places, Some(Places::default()));
+        assert_eq!(herd.places, Some(PlacesSection::default()));
         assert_eq!(herd.peers.silence, Duration::from_secs(3));
         assert_eq!(
             (herd.log.folder.as_path(), herd.log.level),

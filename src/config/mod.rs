@@ -25,6 +25,6 @@ pub use graph::Graph;
 pub use herd::Herd;
 pub use host::{Host, HostPort};
 pub use limits::{Limits, Log, Peers};
-pub use places::{LOCAL_PLACES_PORT, LOCAL_PLACES_TRUST, Places, PlacesApi};
+pub use places::{LOCAL_PLACES_PORT, LOCAL_PLACES_TRUST, PlacesApi, PlacesSection};
 pub use places_url::PlacesUrl;
-pub use servers::Server;
+pub use servers::ServerSection;

@@ -34,7 +34,7 @@ impl PlacesApi {
 
 /// A Places service and how to ask it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Places {
+pub struct PlacesSection {
     /// What it speaks.
     pub api: PlacesApi,
     /// Where it is.
@@ -48,11 +48,11 @@ pub struct Places {
     pub timeout: Duration,
 }
 
-impl Places {
+impl PlacesSection {
     /// The local Places server (`herd places`) of a herd whose paths begin at `folder`.
-    pub(super) fn local(folder: &Path) -> Places {
+    pub(super) fn local(folder: &Path) -> PlacesSection {
         let host = Host::Name(LOCALHOST.to_owned());
-        Places {
+        PlacesSection {
             api: PlacesApi::GoogleLegacy,
             url: PlacesUrl { tls: true, host, port: LOCAL_PLACES_PORT, path: String::new() },
             trust: Some(folder.join(LOCAL_PLACES_TRUST)),
@@ -66,20 +66,20 @@ impl Places {
         self.key_env.is_some()
     }
 
-    pub(super) fn read(section: &Section<'_>, folder: &Path) -> Result<Places, Mistake> {
+    pub(super) fn read(section: &Section<'_>, folder: &Path) -> Result<PlacesSection, Mistake> {
         let api = section.item("api").map_or(Ok(DEFAULT_API), read_api)?;
         let url = section.item("url").map_or_else(|| Ok(api.public_url()), read_url)?;
         let trust = section.item("trust").map(|item| read_path(item, folder)).transpose()?;
         let key_env = section.item("key_env").map_or(Ok(DEFAULT_KEY_ENV), read_key_env)?;
         let timeout = section.milliseconds("timeout_ms", &TIMEOUT_MS)?;
-        Ok(Places { api, url, trust, key_env: Some(key_env.to_owned()), timeout })
+        Ok(PlacesSection { api, url, trust, key_env: Some(key_env.to_owned()), timeout })
     }
 }
 
-impl Default for Places {
+impl Default for PlacesSection {
     /// Google, with a key.
-    fn default() -> Places {
-        Places {
+    fn default() -> PlacesSection {
+        PlacesSection {
             api: DEFAULT_API,
             url: DEFAULT_API.public_url(),
             trust: None,

@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 
 /// One server of a herd.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Server {
+pub struct ServerSection {
     /// One field, and fit for the name of its log file.
     pub name: String,
     /// Where it listens.
@@ -40,7 +40,7 @@ impl Edges {
     }
 
     /// Gives each server the names of its neighbours.
-    pub(super) fn write_into(&self, servers: &mut [Server]) {
+    pub(super) fn write_into(&self, servers: &mut [ServerSection]) {
         let names: Vec<String> = servers.iter().map(|server| server.name.clone()).collect();
         for (server, linked) in servers.iter_mut().zip(&self.linked) {
             let neighbours = names.iter().zip(linked).filter(|(_, linked)| **linked);
@@ -50,7 +50,7 @@ impl Edges {
 }
 
 /// Reads the section, in the order of the file.
-pub(super) fn read(section: &Item<'_>) -> Result<Vec<Server>, Mistake> {
+pub(super) fn read(section: &Item<'_>) -> Result<Vec<ServerSection>, Mistake> {
     let entries = section.entries()?;
     if entries.is_empty() {
         return Err(section.mistake(
@@ -90,7 +90,7 @@ pub(super) fn read(section: &Item<'_>) -> Result<Vec<Server>, Mistake> {
                 edges.add(index, other);
             }
         }
-        servers.push(Server { name: (*name).to_owned(), listen, address, neighbours: Vec::new() });
+        servers.push(ServerSection { name: (*name).to_owned(), listen, address, neighbours: Vec::new() });
     }
     edges.write_into(&mut servers);
     Ok(servers)

@@ -10,10 +10,10 @@ use rustls::pki_types::ServerName;
 
 use super::connection::Stream;
 use super::links::{LOOKUP_KEPT, known_addresses};
-use super::network::{Lookup, Network};
+use super::system::{Lookup, System};
 use super::tls::{TlsStream, Trust, client_session};
 use super::{ConnectionId, EventLoop, Moment, Timer};
-use crate::config::{Host, Places, PlacesUrl};
+use crate::config::{Host, PlacesSection, PlacesUrl};
 use crate::places::answer::Answer;
 use crate::places::google_legacy::target;
 use crate::places::pool::{Failure, Outcome, Pool, QuestionId, Step};
@@ -24,7 +24,7 @@ use crate::protocol::{Conversation, Job, Message, PlacesRequest};
 #[derive(Clone, PartialEq)]
 pub struct PlacesSettings {
     /// Where Places is, and how it is asked.
-    pub places: Places,
+    pub places: PlacesSection,
     /// The key, if there is one.
     pub key: Option<Rc<str>>,
 }
@@ -96,7 +96,7 @@ impl Asking {
     }
 }
 
-impl<N: Network> EventLoop<N> {
+impl<S: System> EventLoop<S> {
     /// Takes over whom to ask. Questions that are under way are answered from where they were asked.
     pub(super) fn set_places(&mut self, settings: PlacesSettings) {
         if settings != self.asking.settings {
@@ -238,7 +238,7 @@ impl<N: Network> EventLoop<N> {
         }
         if self.asking.resolving.is_empty() {
             let lookup = Lookup::Places { generation: self.generation };
-            self.network.resolve(&host.to_string(), port, lookup);
+            self.system.resolve(&host.to_string(), port, lookup);
         }
         self.asking.resolving.push(id);
     }

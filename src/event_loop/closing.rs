@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::connection::{Counting, Eof, Phase};
-use super::network::Network;
+use super::system::System;
 use super::{ConnectionId, Ending, EventLoop, Lost, Timer, with_context};
 use crate::protocol::Message;
 
@@ -18,7 +18,7 @@ pub(super) enum Stop {
     Over,
 }
 
-impl<N: Network> EventLoop<N> {
+impl<S: System> EventLoop<S> {
     /// Has a connection end with this turn.
     pub(super) fn doom(&mut self, id: ConnectionId, why: Lost) {
         if let Some(connection) = self.connections.get_mut(id)
@@ -58,7 +58,7 @@ impl<N: Network> EventLoop<N> {
         // Announcing it is a courtesy; a failure shows when the end is awaited.
         let _ = connection.stream.flush();
         let ended = connection.eof != Eof::NotSeen;
-        if ended || self.network.shut_down_writing(connection.stream.socket()).is_err() {
+        if ended || self.system.shut_down_writing(connection.stream.socket()).is_err() {
             self.doom(id, Lost::Closed);
             return;
         }

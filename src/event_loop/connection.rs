@@ -28,7 +28,7 @@ pub(super) struct Connection<S> {
     /// An edge came, and no read since has shown that there is nothing more.
     pub(super) readable: bool,
     /// A read that brings less than there is room for says nothing any longer; see
-    /// [`Event::ShortReadsLie`](super::network::Event).
+    /// [`Event::ShortReadsLie`](super::system::Event).
     pub(super) short_reads_lie: bool,
     /// The same as `readable` for writing.
     pub(super) writable: bool,
@@ -228,7 +228,7 @@ pub(super) fn of_token(token: usize) -> ConnectionId {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{Client, Marks};
+    use crate::protocol::{Client, WaterMarks};
 
     fn connection() -> Connection<()> {
         let client = Conversation::Client(Client::newcomer());
@@ -237,7 +237,7 @@ mod tests {
             Stream::Plain(()),
             address,
             client,
-            Transport::new(Marks::default()),
+            Transport::new(WaterMarks::default()),
             Counting::AsClient,
         )
     }

@@ -1,7 +1,7 @@
 //! What a loop holds, for whoever wants to see that it does not grow.
 
 use super::EventLoop;
-use super::network::Network;
+use super::system::System;
 
 /// How much of everything a loop holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct Holdings {
     pub timers: usize,
 }
 
-impl<N: Network> EventLoop<N> {
+impl<S: System> EventLoop<S> {
     /// How much of everything it holds. Looks at each connection.
     pub fn holdings(&mut self) -> Holdings {
         let mut holdings = Holdings {

@@ -5,13 +5,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use super::connection::{Attempts, Connection, Counting, Stream};
-use super::network::{Lookup, Network};
+use super::system::{Lookup, System};
 use super::{ConnectionId, EventLoop, Lost, Timer};
 use crate::config::{Host, HostPort};
 use crate::protocol::{Conversation, Dialled, NeighbourId, OutboundPeer, Transport};
-use crate::text::greeting::Epoch;
+use crate::text::peer_line::Epoch;
 
-impl<N: Network> EventLoop<N> {
+impl<S: System> EventLoop<S> {
     /// Takes over who the neighbours are: drops those that are gone, dials those that are new.
     pub(super) fn set_neighbours(&mut self, wanted: &[(String, HostPort)]) {
         for id in self.server.neighbours.ids() {
@@ -52,7 +52,7 @@ impl<N: Network> EventLoop<N> {
             Some(addresses) => self.neighbour_resolved(id, Ok(addresses)),
             None => {
                 let lookup = Lookup::Neighbour { number: id.0, generation: self.generation };
-                self.network.resolve(&host.to_string(), port, lookup);
+                self.system.resolve(&host.to_string(), port, lookup);
             }
         }
     }
@@ -115,7 +115,7 @@ impl<N: Network> EventLoop<N> {
     /// neighbours that lost each other do not keep step.
     pub(super) fn link_lost(&mut self, id: NeighbourId) {
         let delay = self.server.neighbours.get_mut(id).next_delay();
-        let chance = (self.network.random() >> 32) as u32;
+        let chance = (self.system.random() >> 32) as u32;
         let delay = delay / 2 + (delay / 2).mul_f64(f64::from(chance) / f64::from(u32::MAX));
         let dial_at = self.now + delay;
         self.server.neighbours.get_mut(id).dial_at = dial_at;
@@ -129,7 +129,7 @@ impl<N: Network> EventLoop<N> {
         mut addresses: Vec<SocketAddr>,
         patience: Duration,
         conversation: Conversation,
-        wrap: impl FnOnce(N::Stream) -> Stream<N::Stream>,
+        wrap: impl FnOnce(S::Stream) -> Stream<S::Stream>,
     ) -> io::Result<ConnectionId> {
         // They are taken from the end.
         addresses.truncate(ADDRESSES_MAX);
@@ -139,7 +139,7 @@ impl<N: Network> EventLoop<N> {
             wrap(stream),
             address,
             conversation,
-            Transport::new(self.marks),
+            Transport::new(self.water_marks),
             Counting::NotAtAll,
         );
         connection.attempts = Some(Box::new(Attempts { left: addresses, patience }));
@@ -168,7 +168,7 @@ impl<N: Network> EventLoop<N> {
         else {
             return;
         };
-        let error = match self.network.is_connected(connection.stream.socket()) {
+        let error = match self.system.is_connected(connection.stream.socket()) {
             Ok(false) => return,
             Ok(true) => {
                 connection.attempts = None;
@@ -206,10 +206,10 @@ impl<N: Network> EventLoop<N> {
         }
     }
 
-    fn try_addresses(&mut self, addresses: &mut Vec<SocketAddr>) -> io::Result<(N::Stream, SocketAddr)> {
+    fn try_addresses(&mut self, addresses: &mut Vec<SocketAddr>) -> io::Result<(S::Stream, SocketAddr)> {
         let mut result = Err(io::Error::new(io::ErrorKind::AddrNotAvailable, "the name has no address"));
         while let Some(address) = addresses.pop() {
-            result = self.network.connect(address).map(|stream| (stream, address));
+            result = self.system.connect(address).map(|stream| (stream, address));
             if result.is_ok() {
                 break;
             }

@@ -11,10 +11,10 @@ mod closing;
 mod connection;
 mod holdings;
 mod links;
-pub mod mio_network;
-pub mod network;
+pub mod mio_system;
 mod resolver;
 mod serving;
+pub mod system;
 mod timers;
 pub mod tls;
 
@@ -33,15 +33,15 @@ use crate::log::Level;
 use crate::places::gazetteer::Gazetteer;
 use crate::places::pool::QuestionId;
 use crate::protocol::{
-    Client, ConnectionId, Context, Conversation, Ending, Lost, Marks, NeighbourId, PlacesServer, Protocol,
-    Request, Server, Transport,
+    Client, ConnectionId, Context, Conversation, Ending, Lost, NeighbourId, PlacesServer, Protocol, Request,
+    Server, Transport, WaterMarks,
 };
 use asking::Asking;
 pub use asking::PlacesSettings;
 use buffers::Buffers;
 use connection::{Connection, Connections, Counting, Stream, of_token, token};
 pub use holdings::Holdings;
-use network::{Event, Lookup, Network};
+use system::{Event, Lookup, System};
 use timers::Timers;
 use tls::TlsStream;
 
@@ -87,13 +87,13 @@ pub enum Turn {
 }
 
 /// A server and all its connections.
-pub struct EventLoop<N: Network> {
-    network: N,
-    listener: Option<N::Listener>,
+pub struct EventLoop<S: System> {
+    system: S,
+    listener: Option<S::Listener>,
     acceptor: Acceptor,
-    marks: Marks,
+    water_marks: WaterMarks,
     server: Server,
-    connections: Connections<N::Stream>,
+    connections: Connections<S::Stream>,
     connections_max: usize,
     /// Accepted connections that count for the limit, and those that are beyond it.
     clients: usize,
@@ -144,22 +144,22 @@ enum Timer {
     StopNow,
 }
 
-impl<N: Network> EventLoop<N> {
+impl<S: System> EventLoop<S> {
     /// A loop that accepts on `listener` and begins to dial the neighbours with its first turn.
     pub fn new(
-        network: N,
-        listener: N::Listener,
+        system: S,
+        listener: S::Listener,
         acceptor: Acceptor,
         server: Server,
         settings: Settings,
-        marks: Marks,
-    ) -> EventLoop<N> {
-        let (now, wall) = (network.now(), network.wall());
+        water_marks: WaterMarks,
+    ) -> EventLoop<S> {
+        let (now, wall) = (system.now(), system.wall());
         let mut event_loop = EventLoop {
-            network,
+            system,
             listener: Some(listener),
             acceptor,
-            marks,
+            water_marks,
             server,
             connections: Connections::new(),
             connections_max: settings.connections_max,
@@ -189,8 +189,8 @@ impl<N: Network> EventLoop<N> {
     }
 
     /// The network below.
-    pub fn network(&mut self) -> &mut N {
-        &mut self.network
+    pub fn system(&mut self) -> &mut S {
+        &mut self.system
     }
 
     /// The server above.
@@ -209,7 +209,7 @@ impl<N: Network> EventLoop<N> {
         if busy {
             return Some(Duration::ZERO);
         }
-        self.timers.next().map(|at| at - self.network.now())
+        self.timers.next().map(|at| at - self.system.now())
     }
 
     /// Takes over other settings. Clients stay; neighbours that are gone are dropped, new ones dialled.
@@ -281,27 +281,27 @@ impl<N: Network> EventLoop<N> {
         let patience = self.patience();
         self.at_once = false;
         if patience != Some(Duration::ZERO) && !self.server.log.lines().is_empty() {
-            self.network.poll(Some(Duration::ZERO), events)?;
+            self.system.poll(Some(Duration::ZERO), events)?;
             if !events.is_empty() {
                 return Ok(());
             }
             self.write_log();
         }
-        self.network.poll(patience, events)
+        self.system.poll(patience, events)
     }
 
     /// Writes the log lines gathered so far.
     fn write_log(&mut self) {
         self.log_due = Moment::NEVER;
         if !self.server.log.lines().is_empty() {
-            self.network.write_log(self.server.log.lines());
+            self.system.write_log(self.server.log.lines());
             self.server.log.clear();
         }
     }
 
     fn read_clocks(&mut self) {
-        self.now = self.network.now();
-        self.wall = self.network.wall();
+        self.now = self.system.now();
+        self.wall = self.system.wall();
         self.server.log.set_time(self.wall);
     }
 
@@ -376,7 +376,7 @@ impl<N: Network> EventLoop<N> {
                 self.accepting = false;
                 return;
             };
-            match self.network.accept(listener) {
+            match self.system.accept(listener) {
                 Ok((stream, address)) => {
                     self.accept_trouble_logged = false;
                     self.accepted(stream, address);
@@ -395,7 +395,7 @@ impl<N: Network> EventLoop<N> {
         }
     }
 
-    fn accepted(&mut self, stream: N::Stream, address: SocketAddr) {
+    fn accepted(&mut self, stream: S::Stream, address: SocketAddr) {
         let is_within = self.clients < self.connections_max;
         let counting = if is_within { Counting::AsClient } else { Counting::BeyondLimit };
         if counting == Counting::BeyondLimit && self.beyond_limit >= BEYOND_LIMIT_MAX {
@@ -426,7 +426,7 @@ impl<N: Network> EventLoop<N> {
             _ => self.beyond_limit += 1,
         }
         let mut connection =
-            Connection::new(stream, address, conversation, Transport::new(self.marks), counting);
+            Connection::new(stream, address, conversation, Transport::new(self.water_marks), counting);
         // A new socket has room; if not, the first write tells.
         connection.writable = true;
         let id = self.connections.insert(connection);
@@ -440,7 +440,7 @@ impl<N: Network> EventLoop<N> {
         let Some(connection) = self.connections.get_mut(id) else {
             return false;
         };
-        match self.network.register(connection.stream.socket(), token(id)) {
+        match self.system.register(connection.stream.socket(), token(id)) {
             Ok(()) => true,
             Err(error) => {
                 self.doom(id, Lost::NotMade(error));

@@ -9,7 +9,7 @@ use std::thread;
 
 use mio::Waker;
 
-use super::network::Lookup;
+use super::system::Lookup;
 
 /// What a lookup brought.
 pub(super) type Found = (Lookup, io::Result<Vec<SocketAddr>>);

@@ -3,10 +3,10 @@
 use std::io;
 
 use super::connection::Eof;
-use super::network::Network;
+use super::system::System;
 use super::{ConnectionId, Ending, EventLoop, Lost, READ_MAX};
 
-impl<N: Network> EventLoop<N> {
+impl<S: System> EventLoop<S> {
     /// Gives each connection on the list its share.
     pub(super) fn serve_ready(&mut self) {
         let mut buffer = std::mem::take(&mut self.read_buffer);
@@ -46,12 +46,12 @@ impl<N: Network> EventLoop<N> {
             }
             if std::mem::take(&mut connection.offer_again) {
                 share = share.saturating_sub(connection.input.len().max(1));
-                self.wall = self.network.wall();
+                self.wall = self.system.wall();
                 self.deliver(id, &[]);
             } else if connection.eof == Eof::Seen {
                 connection.eof = Eof::Delivered;
                 let rest = std::mem::take(&mut connection.input);
-                self.wall = self.network.wall();
+                self.wall = self.system.wall();
                 self.call(id, |protocol, context| protocol.eof_received(context, &rest));
                 self.settle_end(id);
             } else {
@@ -67,9 +67,9 @@ impl<N: Network> EventLoop<N> {
                         let is_empty = length < buffer.len()
                             && !connection.short_reads_lie
                             && connection.stream.reads_the_socket()
-                            && self.network.short_reads_empty();
+                            && self.system.short_reads_empty();
                         connection.readable = !is_empty;
-                        self.wall = self.network.wall();
+                        self.wall = self.system.wall();
                         self.deliver(id, &buffer[..length]);
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

@@ -8,14 +8,14 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::network::{Event, Lookup, Network};
 use super::serving::TURN_MAX;
+use super::system::{Event, Lookup, System};
 use super::{Acceptor, EventLoop, PlacesSettings, READ_MAX, Settings};
 use crate::clock::Moment;
 use crate::config::{Herd, HostPort, Limits};
 use crate::log::{Level, Log};
-use crate::protocol::{Identity, Marks, Server};
-use crate::text::greeting::Epoch;
+use crate::protocol::{Identity, Server, WaterMarks};
+use crate::text::peer_line::Epoch;
 
 const HELLO: &[u8] = b"HELLO herd/1 bruins Jaquez 0123456789abcdef\n";
 
@@ -111,7 +111,7 @@ impl Stage {
             places: PlacesSettings { places: herd.places_or_local(), key: None },
             log_level: Level::Events,
         };
-        EventLoop::new(self.clone(), (), Acceptor::Herd, server, settings, Marks::default())
+        EventLoop::new(self.clone(), (), Acceptor::Herd, server, settings, WaterMarks::default())
     }
 
     /// Somebody connects who says this again and again.
@@ -138,7 +138,7 @@ impl Stage {
     }
 }
 
-impl Network for Stage {
+impl System for Stage {
     type Listener = ();
     type Stream = Actor;
 

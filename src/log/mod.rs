@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 
 pub use file::{LogFile, complain};
 
-use crate::text::many::{self, EIGHT, write_eight};
+use crate::text::simd::{self, EIGHT, write_eight};
 use crate::text::time::write_integer;
 
 /// How much is logged.
@@ -157,7 +157,7 @@ pub fn escaped(name: &str) -> String {
 /// Appends `text` with every byte outside printable ASCII as `\xNN`.
 fn write_escaped(text: &[u8], lines: &mut Vec<u8>) {
     // Nearly all texts are.
-    if many::is_plain(text) {
+    if simd::is_plain(text) {
         lines.extend_from_slice(text);
         return;
     }

@@ -6,14 +6,14 @@
 use std::time::Duration;
 
 use super::replies::Replies;
-use super::{Context, Conversation, InboundPeer, Lost, Message, Protocol, Request, first_line, look_ahead};
+use super::{Context, Conversation, InboundPeer, Lost, Message, Protocol, Request, first_line, prefetch};
 use crate::clock::Moment;
 use crate::places::question::Question;
-use crate::store::{AHEAD_MAX, Outcome, Teller};
+use crate::store::{Origin, Outcome, PREFETCH_MAX};
 use crate::text::command::{Command, IamAt, WhatsAt};
 use crate::text::fields::trim;
-use crate::text::greeting::is_hello;
 use crate::text::last_field::LastField;
+use crate::text::peer_line::is_hello;
 use crate::text::record::Statement;
 use crate::text::time::{SECOND_NS, Time};
 
@@ -95,7 +95,7 @@ impl Client {
         let start = output.len();
         let statement = Statement::of(iam_at, server.identity.name.as_bytes(), received);
         statement.write(output);
-        if server.store.report(&statement, &output[start..], Teller::CLIENT) == Outcome::Full {
+        if server.store.report(&statement, &output[start..], Origin::CLIENT) == Outcome::Full {
             output.truncate(start);
             return false;
         }
@@ -187,8 +187,8 @@ impl Client {
         while used < data.len() {
             let rest = &data[used..];
             if ahead == 0 {
-                ahead = AHEAD_MAX;
-                look_ahead(context, rest, 1);
+                ahead = PREFETCH_MAX;
+                prefetch(context, rest, 1);
             }
             ahead -= 1;
             if self.standing == Standing::Finished {
@@ -597,8 +597,8 @@ mod tests {
             last in "[a-z]{0,5}",
         ) {
             let text = lines.concat() + &last;
-            let converse = |pieces: &[usize], marks: (u32, u32)| {
-                let mut bench = client().with_marks(marks.0, marks.1);
+            let converse = |pieces: &[usize], water_marks: (u32, u32)| {
+                let mut bench = client().with_marks(water_marks.0, water_marks.1);
                 bench.server.limits.max_line = 60;
                 let (mut rest, mut sent) = (text.as_bytes(), String::new());
                 for &piece in pieces.iter().cycle() {

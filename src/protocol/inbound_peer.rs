@@ -3,12 +3,10 @@
 
 use std::time::Duration;
 
-use super::{
-    Context, Lost, Message, NeighbourId, PEER_LINE_EXTRA, Protocol, Request, first_line, look_ahead,
-};
+use super::{Context, Lost, Message, NeighbourId, PEER_LINE_EXTRA, Protocol, Request, first_line, prefetch};
 use crate::clock::Moment;
-use crate::store::{AHEAD_MAX, Teller};
-use crate::text::greeting::{Epoch, HELLO_MAX, Hello, parse_mark, write_ack, write_refused, write_welcome};
+use crate::store::{Origin, PREFETCH_MAX};
+use crate::text::peer_line::{Epoch, HELLO_MAX, Hello, parse_mark, write_ack, write_refused, write_welcome};
 use crate::text::record::Statement;
 
 /// A neighbour that dialled.
@@ -33,7 +31,7 @@ enum State {
 struct Link {
     neighbour: NeighbourId,
     epoch: Epoch,
-    teller: Teller,
+    origin: Origin,
     /// When something arrived last.
     heard: Moment,
     /// When it was last told how much of it is held, or welcomed.
@@ -73,12 +71,12 @@ impl InboundPeer {
         let start = output.len();
         write_welcome(server.identity.name.as_bytes(), server.identity.epoch, since, output);
         server.log.sent_to_server(&known.name, &output[start..]);
-        let teller = server.neighbours.teller(neighbour, epoch);
+        let origin = server.neighbours.origin(neighbour, epoch);
         self.neighbour = Some(neighbour);
         self.state = State::Linked(Link {
             neighbour,
             epoch,
-            teller,
+            origin,
             heard: context.now,
             told: context.now,
             acknowledged: None,
@@ -108,7 +106,7 @@ impl InboundPeer {
         let server = &mut *context.server;
         if let Some(statement) = Statement::parse(line) {
             server.log.received(line, context.address);
-            server.hear(&statement, whole, link.teller);
+            server.hear(&statement, whole, link.origin);
             return true;
         }
         let Some(sequence) = parse_mark(line) else {
@@ -204,8 +202,8 @@ impl Protocol for InboundPeer {
             let line = first_line(rest);
             let length = line.map_or(rest.len(), |line| line.0.len());
             if ahead == 0 {
-                ahead = AHEAD_MAX;
-                look_ahead(context, rest, 3);
+                ahead = PREFETCH_MAX;
+                prefetch(context, rest, 3);
             }
             ahead -= 1;
             match &mut self.state {
@@ -394,9 +392,9 @@ mod tests {
         let mut bench = linked();
         bench.receive(AT.as_bytes());
         let cursor = bench.server.store.follow(0);
-        let told_by = bench.server.store.next_change(cursor).unwrap().told_by;
-        assert_eq!(told_by, bench.server.neighbours.teller(NeighbourId(0), Epoch(0x0123_4567_89ab_cdef)));
-        assert_ne!(told_by, bench.server.neighbours.teller(NeighbourId(0), Epoch(1)));
+        let origin = bench.server.store.next_change(cursor).unwrap().origin;
+        assert_eq!(origin, bench.server.neighbours.origin(NeighbourId(0), Epoch(0x0123_4567_89ab_cdef)));
+        assert_ne!(origin, bench.server.neighbours.origin(NeighbourId(0), Epoch(1)));
     }
 
     #[test]

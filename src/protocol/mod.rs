@@ -28,9 +28,9 @@ use crate::clock::Moment;
 use crate::places::answer::Answer;
 use crate::places::pool::Failure;
 use crate::places::question::Question;
-use crate::store::AHEAD_MAX;
+use crate::store::PREFETCH_MAX;
 use crate::text::fields::fields;
-use crate::text::greeting::Epoch;
+use crate::text::peer_line::Epoch;
 use crate::text::time::Time;
 
 pub use client::Client;
@@ -40,7 +40,7 @@ pub use outbound_peer::OutboundPeer;
 pub use places_request::{Job, PlacesRequest};
 pub use places_server::PlacesServer;
 pub use server::{Identity, Server};
-pub use transport::{Ending, Marks, Transport};
+pub use transport::{Ending, Transport, WaterMarks};
 
 /// One side of a conversation; see the order of calls above.
 pub trait Protocol {
@@ -216,9 +216,9 @@ const PEER_LINE_EXTRA: usize = 1024;
 
 /// Has the store look ahead for the clients that the next lines are about, if there are several: whose
 /// ID is their field number `place`.
-fn look_ahead(context: &Context<'_>, data: &[u8], place: usize) {
+fn prefetch(context: &Context<'_>, data: &[u8], place: usize) {
     // So many lines, whatever stands in them: these are looked at once more when they are carried out.
-    let mut lines = memchr::memchr_iter(b'\n', data).take(AHEAD_MAX);
+    let mut lines = memchr::memchr_iter(b'\n', data).take(PREFETCH_MAX);
     let mut start = lines.next().map_or(0, |end| end + 1);
     if start < data.len() {
         let behind = lines.filter_map(|end| {
@@ -226,7 +226,7 @@ fn look_ahead(context: &Context<'_>, data: &[u8], place: usize) {
             start = end + 1;
             fields(line).nth(place)
         });
-        context.server.store.look_ahead(behind);
+        context.server.store.prefetch(behind);
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::ConnectionId;
 use crate::clock::Moment;
 use crate::config::HostPort;
-use crate::store::Teller;
-use crate::text::greeting::Epoch;
+use crate::store::Origin;
+use crate::text::peer_line::Epoch;
 
 /// One neighbour among the others. Stays the same as long as the server runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub struct Neighbour {
     /// How much of which life of its store this server holds.
     held: Option<(Epoch, u64)>,
     /// Its last lives that told or were told something.
-    lives: [Option<(Epoch, Teller)>; LIVES_KEPT],
+    lives: [Option<(Epoch, Origin)>; LIVES_KEPT],
 }
 
 impl Neighbour {
@@ -88,7 +88,7 @@ impl Neighbour {
 #[derive(Debug, Default)]
 pub struct Neighbours {
     all: Vec<Neighbour>,
-    tellers: u32,
+    origins: u32,
 }
 
 impl Neighbours {
@@ -137,18 +137,18 @@ impl Neighbours {
 
     /// How the store names what this neighbour tells in this life. By name *and* life, because a
     /// neighbour that came back empty needs its own statements told back.
-    pub fn teller(&mut self, id: NeighbourId, epoch: Epoch) -> Teller {
+    pub fn origin(&mut self, id: NeighbourId, epoch: Epoch) -> Origin {
         let lives = &mut self.all[id.0].lives;
-        if let Some((_, teller)) = lives.iter().flatten().find(|life| life.0 == epoch) {
-            return *teller;
+        if let Some((_, origin)) = lives.iter().flatten().find(|life| life.0 == epoch) {
+            return *origin;
         }
         // An old life that is forgotten and comes up again gets another number, which costs no more
         // than telling it what it knows.
-        self.tellers += 1;
-        let teller = Teller(self.tellers);
+        self.origins += 1;
+        let origin = Origin(self.origins);
         lives.rotate_right(1);
-        lives[0] = Some((epoch, teller));
-        teller
+        lives[0] = Some((epoch, origin));
+        origin
     }
 }
 
@@ -174,11 +174,11 @@ mod tests {
     #[test]
     fn each_life_has_its_own_name() {
         let (mut all, id) = one();
-        let first = all.teller(id, Epoch(1));
-        let second = all.teller(id, Epoch(2));
+        let first = all.origin(id, Epoch(1));
+        let second = all.origin(id, Epoch(2));
         assert_ne!(first, second);
-        assert_ne!(first, Teller::CLIENT);
-        assert_eq!((all.teller(id, Epoch(1)), all.teller(id, Epoch(2))), (first, second));
+        assert_ne!(first, Origin::CLIENT);
+        assert_eq!((all.origin(id, Epoch(1)), all.origin(id, Epoch(2))), (first, second));
     }
 
     #[test]

@@ -7,8 +7,8 @@
 
 use super::{Context, Dialled, Lost, Message, NeighbourId, PEER_LINE_EXTRA, Protocol, Request, first_line};
 use crate::clock::Moment;
-use crate::store::{Cursor, Teller};
-use crate::text::greeting::{Answer, Hello, write_mark};
+use crate::store::{Cursor, Origin};
+use crate::text::peer_line::{AcceptorLine, Hello, write_mark};
 
 /// A neighbour that was dialled.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub struct OutboundPeer {
 struct Link {
     cursor: Cursor,
     /// What it told itself in this life need not be told back.
-    teller: Teller,
+    origin: Origin,
     /// The number of the last MARK; none yet: it is owed one.
     marked: Option<u64>,
     /// When that was.
@@ -42,8 +42,8 @@ impl OutboundPeer {
     /// Whether the line was understood and the link goes on, or why it does not.
     fn line_received(&mut self, context: &mut Context<'_>, line: &[u8]) -> Result<(), String> {
         let shown = || line[..line.len().min(SHOWN_MAX)].escape_ascii();
-        match (Answer::parse(line), &mut self.link) {
-            (Some(Answer::Welcome { name, epoch, since }), None) => {
+        match (AcceptorLine::parse(line), &mut self.link) {
+            (Some(AcceptorLine::Welcome { name, epoch, since }), None) => {
                 let server = &mut *context.server;
                 server.log.received(line, context.address);
                 let known = server.neighbours.get_mut(self.neighbour);
@@ -57,17 +57,17 @@ impl OutboundPeer {
                 known.trouble_logged = false;
                 server.log.event(format_args!("New connection to server {} was made", known.name));
                 let cursor = server.store.follow(since);
-                let teller = server.neighbours.teller(self.neighbour, epoch);
+                let origin = server.neighbours.origin(self.neighbour, epoch);
                 self.link =
-                    Some(Link { cursor, teller, marked: None, marked_at: context.now, acknowledged: None });
+                    Some(Link { cursor, origin, marked: None, marked_at: context.now, acknowledged: None });
                 Ok(())
             }
-            (Some(Answer::Refused(reason)), None) => {
+            (Some(AcceptorLine::Refused(reason)), None) => {
                 context.server.log.received(line, context.address);
                 Err(format!("it refused: {}", reason[..reason.len().min(SHOWN_MAX)].escape_ascii()))
             }
             // That it lives is all that matters: what it holds, it says in its next WELCOME.
-            (Some(Answer::Ack(sequence)), Some(link)) => {
+            (Some(AcceptorLine::Ack(sequence)), Some(link)) => {
                 if link.acknowledged.is_none() {
                     // Not before: one that welcomes, or refuses, and hangs up at once must not be stormed.
                     context.server.neighbours.get_mut(self.neighbour).reset_delay();
@@ -188,7 +188,7 @@ impl Protocol for OutboundPeer {
             };
             // One that a neighbour would not take, since limits.max_line was lowered, must not stop the others.
             let fits = change.line.len() <= context.server.limits.max_line + PEER_LINE_EXTRA;
-            if change.told_by != link.teller && fits {
+            if change.origin != link.origin && fits {
                 context.transport.write(change.line);
                 let name = &context.server.neighbours.get(self.neighbour).name;
                 context.server.log.sent_to_server(name, change.line);
@@ -241,7 +241,7 @@ mod tests {
     use super::*;
     use crate::protocol::testing::Bench;
     use crate::protocol::{Conversation, Ending};
-    use crate::text::greeting::Epoch;
+    use crate::text::peer_line::Epoch;
     use std::time::Duration;
 
     const WELCOME: &[u8] = b"WELCOME Jaquez 0123456789abcdef 0\n";
@@ -275,9 +275,9 @@ mod tests {
         let mut bench = linked();
         assert_eq!(turn(&mut bench), "MARK 0\n", "also when there is nothing");
         assert_eq!(turn(&mut bench), "");
-        bench.report("a", 1, Teller::CLIENT);
-        bench.report("b", 1, Teller::CLIENT);
-        bench.report("a", 2, Teller::CLIENT);
+        bench.report("a", 1, Origin::CLIENT);
+        bench.report("b", 1, Origin::CLIENT);
+        bench.report("a", 2, Origin::CLIENT);
         assert_eq!(turn(&mut bench), format!("{}{}MARK 3\n", line("b", 1), line("a", 2)));
         assert_eq!(turn(&mut bench), "");
     }
@@ -285,12 +285,12 @@ mod tests {
     #[test]
     fn after_a_break_only_what_is_new_is_told() {
         let mut bench = dialled();
-        bench.report("a", 1, Teller::CLIENT);
-        bench.report("b", 1, Teller::CLIENT);
+        bench.report("a", 1, Origin::CLIENT);
+        bench.report("b", 1, Origin::CLIENT);
         bench.receive(b"WELCOME Jaquez 0123456789abcdef 1\n");
         assert_eq!(turn(&mut bench), format!("{}MARK 2\n", line("b", 1)));
         let mut bench = dialled();
-        bench.report("a", 1, Teller::CLIENT);
+        bench.report("a", 1, Origin::CLIENT);
         bench.receive(b"WELCOME Jaquez 0123456789abcdef 99\n");
         assert_eq!(
             turn(&mut bench),
@@ -303,8 +303,8 @@ mod tests {
     fn nobody_is_told_what_it_told_in_this_life() {
         let mut bench = linked();
         turn(&mut bench);
-        let own = bench.server.neighbours.teller(NeighbourId(0), EPOCH);
-        let earlier = bench.server.neighbours.teller(NeighbourId(0), Epoch(1));
+        let own = bench.server.neighbours.origin(NeighbourId(0), EPOCH);
+        let earlier = bench.server.neighbours.origin(NeighbourId(0), Epoch(1));
         bench.report("a", 1, own);
         assert_eq!(turn(&mut bench), "");
         bench.report("b", 1, earlier);
@@ -315,7 +315,7 @@ mod tests {
     fn a_slow_neighbour_is_told_batch_by_batch() {
         let mut bench = linked().with_marks(100, 10);
         for i in 0..20 {
-            bench.report(&format!("c{i}"), 1, Teller::CLIENT);
+            bench.report(&format!("c{i}"), 1, Origin::CLIENT);
         }
         bench.turn_ending();
         let waiting = bench.waiting();
@@ -324,7 +324,7 @@ mod tests {
         assert_eq!(bench.waiting(), waiting, "nothing more before there is room");
         // What changes while it is slow is told once, as it is then.
         for time in 2..9 {
-            bench.report("c19", time, Teller::CLIENT);
+            bench.report("c19", time, Origin::CLIENT);
         }
         let mut told = bench.sent();
         while !told.ends_with("MARK 27\n") {
@@ -372,7 +372,7 @@ mod tests {
             "WELCOME Jaquez\n",
         ] {
             let mut bench = dialled();
-            bench.report("a", 1, Teller::CLIENT);
+            bench.report("a", 1, Origin::CLIENT);
             bench.receive(answer.as_bytes());
             assert_eq!(bench.ending(), Ending::Aborting, "{answer:?}");
             assert_eq!(turn(&mut bench), "", "nothing is told");

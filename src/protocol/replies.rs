@@ -145,7 +145,7 @@ const FEW_ANSWERS_MAX: usize = 64 * 1024;
 mod tests {
     use super::*;
     use crate::log::Level;
-    use crate::protocol::Marks;
+    use crate::protocol::WaterMarks;
 
     fn answer() -> Answer {
         Answer::parse(br#"{"results":[1,2,3]}"#.to_vec()).unwrap()
@@ -174,7 +174,7 @@ mod tests {
         of_all += ANSWERS_OF_ALL_MAX;
         replies.answer(tickets[2], &large_answer(), &mut of_all);
         replies.answer(first, &answer(), &mut of_all);
-        let (mut transport, mut log) = (Transport::new(Marks::default()), Log::new("Riley", Level::Off));
+        let (mut transport, mut log) = (Transport::new(WaterMarks::default()), Log::new("Riley", Level::Off));
         replies.send(&mut transport, &mut log, &mut of_all, true);
         let sent = sent(&mut transport);
         assert_eq!((sent.matches("xxx").count() * 3 / 99_999, sent.matches("UNKNOWN_ERROR").count()), (2, 2));
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn replies_leave_in_the_order_of_the_commands() {
-        let (mut replies, mut transport) = (Replies::default(), Transport::new(Marks::default()));
+        let (mut replies, mut transport) = (Replies::default(), Transport::new(WaterMarks::default()));
         let (mut log, mut of_all) = (Log::new("Riley", Level::Off), 0);
         replies.output(&mut transport).extend_from_slice(b"a\n");
         let first = replies.wait(b"AT 1\n".to_vec(), 1);
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn what_waits_is_bounded() {
-        let (mut replies, mut transport) = (Replies::default(), Transport::new(Marks::default()));
+        let (mut replies, mut transport) = (Replies::default(), Transport::new(WaterMarks::default()));
         for _ in 0..WAITING_MAX {
             assert!(replies.has_room());
             replies.wait(b"AT\n".to_vec(), 1);
@@ -223,7 +223,8 @@ mod tests {
 
     #[test]
     fn nothing_is_moved_into_an_output_without_room() {
-        let (mut replies, mut transport) = (Replies::default(), Transport::new(Marks { high: 8, low: 2 }));
+        let (mut replies, mut transport) =
+            (Replies::default(), Transport::new(WaterMarks { high: 8, low: 2 }));
         let (mut log, mut of_all) = (Log::new("Riley", Level::Off), 0);
         let tickets = [replies.wait(b"AT 1\n".to_vec(), 0), replies.wait(b"AT 2\n".to_vec(), 0)];
         tickets.iter().for_each(|&ticket| replies.answer(ticket, &answer(), &mut of_all));
@@ -235,7 +236,8 @@ mod tests {
 
     #[test]
     fn the_last_replies_need_no_room() {
-        let (mut replies, mut transport) = (Replies::default(), Transport::new(Marks { high: 8, low: 2 }));
+        let (mut replies, mut transport) =
+            (Replies::default(), Transport::new(WaterMarks { high: 8, low: 2 }));
         let (mut log, mut of_all) = (Log::new("Riley", Level::Off), 0);
         let tickets = [replies.wait(b"AT 1\n".to_vec(), 0), replies.wait(b"AT 2\n".to_vec(), 0)];
         tickets.iter().for_each(|&ticket| replies.answer(ticket, &answer(), &mut of_all));

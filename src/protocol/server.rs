@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::{Neighbours, Request};
 use crate::config::Limits;
 use crate::log::Log;
-use crate::store::{Outcome, Store, Teller};
-use crate::text::greeting::Epoch;
+use crate::store::{Origin, Outcome, Store};
+use crate::text::peer_line::Epoch;
 use crate::text::record::Statement;
 
 /// Who a server is. Does not change as long as it runs.
@@ -64,8 +64,8 @@ impl Server {
     }
 
     /// Stores what a neighbour told, if it wins.
-    pub fn hear(&mut self, statement: &Statement<'_>, line: &[u8], told_by: Teller) {
-        if self.store.report(statement, line, told_by) == Outcome::Full {
+    pub fn hear(&mut self, statement: &Statement<'_>, line: &[u8], origin: Origin) {
+        if self.store.report(statement, line, origin) == Outcome::Full {
             if self.statements_dropped == 0 {
                 let (known, most) = (self.store.len(), self.limits.max_clients);
                 self.log.event(format_args!(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::*;
 use crate::config::{Host, HostPort, Limits};
 use crate::log::{Level, Log};
-use crate::store::Teller;
+use crate::store::Origin;
 use crate::text::record::Statement;
 
 /// Riley of the herd bruins, a neighbour of Jaquez, and one connection.
@@ -35,7 +35,7 @@ impl Bench {
             wall: 1_621_464_830_000_000_000,
             server,
             conversation,
-            transport: Transport::new(Marks::default()),
+            transport: Transport::new(WaterMarks::default()),
             input: Vec::new(),
             eof: false,
         };
@@ -46,7 +46,7 @@ impl Bench {
     pub(super) fn with_marks(mut self, high: u32, low: u32) -> Bench {
         let output = self.transport.unsent().to_vec();
         let deadline = self.transport.deadline();
-        self.transport = Transport::new(Marks { high, low });
+        self.transport = Transport::new(WaterMarks { high, low });
         self.transport.write(&output);
         self.transport.set_deadline(deadline);
         self
@@ -125,10 +125,10 @@ impl Bench {
         self.server.requests.drain(..).collect()
     }
 
-    pub(super) fn report(&mut self, id: &str, time: u32, told_by: Teller) {
+    pub(super) fn report(&mut self, id: &str, time: u32, origin: Origin) {
         let line = format!("AT Riley +0.000000000 {id} +1-1 {time}\n");
         let statement = Statement::parse(line.trim_end().as_bytes()).unwrap();
-        self.server.store.report(&statement, line.as_bytes(), told_by);
+        self.server.store.report(&statement, line.as_bytes(), origin);
     }
 
     pub(super) fn log(&self) -> String {

@@ -4,17 +4,17 @@ use crate::clock::Moment;
 
 /// When a protocol is told to stop and to go on writing, in bytes of output that the network did not take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Marks {
+pub struct WaterMarks {
     /// More than this: [`super::Protocol::pause_writing`].
     pub high: u32,
     /// This or less, after that: [`super::Protocol::resume_writing`].
     pub low: u32,
 }
 
-impl Default for Marks {
+impl Default for WaterMarks {
     /// Those of asyncio.
-    fn default() -> Marks {
-        Marks { high: HIGH_MARK, low: LOW_MARK }
+    fn default() -> WaterMarks {
+        WaterMarks { high: HIGH_MARK, low: LOW_MARK }
     }
 }
 
@@ -34,7 +34,7 @@ pub enum Ending {
 pub struct Transport {
     output: Vec<u8>,
     sent: u32,
-    marks: Marks,
+    water_marks: WaterMarks,
     ending: Ending,
     reading_paused: bool,
     writing_paused: bool,
@@ -43,11 +43,11 @@ pub struct Transport {
 
 impl Transport {
     /// An open transport without output.
-    pub fn new(marks: Marks) -> Transport {
+    pub fn new(water_marks: WaterMarks) -> Transport {
         Transport {
             output: Vec::new(),
             sent: 0,
-            marks,
+            water_marks,
             ending: Ending::Open,
             reading_paused: false,
             writing_paused: false,
@@ -67,7 +67,7 @@ impl Transport {
 
     /// Whether the output is not above its high mark: whoever can wait should not write when it is.
     pub fn has_room(&self) -> bool {
-        self.waiting() <= self.marks.high as usize
+        self.waiting() <= self.water_marks.high as usize
     }
 
     /// Bytes of output that were not sent yet.
@@ -158,7 +158,7 @@ impl Transport {
 
     /// Whether the protocol must be told now that the output fell to its low mark.
     pub fn must_resume_writing(&mut self) -> bool {
-        let must = self.writing_paused && self.waiting() <= self.marks.low as usize;
+        let must = self.writing_paused && self.waiting() <= self.water_marks.low as usize;
         self.writing_paused &= !must;
         must
     }
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn pausing_and_resuming_come_in_pairs() {
-        let mut transport = Transport::new(Marks { high: 10, low: 4 });
+        let mut transport = Transport::new(WaterMarks { high: 10, low: 4 });
         transport.write(&[0; 10]);
         assert!(transport.has_room() && !transport.must_pause_writing());
         transport.write(&[0; 1]);
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn what_was_not_sent_stays_in_order() {
-        let mut transport = Transport::new(Marks::default());
+        let mut transport = Transport::new(WaterMarks::default());
         transport.write(&[1; SENT_KEPT_MAX as usize]);
         transport.write(&[2; 3]);
         transport.note_sent(SENT_KEPT_MAX as usize - 1);
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn only_an_empty_buffer_is_taken_back() {
-        let mut transport = Transport::new(Marks::default());
+        let mut transport = Transport::new(WaterMarks::default());
         transport.lend_buffer(|| Vec::with_capacity(8));
         transport.write(b"a");
         assert_eq!(transport.take_buffer(), None);
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn an_abort_is_not_taken_back_by_a_close() {
-        let mut transport = Transport::new(Marks::default());
+        let mut transport = Transport::new(WaterMarks::default());
         transport.abort();
         transport.close();
         assert_eq!(transport.ending(), Ending::Aborting);

@@ -4,7 +4,7 @@ use super::Record;
 
 /// A record's neighbours in the list. An `Option<u32>` would take eight bytes; here [`NONE`] is none.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Link {
+pub(super) struct Node {
     previous: u32,
     next: u32,
 }
@@ -12,7 +12,7 @@ pub(super) struct Link {
 /// No record: there are 2^30 at most (`limits.max_clients`), so none has this index.
 const NONE: u32 = u32::MAX;
 
-impl Link {
+impl Node {
     pub(super) fn previous(self) -> Option<u32> {
         (self.previous != NONE).then_some(self.previous)
     }
@@ -22,9 +22,9 @@ impl Link {
     }
 }
 
-impl Default for Link {
-    fn default() -> Link {
-        Link { previous: NONE, next: NONE }
+impl Default for Node {
+    fn default() -> Node {
+        Node { previous: NONE, next: NONE }
     }
 }
 
@@ -38,9 +38,9 @@ pub(super) struct List {
 impl List {
     /// Puts a record that is not in the list at its end.
     pub(super) fn push(&mut self, records: &mut [Record], index: u32) {
-        records[index as usize].link = Link { previous: self.last.unwrap_or(NONE), next: NONE };
+        records[index as usize].node = Node { previous: self.last.unwrap_or(NONE), next: NONE };
         match self.last {
-            Some(last) => records[last as usize].link.next = index,
+            Some(last) => records[last as usize].node.next = index,
             None => self.first = Some(index),
         }
         self.last = Some(index);
@@ -48,14 +48,14 @@ impl List {
 
     /// Takes a record that is in the list out of it.
     pub(super) fn remove(&mut self, records: &mut [Record], index: u32) {
-        let link = records[index as usize].link;
-        match link.previous() {
-            Some(previous) => records[previous as usize].link.next = link.next,
-            None => self.first = link.next(),
+        let node = records[index as usize].node;
+        match node.previous() {
+            Some(previous) => records[previous as usize].node.next = node.next,
+            None => self.first = node.next(),
         }
-        match link.next() {
-            Some(next) => records[next as usize].link.previous = link.previous,
-            None => self.last = link.previous(),
+        match node.next() {
+            Some(next) => records[next as usize].node.previous = node.previous,
+            None => self.last = node.previous(),
         }
     }
 }

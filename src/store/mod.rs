@@ -19,16 +19,16 @@ use slab::Slab;
 use crate::text::record::Statement;
 use arena::{Arena, At};
 use keyed_hasher::KeyedHasher;
-use list::{Link, List};
+use list::{List, Node};
 use table::Table;
 
 /// Who told a statement: a client of this server, or a neighbour in one life of its store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Teller(pub u32);
+pub struct Origin(pub u32);
 
-impl Teller {
+impl Origin {
     /// A client of this server.
-    pub const CLIENT: Teller = Teller(0);
+    pub const CLIENT: Origin = Origin(0);
 }
 
 /// What became of a statement that was reported.
@@ -53,7 +53,7 @@ pub struct Change<'a> {
     /// The AT line with its LF.
     pub line: &'a [u8],
     /// Who told it.
-    pub told_by: Teller,
+    pub origin: Origin,
 }
 
 /// The newest statement of every client.
@@ -65,7 +65,7 @@ pub struct Store {
     hasher: KeyedHasher,
     list: List,
     sequence: u64,
-    cursors: Slab<Place>,
+    cursors: Slab<Position>,
     clients_max: usize,
 }
 
@@ -73,9 +73,9 @@ pub struct Store {
 #[derive(Debug)]
 struct Record {
     line: At,
-    link: Link,
+    node: Node,
     sequence: Sequence,
-    told_by: Teller,
+    origin: Origin,
 }
 
 /// A sequence number in two halves, which need no more room than they have bytes.
@@ -94,7 +94,7 @@ impl Sequence {
 
 /// What a reader has seen.
 #[derive(Debug)]
-struct Place {
+struct Position {
     /// The last record seen that is still where it was seen.
     after: Option<u32>,
     /// Every change up to this one was seen, or replaced by one that lies behind `after`.
@@ -153,7 +153,7 @@ impl Store {
 
     /// Stores a statement, whose line (with LF) is `line`, if it wins over what is known of its client.
     /// For a client that is known this allocates nothing, unless its line takes more memory than before, or less.
-    pub fn report(&mut self, statement: &Statement<'_>, line: &[u8], told_by: Teller) -> Outcome {
+    pub fn report(&mut self, statement: &Statement<'_>, line: &[u8], origin: Origin) -> Outcome {
         debug_assert_eq!(Statement::parse(&line[..line.len() - 1]).as_ref(), Some(statement));
         let id_at = id_at(statement, line);
         let hash = self.hasher.hash(statement.id);
@@ -178,7 +178,7 @@ impl Store {
         self.sequence += 1;
         let record = &mut self.records[index as usize];
         record.sequence = Sequence::of(self.sequence);
-        record.told_by = told_by;
+        record.origin = origin;
         self.list.push(&mut self.records, index);
         if self.lines.is_wasteful() {
             self.lay_out_anew();
@@ -195,9 +195,9 @@ impl Store {
         while let Some(index) = after
             && self.records[index as usize].sequence.number() > since
         {
-            after = self.records[index as usize].link.previous();
+            after = self.records[index as usize].node.previous();
         }
-        Cursor(self.cursors.insert(Place { after, sequence: since }))
+        Cursor(self.cursors.insert(Position { after, sequence: since }))
     }
 
     /// Forgets a cursor.
@@ -214,22 +214,22 @@ impl Store {
     pub fn next_change(&mut self, cursor: Cursor) -> Option<Change<'_>> {
         let place = self.cursors.get_mut(cursor.0)?;
         let index = match place.after {
-            Some(after) => self.records[after as usize].link.next(),
+            Some(after) => self.records[after as usize].node.next(),
             None => self.list.first,
         }?;
         let record = &self.records[index as usize];
-        *place = Place { after: Some(index), sequence: record.sequence.number() };
-        Some(Change { line: self.lines.get(record.line), told_by: record.told_by })
+        *place = Position { after: Some(index), sequence: record.sequence.number() };
+        Some(Change { line: self.lines.get(record.line), origin: record.origin })
     }
 
     /// Has the processor fetch what is needed to look up these clients, who are about to be reported: at most
-    /// [`AHEAD_MAX`] of them. Where there are many clients, most of them lie in no cache, and waiting for the
+    /// [`PREFETCH_MAX`] of them. Where there are many clients, most of them lie in no cache, and waiting for the
     /// memory of one after the other takes as long as all the rest of a report. Asked for together they come
     /// together. Nothing is decided by what is found here.
-    pub fn look_ahead<'a>(&self, ids: impl Iterator<Item = &'a [u8]>) {
-        let mut found = [0; AHEAD_MAX];
+    pub fn prefetch<'a>(&self, ids: impl Iterator<Item = &'a [u8]>) {
+        let mut found = [0; PREFETCH_MAX];
         let mut count = 0;
-        for id in ids.take(AHEAD_MAX) {
+        for id in ids.take(PREFETCH_MAX) {
             // The first one whose hash is alike is the right one, nearly always.
             if let Some(index) = self.by_id.find(self.hasher.hash(id), |_| true) {
                 found[count] = index;
@@ -244,7 +244,7 @@ impl Store {
         for &index in found {
             let record = &self.records[index as usize];
             seen ^= self.lines.touch(record.line);
-            for beside in [record.link.previous(), record.link.next()].into_iter().flatten() {
+            for beside in [record.node.previous(), record.node.next()].into_iter().flatten() {
                 seen ^= self.records[beside as usize].sequence.0[1];
             }
         }
@@ -268,9 +268,9 @@ impl Store {
         let line = self.lines.add(line, id_at)?;
         self.records.push(Record {
             line,
-            link: Link::default(),
+            node: Node::default(),
             sequence: Sequence::of(0),
-            told_by: Teller::CLIENT,
+            origin: Origin::CLIENT,
         });
         self.by_id.add(hash, index);
         Some(index)
@@ -287,7 +287,7 @@ impl Store {
     }
 
     fn unlink(&mut self, index: u32) {
-        let previous = self.records[index as usize].link.previous();
+        let previous = self.records[index as usize].node.previous();
         for (_, place) in &mut self.cursors {
             if place.after == Some(index) {
                 place.after = previous;
@@ -319,16 +319,16 @@ fn id_at(statement: &Statement<'_>, line: &[u8]) -> usize {
 
 /// Clients that are looked ahead for: more than a processor fetches at a time, and what they need stays in
 /// its nearest cache until it is used.
-pub const AHEAD_MAX: usize = 16;
+pub const PREFETCH_MAX: usize = 16;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn report(store: &mut Store, id: &str, time: u64, told_by: u32) -> Outcome {
+    fn report(store: &mut Store, id: &str, time: u64, origin: u32) -> Outcome {
         let line = format!("AT Riley +0.000000000 {id} +1-1 {time}\n");
-        store.report(&Statement::parse(line.trim_end().as_bytes()).unwrap(), line.as_bytes(), Teller(told_by))
+        store.report(&Statement::parse(line.trim_end().as_bytes()).unwrap(), line.as_bytes(), Origin(origin))
     }
 
     fn rest(store: &mut Store, cursor: Cursor) -> Vec<String> {
@@ -373,7 +373,7 @@ mod tests {
         assert_eq!(rest(&mut store, cursor), ["b 1", "c 1", "a 2"]);
         assert_eq!(store.seen(cursor), 4);
         report(&mut store, "a", 3, 7);
-        assert_eq!(store.next_change(cursor).unwrap().told_by, Teller(7));
+        assert_eq!(store.next_change(cursor).unwrap().origin, Origin(7));
         assert_eq!(store.next_change(cursor), None);
         let behind = store.follow(3);
         assert_eq!(rest(&mut store, behind), ["a 3"]);
@@ -411,7 +411,7 @@ mod tests {
                 let zeros = "0".repeat((round * 37 % 1000) as usize);
                 let line = format!("AT Riley +0.000000000 {id} +1.0{zeros}-1 {round}\n");
                 let statement = Statement::parse(line.trim_end().as_bytes()).unwrap();
-                assert_eq!(store.report(&statement, line.as_bytes(), Teller::CLIENT), Outcome::Stored);
+                assert_eq!(store.report(&statement, line.as_bytes(), Origin::CLIENT), Outcome::Stored);
             }
             assert!(!store.lines.is_wasteful());
         }

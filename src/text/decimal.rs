@@ -1,6 +1,6 @@
 //! Unsigned decimal numbers as people write them, `D+(.D+)?`, compared without ever becoming a float.
 
-use super::many::digits_at_front;
+use super::simd::digits_at_front;
 
 /// The digits of a number, split at its point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

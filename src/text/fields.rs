@@ -3,7 +3,7 @@
 //! White space is exactly six bytes (docs/protocol.md, section 1). Everything else, bytes that are
 //! not UTF-8 and NUL included, is an ordinary byte of a field.
 
-use super::many::{Places, WhiteSpace};
+use super::simd::{Positions, WhiteSpace};
 
 /// Whether `byte` separates fields: space, `\t`, `\r`, `\n`, `\f` or `\v`.
 pub const fn is_white_space(byte: u8) -> bool {
@@ -27,7 +27,7 @@ pub fn trim(line: &[u8]) -> &[u8] {
 
 /// The fields of a line, in order.
 pub fn fields(line: &[u8]) -> Fields<'_> {
-    Fields { line, start: 0, white_space: Places::of(line) }
+    Fields { line, start: 0, white_space: Positions::of(line) }
 }
 
 /// Exactly `N` fields, or `None` if the line has more or fewer.
@@ -46,7 +46,7 @@ pub struct Fields<'a> {
     line: &'a [u8],
     /// Where the next field begins, or white space before it.
     start: usize,
-    white_space: Places<'a, WhiteSpace>,
+    white_space: Positions<'a, WhiteSpace>,
 }
 
 impl<'a> Iterator for Fields<'a> {

@@ -1,7 +1,7 @@
 //! Locations: decimal degrees after ISO 6709, `+34.068930-118.445127`.
 
 use super::decimal::Decimal;
-use super::many::{NoDigit, Places};
+use super::simd::{NoDigit, Positions};
 
 /// Greatest latitude, in degrees, north or south.
 const LATITUDE_MAX: u32 = 90;
@@ -26,7 +26,7 @@ pub struct Location<'a> {
 impl<'a> Location<'a> {
     /// Reads `[+-]D{1,2}(.D+)?[+-]D{1,3}(.D+)?` within ±90 and ±180 degrees, both ends allowed.
     pub fn parse(text: &'a [u8]) -> Option<Location<'a>> {
-        let mut others = Places::<NoDigit>::of(text);
+        let mut others = Positions::<NoDigit>::of(text);
         if others.next_place() != 0 {
             return None;
         }
@@ -42,7 +42,7 @@ impl<'a> Location<'a> {
 fn coordinate(
     text: &[u8],
     start: usize,
-    others: &mut Places<'_, NoDigit>,
+    others: &mut Positions<'_, NoDigit>,
     digits_max: usize,
     limit: u32,
 ) -> Option<usize> {

@@ -3,9 +3,9 @@
 pub mod command;
 pub mod decimal;
 pub mod fields;
-pub mod greeting;
 pub mod last_field;
 pub mod location;
-pub mod many;
+pub mod peer_line;
 pub mod record;
+pub mod simd;
 pub mod time;

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use super::command::IamAt;
 use super::fields::exactly;
 use super::location::Location;
-use super::many::digits_at_front;
+use super::simd::digits_at_front;
 use super::time::{FRACTION_DIGITS, Skew, Time};
 
 /// A statement, `AT SERVER SKEW ID LOCATION TIME`: where a client was when, who heard it first, and when.

@@ -1,6 +1,6 @@
 //! Times: POSIX seconds to exact nanoseconds, and the skew between two clocks.
 
-use super::many::{EIGHT, eight_digits, write_eight};
+use super::simd::{EIGHT, eight_digits, write_eight};
 
 /// Nanoseconds in a second.
 pub const SECOND_NS: i128 = 1_000_000_000;

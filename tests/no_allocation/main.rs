@@ -1,7 +1,7 @@
 //! An IAMAT of a client that is known allocates nothing: not in the text, not in the store, not in the
 //! conversation, the log, nor on the way to a neighbour.
 
-mod memory_network;
+mod memory_system;
 mod whole_turn;
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -13,12 +13,12 @@ use herd::clock::Moment;
 use herd::config::{Host, HostPort, Limits};
 use herd::log::{Level, Log};
 use herd::protocol::{
-    Client, ConnectionId, Context, Conversation, Identity, InboundPeer, Marks, OutboundPeer, Protocol,
-    Server, Transport,
+    Client, ConnectionId, Context, Conversation, Identity, InboundPeer, OutboundPeer, Protocol, Server,
+    Transport, WaterMarks,
 };
-use herd::store::{Outcome, Store, Teller};
+use herd::store::{Origin, Outcome, Store};
 use herd::text::command::Command;
-use herd::text::greeting::Epoch;
+use herd::text::peer_line::Epoch;
 use herd::text::record::Statement;
 use herd::text::time::Time;
 
@@ -108,7 +108,7 @@ fn text_and_store_allocate_nothing() {
             let received = Time::from_nanoseconds(1_621_464_900_000_000_000 + u64::from(number));
             let statement = Statement::of(&iam_at, b"Riley", received);
             statement.write(&mut output);
-            assert_eq!(store.report(&statement, &output, Teller::CLIENT), Outcome::Stored);
+            assert_eq!(store.report(&statement, &output, Origin::CLIENT), Outcome::Stored);
         }
     };
     let first = lines(0);
@@ -128,7 +128,11 @@ struct Connection {
 
 impl Connection {
     fn new(conversation: Conversation) -> Connection {
-        Connection { conversation, transport: Transport::new(Marks::default()), now: Moment::START + NOW }
+        Connection {
+            conversation,
+            transport: Transport::new(WaterMarks::default()),
+            now: Moment::START + NOW,
+        }
     }
 
     fn call<T>(

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use herd::config::{Limits, Places};
+use herd::config::{Limits, PlacesSection};
 use herd::event_loop::{Acceptor, EventLoop, PlacesSettings, Settings, Turn};
 use herd::log::{Level, Log};
-use herd::protocol::{Identity, Marks, Server};
-use herd::text::greeting::Epoch;
+use herd::protocol::{Identity, Server, WaterMarks};
+use herd::text::peer_line::Epoch;
 
-use crate::memory_network::{MemoryNetwork, Stream};
+use crate::memory_system::{MemorySystem, Stream};
 use crate::{ROUNDS, allocations, lines};
 
-fn event_loop() -> EventLoop<MemoryNetwork> {
+fn event_loop() -> EventLoop<MemorySystem> {
     let identity = Identity { herd: "bruins".into(), name: "Riley".into(), epoch: Epoch(1) };
     let log = Log::new("Riley", Level::Traffic);
     let silence = Duration::from_secs(3);
@@ -23,10 +23,10 @@ fn event_loop() -> EventLoop<MemoryNetwork> {
         connections_max: 10,
         silence,
         neighbours,
-        places: PlacesSettings { places: Places::default(), key: None },
+        places: PlacesSettings { places: PlacesSection::default(), key: None },
         log_level: Level::Traffic,
     };
-    EventLoop::new(MemoryNetwork::default(), (), Acceptor::Herd, server, settings, Marks::default())
+    EventLoop::new(MemorySystem::default(), (), Acceptor::Herd, server, settings, WaterMarks::default())
 }
 
 /// A whole turn with one IAMAT, or with many, of clients that are known, the whole way from a readable
@@ -35,23 +35,23 @@ fn event_loop() -> EventLoop<MemoryNetwork> {
 fn the_loop_allocates_nothing_for_a_known_client() {
     let mut event_loop = event_loop();
     let client = Stream::default();
-    event_loop.network().newcomers.push(client.clone());
+    event_loop.system().newcomers.push(client.clone());
     turn(&mut event_loop);
-    let links = event_loop.network().dialled.clone();
+    let links = event_loop.system().dialled.clone();
     assert_eq!(links.len(), NEIGHBOURS.len());
     for (link, name) in links.iter().zip(NEIGHBOURS) {
-        event_loop.network().send(link, b"");
+        event_loop.system().send(link, b"");
         turn(&mut event_loop);
         assert!(link.take_written() > 0, "HELLO");
         let welcome = format!("WELCOME {name} 00000000000000aa 0\n");
-        event_loop.network().send(link, welcome.as_bytes());
+        event_loop.system().send(link, welcome.as_bytes());
         turn(&mut event_loop);
         assert!(link.take_written() > 0, "MARK");
     }
 
     let mut all_replied = 0;
     let mut carry = |bytes: &[u8]| {
-        event_loop.network().send(&client, bytes);
+        event_loop.system().send(&client, bytes);
         turn(&mut event_loop);
         let replied = client.take_written();
         assert!(replied > bytes.len());
@@ -75,10 +75,10 @@ fn the_loop_allocates_nothing_for_a_known_client() {
     for _ in 0..TURNS_UNTIL_LOGGED {
         turn(&mut event_loop);
     }
-    assert!(event_loop.network().logged > 4 * all_replied, "each statement stands in the log four times");
+    assert!(event_loop.system().logged > 4 * all_replied, "each statement stands in the log four times");
 }
 
-fn turn(event_loop: &mut EventLoop<MemoryNetwork>) {
+fn turn(event_loop: &mut EventLoop<MemorySystem>) {
     assert_eq!(event_loop.turn().unwrap(), Turn::Done);
 }
 

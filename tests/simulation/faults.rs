@@ -1,6 +1,6 @@
 //! What breaks, and how it is repaired.
 
-use herd::event_loop::network::Event;
+use herd::event_loop::system::Event;
 
 use crate::places::Mood;
 use crate::plan::Kind;

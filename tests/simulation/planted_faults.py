@@ -24,7 +24,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 FAULTS = [
     # The loop: readiness
     ("a short read is taken for the last one", "src/event_loop/serving.rs",
-     "                            && self.network.short_reads_empty();\n", ";\n"),
+     "                            && self.system.short_reads_empty();\n", ";\n"),
     ("an end behind a short read is not looked for", "src/event_loop/serving.rs",
      "                            && !connection.short_reads_lie\n", ""),
     ("a connection that had its share is not listed again", "src/event_loop/serving.rs",
@@ -109,7 +109,7 @@ FAULTS = [
     ("the link is marked before it is told", "src/protocol/inbound_peer.rs",
      "        known.hold(link.epoch, sequence);\n", "        known.hold(link.epoch, sequence + 1);\n"),
     ("everybody is told what he told", "src/protocol/outbound_peer.rs",
-     "            if change.told_by != link.teller && fits {\n", "            if fits {\n"),
+     "            if change.origin != link.origin && fits {\n", "            if fits {\n"),
     # The store
     ("older statements win", "src/store/mod.rs",
      "        Some(is_later) => is_later,\n", "        Some(is_later) => !is_later,\n"),
@@ -124,13 +124,13 @@ FAULTS = [
     ("a cursor goes along with the record that moves", "src/store/mod.rs",
      "                place.after = previous;\n", "                let _ = previous;\n"),
     ("a cursor says it has seen everything", "src/store/mod.rs",
-     "Place { after: Some(index), sequence: record.sequence.number() }",
-     "Place { after: Some(index), sequence: self.sequence }"),
+     "Position { after: Some(index), sequence: record.sequence.number() }",
+     "Position { after: Some(index), sequence: self.sequence }"),
     ("a cursor begins one change too late", "src/store/mod.rs",
      "&& self.records[index as usize].sequence.number() > since\n",
      "&& self.records[index as usize].sequence.number() > since + 1\n"),
     ("a list forgets its end", "src/store/list.rs",
-     "            None => self.last = link.previous(),\n", "            None => {}\n"),
+     "            None => self.last = node.previous(),\n", "            None => {}\n"),
     # Places
     ("a kept connection that ends unheard is not replaced", "src/places/pool.rs",
      "        if was_kept && result", "        if false && was_kept && result"),

@@ -4,22 +4,22 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use herd::config::{Host, HostPort, Limits, Places, PlacesApi, PlacesUrl};
-use herd::event_loop::network::Event;
+use herd::config::{Host, HostPort, Limits, PlacesApi, PlacesSection, PlacesUrl};
+use herd::event_loop::system::Event;
 use herd::event_loop::{Acceptor, EventLoop, PlacesSettings, Settings, Turn};
 use herd::log::{Level, Log};
-use herd::protocol::{Identity, Marks, Server};
-use herd::text::greeting::Epoch;
+use herd::protocol::{Identity, Server, WaterMarks};
+use herd::text::peer_line::Epoch;
 
 use crate::chance::{Chance, Trace};
 use crate::client::{Client, House, KEY};
 use crate::connection::{Progress, Side};
 use crate::faults::Repair;
-use crate::network::{SharedWorld, SimulatedNetwork};
 use crate::oracle::Oracle;
 use crate::places::PlacesActor;
 use crate::plan::Plan;
 use crate::speech::{Act, burst};
+use crate::system::{SharedWorld, SimulatedSystem};
 use crate::world::{Happening, MICROSECOND, MILLISECOND, Resolved, Time, World, show};
 
 pub struct Simulation {
@@ -33,7 +33,7 @@ pub struct Simulation {
     /// The connections of those that did.
     loud: Vec<usize>,
     pub world: SharedWorld,
-    pub loops: Vec<Option<EventLoop<SimulatedNetwork>>>,
+    pub loops: Vec<Option<EventLoop<SimulatedSystem>>>,
     /// When a server was told to end.
     pub stopping_since: Vec<Option<Time>>,
     pub turns: Vec<u64>,
@@ -127,9 +127,9 @@ impl Simulation {
         let identity = Identity { herd: "simulated".into(), name: name.as_str().into(), epoch };
         let log = Log::new(name, settings.log_level);
         let state = Server::new(identity, settings.limits.clone(), settings.silence, log);
-        let network = SimulatedNetwork::new(&self.world, server);
-        let marks = Marks { high: self.plan.high_mark, low: self.plan.high_mark / 4 };
-        self.loops[server] = Some(EventLoop::new(network, (), Acceptor::Herd, state, settings, marks));
+        let network = SimulatedSystem::new(&self.world, server);
+        let water_marks = WaterMarks { high: self.plan.high_mark, low: self.plan.high_mark / 4 };
+        self.loops[server] = Some(EventLoop::new(network, (), Acceptor::Herd, state, settings, water_marks));
         self.stopping_since[server] = None;
     }
 
@@ -147,7 +147,7 @@ impl Simulation {
         };
         let HostPort { host, port } = host_port(world.places());
         let url = PlacesUrl { tls: false, host, port, path: String::new() };
-        let places = Places {
+        let places = PlacesSection {
             api: PlacesApi::GoogleLegacy,
             url,
             trust: None,

@@ -4,7 +4,7 @@
 use std::io::{self, Read};
 use std::net::SocketAddr;
 
-use herd::event_loop::network::Event;
+use herd::event_loop::system::Event;
 
 use crate::connection::{Connection, End, Endpoint, Pipe, Progress, Side};
 use crate::world::{Happening, MILLISECOND, SECOND, Time, World, would_block};

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 
-use herd::event_loop::network::{Event, Lookup};
+use herd::event_loop::system::{Event, Lookup};
 
 use crate::chance::{Chance, Trace};
 use crate::connection::{Connection, Side};

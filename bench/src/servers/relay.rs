@@ -130,7 +130,7 @@ impl Relay {
             self.connections[number].role = Role::Inbound(name);
             return;
         }
-        let teller = match &self.connections[number].role {
+        let origin = match &self.connections[number].role {
             Role::Inbound(name) => name.clone(),
             Role::Client => {
                 self.connections[number].output.extend_from_slice(line);
@@ -145,7 +145,7 @@ impl Relay {
         self.newest.clear();
         self.newest.extend_from_slice(time);
         for connection in &mut self.connections {
-            if matches!(&connection.role, Role::Outbound(name) if *name != teller) {
+            if matches!(&connection.role, Role::Outbound(name) if *name != origin) {
                 connection.output.extend_from_slice(line);
             }
         }

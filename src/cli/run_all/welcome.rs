@@ -1,7 +1,7 @@
 //! What `run-all` says when the herd is up: who is where, and a session to paste.
 
 use super::local_places::LocalPlaces;
-use crate::config::{Herd, Server};
+use crate::config::{Herd, ServerSection};
 use crate::log::Level;
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ pub(super) fn welcome(herd: &Herd, places: &LocalPlaces, has_key: impl Fn(&str) 
     let mut text =
         format!("\nThe herd {} is up: {count} server{}\n\n", herd.name, if count == 1 { "" } else { "s" });
     let name_width = herd.servers.iter().map(|server| server.name.chars().count()).max().unwrap_or(0);
-    let place = |server: &Server| server.listen.to_string();
+    let place = |server: &ServerSection| server.listen.to_string();
     let place_width = herd.servers.iter().map(|server| place(server).len()).max().unwrap_or(0);
     for server in &herd.servers {
         let neighbours = match server.neighbours.as_slice() {

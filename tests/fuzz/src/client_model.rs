@@ -14,7 +14,7 @@ use super::pieces::Pieces;
 /// winners. The first two bytes choose limits and pieces, the rest is what the client sends.
 pub fn client_stream(data: &[u8]) {
     let [settings, options, stream @ ..] = data else { return };
-    let (limits, marks) = conversation::settings(*settings);
+    let (limits, water_marks) = conversation::settings(*settings);
     let only_a_neighbour = options & 1 == 1;
     let eof = options & 2 == 2;
     let mut model = Model::new(&limits, only_a_neighbour);
@@ -22,7 +22,7 @@ pub fn client_stream(data: &[u8]) {
     for pieces in Pieces::all(options >> 2) {
         let client = if only_a_neighbour { Client::only_a_neighbour() } else { Client::newcomer() };
         let server = conversation::server(limits.clone());
-        let mut stand = Stand::new(server, Conversation::Client(client), marks, pieces.seed());
+        let mut stand = Stand::new(server, Conversation::Client(client), water_marks, pieces.seed());
         stand.receive(stream, pieces);
         if eof {
             stand.eof();

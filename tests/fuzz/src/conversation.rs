@@ -10,10 +10,10 @@ use herd::log::{Level, Log};
 use herd::places::answer::Answer;
 use herd::places::question::Question;
 use herd::protocol::{
-    ConnectionId, Context, Conversation, Ending, Identity, Marks, Message, NeighbourId, Protocol, Request,
-    Server, Transport,
+    ConnectionId, Context, Conversation, Ending, Identity, Message, NeighbourId, Protocol, Request, Server,
+    Transport, WaterMarks,
 };
-use herd::text::greeting::Epoch;
+use herd::text::peer_line::Epoch;
 
 use super::pieces::{Chance, Pieces};
 
@@ -32,7 +32,7 @@ pub struct Stand {
     pub server: Server,
     transport: Transport,
     conversation: Conversation,
-    marks: Marks,
+    water_marks: WaterMarks,
     input: Vec<u8>,
     eof: bool,
     now: Moment,
@@ -48,13 +48,13 @@ pub struct Stand {
 }
 
 impl Stand {
-    pub fn new(server: Server, conversation: Conversation, marks: Marks, seed: u64) -> Stand {
+    pub fn new(server: Server, conversation: Conversation, water_marks: WaterMarks, seed: u64) -> Stand {
         let answer = Answer::parse(PLACES.into()).expect("an answer");
         let mut stand = Stand {
             server,
-            transport: Transport::new(marks),
+            transport: Transport::new(water_marks),
             conversation,
-            marks,
+            water_marks,
             input: Vec::new(),
             eof: false,
             now: Moment::START,
@@ -254,7 +254,7 @@ impl Stand {
         }
         let reply_max = REPLIES_BEHIND_MAX + 2 * line_max + PLACES_ANSWER_MAX;
         let waiting = self.transport.waiting();
-        assert!(waiting <= self.marks.high as usize + reply_max, "{waiting} bytes of output wait");
+        assert!(waiting <= self.water_marks.high as usize + reply_max, "{waiting} bytes of output wait");
         assert!(self.open.len() <= WHATSATS_MAX, "{} questions are open", self.open.len());
     }
 }
@@ -271,16 +271,20 @@ pub fn server(limits: Limits) -> Server {
 /// The id of [`NEIGHBOUR`].
 pub const NEIGHBOUR_ID: NeighbourId = NeighbourId(0);
 
-/// Limits and marks out of one byte, most of them small enough to be met.
-pub fn settings(byte: u8) -> (Limits, Marks) {
+/// Limits and water_marks out of one byte, most of them small enough to be met.
+pub fn settings(byte: u8) -> (Limits, WaterMarks) {
     let limits = Limits {
         max_line: [64, 100, 1024, 8192][usize::from(byte & 3)],
         max_clients: [1, 3, 1000, 10_000_000][usize::from(byte >> 2 & 3)],
         max_future_s: [0, 86_400][usize::from(byte >> 4 & 1)],
         ..Limits::default()
     };
-    let marks = [Marks { high: 0, low: 0 }, Marks { high: 100, low: 10 }, Marks { high: 3000, low: 3000 }];
-    (limits, marks.get(usize::from(byte >> 5 & 3)).copied().unwrap_or_default())
+    let water_marks = [
+        WaterMarks { high: 0, low: 0 },
+        WaterMarks { high: 100, low: 10 },
+        WaterMarks { high: 3000, low: 3000 },
+    ];
+    (limits, water_marks.get(usize::from(byte >> 5 & 3)).copied().unwrap_or_default())
 }
 
 const ID: ConnectionId = ConnectionId { slot: 3, generation: 5 };

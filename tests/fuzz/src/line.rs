@@ -2,7 +2,7 @@
 
 use herd::places::question::Question;
 use herd::text::command::{Command, IamAt, WhatsAt};
-use herd::text::greeting::{self, Epoch};
+use herd::text::peer_line::{self, Epoch};
 use herd::text::record::Statement;
 use herd::text::time::Time;
 
@@ -76,26 +76,28 @@ fn two_statements(first: &[u8], second: &[u8]) {
 }
 
 fn greetings(data: &[u8]) {
-    assert_eq!(greeting::is_hello(data), grammar::is_hello(data));
-    if greeting::is_hello(data) {
-        let read = greeting::Hello::parse(data).ok();
+    assert_eq!(peer_line::is_hello(data), grammar::is_hello(data));
+    if peer_line::is_hello(data) {
+        let read = peer_line::Hello::parse(data).ok();
         let said = grammar::hello(data);
         assert_eq!(
             read,
-            said.map(|said| greeting::Hello { herd: said.herd, name: said.name, epoch: Epoch(said.epoch) })
+            said.map(|said| peer_line::Hello { herd: said.herd, name: said.name, epoch: Epoch(said.epoch) })
         );
         if let Some(hello) = read {
             let mut written = Vec::new();
             hello.write(&mut written);
-            assert_eq!(greeting::Hello::parse(&written), Ok(hello));
+            assert_eq!(peer_line::Hello::parse(&written), Ok(hello));
         }
     }
-    assert_eq!(greeting::parse_mark(data), grammar::mark(data));
-    match (greeting::Answer::parse(data), grammar::answer(data)) {
-        (None, None) | (Some(greeting::Answer::Refused(_)), Some(grammar::Answer::Refused)) => {}
-        (Some(greeting::Answer::Ack(read)), Some(grammar::Answer::Ack(said))) => assert_eq!(read, said),
+    assert_eq!(peer_line::parse_mark(data), grammar::mark(data));
+    match (peer_line::AcceptorLine::parse(data), grammar::answer(data)) {
+        (None, None) | (Some(peer_line::AcceptorLine::Refused(_)), Some(grammar::Answer::Refused)) => {}
+        (Some(peer_line::AcceptorLine::Ack(read)), Some(grammar::Answer::Ack(said))) => {
+            assert_eq!(read, said)
+        }
         (
-            Some(greeting::Answer::Welcome { name, epoch, since }),
+            Some(peer_line::AcceptorLine::Welcome { name, epoch, since }),
             Some(grammar::Answer::Welcome { name: said_name, epoch: said_epoch, since: said_since }),
         ) => assert_eq!((name, epoch, since), (said_name, Epoch(said_epoch), said_since)),
         (read, said) => panic!("read as {read:?}, is {said:?}"),

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use herd::clock::Moment;
 use herd::protocol::{Conversation, Dialled, Ending, InboundPeer, OutboundPeer};
-use herd::store::{Outcome, Teller};
-use herd::text::greeting::Epoch;
+use herd::store::{Origin, Outcome};
+use herd::text::peer_line::Epoch;
 use herd::text::record::Statement;
 
 use super::client_model::Model;
@@ -28,7 +28,7 @@ pub fn peer_stream(data: &[u8]) {
 /// Two links of one neighbour, the second in the same life. HELLO stands in front of the stream, so
 /// that chance need not find it.
 fn inbound(settings: u8, options: u8, stream: &[u8]) {
-    let (limits, marks) = conversation::settings(settings);
+    let (limits, water_marks) = conversation::settings(settings);
     let hello = format!("HELLO herd/1 {HERD} {NEIGHBOUR} {NEIGHBOURS_EPOCH:016x}\n");
     let stream = [hello.as_bytes(), stream].concat();
     for pieces in Pieces::all(options >> 1) {
@@ -38,7 +38,7 @@ fn inbound(settings: u8, options: u8, stream: &[u8]) {
             model = model.next_link();
             model.receive(stream, false);
             let peer = Conversation::InboundPeer(InboundPeer::new(Moment::START));
-            let mut stand = Stand::new(server, peer, marks, pieces.seed());
+            let mut stand = Stand::new(server, peer, water_marks, pieces.seed());
             stand.receive(stream, pieces);
             stand.settle();
             if model.heartbeat() {
@@ -53,27 +53,27 @@ fn inbound(settings: u8, options: u8, stream: &[u8]) {
 }
 
 fn outbound(settings: u8, options: u8, stream: &[u8]) {
-    let (limits, marks) = conversation::settings(settings);
+    let (limits, water_marks) = conversation::settings(settings);
     let ending = Acceptor::read(stream);
     for pieces in Pieces::all(options >> 1) {
         let mut server = conversation::server(limits.clone());
         let id = herd::protocol::ConnectionId { slot: 3, generation: 5 };
         server.neighbours.get_mut(NEIGHBOUR_ID).dialled = Dialled::Connecting(id);
-        let its_own = server.neighbours.teller(NEIGHBOUR_ID, Epoch(NEIGHBOURS_EPOCH));
+        let its_own = server.neighbours.origin(NEIGHBOUR_ID, Epoch(NEIGHBOURS_EPOCH));
         let mut changes = BTreeMap::new();
         let mut chance = Chance::new(u64::from(options));
         for time in 0..chance.below(30) {
             let id = format!("c{}", chance.below(6));
             let line = format!("AT {NAME} +0.000000000 {id} +1-1 {time}\n");
             let statement = Statement::parse(line.trim_end().as_bytes()).expect("a statement");
-            let told_by = [Teller::CLIENT, its_own][chance.below(2)];
-            if server.store.report(&statement, line.as_bytes(), told_by) == Outcome::Stored {
-                changes.insert(id, (server.store.sequence(), told_by, line));
+            let origin = [Origin::CLIENT, its_own][chance.below(2)];
+            if server.store.report(&statement, line.as_bytes(), origin) == Outcome::Stored {
+                changes.insert(id, (server.store.sequence(), origin, line));
             }
         }
         let sequence = server.store.sequence();
         let peer = Conversation::OutboundPeer(OutboundPeer::new(NEIGHBOUR_ID, Moment::START));
-        let mut stand = Stand::new(server, peer, marks, pieces.seed());
+        let mut stand = Stand::new(server, peer, water_marks, pieces.seed());
         stand.receive(stream, pieces);
         stand.settle();
         // A change that need not be told is marked with the next heartbeat only.
@@ -86,8 +86,8 @@ fn outbound(settings: u8, options: u8, stream: &[u8]) {
         if let (Some((epoch, since)), Ending::Open) = (ending.welcome, ending.ending) {
             let since = if since > sequence { 0 } else { since };
             let mut lacking: Vec<_> = changes.values().collect();
-            lacking.retain(|(at, told_by, _)| {
-                *at > since && (*told_by == Teller::CLIENT || epoch != NEIGHBOURS_EPOCH)
+            lacking.retain(|(at, origin, _)| {
+                *at > since && (*origin == Origin::CLIENT || epoch != NEIGHBOURS_EPOCH)
             });
             lacking.sort_by_key(|(at, ..)| *at);
             let lacking: Vec<&str> = lacking.into_iter().map(|(.., line)| line.as_str()).collect();

@@ -55,11 +55,11 @@ fn query(gazetteer: &Gazetteer, query: &str) {
 }
 
 fn serve(gazetteer: &Rc<Gazetteer>, stream: &[u8], options: u8) {
-    let (_, marks) = conversation::settings(options);
+    let (_, water_marks) = conversation::settings(options);
     let [whole, bytes, random] = Pieces::all(options).map(|pieces| {
         let server = conversation::server(Limits::default());
         let conversation = Conversation::PlacesServer(PlacesServer::new(Rc::clone(gazetteer)));
-        let mut stand = Stand::new(server, conversation, marks, pieces.seed());
+        let mut stand = Stand::new(server, conversation, water_marks, pieces.seed());
         stand.receive(stream, pieces);
         stand.settle();
         (stand.written(), stand.ending())

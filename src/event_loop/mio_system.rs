@@ -12,13 +12,13 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook_mio::v1_0::Signals;
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 
-use super::network::{Event, Lookup, Network};
 use super::resolver::Resolver;
+use super::system::{Event, Lookup, System};
 use crate::clock::Moment;
 use crate::log::LogFile;
 
 /// mio, clocks, signals, the resolver's thread and a log file.
-pub struct MioNetwork {
+pub struct MioSystem {
     poll: Poll,
     events: Events,
     signals: Signals,
@@ -27,9 +27,9 @@ pub struct MioNetwork {
     log: LogFile,
 }
 
-impl MioNetwork {
+impl MioSystem {
     /// A network that hears SIGTERM, SIGINT and SIGHUP, and writes into this log.
-    pub fn new(log: LogFile) -> io::Result<MioNetwork> {
+    pub fn new(log: LogFile) -> io::Result<MioSystem> {
         let poll = Poll::new()?;
         // Without somebody who hears it, a log that reaches the limit on the size of files (RLIMIT_FSIZE)
         // would end the server; so writing merely fails.
@@ -38,7 +38,7 @@ impl MioNetwork {
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
         let resolver = Resolver::new(Waker::new(poll.registry(), RESOLVER)?);
         let events = Events::with_capacity(EVENTS_MAX);
-        Ok(MioNetwork { poll, events, signals, resolver, start: Instant::now(), log })
+        Ok(MioSystem { poll, events, signals, resolver, start: Instant::now(), log })
     }
 
     /// A listener on this address. The port is never shared.
@@ -64,7 +64,7 @@ impl MioNetwork {
     }
 }
 
-impl Network for MioNetwork {
+impl System for MioSystem {
     type Listener = TcpListener;
     type Stream = TcpStream;
 

@@ -119,7 +119,7 @@ pub fn write_refused(reason: &str, output: &mut Vec<u8>) {
 
 /// A line of the acceptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer<'a> {
+pub enum AcceptorLine<'a> {
     /// The link is accepted.
     Welcome {
         /// The acceptor's name.
@@ -135,17 +135,17 @@ pub enum Answer<'a> {
     Ack(u64),
 }
 
-impl<'a> Answer<'a> {
+impl<'a> AcceptorLine<'a> {
     /// Reads a line without its LF.
-    pub fn parse(line: &'a [u8]) -> Option<Answer<'a>> {
+    pub fn parse(line: &'a [u8]) -> Option<AcceptorLine<'a>> {
         let mut words = fields(line);
         match words.next()? {
             b"WELCOME" => {
                 let (name, epoch, since) = (words.next()?, words.next()?, words.next()?);
-                Some(Answer::Welcome { name, epoch: Epoch::parse(epoch)?, since: integer(since)? })
+                Some(AcceptorLine::Welcome { name, epoch: Epoch::parse(epoch)?, since: integer(since)? })
             }
-            b"REFUSED" => Some(Answer::Refused(line.strip_prefix(b"REFUSED")?.trim_ascii())),
-            b"ACK" => number_behind(b"ACK", line).map(Answer::Ack),
+            b"REFUSED" => Some(AcceptorLine::Refused(line.strip_prefix(b"REFUSED")?.trim_ascii())),
+            b"ACK" => number_behind(b"ACK", line).map(AcceptorLine::Ack),
             _ => None,
         }
     }
@@ -215,11 +215,14 @@ mod tests {
         write_welcome(b"Jaquez", Epoch(1), 7, &mut lines);
         assert_eq!(lines, b"WELCOME Jaquez 0000000000000001 7\n");
         assert_eq!(
-            Answer::parse(b"WELCOME Jaquez 0000000000000001 7 and more"),
-            Some(Answer::Welcome { name: b"Jaquez", epoch: Epoch(1), since: 7 })
+            AcceptorLine::parse(b"WELCOME Jaquez 0000000000000001 7 and more"),
+            Some(AcceptorLine::Welcome { name: b"Jaquez", epoch: Epoch(1), since: 7 })
         );
-        assert_eq!(Answer::parse(b"REFUSED not a neighbour\r"), Some(Answer::Refused(b"not a neighbour")));
-        assert_eq!(Answer::parse(b"ACK 5 more"), Some(Answer::Ack(5)));
+        assert_eq!(
+            AcceptorLine::parse(b"REFUSED not a neighbour\r"),
+            Some(AcceptorLine::Refused(b"not a neighbour"))
+        );
+        assert_eq!(AcceptorLine::parse(b"ACK 5 more"), Some(AcceptorLine::Ack(5)));
         for line in [
             "",
             "WELCOME Jaquez 0000000000000001",
@@ -230,7 +233,7 @@ mod tests {
             "ACK -1",
             "NO",
         ] {
-            assert_eq!(Answer::parse(line.as_bytes()), None, "{line}");
+            assert_eq!(AcceptorLine::parse(line.as_bytes()), None, "{line}");
         }
     }
 
@@ -249,7 +252,7 @@ mod tests {
             for verb in [&b""[..], b"HELLO herd/1 ", b"WELCOME ", b"MARK ", b"ACK ", b"REFUSED "] {
                 let line = [verb, &line].concat();
                 is_hello(&line);
-                let _ = (Hello::parse(&line), Answer::parse(&line), parse_mark(&line));
+                let _ = (Hello::parse(&line), AcceptorLine::parse(&line), parse_mark(&line));
             }
         }
     }

@@ -44,33 +44,33 @@ impl Class for NoDigit {
 
 /// Where the bytes of a class stand in a text, one after the other.
 #[derive(Clone, Debug)]
-pub struct Places<'a, C> {
+pub struct Positions<'a, C> {
     text: &'a [u8],
     /// Where the sixteen bytes begin that are looked at, and which of them were not met yet.
     block: usize,
-    marks: u32,
+    mask: u32,
     class: PhantomData<C>,
 }
 
-impl<'a, C: Class> Places<'a, C> {
+impl<'a, C: Class> Positions<'a, C> {
     /// Those of all of `text`.
     #[inline]
-    pub fn of(text: &'a [u8]) -> Places<'a, C> {
-        Places { text, block: 0, marks: marks(text, 0, C::of), class: PhantomData }
+    pub fn of(text: &'a [u8]) -> Positions<'a, C> {
+        Positions { text, block: 0, mask: mask(text, 0, C::of), class: PhantomData }
     }
 
     /// Where the next one stands; the length of the text when there is none.
     #[inline]
     pub fn next_place(&mut self) -> usize {
-        while self.marks == 0 {
+        while self.mask == 0 {
             self.block += SIXTEEN;
             if self.block >= self.text.len() {
                 return self.text.len();
             }
-            self.marks = marks(self.text, self.block, C::of);
+            self.mask = mask(self.text, self.block, C::of);
         }
-        let place = self.block + self.marks.trailing_zeros() as usize;
-        self.marks &= self.marks - 1;
+        let place = self.block + self.mask.trailing_zeros() as usize;
+        self.mask &= self.mask - 1;
         place
     }
 }
@@ -79,7 +79,7 @@ impl<'a, C: Class> Places<'a, C> {
 #[inline]
 pub fn is_plain(text: &[u8]) -> bool {
     let odd = |bytes: i8x16| bytes.cmp_lt(each(b' ')) | bytes.cmp_eq(each(b'~' + 1));
-    (0..text.len()).step_by(SIXTEEN).fold(0, |found, at| found | marks(text, at, odd)) == 0
+    (0..text.len()).step_by(SIXTEEN).fold(0, |found, at| found | mask(text, at, odd)) == 0
 }
 
 /// How many digits stand at the front.
@@ -87,7 +87,7 @@ pub fn is_plain(text: &[u8]) -> bool {
 pub fn digits_at_front(text: &[u8]) -> usize {
     let mut length = 0;
     loop {
-        let digits = marks(text, length, |bytes| !NoDigit::of(bytes)).trailing_ones() as usize;
+        let digits = mask(text, length, |bytes| !NoDigit::of(bytes)).trailing_ones() as usize;
         length += digits;
         if digits < SIXTEEN {
             return length;
@@ -125,7 +125,7 @@ pub fn write_eight(value: u32) -> [u8; EIGHT] {
 
 /// Which of the sixteen bytes from `at` on something is true of; of none behind the end.
 #[inline]
-fn marks(text: &[u8], at: usize, is_true: impl Fn(i8x16) -> i8x16) -> u32 {
+fn mask(text: &[u8], at: usize, is_true: impl Fn(i8x16) -> i8x16) -> u32 {
     let of = |bytes: &[u8; SIXTEEN]| is_true(i8x16::from(bytes.map(|byte| byte as i8))).move_mask() as u32;
     let rest = text.get(at..).unwrap_or_default();
     if let Some(bytes) = rest.first_chunk() {
@@ -166,7 +166,7 @@ mod tests {
                 for at in 0..length {
                     let mut text = vec![b'x'; length];
                     text[at] = byte;
-                    let mut places = Places::<WhiteSpace>::of(&text);
+                    let mut places = Positions::<WhiteSpace>::of(&text);
                     let found: Vec<usize> =
                         std::iter::from_fn(|| Some(places.next_place()).filter(|&place| place < length))
                             .collect();

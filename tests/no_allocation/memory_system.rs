@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use herd::clock::Moment;
-use herd::event_loop::network::{Event, Lookup, Network};
+use herd::event_loop::system::{Event, Lookup, System};
 
 /// The far end of a connection.
 #[derive(Default)]
@@ -51,7 +51,7 @@ impl Write for Stream {
 }
 
 #[derive(Default)]
-pub struct MemoryNetwork {
+pub struct MemorySystem {
     /// Connections that the loop has not accepted yet.
     pub newcomers: Vec<Stream>,
     /// Those that it has dialled.
@@ -62,7 +62,7 @@ pub struct MemoryNetwork {
     polls: u64,
 }
 
-impl MemoryNetwork {
+impl MemorySystem {
     /// Sends the loop bytes on a connection, or tells it that the connection is made.
     pub fn send(&mut self, stream: &Stream, bytes: &[u8]) {
         let pipe = &mut *stream.0.borrow_mut();
@@ -73,7 +73,7 @@ impl MemoryNetwork {
     }
 }
 
-impl Network for MemoryNetwork {
+impl System for MemorySystem {
     type Listener = ();
     type Stream = Stream;
 

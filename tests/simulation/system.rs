@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use herd::clock::Moment;
-use herd::event_loop::network::{Event, Lookup, Network};
+use herd::event_loop::system::{Event, Lookup, System};
 
 use crate::connection::Side;
 use crate::world::{Happening, MILLISECOND, Resolved, World};
@@ -15,16 +15,16 @@ use crate::world::{Happening, MILLISECOND, Resolved, World};
 pub type SharedWorld = Rc<RefCell<World>>;
 
 /// The system of one host.
-pub struct SimulatedNetwork {
+pub struct SimulatedSystem {
     world: SharedWorld,
     host: usize,
     /// How often the wall clock was read since the turn began.
     ticks: Cell<u64>,
 }
 
-impl SimulatedNetwork {
-    pub fn new(world: &SharedWorld, host: usize) -> SimulatedNetwork {
-        SimulatedNetwork { world: world.clone(), host, ticks: Cell::new(0) }
+impl SimulatedSystem {
+    pub fn new(world: &SharedWorld, host: usize) -> SimulatedSystem {
+        SimulatedSystem { world: world.clone(), host, ticks: Cell::new(0) }
     }
 }
 
@@ -60,7 +60,7 @@ impl Drop for SimulatedStream {
     }
 }
 
-impl Network for SimulatedNetwork {
+impl System for SimulatedSystem {
     type Listener = ();
     type Stream = SimulatedStream;
 

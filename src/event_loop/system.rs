@@ -11,8 +11,8 @@ use crate::clock::Moment;
 ///
 /// Readiness is told by *edges*: an [`Event::Ready`] says that a direction became ready, once. The
 /// operation must then be repeated until it fails with `WouldBlock`; before that no further event is
-/// promised, with the one exception of [`Network::short_reads_empty`]. An event may also be spurious.
-pub trait Network {
+/// promised, with the one exception of [`System::short_reads_empty`]. An event may also be spurious.
+pub trait System {
     /// A listening socket.
     type Listener;
     /// A connected socket, or one that is being connected. Never blocks.
