@@ -1,7 +1,7 @@
 //! The dialect of Google's Nearby Search (legacy), which our own Places server speaks, too. Its
 //! answers are the shape that clients get, so there is nothing to translate.
 
-use std::fmt::Write as _;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::answer::Answer;
 use super::question::Question;
@@ -21,7 +21,7 @@ pub fn target(base_path: &str, question: &Question, key: Option<&str>) -> String
     );
     if let Some(key) = key {
         target.push_str("&key=");
-        percent_encode(key, &mut target);
+        target.extend(utf8_percent_encode(key, RESERVED));
     }
     target
 }
@@ -31,25 +31,16 @@ pub fn repeats_key(answer: &Answer, key: &str) -> bool {
     if key.len() < KEY_MIN {
         return false;
     }
-    let mut sent = String::new();
-    percent_encode(key, &mut sent);
+    let sent = utf8_percent_encode(key, RESERVED).to_string();
     answer.text().contains(key) || answer.text().contains(&sent)
 }
 
 /// Bytes of a key. A shorter one is no secret, and stands in many an answer by chance.
 const KEY_MIN: usize = 8;
 
-/// All but unreserved characters (RFC 3986, section 2.3) as `%XX`.
-fn percent_encode(text: &str, output: &mut String) {
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            output.push(char::from(byte));
-        } else {
-            // Writing into a String cannot fail.
-            let _ = write!(output, "%{byte:02X}");
-        }
-    }
-}
+/// The characters of a key that are sent as `%XX`: all but the unreserved ones (RFC 3986, section
+/// 2.3).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 #[cfg(test)]
 mod tests {

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use percent_encoding::percent_decode_str;
+
 /// What a query asks for.
 #[derive(Debug)]
 pub struct Question<'a> {
@@ -72,36 +74,15 @@ fn parameter<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
     Some(decode(value)).filter(|value| !value.is_empty())
 }
 
-/// `text` with each `%XX` as the byte, and each `+` as the space, that it stands for in a query. A `%`
-/// without two hexadecimal digits behind it is itself, and bytes that are not UTF-8 become U+FFFD.
+/// Decodes a name or value of a query: each `+` is a space, each `%XX` a byte. A `%` that is not
+/// followed by two hexadecimal digits stays, and bytes that are not UTF-8 become U+FFFD.
 fn decode(text: &str) -> Cow<'_, str> {
-    if !text.contains(['%', '+']) {
-        return Cow::Borrowed(text);
+    if !text.contains('+') {
+        return percent_decode_str(text).decode_utf8_lossy();
     }
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, behind)) = rest.split_first() {
-        rest = behind;
-        bytes.push(match byte {
-            b'+' => b' ',
-            b'%' => match hexadecimal(behind) {
-                Some(decoded) => {
-                    rest = &behind[2..];
-                    decoded
-                }
-                None => b'%',
-            },
-            other => other,
-        });
-    }
-    Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// The byte that the first two characters write.
-fn hexadecimal(text: &[u8]) -> Option<u8> {
-    let digit = |at: usize| char::from(*text.get(at)?).to_digit(16);
-    // Two digits are a byte.
-    Some((digit(0)? << 4 | digit(1)?) as u8)
+    // Before the escapes, because `%2B` is a plus sign.
+    let spaced = text.replace('+', " ");
+    Cow::Owned(percent_decode_str(&spaced).decode_utf8_lossy().into_owned())
 }
 
 fn read_location(text: &str) -> Result<(f64, f64), &'static str> {
@@ -184,8 +165,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_percent_encoded_is_read_whatever_it_is() {
+    fn a_malformed_escape_is_left_as_it_is() {
         assert_eq!(decode("a%2Cb+c%c3%a9"), "a,b cé");
+        assert_eq!(decode("%2B+%2b"), "+ +");
         assert_eq!(decode("100%"), "100%");
         assert_eq!(decode("%4"), "%4");
         assert_eq!(decode("%+1%zz%é"), "% 1%zz%é");
