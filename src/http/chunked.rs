@@ -3,9 +3,9 @@
 
 use memchr::memchr;
 
+use super::client::MAX_BODY;
+use super::client::ResponseError;
 use super::head::MAX_HEAD;
-use super::response::MAX_BODY;
-use super::response_error::ResponseError;
 
 /// Reads a chunked body as it arrives: a size line, that many bytes, CR LF, and so on; after the
 /// chunk of size 0 a trailer of lines, the last one empty.

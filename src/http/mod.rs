@@ -4,15 +4,12 @@
 //! coding but chunked, no compression, no upgrades. What two readers could understand differently
 //! (RFC 9112, section 11.2) is an error, not a guess.
 
+pub mod client;
+pub mod server;
+
 mod chunked;
 mod framing;
 mod head;
-mod request;
-mod response;
-mod response_error;
 
 pub use framing::FramingError;
 pub use head::{MAX_HEAD, MAX_HEADERS};
-pub use request::{Request, RequestError, read_request, write_get, write_response};
-pub use response::{MAX_BODY, MAX_INTERIM, Response, ResponseReader};
-pub use response_error::ResponseError;

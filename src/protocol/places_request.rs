@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::{Context, Ending, Lost, Message, Protocol, Request};
-use crate::http::{ResponseReader, write_get};
+use crate::http::client::{ResponseReader, write_get};
 use crate::places::answer::Answer;
 use crate::places::google_legacy::repeats_key;
 use crate::places::pool::Failure;

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::{Context, Lost, Message, Protocol};
-use crate::http::{Request, read_request, write_response};
+use crate::http::server::{Request, read_request, write_response};
 use crate::places::gazetteer::Gazetteer;
 use crate::places::google_legacy::PATH;
 

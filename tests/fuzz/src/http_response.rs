@@ -1,6 +1,7 @@
 //! Responses, as they come and as they were meant.
 
-use herd::http::{MAX_HEAD, Response, ResponseError, ResponseReader};
+use herd::http::MAX_HEAD;
+use herd::http::client::{Response, ResponseError, ResponseReader};
 
 use super::pieces::{Chance, Pieces};
 

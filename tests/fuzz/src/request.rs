@@ -3,7 +3,8 @@
 use std::rc::Rc;
 
 use herd::config::Limits;
-use herd::http::{ResponseReader, read_request};
+use herd::http::client::ResponseReader;
+use herd::http::server::read_request;
 use herd::places::answer::Answer;
 use herd::places::gazetteer::Gazetteer;
 use herd::places::google_legacy::PATH;

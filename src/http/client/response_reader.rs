@@ -1,9 +1,9 @@
 //! Responses: read as they arrive, in whatever pieces.
 
-use super::chunked::ChunkedReader;
-use super::framing::Framing;
-use super::head::{MAX_HEADERS, find_end, keep_alive};
 use super::response_error::ResponseError;
+use crate::http::chunked::ChunkedReader;
+use crate::http::framing::Framing;
+use crate::http::head::{MAX_HEADERS, find_end, keep_alive};
 
 /// A whole response.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

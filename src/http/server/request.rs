@@ -1,30 +1,9 @@
-//! Requests: writing ours to Places, reading those that our own Places server gets and answering
-//! them.
+//! Reads requests.
 
 use std::fmt;
 
-use super::framing::Framing;
-use super::head::{MAX_HEADERS, find_end, keep_alive};
-
-/// Appends a GET request for `target` (RFC 9112, section 3.2.1: path and query, percent-encoded) at
-/// `host` (a name or an address, `:port` behind it if it is not the scheme's own).
-///
-/// No Accept-Encoding: an answer that is not compressed needs no decompressor with bounds of its own.
-pub fn write_get(output: &mut Vec<u8>, host: &str, target: &str) {
-    debug_assert!(target.starts_with('/') && target.bytes().all(|byte| byte.is_ascii_graphic()));
-    debug_assert!(!host.is_empty() && host.bytes().all(|byte| byte.is_ascii_graphic()));
-    for part in [
-        "GET ",
-        target,
-        " HTTP/1.1\r\nHost: ",
-        host,
-        "\r\nAccept: application/json\r\nUser-Agent: ",
-        USER_AGENT,
-        "\r\n\r\n",
-    ] {
-        output.extend_from_slice(part.as_bytes());
-    }
-}
+use crate::http::framing::Framing;
+use crate::http::head::{MAX_HEADERS, find_end, keep_alive};
 
 /// What a request without a body asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,7 +72,7 @@ pub enum RequestError {
     HasBody,
     /// It has a chunked body: nothing here takes a body.
     HasChunkedBody,
-    /// The head is longer than [`MAX_HEAD`](super::MAX_HEAD) bytes or has more than [`MAX_HEADERS`]
+    /// The head is longer than [`MAX_HEAD`](crate::http::MAX_HEAD) bytes or has more than [`MAX_HEADERS`]
     /// fields.
     HeadTooLarge,
     /// Neither HTTP/1.1 nor HTTP/1.0.
@@ -125,58 +104,14 @@ impl fmt::Display for RequestError {
 
 impl std::error::Error for RequestError {}
 
-/// Appends a whole response. `keep_alive` is what the request said, or `false` to end the connection
-/// behind it, which the caller then does.
-///
-/// A response to HEAD must have no body behind its head (RFC 9112, section 6.3): the caller refuses
-/// HEAD and closes, or passes an empty body.
-pub fn write_response(
-    output: &mut Vec<u8>,
-    status: u16,
-    reason: &str,
-    content_type: &str,
-    body: &[u8],
-    keep_alive: bool,
-) {
-    debug_assert!(![reason, content_type].iter().any(|text| text.contains(['\r', '\n'])));
-    // Said either way: HTTP/1.0 needs the one word, HTTP/1.1 the other.
-    let connection = if keep_alive { "keep-alive" } else { "close" };
-    let length = body.len();
-    let head = format!(
-        "HTTP/1.1 {status} {reason}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\
-         Connection: {connection}\r\n\r\n"
-    );
-    output.extend_from_slice(head.as_bytes());
-    output.extend_from_slice(body);
-}
-
-const USER_AGENT: &str = concat!("herd/", env!("CARGO_PKG_VERSION"));
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::{MAX_HEAD, ResponseReader};
+    use crate::http::MAX_HEAD;
     use proptest::prelude::*;
 
     fn request(method: &str, target: &str, keep_alive: bool) -> Request {
         Request { method: method.to_owned(), target: target.to_owned(), keep_alive }
-    }
-
-    #[test]
-    fn what_is_written_is_what_is_read() {
-        let mut output = b"before".to_vec();
-        write_get(&mut output, "localhost:12331", "/maps?location=1,-2&key=a%20b");
-        let written = String::from_utf8(output.split_off(6)).unwrap();
-        assert_eq!(
-            written,
-            format!(
-                "GET /maps?location=1,-2&key=a%20b HTTP/1.1\r\nHost: localhost:12331\r\n\
-                 Accept: application/json\r\nUser-Agent: herd/{}\r\n\r\n",
-                env!("CARGO_PKG_VERSION")
-            )
-        );
-        let expected = request("GET", "/maps?location=1,-2&key=a%20b", true);
-        assert_eq!(read_request(written.as_bytes()), Ok(Some((expected, written.len()))));
     }
 
     #[test]
@@ -231,24 +166,6 @@ mod tests {
         let fields = |n| format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "a: b\r\n".repeat(n));
         assert!(read_request(fields(MAX_HEADERS - 1).as_bytes()).unwrap().is_some());
         assert_eq!(read_request(fields(MAX_HEADERS).as_bytes()), Err(RequestError::HeadTooLarge));
-    }
-
-    #[test]
-    fn our_reader_reads_our_responses() {
-        for (keep_alive, connection) in [(true, "keep-alive"), (false, "close")] {
-            let mut output = Vec::new();
-            write_response(&mut output, 404, "Not Found", "text/plain", b"no\n", keep_alive);
-            let expected = format!(
-                "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\
-                 Connection: {connection}\r\n\r\nno\n"
-            );
-            assert_eq!(String::from_utf8_lossy(&output), expected);
-            let mut reader = ResponseReader::new();
-            assert_eq!(reader.data_received(&output), Ok(output.len()));
-            let response = reader.finish().unwrap();
-            assert_eq!((response.status, response.keep_alive), (404, keep_alive));
-            assert_eq!(response.body, b"no\n");
-        }
     }
 
     proptest! {

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use super::framing::FramingError;
-use super::head::{MAX_HEAD, MAX_HEADERS};
-use super::response::{MAX_BODY, MAX_INTERIM};
+use super::response_reader::{MAX_BODY, MAX_INTERIM};
+use crate::http::framing::FramingError;
+use crate::http::head::{MAX_HEAD, MAX_HEADERS};
 
 /// Why a response was given up. Its words fit behind a colon (`Places: …`) and hold nothing of what
 /// was sent or received.

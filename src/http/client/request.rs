@@ -1,0 +1,48 @@
+//! Writes requests.
+
+/// Appends a GET request for `target` (RFC 9112, section 3.2.1: path and query, percent-encoded) at
+/// `host` (a name or an address, `:port` behind it if it is not the scheme's own).
+///
+/// No Accept-Encoding: an answer that is not compressed needs no decompressor with bounds of its own.
+pub fn write_get(output: &mut Vec<u8>, host: &str, target: &str) {
+    debug_assert!(target.starts_with('/') && target.bytes().all(|byte| byte.is_ascii_graphic()));
+    debug_assert!(!host.is_empty() && host.bytes().all(|byte| byte.is_ascii_graphic()));
+    for part in [
+        "GET ",
+        target,
+        " HTTP/1.1\r\nHost: ",
+        host,
+        "\r\nAccept: application/json\r\nUser-Agent: ",
+        USER_AGENT,
+        "\r\n\r\n",
+    ] {
+        output.extend_from_slice(part.as_bytes());
+    }
+}
+
+const USER_AGENT: &str = concat!("herd/", env!("CARGO_PKG_VERSION"));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::server::read_request;
+
+    #[test]
+    fn the_server_side_reads_a_written_request() {
+        let mut output = b"before".to_vec();
+        write_get(&mut output, "localhost:12331", "/maps?location=1,-2&key=a%20b");
+        let written = String::from_utf8(output.split_off(6)).unwrap();
+        assert_eq!(
+            written,
+            format!(
+                "GET /maps?location=1,-2&key=a%20b HTTP/1.1\r\nHost: localhost:12331\r\n\
+                 Accept: application/json\r\nUser-Agent: herd/{}\r\n\r\n",
+                env!("CARGO_PKG_VERSION")
+            )
+        );
+        let (request, used) = read_request(written.as_bytes()).unwrap().unwrap();
+        assert_eq!((request.method.as_str(), used), ("GET", written.len()));
+        assert_eq!(request.target, "/maps?location=1,-2&key=a%20b");
+        assert!(request.keep_alive);
+    }
+}
