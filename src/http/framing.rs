@@ -1,47 +1,51 @@
-//! How the end of a body is marked: Content-Length, chunked, or neither (RFC 9112, section 6).
+//! The framing of a body: Content-Length, chunked, or the end of the connection (RFC 9112, section 6).
 
 use std::fmt;
 
-use httparse::Header;
+use super::head::HeaderFields;
 
-use super::head::members;
-
-/// What the fields of a head say about the body behind it.
+/// The way in which the end of a body is marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Framing {
-    /// Neither field: a request has no body, a response's ends with the connection.
-    Unsaid,
-    /// Content-Length, in bytes; a number beyond `u64` is its greatest.
+pub enum Framing {
+    /// A length in bytes, from Content-Length; 0: no body. A number above `u64::MAX` is read as
+    /// `u64::MAX`.
     Length(u64),
-    /// Transfer-Encoding: chunked.
+    /// The last chunk, as in Transfer-Encoding: chunked.
     Chunked,
+    /// The end of the connection. Only a response can have this framing.
+    UntilClose,
 }
 
 impl Framing {
-    /// Reads the two fields; `version` is the minor one: 1 for HTTP/1.1.
-    pub(super) fn of(version: u8, headers: &[Header<'_>]) -> Result<Framing, FramingError> {
-        let length = content_length(headers)?;
-        let mut codings = members(headers, "Transfer-Encoding");
+    /// Reads Content-Length and Transfer-Encoding. `None`: neither field is there; then a request
+    /// has no body, and the body of a response ends with the connection. `minor_version` is 1 for
+    /// HTTP/1.1.
+    pub(super) fn declared(
+        minor_version: u8,
+        fields: &HeaderFields<'_>,
+    ) -> Result<Option<Framing>, FramingError> {
+        let length = content_length(fields)?;
+        let mut codings = fields.members("Transfer-Encoding");
         let Some(coding) = codings.next() else {
-            return Ok(length.map_or(Framing::Unsaid, Framing::Length));
+            return Ok(length.map(Framing::Length));
         };
         if !coding.eq_ignore_ascii_case(b"chunked") || codings.next().is_some() {
             Err(FramingError::UnknownCoding)
         } else if length.is_some() {
             Err(FramingError::LengthAndCoding)
-        } else if version == 0 {
+        } else if minor_version == 0 {
             Err(FramingError::CodingInHttp10)
         } else {
-            Ok(Framing::Chunked)
+            Ok(Some(Framing::Chunked))
         }
     }
 }
 
-/// A list of equal numbers counts as one (RFC 9110, section 8.6).
-fn content_length(headers: &[Header<'_>]) -> Result<Option<u64>, FramingError> {
+/// Reads Content-Length. A list of equal numbers counts as one (RFC 9110, section 8.6).
+fn content_length(fields: &HeaderFields<'_>) -> Result<Option<u64>, FramingError> {
     let mut found = None;
-    for text in members(headers, "Content-Length") {
-        // `str::parse` would take a plus sign.
+    for text in fields.members("Content-Length") {
+        // `str::parse` would accept a plus sign.
         if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
             return Err(FramingError::BadLength);
         }
@@ -55,7 +59,13 @@ fn content_length(headers: &[Header<'_>]) -> Result<Option<u64>, FramingError> {
     Ok(found)
 }
 
-/// Why it is not certain where a body ends.
+/// Whether responses with this final status have no body, whatever their fields say (RFC 9112,
+/// section 6.3).
+pub(super) const fn has_no_body(status: u16) -> bool {
+    matches!(status, 204 | 304)
+}
+
+/// The reason why the end of a body is not certain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FramingError {
     /// A Content-Length that is not digits only.
@@ -64,9 +74,9 @@ pub enum FramingError {
     ConflictingLengths,
     /// A Transfer-Encoding other than `chunked` alone.
     UnknownCoding,
-    /// Both fields: the mark of request smuggling (RFC 9112, section 6.3).
+    /// Both fields, a sign of request smuggling (RFC 9112, section 6.3).
     LengthAndCoding,
-    /// Transfer-Encoding in HTTP/1.0, which does not know it.
+    /// Transfer-Encoding in HTTP/1.0, which does not define it.
     CodingInHttp10,
 }
 
@@ -88,18 +98,19 @@ impl std::error::Error for FramingError {}
 mod tests {
     use super::*;
     use FramingError::*;
+    use httparse::Header;
 
     type Fields = &'static [(&'static str, &'static str)];
 
     #[test]
-    fn the_two_fields_decide() {
-        let table: [(Fields, Result<Framing, FramingError>); 24] = [
-            (&[], Ok(Framing::Unsaid)),
-            (&[("X-Content-Length", "5")], Ok(Framing::Unsaid)),
-            (&[("content-LENGTH", "5")], Ok(Framing::Length(5))),
-            (&[("Content-Length", " 005 ")], Ok(Framing::Length(5))),
-            (&[("Content-Length", "5, 5"), ("Content-Length", "5")], Ok(Framing::Length(5))),
-            (&[("Content-Length", "99999999999999999999999999")], Ok(Framing::Length(u64::MAX))),
+    fn two_fields_decide_the_framing() {
+        let table: [(Fields, Result<Option<Framing>, FramingError>); 24] = [
+            (&[], Ok(None)),
+            (&[("X-Content-Length", "5")], Ok(None)),
+            (&[("content-LENGTH", "5")], Ok(Some(Framing::Length(5)))),
+            (&[("Content-Length", " 005 ")], Ok(Some(Framing::Length(5)))),
+            (&[("Content-Length", "5, 5"), ("Content-Length", "5")], Ok(Some(Framing::Length(5)))),
+            (&[("Content-Length", "99999999999999999999999999")], Ok(Some(Framing::Length(u64::MAX)))),
             (&[("Content-Length", "")], Err(BadLength)),
             (&[("Content-Length", "+5")], Err(BadLength)),
             (&[("Content-Length", "-5")], Err(BadLength)),
@@ -108,7 +119,7 @@ mod tests {
             (&[("Content-Length", "5,")], Err(BadLength)),
             (&[("Content-Length", "5, 6")], Err(ConflictingLengths)),
             (&[("Content-Length", "5"), ("content-length", "6")], Err(ConflictingLengths)),
-            (&[("TRANSFER-encoding", "Chunked")], Ok(Framing::Chunked)),
+            (&[("TRANSFER-encoding", "Chunked")], Ok(Some(Framing::Chunked))),
             (&[("Transfer-Encoding", "")], Err(UnknownCoding)),
             (&[("Transfer-Encoding", "gzip")], Err(UnknownCoding)),
             (&[("Transfer-Encoding", "identity")], Err(UnknownCoding)),
@@ -122,15 +133,15 @@ mod tests {
         for (fields, expected) in table {
             let headers: Vec<_> =
                 fields.iter().map(|(name, value)| Header { name, value: value.as_bytes() }).collect();
-            assert_eq!(Framing::of(1, &headers), expected, "{fields:?}");
+            assert_eq!(Framing::declared(1, &HeaderFields::new(&headers)), expected, "{fields:?}");
         }
     }
 
     #[test]
-    fn http_1_0_knows_lengths_only() {
+    fn http_1_0_has_lengths_only() {
         let chunked = [Header { name: "Transfer-Encoding", value: b"chunked" }];
         let length = [Header { name: "Content-Length", value: b"7" }];
-        assert_eq!(Framing::of(0, &chunked), Err(CodingInHttp10));
-        assert_eq!(Framing::of(0, &length), Ok(Framing::Length(7)));
+        assert_eq!(Framing::declared(0, &HeaderFields::new(&chunked)), Err(CodingInHttp10));
+        assert_eq!(Framing::declared(0, &HeaderFields::new(&length)), Ok(Some(Framing::Length(7))));
     }
 }

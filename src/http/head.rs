@@ -1,13 +1,53 @@
-//! The head of a message: where it ends, and what its fields say about the connection.
+//! The head of a message (RFC 9112, section 2.1): its end and its fields.
 
 use httparse::Header;
 use memchr::memchr_iter;
 
-/// Length of the head at the front of `data` with its empty line, or `None` if it has not ended yet.
+/// The fields of a head, in the order in which they were received (RFC 9110, section 5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderFields<'a>(Vec<Header<'a>>);
+
+impl<'a> HeaderFields<'a> {
+    pub(super) fn new(headers: &[Header<'a>]) -> Self {
+        HeaderFields(headers.to_vec())
+    }
+
+    /// Returns the value of the first field of that name, without white space around it. Names are
+    /// compared without regard to case.
+    pub fn get(&self, name: &str) -> Option<&'a [u8]> {
+        self.values(name).next()
+    }
+
+    /// Returns the values of all fields of that name.
+    pub fn values(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        self.0
+            .iter()
+            .filter(move |header| header.name.eq_ignore_ascii_case(name))
+            .map(|header| header.value.trim_ascii())
+    }
+
+    /// Returns the members of all fields of that name, each of which may be a comma-separated list
+    /// (RFC 9110, section 5.6.1), without white space around them. A comma within a quoted string
+    /// separates as well.
+    pub fn members(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        self.values(name).flat_map(|value| value.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii)
+    }
+
+    /// Whether the connection persists after this message (RFC 9112, section 9.3). `minor_version`
+    /// is 1 for HTTP/1.1.
+    pub fn keep_alive(&self, minor_version: u8) -> bool {
+        let has =
+            |option: &[u8]| self.members("Connection").any(|member| member.eq_ignore_ascii_case(option));
+        !has(b"close") && (minor_version >= 1 || has(b"keep-alive"))
+    }
+}
+
+/// Returns the length of the head at the front of `data`, its empty line included, or `None` while
+/// the end has not arrived.
 ///
-/// Lines end with LF, with or without CR before it (RFC 9112, section 2.2). `searched` is the
-/// caller's memory of one head: 0 at first, then passed again with the same bytes and more behind
-/// them.
+/// A line ends with LF, with or without CR before it (RFC 9112, section 2.2). `searched` spares a
+/// second search of the same bytes: it starts at 0 for each head, and is passed again with the same
+/// bytes and those that arrived after them.
 ///
 /// # Errors
 ///
@@ -25,7 +65,7 @@ pub(super) fn find_end(data: &[u8], searched: &mut usize) -> Result<Option<usize
     if window.len() == MAX_HEAD {
         return Err(HeadTooLarge);
     }
-    // The last two bytes may be the LF CR of an end whose LF is still to come.
+    // The last two bytes may be an LF CR that the next byte completes to an end.
     *searched = window.len().saturating_sub(2);
     Ok(None)
 }
@@ -34,28 +74,12 @@ pub(super) fn find_end(data: &[u8], searched: &mut usize) -> Result<Option<usize
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct HeadTooLarge;
 
-/// The members of all fields of that name, each of which may be a list (RFC 9110, section 5.6.1),
-/// without white space around them.
-pub(super) fn members<'a>(headers: &'a [Header<'a>], name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-    headers
-        .iter()
-        .filter(move |header| header.name.eq_ignore_ascii_case(name))
-        .flat_map(|header| header.value.split(|&byte| byte == b','))
-        .map(<[u8]>::trim_ascii)
-}
-
-/// Whether the connection may be used again after this message (RFC 9112, section 9.3). `version`
-/// is the minor one: 1 for HTTP/1.1.
-pub(super) fn keep_alive(version: u8, headers: &[Header<'_>]) -> bool {
-    let says = |option: &[u8]| members(headers, "Connection").any(|word| word.eq_ignore_ascii_case(option));
-    !says(b"close") && (version >= 1 || says(b"keep-alive"))
-}
-
-/// Most bytes of a head, its empty line included. Google's are about 1 KiB; servers commonly refuse
-/// more than 8 KiB.
+/// The maximum size of a head in bytes, its empty line included. Google's heads have about 1 KiB;
+/// servers commonly refuse more than 8 KiB.
 pub const MAX_HEAD: usize = 16 * 1024;
 
-/// Most fields of a head: several times what is usual, and small enough to stand on the stack.
+/// The maximum number of fields of a head: several times what is usual, and few enough to be parsed
+/// on the stack.
 pub const MAX_HEADERS: usize = 100;
 
 #[cfg(test)]
@@ -63,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_head_ends_with_an_empty_line_wherever_it_is_split() {
+    fn a_head_ends_with_an_empty_line_however_it_is_split() {
         for (data, end) in [
             (&b"A\r\nb: c\r\n\r\nrest"[..], Some(11)),
             (b"A\nb: c\n\nrest", Some(8)),
@@ -81,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn no_byte_is_searched_twice_but_the_last_two() {
+    fn only_the_last_two_bytes_are_searched_again() {
         let mut searched = 0;
         assert_eq!(find_end(b"A: b\r\nC", &mut searched), Ok(None));
         assert_eq!(searched, 5);
@@ -112,7 +136,18 @@ mod tests {
             (0, &[connection("keep-alive"), connection("close")], false),
             (1, &[Header { name: "Proxy-Connection", value: b"close" }], true),
         ] {
-            assert_eq!(keep_alive(version, headers), expected, "1.{version} {headers:?}");
+            assert_eq!(HeaderFields::new(headers).keep_alive(version), expected, "1.{version} {headers:?}");
         }
+    }
+
+    #[test]
+    fn fields_are_looked_up_by_name() {
+        let field = |name: &'static str, value: &'static str| Header { name, value: value.as_bytes() };
+        let fields = HeaderFields::new(&[field("A", " 1, 2 "), field("b", "3"), field("a", ",\t4")]);
+        assert_eq!(fields.get("a"), Some(&b"1, 2"[..]));
+        assert_eq!(fields.get("B"), Some(&b"3"[..]));
+        assert_eq!(fields.get("c"), None);
+        assert_eq!(fields.values("A").collect::<Vec<_>>(), [&b"1, 2"[..], b",\t4"]);
+        assert_eq!(fields.members("A").collect::<Vec<_>>(), [&b"1"[..], b"2", b"", b"4"]);
     }
 }

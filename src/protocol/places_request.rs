@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::{Context, Ending, Lost, Message, Protocol, Request};
-use crate::http::client::{ResponseReader, write_get};
+use crate::http::client::{ResponseCollector, write_get};
 use crate::places::answer::Answer;
 use crate::places::google_legacy::repeats_key;
 use crate::places::pool::Failure;
@@ -33,18 +33,18 @@ pub struct PlacesRequest {
     /// What is asked last, or first, as soon as the connection is there.
     job: Option<Job>,
     /// The answer that is awaited.
-    reader: Option<ResponseReader>,
+    reader: Option<ResponseCollector>,
 }
 
 impl PlacesRequest {
     /// A connection that is being made to ask this.
     pub fn new(job: Job) -> PlacesRequest {
-        PlacesRequest { job: Some(job), reader: Some(ResponseReader::new()) }
+        PlacesRequest { job: Some(job), reader: Some(ResponseCollector::new(MAX_BODY)) }
     }
 
     fn ask(&mut self, context: &mut Context<'_>, job: Job) {
         write_get(context.transport.output(), &job.host, &job.target);
-        self.reader = Some(ResponseReader::new());
+        self.reader = Some(ResponseCollector::new(MAX_BODY));
         self.job = Some(job);
         // How long an answer may take is the pool's to say.
         context.transport.set_deadline(crate::clock::Moment::NEVER);
@@ -69,7 +69,7 @@ impl PlacesRequest {
 
     /// Hands over an answer that is complete; `all_used`: nothing stands behind it.
     fn finish(&mut self, context: &mut Context<'_>, all_used: bool) {
-        let Some(response) = self.reader.as_mut().and_then(ResponseReader::finish) else {
+        let Some(response) = self.reader.as_mut().and_then(ResponseCollector::finish) else {
             return;
         };
         let reusable = response.keep_alive && all_used && context.transport.ending() == Ending::Open;
@@ -112,7 +112,7 @@ impl Protocol for PlacesRequest {
     }
 
     fn eof_received(&mut self, context: &mut Context<'_>, _rest: &[u8]) {
-        match self.reader.as_mut().map(ResponseReader::eof_received) {
+        match self.reader.as_mut().map(ResponseCollector::eof_received) {
             Some(Ok(())) => self.finish(context, true),
             Some(Err(error)) => self.failed(context, error.to_string()),
             None => {}
@@ -145,6 +145,10 @@ impl Protocol for PlacesRequest {
         self.failed(context, reason);
     }
 }
+
+/// The maximum length in bytes of the body of a usable answer (docs/protocol.md, section 1). Twenty
+/// results of Google's with photographs have some tens of KiB.
+const MAX_BODY: usize = 4 * 1024 * 1024;
 
 /// How long a connection is kept without a question. Web servers close idle ones after a minute or
 /// more; being first saves a question that runs into the closing.

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::{Context, Lost, Message, Protocol};
-use crate::http::server::{Request, read_request, write_response};
+use crate::http::server::{RequestHead, read_bodiless_request, write_response};
 use crate::places::gazetteer::Gazetteer;
 use crate::places::google_legacy::PATH;
 
@@ -22,12 +22,12 @@ impl PlacesServer {
         PlacesServer { gazetteer, over: false }
     }
 
-    fn answer(&mut self, context: &mut Context<'_>, request: &Request) {
+    fn answer(&mut self, context: &mut Context<'_>, request: &RequestHead<'_>) {
         context
             .server
             .log
             .received(format!("{} {}", request.method, request.target).as_bytes(), context.address);
-        let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
+        let (path, query) = request.target.split_once('?').unwrap_or((request.target, ""));
         let (status, reason, body) = if path != PATH {
             (404, "Not Found", format!("There is nothing here. Ask {PATH}?location=LAT,LNG&radius=METRES\n"))
         } else if request.method != "GET" {
@@ -67,7 +67,7 @@ impl Protocol for PlacesServer {
                 context.transport.pause_reading();
                 return used;
             }
-            match read_request(&data[used..]) {
+            match read_bodiless_request(&data[used..]) {
                 Ok(Some((request, length))) => {
                     used += length;
                     self.answer(context, &request);

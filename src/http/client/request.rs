@@ -1,9 +1,10 @@
 //! Writes requests.
 
-/// Appends a GET request for `target` (RFC 9112, section 3.2.1: path and query, percent-encoded) at
-/// `host` (a name or an address, `:port` behind it if it is not the scheme's own).
+/// Appends a GET request. `target` is path and query, percent-encoded (RFC 9112, section 3.2.1).
+/// `host` is a name or an address, followed by `:port` unless the port is the default of the scheme.
 ///
-/// No Accept-Encoding: an answer that is not compressed needs no decompressor with bounds of its own.
+/// Accept-Encoding is not sent: a response without compression needs no decompressor with limits of
+/// its own.
 pub fn write_get(output: &mut Vec<u8>, host: &str, target: &str) {
     debug_assert!(target.starts_with('/') && target.bytes().all(|byte| byte.is_ascii_graphic()));
     debug_assert!(!host.is_empty() && host.bytes().all(|byte| byte.is_ascii_graphic()));
@@ -25,7 +26,7 @@ const USER_AGENT: &str = concat!("herd/", env!("CARGO_PKG_VERSION"));
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::server::read_request;
+    use crate::http::server::read_request_head;
 
     #[test]
     fn the_server_side_reads_a_written_request() {
@@ -40,8 +41,8 @@ mod tests {
                 env!("CARGO_PKG_VERSION")
             )
         );
-        let (request, used) = read_request(written.as_bytes()).unwrap().unwrap();
-        assert_eq!((request.method.as_str(), used), ("GET", written.len()));
+        let (request, used) = read_request_head(written.as_bytes()).unwrap().unwrap();
+        assert_eq!((request.method, used), ("GET", written.len()));
         assert_eq!(request.target, "/maps?location=1,-2&key=a%20b");
         assert!(request.keep_alive);
     }

@@ -1,34 +1,20 @@
-//! Responses: read as they arrive, in whatever pieces.
+//! Reads responses as they arrive.
 
 use super::response_error::ResponseError;
-use crate::http::chunked::ChunkedReader;
-use crate::http::framing::Framing;
-use crate::http::head::{MAX_HEADERS, find_end, keep_alive};
+use crate::http::body::BodyReader;
+use crate::http::framing::{Framing, has_no_body};
+use crate::http::head::{HeaderFields, MAX_HEADERS, find_end};
 
-/// A whole response.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Response {
-    /// The final status code; three digits, not necessarily one that RFC 9110 knows.
-    pub status: u16,
-    /// The body without its framing, at most [`MAX_BODY`] bytes.
-    pub body: Vec<u8>,
-    /// Whether the server lets the connection be used again. Bytes behind the response mean that it
-    /// must not be.
-    pub keep_alive: bool,
-}
-
-/// Reads one response to a GET request (RFC 9112, sections 4 to 8).
+/// Reads one response to a GET request (RFC 9112, sections 4 to 8) and produces its parts.
 ///
-/// Call [`data_received`](Self::data_received) until [`is_complete`](Self::is_complete), or
-/// [`eof_received`](Self::eof_received) at the end of input; then [`finish`](Self::finish). After an
-/// error the reader and its connection are of no more use.
+/// Call [`data_received`](Self::data_received) until [`is_complete`](Self::is_complete), and
+/// [`eof_received`](Self::eof_received) at the end of the connection. After an error the reader and
+/// its connection must not be used again.
 #[derive(Debug, Default)]
 pub struct ResponseReader {
     state: State,
-    /// What is known of the response so far.
-    response: Response,
     begun: bool,
-    /// Interim responses so far.
+    /// Interim responses received.
     interim: usize,
 }
 
@@ -38,11 +24,7 @@ enum State {
     Head {
         searched: usize,
     },
-    Length {
-        left: usize,
-    },
-    Chunked(ChunkedReader),
-    UntilClose,
+    Body(BodyReader),
     Complete,
 }
 
@@ -52,148 +34,222 @@ impl Default for State {
     }
 }
 
+/// A part of a response: one head, then the body in any number of parts, then one end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResponseEvent<'a> {
+    /// The head of the final response. Interim responses (1xx) are skipped.
+    Head(ResponseHead<'a>),
+    /// A part of the body, not empty, without its framing.
+    Body(&'a [u8]),
+    /// The end of the response. It is missing if the end of the connection completes the response:
+    /// then [`ResponseReader::eof_received`] returns `Ok`.
+    End,
+}
+
+/// The head of a final response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResponseHead<'a> {
+    /// The status code: three digits, not necessarily one that RFC 9110 defines.
+    pub status: u16,
+    /// All fields.
+    pub fields: HeaderFields<'a>,
+    /// The framing of the body.
+    pub framing: Framing,
+    /// Whether the connection persists after this response (RFC 9112, section 9.3). If unused bytes
+    /// follow the response, it must not be used again all the same.
+    pub keep_alive: bool,
+}
+
 impl ResponseReader {
-    /// A reader that has seen nothing.
+    /// A reader for a response of which nothing has arrived.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Uses what it can from the front of `data`; returns how many bytes. The rest, an unfinished head
-    /// or line, is to be offered again with more behind it; after the end of the response nothing is
-    /// used any more.
+    /// Reads from the front of `data`. Returns how many bytes are used, and the next event.
+    ///
+    /// `None`: the response is complete, or the unused rest, at most [`MAX_HEAD`](crate::http::MAX_HEAD)
+    /// bytes, must be offered again together with what arrives after it. Bytes after the end of the
+    /// response are not used.
     ///
     /// # Errors
     ///
-    /// As soon as the response cannot become a good one; the same error however it was split.
-    pub fn data_received(&mut self, data: &[u8]) -> Result<usize, ResponseError> {
+    /// When the response is malformed or exceeds a limit, at the same byte however it is split.
+    pub fn data_received<'a>(
+        &mut self,
+        data: &'a [u8],
+    ) -> Result<(usize, Option<ResponseEvent<'a>>), ResponseError> {
         self.begun |= !data.is_empty();
         let mut used = 0;
         loop {
-            let step = self.step(&data[used..])?;
-            if step == 0 {
-                return Ok(used);
+            let rest = &data[used..];
+            match &mut self.state {
+                State::Head { searched } => {
+                    if rest.iter().zip(b"HTTP/1.").any(|(got, expected)| got != expected) {
+                        return Err(ResponseError::NotHttp);
+                    }
+                    match find_end(rest, searched) {
+                        Ok(None) => return Ok((used, None)),
+                        Ok(Some(end)) => {
+                            used += end;
+                            if let Some(head) = self.head_received(&rest[..end])? {
+                                return Ok((used, Some(ResponseEvent::Head(head))));
+                            }
+                        }
+                        Err(_) => return Err(ResponseError::HeadTooLarge),
+                    }
+                }
+                State::Body(body) => {
+                    let (step, part) = body.data_received(rest).map_err(ResponseError::Chunked)?;
+                    used += step;
+                    if !part.is_empty() {
+                        return Ok((used, Some(ResponseEvent::Body(part))));
+                    }
+                    if !body.is_complete() {
+                        return Ok((used, None));
+                    }
+                    self.state = State::Complete;
+                    return Ok((used, Some(ResponseEvent::End)));
+                }
+                State::Complete => return Ok((used, None)),
             }
-            used += step;
         }
     }
 
-    /// The server has closed its side.
+    /// Handles the end of the connection, which ends a body that is framed by it.
     ///
     /// # Errors
     ///
-    /// When that is not how this response ends: one that is cut off is never taken for a short one.
+    /// When the response is not complete: one that is cut off is never taken for a shorter one.
     pub fn eof_received(&mut self) -> Result<(), ResponseError> {
-        match self.state {
-            State::Complete => Ok(()),
-            State::UntilClose => {
-                self.state = State::Complete;
-                Ok(())
-            }
-            _ if !self.begun => Err(ResponseError::ClosedBeforeAnswer),
-            _ => Err(ResponseError::ClosedWithinAnswer),
+        let complete = match &mut self.state {
+            State::Head { .. } => false,
+            State::Body(body) => body.eof_received(),
+            State::Complete => true,
+        };
+        if complete {
+            self.state = State::Complete;
+            Ok(())
+        } else if self.begun {
+            Err(ResponseError::ClosedWithinResponse)
+        } else {
+            Err(ResponseError::ClosedBeforeResponse)
         }
     }
 
-    /// Whether all of the response was seen.
+    /// Whether the end of the response has been read.
     pub fn is_complete(&self) -> bool {
         matches!(self.state, State::Complete)
     }
 
-    /// Whether any byte of an answer was seen. A server that closes a kept connection before that has
-    /// most likely closed an idle one, and GET may be sent again (RFC 9112, section 9.3.1).
+    /// Whether any byte of the response has arrived. If a server closes a kept connection before
+    /// that, it has most likely closed it as idle, and a GET can be retried (RFC 9112, section 9.3.1).
     pub fn has_begun(&self) -> bool {
         self.begun
     }
 
-    /// Takes the response out when it is complete; the reader is then as new, for the next one.
-    pub fn finish(&mut self) -> Option<Response> {
-        self.is_complete().then(|| std::mem::take(self).response)
+    /// See [`BodyReader::announced`].
+    pub fn announced(&self) -> u64 {
+        if let State::Body(body) = &self.state { body.announced() } else { 0 }
     }
 
-    fn step(&mut self, data: &[u8]) -> Result<usize, ResponseError> {
-        let body = &mut self.response.body;
-        match &mut self.state {
-            State::Head { searched } => {
-                if data.iter().zip(b"HTTP/1.").any(|(got, expected)| got != expected) {
-                    return Err(ResponseError::NotHttp);
-                }
-                match find_end(data, searched) {
-                    Ok(None) => Ok(0),
-                    Ok(Some(end)) => self.head_received(&data[..end]).map(|()| end),
-                    Err(_) => Err(ResponseError::HeadTooLarge),
-                }
-            }
-            State::Length { left } => {
-                let part = &data[..data.len().min(*left)];
-                body.extend_from_slice(part);
-                *left -= part.len();
-                if *left == 0 {
-                    self.state = State::Complete;
-                }
-                Ok(part.len())
-            }
-            State::Chunked(reader) => {
-                let used = reader.data_received(data, body)?;
-                if reader.is_complete() {
-                    self.state = State::Complete;
-                }
-                Ok(used)
-            }
-            State::UntilClose => {
-                if data.len() > MAX_BODY - body.len() {
-                    return Err(ResponseError::BodyTooLarge);
-                }
-                body.extend_from_slice(data);
-                Ok(data.len())
-            }
-            State::Complete => Ok(0),
-        }
-    }
-
-    fn head_received(&mut self, head: &[u8]) -> Result<(), ResponseError> {
+    /// Returns the head if it is not an interim one.
+    fn head_received<'a>(&mut self, head: &'a [u8]) -> Result<Option<ResponseHead<'a>>, ResponseError> {
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut parsed = httparse::Response::new(&mut headers);
         match parsed.parse(head) {
             Ok(httparse::Status::Complete(_)) => {}
-            // The empty line was found, so there is nothing to wait for.
+            // `head` ends with its empty line, so more input would not help.
             Ok(httparse::Status::Partial) => return Err(ResponseError::BadHead(httparse::Error::NewLine)),
             Err(httparse::Error::TooManyHeaders) => return Err(ResponseError::TooManyHeaders),
             Err(why) => return Err(ResponseError::BadHead(why)),
         }
-        let (Some(version), Some(status)) = (parsed.version, parsed.code) else {
+        let (Some(minor_version), Some(status)) = (parsed.version, parsed.code) else {
             return Err(ResponseError::BadHead(httparse::Error::Status));
         };
-        self.state = match status {
+        match status {
             101 => return Err(ResponseError::Upgrade),
             100..=199 if self.interim == MAX_INTERIM => return Err(ResponseError::TooManyInterim),
             100..=199 => {
                 self.interim += 1;
-                State::default()
+                self.state = State::default();
+                return Ok(None);
             }
-            // Whatever their fields say (RFC 9112, section 6.3).
-            204 | 304 => State::Complete,
-            _ => match Framing::of(version, parsed.headers).map_err(ResponseError::Framing)? {
-                Framing::Length(0) => State::Complete,
-                Framing::Length(length) => match usize::try_from(length) {
-                    Ok(left) if left <= MAX_BODY => State::Length { left },
-                    _ => return Err(ResponseError::BodyTooLarge),
-                },
-                Framing::Chunked => State::Chunked(ChunkedReader::default()),
-                Framing::Unsaid => State::UntilClose,
-            },
+            _ => {}
+        }
+        let fields = HeaderFields::new(parsed.headers);
+        let framing = if has_no_body(status) {
+            Framing::Length(0)
+        } else {
+            let declared = Framing::declared(minor_version, &fields).map_err(ResponseError::Framing)?;
+            declared.unwrap_or(Framing::UntilClose)
         };
-        self.response.status = status;
-        self.response.keep_alive =
-            keep_alive(version, parsed.headers) && !matches!(self.state, State::UntilClose);
-        Ok(())
+        let keep_alive = framing != Framing::UntilClose && fields.keep_alive(minor_version);
+        self.state = State::Body(BodyReader::new(framing));
+        Ok(Some(ResponseHead { status, fields, framing, keep_alive }))
     }
 }
 
-/// Most bytes of a body. Twenty results of Google's with photographs have some tens of KiB.
-pub const MAX_BODY: usize = 4 * 1024 * 1024;
-
-/// Most interim responses (1xx) before the final one. One or two are usual (100, 103).
+/// The maximum number of interim responses (1xx) before the final one. One or two are usual (100,
+/// 103).
 pub const MAX_INTERIM: usize = 16;
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+    use ResponseEvent::{Body, End, Head};
+
+    fn head<'a>(reader: &mut ResponseReader, data: &'a [u8]) -> ResponseHead<'a> {
+        match reader.data_received(data) {
+            Ok((used, Some(Head(head)))) if used == data.len() => head,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_body_is_handed_out_as_it_arrives() {
+        let mut reader = ResponseReader::new();
+        head(&mut reader, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
+        assert_eq!(reader.announced(), 5);
+        assert_eq!(reader.data_received(b""), Ok((0, None)));
+        assert_eq!(reader.data_received(b"abc"), Ok((3, Some(Body(b"abc")))));
+        assert_eq!(reader.data_received(b""), Ok((0, None)));
+        assert_eq!(reader.data_received(b"deHTTP"), Ok((2, Some(Body(b"de")))));
+        assert!(!reader.is_complete());
+        assert_eq!(reader.data_received(b"HTTP"), Ok((0, Some(End))));
+        assert!(reader.is_complete());
+        assert_eq!(reader.data_received(b"HTTP"), Ok((0, None)));
+        assert_eq!(reader.eof_received(), Ok(()));
+    }
+
+    #[test]
+    fn chunks_are_handed_out_one_by_one() {
+        let mut reader = ResponseReader::new();
+        head(&mut reader, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let data = b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
+        assert_eq!(reader.data_received(data), Ok((6, Some(Body(b"abc")))));
+        assert_eq!(reader.data_received(&data[6..]), Ok((7, Some(Body(b"de")))));
+        assert_eq!(reader.data_received(&data[13..]), Ok((7, Some(End))));
+    }
+
+    #[test]
+    fn the_end_of_the_connection_ends_a_body_that_it_frames() {
+        let mut reader = ResponseReader::new();
+        assert_eq!(head(&mut reader, b"HTTP/1.1 200 OK\r\n\r\n").framing, Framing::UntilClose);
+        assert_eq!(reader.data_received(b"abc"), Ok((3, Some(Body(b"abc")))));
+        assert_eq!(reader.eof_received(), Ok(()));
+        assert!(reader.is_complete());
+    }
+
+    #[test]
+    fn a_head_is_readable() {
+        let mut reader = ResponseReader::new();
+        let data =
+            b"HTTP/1.1 102 P\r\nA: x\r\n\r\nHTTP/1.1 429 Slow\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n";
+        let head = head(&mut reader, data);
+        assert_eq!((head.status, head.framing, head.keep_alive), (429, Framing::Length(0), true));
+        assert_eq!(head.fields.get("retry-after"), Some(&b"7"[..]));
+        assert_eq!(head.fields.get("A"), None, "a field of an interim response");
+        assert_eq!(reader.data_received(b""), Ok((0, Some(End))));
+    }
+}

@@ -1,7 +1,9 @@
 //! The server side: reads requests and writes responses.
 
-mod request;
+mod request_error;
+mod request_head;
 mod response;
 
-pub use request::{Request, RequestError, read_request};
-pub use response::write_response;
+pub use request_error::RequestError;
+pub use request_head::{RequestHead, read_bodiless_request, read_request_head};
+pub use response::{write_response, write_response_head};

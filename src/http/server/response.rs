@@ -1,10 +1,8 @@
 //! Writes responses.
 
-/// Appends a whole response. `keep_alive` is what the request said, or `false` to end the connection
-/// behind it, which the caller then does.
-///
-/// A response to HEAD must have no body behind its head (RFC 9112, section 6.3): the caller refuses
-/// HEAD and closes, or passes an empty body.
+use crate::http::framing::{Framing, has_no_body};
+
+/// Appends a response with a whole body; see [`write_response_head`].
 pub fn write_response(
     output: &mut Vec<u8>,
     status: u16,
@@ -13,22 +11,56 @@ pub fn write_response(
     body: &[u8],
     keep_alive: bool,
 ) {
-    debug_assert!(![reason, content_type].iter().any(|text| text.contains(['\r', '\n'])));
-    // Said either way: HTTP/1.0 needs the one word, HTTP/1.1 the other.
-    let connection = if keep_alive { "keep-alive" } else { "close" };
-    let length = body.len();
-    let head = format!(
-        "HTTP/1.1 {status} {reason}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\
-         Connection: {connection}\r\n\r\n"
-    );
-    output.extend_from_slice(head.as_bytes());
+    let framing = Framing::Length(body.len() as u64);
+    write_response_head(output, status, reason, &[("Content-Type", content_type)], framing, keep_alive);
     output.extend_from_slice(body);
+}
+
+/// Appends the head of a response, with `fields` and those of the framing and of the connection.
+///
+/// The caller appends the body: as many bytes as `framing` announces, or chunks
+/// ([`write_chunk`](crate::http::write_chunk)), or bytes until it closes the connection. A response
+/// with status 204 or 304 has no body. The response to HEAD has the head of the response to GET, and
+/// no body (RFC 9110, section 9.3.2).
+///
+/// `keep_alive` is that of the request, or `false` to end the connection: then, and after a body that
+/// is framed by it, the caller closes the connection.
+pub fn write_response_head(
+    output: &mut Vec<u8>,
+    status: u16,
+    reason: &str,
+    fields: &[(&str, &str)],
+    framing: Framing,
+    keep_alive: bool,
+) {
+    debug_assert!(!reason.contains(['\r', '\n']));
+    output.extend_from_slice(format!("HTTP/1.1 {status} {reason}\r\n").as_bytes());
+    let mut field = |name: &str, value: &str| {
+        debug_assert!(![name, value].iter().any(|text| text.contains(['\r', '\n'])));
+        for part in [name, ": ", value, "\r\n"] {
+            output.extend_from_slice(part.as_bytes());
+        }
+    };
+    for (name, value) in fields {
+        field(name, value);
+    }
+    match framing {
+        _ if has_no_body(status) => {}
+        Framing::Length(length) => field("Content-Length", &length.to_string()),
+        Framing::Chunked => field("Transfer-Encoding", "chunked"),
+        Framing::UntilClose => {}
+    }
+    let persists = keep_alive && (framing != Framing::UntilClose || has_no_body(status));
+    // Always sent: HTTP/1.0 needs `keep-alive`, HTTP/1.1 needs `close`.
+    field("Connection", if persists { "keep-alive" } else { "close" });
+    output.extend_from_slice(b"\r\n");
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::client::ResponseReader;
+    use crate::http::client::ResponseCollector;
+    use crate::http::{write_chunk, write_last_chunk};
 
     #[test]
     fn the_client_side_reads_a_written_response() {
@@ -40,11 +72,53 @@ mod tests {
                  Connection: {connection}\r\n\r\nno\n"
             );
             assert_eq!(String::from_utf8_lossy(&output), expected);
-            let mut reader = ResponseReader::new();
+            let mut reader = ResponseCollector::new(3);
             assert_eq!(reader.data_received(&output), Ok(output.len()));
             let response = reader.finish().unwrap();
             assert_eq!((response.status, response.keep_alive), (404, keep_alive));
             assert_eq!(response.body, b"no\n");
+        }
+    }
+
+    #[test]
+    fn a_body_streams_after_its_head() {
+        for (framing, field, keep_alive) in [
+            (Framing::Length(5), "Content-Length: 5\r\nConnection: keep-alive\r\n", true),
+            (Framing::Chunked, "Transfer-Encoding: chunked\r\nConnection: keep-alive\r\n", true),
+            (Framing::UntilClose, "Connection: close\r\n", false),
+        ] {
+            let mut output = Vec::new();
+            write_response_head(&mut output, 200, "OK", &[("A", "b"), ("C", "d")], framing, true);
+            assert_eq!(
+                String::from_utf8_lossy(&output),
+                format!("HTTP/1.1 200 OK\r\nA: b\r\nC: d\r\n{field}\r\n")
+            );
+            for part in [b"ab", &b"cde"[..]] {
+                match framing {
+                    Framing::Chunked => write_chunk(&mut output, part),
+                    _ => output.extend_from_slice(part),
+                }
+            }
+            if framing == Framing::Chunked {
+                write_last_chunk(&mut output);
+            }
+            let mut reader = ResponseCollector::new(5);
+            assert_eq!(reader.data_received(&output), Ok(output.len()));
+            reader.eof_received().unwrap();
+            let response = reader.finish().unwrap();
+            assert_eq!((response.body, response.keep_alive), (b"abcde".to_vec(), keep_alive));
+        }
+    }
+
+    #[test]
+    fn a_status_without_a_body_has_no_framing() {
+        for status in [204, 304] {
+            for framing in [Framing::Length(0), Framing::Chunked, Framing::UntilClose] {
+                let mut output = Vec::new();
+                write_response_head(&mut output, status, "", &[], framing, true);
+                let expected = format!("HTTP/1.1 {status} \r\nConnection: keep-alive\r\n\r\n");
+                assert_eq!(String::from_utf8_lossy(&output), expected);
+            }
         }
     }
 }

@@ -1,24 +1,32 @@
-//! Responses, as they come and as they were meant.
+//! Responses, in any pieces and framings.
 
 use herd::http::MAX_HEAD;
-use herd::http::client::{Response, ResponseError, ResponseReader};
+use herd::http::client::{Response, ResponseCollector, ResponseError, ResponseEvent, ResponseReader};
 
 use super::pieces::{Chance, Pieces};
 
-/// Whatever comes is read the same however it is cut, and what is a response comes out as it was put
-/// in. The first byte chooses pieces, the rest is what the server sends, or the body that it sends.
+/// Any input is read the same in any pieces, and the reader returns a response as it was sent. The first
+/// byte chooses pieces, the rest is what the server sends, or the body that it sends.
 pub fn http_response(data: &[u8]) {
     let [options, stream @ ..] = data else { return };
-    let [whole, bytes, random] =
-        Pieces::all(options >> 1).map(|pieces| read(stream, pieces, options & 1 == 1));
-    assert_eq!(whole, bytes);
-    assert_eq!(whole, random);
+    for max_body_bytes in [SMALL_BODY, LARGE_BODY] {
+        let [whole, bytes, random] =
+            Pieces::all(options >> 1).map(|pieces| read(max_body_bytes, stream, pieces, options & 1 == 1));
+        assert_eq!(whole, bytes);
+        assert_eq!(whole, random);
+    }
     framed(stream, *options);
 }
 
-/// The responses of one connection, how many bytes they had, and how it went on after the last of them.
-fn read(stream: &[u8], pieces: Pieces, eof: bool) -> (Vec<(Response, usize)>, Result<bool, ResponseError>) {
-    let (mut reader, mut input) = (ResponseReader::new(), Vec::new());
+/// Returns the responses of one connection, each with the bytes used until its end, and then: whether a
+/// further response has begun, or the error.
+fn read(
+    max_body_bytes: usize,
+    stream: &[u8],
+    pieces: Pieces,
+    eof: bool,
+) -> (Vec<(Response, usize)>, Result<bool, ResponseError>) {
+    let (mut reader, mut input) = (ResponseCollector::new(max_body_bytes), Vec::new());
     let (mut responses, mut used_up) = (Vec::new(), 0);
     for piece in pieces.of(stream) {
         input.extend_from_slice(piece);
@@ -48,7 +56,25 @@ fn read(stream: &[u8], pieces: Pieces, eof: bool) -> (Vec<(Response, usize)>, Re
     (responses, ended)
 }
 
-/// `body` in each of the framings. Cut off anywhere, it is not taken for a shorter one.
+/// Reads the body of a whole response from the events, which hand it out without copying it.
+fn stream_body(message: &[u8]) -> Vec<u8> {
+    let (mut reader, mut rest, mut body) = (ResponseReader::new(), message, Vec::new());
+    loop {
+        let (used, event) = reader.data_received(rest).expect("the response is well-formed");
+        match event.expect("the response is whole") {
+            ResponseEvent::Head(head) => assert_eq!((head.status, body.len()), (200, 0)),
+            ResponseEvent::Body(part) => {
+                assert!(!part.is_empty() && rest[..used].as_ptr_range().contains(&part.as_ptr()));
+                body.extend_from_slice(part);
+            }
+            ResponseEvent::End => return body,
+        }
+        rest = &rest[used..];
+    }
+}
+
+/// Sends `body` in each of the framings. A response that is cut off anywhere is not taken for a shorter
+/// one.
 fn framed(body: &[u8], seed: u8) {
     let mut chance = Chance::new(u64::from(seed));
     let mut chunks = Vec::new();
@@ -69,12 +95,17 @@ fn framed(body: &[u8], seed: u8) {
         [format!("{head}Content-Length: {}\r\n\r\n", body.len()).as_bytes(), body].concat(),
         [format!("{head}Transfer-Encoding: Chunked\r\n\r\n").as_bytes(), &chunks].concat(),
     ] {
-        let (responses, ended) = read(&message, Pieces::Random(u64::from(seed)), true);
+        let (responses, ended) = read(LARGE_BODY, &message, Pieces::Random(u64::from(seed)), true);
         let response = Response { status: 200, body: body.to_vec(), keep_alive: true };
         assert_eq!(responses, [(response, message.len())]);
-        assert_eq!(ended, Err(ResponseError::ClosedBeforeAnswer), "a new reader has read nothing");
+        assert_eq!(stream_body(&message), body);
+        assert_eq!(ended, Err(ResponseError::ClosedBeforeResponse), "a new reader has read nothing");
         let cut = &message[..chance.below(message.len())];
-        let (responses, ended) = read(cut, Pieces::Whole, true);
+        let (responses, ended) = read(LARGE_BODY, cut, Pieces::Whole, true);
         assert!(responses.is_empty() && ended.is_err(), "a part of a response is none");
     }
 }
+
+/// Limits of a body in bytes: one that many inputs exceed, and one that none does.
+const SMALL_BODY: usize = 8;
+const LARGE_BODY: usize = 4 * 1024 * 1024;

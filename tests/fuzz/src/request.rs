@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use herd::config::Limits;
-use herd::http::client::ResponseReader;
-use herd::http::server::read_request;
+use herd::http::client::ResponseCollector;
+use herd::http::server::read_bodiless_request;
 use herd::places::answer::Answer;
 use herd::places::gazetteer::Gazetteer;
 use herd::places::google_legacy::PATH;
@@ -14,9 +14,9 @@ use serde_json::Value;
 use super::conversation::{self, Stand};
 use super::pieces::Pieces;
 
-/// A request is read the same from any of its beginnings, a query has an answer in one shape, and the
-/// Places server says the same however it is asked. The first byte chooses pieces, the rest is what
-/// comes, or a query.
+/// Any beginning of a request is read as the whole, a query has an answer in one shape, and the Places
+/// server responds the same to any pieces. The first byte chooses pieces, the rest is what the client
+/// sends, or a query.
 pub fn request(data: &[u8]) {
     let [options, stream @ ..] = data else { return };
     beginnings(stream);
@@ -30,16 +30,16 @@ pub fn request(data: &[u8]) {
 }
 
 fn beginnings(stream: &[u8]) {
-    let whole = read_request(stream);
-    if let Ok(Some((request, used))) = &whole {
+    let whole = read_bodiless_request(stream);
+    if let Ok(Some((head, used))) = &whole {
         assert!((1..=stream.len()).contains(used));
-        assert!(request.target.bytes().all(|byte| byte > b' '), "{request:?}");
-        assert_eq!(read_request(&stream[..*used]), whole);
+        assert!(head.target.bytes().all(|byte| byte > b' '), "{head:?}");
+        assert_eq!(read_bodiless_request(&stream[..*used]), whole);
     }
     for length in 0..stream.len().min(BEGINNINGS_MAX) {
-        match read_request(&stream[..length]) {
+        match read_bodiless_request(&stream[..length]) {
             Ok(None) => {}
-            decided => assert_eq!(decided, whole, "by {length} bytes it was decided"),
+            decided => assert_eq!(decided, whole, "after {length} bytes"),
         }
     }
 }
@@ -67,9 +67,9 @@ fn serve(gazetteer: &Rc<Gazetteer>, stream: &[u8], options: u8) {
     });
     assert_eq!(whole, bytes);
     assert_eq!(whole, random);
-    let (mut reader, mut rest) = (ResponseReader::new(), &whole.0[..]);
+    let (mut reader, mut rest) = (ResponseCollector::new(whole.0.len()), &whole.0[..]);
     while !rest.is_empty() {
-        rest = &rest[reader.data_received(rest).expect("it speaks HTTP")..];
+        rest = &rest[reader.data_received(rest).expect("it is HTTP")..];
         assert!(reader.finish().is_some(), "whole responses only");
     }
 }

@@ -1,19 +1,29 @@
-//! Tests of the response reader, in a file of their own for their length.
+//! Tests of reading responses, which the collector checks as a whole.
 
 use super::*;
-use crate::http::{FramingError, MAX_HEAD};
+use crate::http::client::MAX_INTERIM;
+use crate::http::{ChunkedError, FramingError, MAX_HEAD, MAX_HEADERS};
 use ResponseError::*;
 use proptest::prelude::*;
 
-/// What became of `data` followed by the end of input: the response and the bytes left, or why not.
+/// The response and the number of bytes after it, or the error.
 type Outcome = Result<(Response, usize), ResponseError>;
 
-/// Offers `data` as a connection does: `arrivals` are how many bytes have come at each call.
+const MAX_BODY: usize = 4 * 1024 * 1024;
+
+const TOO_LARGE: ResponseError = BodyTooLarge { max_bytes: MAX_BODY };
+
+/// Reads `data` and the end of the connection. `arrivals`: the number of bytes that have arrived at
+/// each call.
 fn read(data: &[u8], arrivals: impl IntoIterator<Item = usize>) -> Outcome {
-    let mut reader = ResponseReader::new();
+    read_limited(MAX_BODY, data, arrivals)
+}
+
+fn read_limited(max_bytes: usize, data: &[u8], arrivals: impl IntoIterator<Item = usize>) -> Outcome {
+    let mut reader = ResponseCollector::new(max_bytes);
     let mut used = 0;
     for end in arrivals.into_iter().chain([data.len()]) {
-        assert_eq!(reader.finish(), None, "not before it is complete");
+        assert_eq!(reader.finish(), None, "it is not complete");
         used += reader.data_received(&data[used..end.max(used)])?;
         assert_eq!(reader.has_begun(), end > 0);
         if reader.is_complete() {
@@ -21,11 +31,11 @@ fn read(data: &[u8], arrivals: impl IntoIterator<Item = usize>) -> Outcome {
         }
     }
     reader.eof_received()?;
-    // The end of input completes a response or is an error.
+    // The end of the connection completes a response or is an error.
     Ok((reader.finish().unwrap(), data.len() - used))
 }
 
-/// The outcome at once, which byte by byte must be the same.
+/// Reads `data` at once and byte by byte; the outcome must be the same.
 fn read_both_ways(data: &[u8]) -> Outcome {
     let at_once = read(data, []);
     assert_eq!(at_once, read(data, 1..data.len()), "{}", data.escape_ascii());
@@ -87,13 +97,13 @@ fn responses_of_every_framing() {
 #[test]
 fn bad_responses_are_errors() {
     let table: [(&str, ResponseError); 22] = [
-        ("", ClosedBeforeAnswer),
-        ("H", ClosedWithinAnswer),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r", ClosedWithinAnswer),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nabc", ClosedWithinAnswer),
-        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", ClosedWithinAnswer),
-        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", ClosedWithinAnswer),
-        ("HTTP/1.1 100 Continue\r\n\r\n", ClosedWithinAnswer),
+        ("", ClosedBeforeResponse),
+        ("H", ClosedWithinResponse),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r", ClosedWithinResponse),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nabc", ClosedWithinResponse),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", ClosedWithinResponse),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", ClosedWithinResponse),
+        ("HTTP/1.1 100 Continue\r\n\r\n", ClosedWithinResponse),
         ("SSH-2.0-OpenSSH_9.9\r\n", NotHttp),
         ("HTTP/2 200\r\n\r\n", NotHttp),
         ("\r\nHTTP/1.1 200 OK\r\n\r\n", NotHttp),
@@ -103,10 +113,10 @@ fn bad_responses_are_errors() {
         ("HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n", BadHead(httparse::Error::HeaderName)),
         ("HTTP/1.1 200 OK\r\nA b: c\r\n\r\n", BadHead(httparse::Error::HeaderName)),
         ("HTTP/1.1 101 Switching Protocols\r\n\r\n", Upgrade),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 4194305\r\n\r\n", BodyTooLarge),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999\r\n\r\n", BodyTooLarge),
-        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffff\r\n", BodyTooLarge),
-        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nz\r\n", BadChunkSize),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 4194305\r\n\r\n", TOO_LARGE),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999\r\n\r\n", TOO_LARGE),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffff\r\n", TOO_LARGE),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nz\r\n", Chunked(ChunkedError::BadSize)),
         ("HTTP/1.1 200 OK\r\nContent-Length: +3\r\n\r\nabc", Framing(FramingError::BadLength)),
         (
             "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
@@ -119,13 +129,13 @@ fn bad_responses_are_errors() {
 }
 
 #[test]
-fn a_response_that_is_cut_off_is_never_a_short_one() {
+fn a_response_that_is_cut_off_is_an_error() {
     for data in [
         &b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"[..],
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
     ] {
         for end in 1..data.len() {
-            assert_eq!(read(&data[..end], []), Err(ClosedWithinAnswer), "{}", data[..end].escape_ascii());
+            assert_eq!(read(&data[..end], []), Err(ClosedWithinResponse), "{}", data[..end].escape_ascii());
         }
     }
 }
@@ -149,7 +159,7 @@ fn every_part_is_bounded() {
     assert_eq!(read_both_ways(interim(MAX_INTERIM + 1).as_bytes()), Err(TooManyInterim));
 
     let body = vec![b'x'; MAX_BODY + 1];
-    for (head, result) in [("", Err(BodyTooLarge)), ("Content-Length: 4194304\r\n", Ok(1))] {
+    for (head, result) in [("", Err(TOO_LARGE)), ("Content-Length: 4194304\r\n", Ok(1))] {
         let data = [b"HTTP/1.1 200 OK\r\n", head.as_bytes(), b"\r\n", &body].concat();
         assert_eq!(read(&data, [1000, MAX_BODY]).map(|(_, left)| left), result);
         assert_eq!(read(&data[..data.len() - 1], [70_000]).map(|(got, _)| got.body.len()), Ok(MAX_BODY));
@@ -157,12 +167,43 @@ fn every_part_is_bounded() {
 }
 
 #[test]
-fn after_its_response_a_reader_is_as_new() {
+fn the_limit_of_a_body_is_the_callers() {
+    for (framing, body) in [
+        ("Content-Length: 5\r\n", "abcde"),
+        ("Transfer-Encoding: chunked\r\n", "2\r\nab\r\n3\r\ncde\r\n0\r\n\r\n"),
+        ("", "abcde"),
+    ] {
+        let data = format!("HTTP/1.1 200 OK\r\n{framing}\r\n{body}");
+        let outcomes = [5, 4].map(|max| read_limited(max, data.as_bytes(), []).map(|(got, _)| got.body));
+        assert_eq!(outcomes, [Ok(b"abcde".to_vec()), Err(BodyTooLarge { max_bytes: 4 })], "{framing}");
+        for (max, outcome) in [5, 4].into_iter().zip(outcomes) {
+            let slowly = read_limited(max, data.as_bytes(), 1..data.len());
+            assert_eq!(slowly.map(|(got, _)| got.body), outcome, "{framing}");
+        }
+    }
+}
+
+#[test]
+fn a_body_that_announces_too_much_is_refused_before_it_arrives() {
+    for (framing, most) in
+        [("Content-Length: 5\r\n\r", ""), ("Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n5\r", "a")]
+    {
+        let data = format!("HTTP/1.1 200 OK\r\n{framing}\n");
+        let mut collector = ResponseCollector::new(4);
+        let used = collector.data_received(&data.as_bytes()[..data.len() - 1]).unwrap();
+        assert_eq!(collector.response.body, most.as_bytes());
+        let error = BodyTooLarge { max_bytes: 4 };
+        assert_eq!(collector.data_received(&data.as_bytes()[used..]), Err(error), "{framing}");
+    }
+}
+
+#[test]
+fn a_collector_reads_one_response_after_the_other() {
     let one = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\na";
     let two = b"HTTP/1.1 201 OK\r\nContent-Length: 1\r\n\r\nb";
-    let mut reader = ResponseReader::new();
+    let mut reader = ResponseCollector::new(1);
     assert_eq!(reader.data_received(one), Ok(one.len()));
-    assert_eq!(reader.data_received(two), Ok(0), "nothing behind the end is used");
+    assert_eq!(reader.data_received(two), Ok(0), "bytes after the end are not used");
     assert_eq!(reader.finish().map(|response| response.status), Some(200));
     assert!(!reader.has_begun() && !reader.is_complete());
     assert_eq!(reader.data_received(two), Ok(two.len()));
@@ -171,12 +212,14 @@ fn after_its_response_a_reader_is_as_new() {
 }
 
 #[test]
-fn words_name_the_bounds() {
-    assert_eq!(BodyTooLarge.to_string(), "the answer is larger than 4 MiB");
+fn an_error_names_the_limit() {
+    let too_large = |max_bytes| BodyTooLarge { max_bytes }.to_string();
+    assert_eq!(too_large(MAX_BODY), "the answer is larger than 4 MiB");
+    assert_eq!(too_large(1000), "the answer is larger than 1000 bytes");
     assert_eq!(HeadTooLarge.to_string(), "the head of the answer is larger than 16 KiB");
 }
 
-/// A response of some framing, and the outcome to expect of it.
+/// A response of any framing, and its outcome.
 fn any_response() -> impl Strategy<Value = (Vec<u8>, Outcome)> {
     let chunk = (1..20usize, "(;[ -~]{0,12})?");
     let trailer = prop::collection::vec("[A-Za-z]{1,5}: [ -~]{0,10}\r\n", 0..3);
@@ -202,14 +245,14 @@ fn any_response() -> impl Strategy<Value = (Vec<u8>, Outcome)> {
                 1 => {
                     let mut rest = &body[..];
                     for (size, extension) in chunks.iter().cycle() {
-                        let (part, behind) = rest.split_at(rest.len().min(*size));
+                        let (part, after) = rest.split_at(rest.len().min(*size));
                         data.extend(format!("{:X}{extension}\r\n", part.len()).bytes());
                         data.extend(part);
                         if part.is_empty() {
                             break;
                         }
                         data.extend(b"\r\n");
-                        rest = behind;
+                        rest = after;
                     }
                     data.extend(trailer.concat().bytes());
                     data.extend(b"\r\n");
@@ -225,7 +268,7 @@ fn any_response() -> impl Strategy<Value = (Vec<u8>, Outcome)> {
         })
 }
 
-/// Arrivals in ascending order, from fractions of the length.
+/// Arrivals in ascending order.
 fn arrivals(cuts: &[prop::sample::Index], length: usize) -> Vec<usize> {
     let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(length + 1)).collect();
     ends.sort_unstable();
@@ -234,7 +277,7 @@ fn arrivals(cuts: &[prop::sample::Index], length: usize) -> Vec<usize> {
 
 proptest! {
     #[test]
-    fn any_split_gives_the_same(
+    fn any_split_has_the_same_outcome(
         (data, expected) in any_response(), cuts: Vec<prop::sample::Index>
     ) {
         prop_assert_eq!(&read(&data, []), &expected);
@@ -243,22 +286,23 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_response_gives_the_same_in_any_split(
+    fn a_damaged_response_has_the_same_outcome_in_any_split(
         (mut data, _) in any_response(),
         damage in prop::collection::vec((any::<prop::sample::Index>(), prop::sample::select(b"\r\n:;, 0159aF\0\xff".to_vec())), 1..4),
         cuts: Vec<prop::sample::Index>,
+        max_bytes in prop_oneof![Just(MAX_BODY), 0..40usize],
     ) {
         for (at, byte) in damage {
             let at = at.index(data.len());
             data[at] = byte;
         }
-        let at_once = read(&data, []);
-        prop_assert_eq!(&read(&data, 1..data.len()), &at_once);
-        prop_assert_eq!(&read(&data, arrivals(&cuts, data.len())), &at_once);
+        let at_once = read_limited(max_bytes, &data, []);
+        prop_assert_eq!(&read_limited(max_bytes, &data, 1..data.len()), &at_once);
+        prop_assert_eq!(&read_limited(max_bytes, &data, arrivals(&cuts, data.len())), &at_once);
     }
 
     #[test]
-    fn garbage_gives_the_same_in_any_split(front in "(HTTP/1.1 200 \r\n)?", garbage: Vec<u8>) {
+    fn garbage_has_the_same_outcome_in_any_split(front in "(HTTP/1.1 200 \r\n)?", garbage: Vec<u8>) {
         let data = [front.as_bytes(), &garbage].concat();
         prop_assert_eq!(read(&data, []), read(&data, 1..data.len()));
     }
