@@ -15,6 +15,7 @@ mod send;
 mod serve;
 mod which_herd;
 
+pub use check::draw;
 pub use failure::Failure;
 pub use parent::{PARENT_VARIABLE, end_with_parent};
 

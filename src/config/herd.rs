@@ -162,8 +162,8 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 
 #[cfg(test)]
 mod tests {
+    use super::super::PlacesApi;
     use super::super::testing::{parse, with, with_a, wrong};
-    use super::super::{PlacesApi, draw};
     use super::*;
     use crate::log::Level;
     use proptest::prelude::*;
@@ -299,9 +299,8 @@ mod tests {
         fn no_text_brings_the_reader_down(text in prop_oneof![json(), any::<String>()], server in json()) {
             let file = format!(r#"{{ "herd": "h", "servers": {{ "A": {server} }}, "places": {text} }}"#);
             for text in [&text, &file, &with_a(&text), &with(&format!(r#", "log": {text}"#))] {
-                match parse(text) {
-                    Ok(herd) => prop_assert!(draw(&herd).ends_with('\n')),
-                    Err(error) => prop_assert!(!error.to_string().contains(['\n', '\r'])),
+                if let Err(error) = parse(text) {
+                    prop_assert!(!error.to_string().contains(['\n', '\r']));
                 }
             }
         }

@@ -4,9 +4,7 @@
 //! place in one line. Nothing here opens a socket or looks up a name.
 
 mod built_in;
-mod drawing;
 mod error;
-mod failures;
 mod graph;
 mod herd;
 mod host;
@@ -19,7 +17,6 @@ mod servers;
 #[cfg(test)]
 mod testing;
 
-pub use drawing::draw;
 pub use error::{Error, Unreadable};
 pub use graph::Graph;
 pub use herd::Herd;

@@ -30,16 +30,3 @@ pub(super) fn wrong(text: &str, place: &str, words: &str) {
     assert!(shown.starts_with(&format!("{FILE}: {place}")) && shown.contains(words), "{shown}");
     assert!(!shown.contains('\n'), "{shown}");
 }
-
-/// A herd of servers on ports 1, 2, …, each with whom it talks to.
-pub(super) fn herd_of(servers: &[(&str, &[&str])]) -> Herd {
-    let servers: Vec<String> = servers
-        .iter()
-        .zip(1..)
-        .map(|((name, talks_to), port)| {
-            format!(r#""{name}": {{ "listen": "127.0.0.1:{port}", "talks_to": {talks_to:?} }}"#)
-        })
-        .collect();
-    let text = format!(r#"{{ "herd": "h", "servers": {{ {} }} }}"#, servers.join(", "));
-    parse(&text).unwrap()
-}

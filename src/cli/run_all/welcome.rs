@@ -1,5 +1,6 @@
 //! What `run-all` says when the herd is up: who is where, and a session to paste.
 
+use super::super::check::{counted, logs};
 use super::local_places::LocalPlaces;
 use crate::config::{Herd, ServerSection};
 use crate::log::Level;
@@ -8,9 +9,7 @@ use std::net::SocketAddr;
 
 /// Where everything is, and what to type. `has_key` says whether a variable of the environment is set.
 pub(super) fn welcome(herd: &Herd, places: &LocalPlaces, has_key: impl Fn(&str) -> bool) -> String {
-    let count = herd.servers.len();
-    let mut text =
-        format!("\nThe herd {} is up: {count} server{}\n\n", herd.name, if count == 1 { "" } else { "s" });
+    let mut text = format!("\nThe herd {} is up: {}\n\n", herd.name, counted(herd.servers.len(), "server"));
     let name_width = herd.servers.iter().map(|server| server.name.chars().count()).max().unwrap_or(0);
     let place = |server: &ServerSection| server.listen.to_string();
     let place_width = herd.servers.iter().map(|server| place(server).len()).max().unwrap_or(0);
@@ -22,7 +21,7 @@ pub(super) fn welcome(herd: &Herd, places: &LocalPlaces, has_key: impl Fn(&str) 
         let place = place(server);
         let _ = writeln!(text, "  {:name_width$}  {place:place_width$}  {neighbours}", server.name);
     }
-    let _ = write!(text, "\nPlaces  {}\nLogs    {}\n", places_line(herd, places, has_key), logs_line(herd));
+    let _ = write!(text, "\nPlaces  {}\nLogs    {}\n", places_line(herd, places, has_key), logs(herd));
     let first = &herd.servers[0];
     let _ = write!(
         text,
@@ -60,13 +59,6 @@ fn places_line(herd: &Herd, places: &LocalPlaces, has_key: impl Fn(&str) -> bool
             ),
             None => format!("{url} ({})", asked.api.name()),
         },
-    }
-}
-
-fn logs_line(herd: &Herd) -> String {
-    match herd.log.level {
-        Level::Off => "off".to_owned(),
-        level => format!("{} ({})", herd.log.folder.join("<server>.log").display(), level.name()),
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use herd::config::{Herd, draw};
+use herd::cli::draw;
+use herd::config::Herd;
 
 /// A text is either a herd that keeps every rule of docs/protocol.md, section 3, and can be drawn, or
 /// a mistake in one line.

@@ -1,10 +1,17 @@
-//! `herd check`: the herd as a picture.
+//! `herd check`: reads the herd file and draws the herd.
+
+mod drawing;
+mod failures;
+#[cfg(test)]
+mod testing;
+
+pub use drawing::draw;
+pub(super) use drawing::{counted, logs};
 
 use super::Failure;
 use super::arguments::{Command, Given, Takes};
 use super::output::print;
 use super::which_herd::WhichHerd;
-use crate::config::draw;
 
 /// Its row in the table of commands.
 pub(super) const COMMAND: Command = Command {
