@@ -119,27 +119,27 @@ fn a_reader_that_has_enough_is_no_failure_and_a_full_disk_is() {
 fn wrong_command_lines() {
     let folder = Folder::new("wrong");
     for (arguments, words) in [
-        (&[][..], "no command is given"),
-        (&["fly"], "\"fly\" is no command"),
-        (&["serv", "Riley"], "did you mean herd serve; see herd --help"),
-        (&["--fly"], "\"--fly\" is no option"),
-        (&["a\nb\u{1b}[2J"], "is no command"),
+        (&[][..], "no command: expected one of run-all, send"),
+        (&["fly"], "unknown command \"fly\""),
+        (&["serv", "Riley"], "did you mean serve?"),
+        (&["--fly"], "unknown option \"--fly\""),
+        (&["a\nb\u{1b}[2J"], "unknown command"),
         (&["serve"], "NAME is missing: write herd serve NAME [-c FILE]; see herd serve --help"),
         (&["serve", "Riley", "Jaquez"], "\"Jaquez\" is one argument too many"),
-        (&["serve", "Riley", "--fly"], "\"--fly\" is no option"),
+        (&["serve", "Riley", "--fly"], "unknown option \"--fly\""),
         (&["serve", "Riley", "-c"], "-c has no FILE"),
         (&["serve", "riley"], "did you mean Riley?"),
         (&["send"], "NAME is missing"),
         (&["send", "Riley"], "LINE is missing"),
-        (&["send", "Mallory", "FOO"], "\"Mallory\" is no server of the built-in herd bruins"),
+        (&["send", "Mallory", "FOO"], "unknown server \"Mallory\" in the built-in herd bruins"),
         (&["send", "Riley", "A\nB"], "LINE 1 has a line end"),
         (&["check", "herd.json"], "\"herd.json\" is one argument too many"),
-        (&["check", "-c", "no.json"], "no.json: is not there"),
-        (&["run-all", "-c", "no.json"], "no.json: is not there"),
+        (&["check", "-c", "no.json"], "no.json: no such file"),
+        (&["run-all", "-c", "no.json"], "no.json: no such file"),
         (&["run-all", "Riley"], "one argument too many"),
         (&["places", "-l", "127.0.0.1"], "-l HOST:PORT: \"127.0.0.1\" has no port"),
-        (&["places", "-l", "example.org:1"], "is a name"),
-        (&["places", "-c", "herd.json"], "\"-c\" is no option"),
+        (&["places", "-l", "example.org:1"], "is a host name"),
+        (&["places", "-c", "herd.json"], "unknown option \"-c\""),
     ] {
         let line = folder.fails(arguments, 2);
         assert!(line.contains(words), "{line}");

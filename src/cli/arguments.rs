@@ -1,7 +1,7 @@
 //! Options and arguments of one command.
 
 use super::Failure;
-use super::failure::quoted;
+use crate::config::words::quoted;
 use getopts::{Fail, Options};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -114,7 +114,7 @@ fn explain(fail: Fail, command: &Command) -> String {
         Fail::OptionDuplicated(_) => format!("-{letter} stands twice: write it once"),
         Fail::UnrecognizedOption(option) => {
             let dashes = if option.chars().nth(1).is_some() { "--" } else { "-" };
-            format!("{} is no option: write herd {}", quoted(&format!("{dashes}{option}")), command.usage)
+            format!("unknown option {}: write herd {}", quoted(&format!("{dashes}{option}")), command.usage)
         }
         Fail::OptionMissing(_) | Fail::UnexpectedArgument(_) => {
             format!("--help has no value: write herd {}", command.usage)
@@ -165,8 +165,8 @@ mod tests {
             (&COMMAND, "", "NAME is missing: write herd send NAME LINE… [-c FILE]; see herd send --help"),
             (&COMMAND, "A", "LINE is missing: write herd send NAME LINE… [-c FILE]; see herd send --help"),
             (&ONE, "A B", "\"B\" is one argument too many: write herd one NAME; see herd one --help"),
-            (&ONE, "A --no-such", "\"--no-such\" is no option: write herd one NAME; see herd one --help"),
-            (&ONE, "A -x", "\"-x\" is no option: write herd one NAME; see herd one --help"),
+            (&ONE, "A --no-such", "unknown option \"--no-such\": write herd one NAME; see herd one --help"),
+            (&ONE, "A -x", "unknown option \"-x\": write herd one NAME; see herd one --help"),
             (&ONE, "A -c", "-c has no FILE: write -c FILE; see herd one --help"),
             (&ONE, "A -c x -c y", "-c stands twice: write it once; see herd one --help"),
             (&ONE, "A --help=x", "--help has no value: write herd one NAME; see herd one --help"),

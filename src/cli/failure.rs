@@ -54,19 +54,8 @@ pub(super) fn in_words(error: &io::Error) -> String {
     }
 }
 
-/// `text` as the user gave it, in quotes, cut to what a person reads.
-pub(super) fn quoted(text: &str) -> String {
-    match text.char_indices().nth(MAX_SHOWN_CHARS) {
-        Some((end, _)) => format!("{:?}", format!("{}…", &text[..end])),
-        None => format!("{text:?}"),
-    }
-}
-
 const AT_RUN_TIME: u8 = 1;
 const OF_THE_QUESTION: u8 = 2;
-
-/// An argument may be a whole file by mistake; a message that repeats it explains nothing.
-const MAX_SHOWN_CHARS: usize = 80;
 
 #[cfg(test)]
 mod tests {
@@ -83,11 +72,5 @@ mod tests {
         let refused = io::Error::from(rustix::io::Errno::CONNREFUSED);
         assert_eq!(in_words(&refused), "Connection refused");
         assert_eq!(in_words(&io::Error::other("plain words")), "plain words");
-    }
-
-    #[test]
-    fn what_the_user_gave_is_quoted_and_cut() {
-        assert_eq!(quoted("Rïley's\n"), "\"Rïley's\\n\"");
-        assert_eq!(quoted(&"é".repeat(81)), format!("\"{}…\"", "é".repeat(80)));
     }
 }

@@ -6,7 +6,6 @@
 mod arguments;
 mod check;
 mod failure;
-mod nearest;
 mod output;
 mod parent;
 mod places;
@@ -19,9 +18,8 @@ pub use check::draw;
 pub use failure::Failure;
 pub use parent::{PARENT_VARIABLE, end_with_parent};
 
+use crate::config::words::{did_you_mean, quoted};
 use arguments::{Command, Wish};
-use failure::quoted;
-use nearest::{did_you_mean, nearest};
 use output::print;
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -43,7 +41,7 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure
     let arguments = arguments::in_unicode(arguments)?;
     let Some((first, rest)) = arguments.split_first() else {
         return Err(Failure::of_the_question(format!(
-            "no command is given: there are {}; see herd --help",
+            "no command: expected one of {}; see herd --help",
             names()
         )));
     };
@@ -57,7 +55,7 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure
         }
         "--version" | "-V" => print(VERSION.as_bytes()).map(drop),
         option if option.starts_with('-') => Err(Failure::of_the_question(format!(
-            "{} is no option: options of a command stand behind its name; see herd --help",
+            "unknown option {}: the options of a command follow its name; see herd --help",
             quoted(option)
         ))),
         name => {
@@ -72,13 +70,11 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure
 
 fn command(name: &str) -> Result<&'static Command, Failure> {
     COMMANDS.iter().copied().find(|command| command.name == name).ok_or_else(|| {
-        let meant = nearest(name, COMMANDS.iter().map(|command| command.name));
-        let meant = meant.map(|name| format!("herd {name}"));
         Failure::of_the_question(format!(
-            "{} is no command: there are {}{}; see herd --help",
+            "unknown command {}: expected one of {}; see herd --help{}",
             quoted(name),
             names(),
-            did_you_mean(meant.as_deref()).trim_end_matches('?'),
+            did_you_mean(name, COMMANDS.iter().map(|command| command.name)),
         ))
     })
 }
@@ -157,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_command_is_explained() {
+    fn an_unknown_command_is_explained() {
         let failure = |arguments: &[&str]| {
             let failure = dispatch(arguments.iter().map(OsString::from)).unwrap_err();
             assert_eq!(failure.status, 2);
@@ -165,18 +161,18 @@ mod tests {
         };
         assert_eq!(
             failure(&[]),
-            "no command is given: there are run-all, send, serve, places, check; see herd --help"
+            "no command: expected one of run-all, send, serve, places, check; see herd --help"
         );
         assert_eq!(
             failure(&["runall"]),
-            "\"runall\" is no command: there are run-all, send, serve, places, check; \
-             did you mean herd run-all; see herd --help"
+            "unknown command \"runall\": expected one of run-all, send, serve, places, check; \
+             see herd --help; did you mean run-all?"
         );
         assert_eq!(
             failure(&["fly"]),
-            "\"fly\" is no command: there are run-all, send, serve, places, check; see herd --help"
+            "unknown command \"fly\": expected one of run-all, send, serve, places, check; see herd --help"
         );
-        assert!(failure(&["help", "fly"]).starts_with("\"fly\" is no command"));
-        assert!(failure(&["-c", "x"]).starts_with("\"-c\" is no option"));
+        assert!(failure(&["help", "fly"]).starts_with("unknown command \"fly\""));
+        assert!(failure(&["-c", "x"]).starts_with("unknown option \"-c\""));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::arguments::{Command, Given, Takes};
 use super::{Failure, end_with_parent};
-use crate::config::{HostPort, LOCAL_PLACES_PORT, Unreadable};
+use crate::config::{HostPort, LOCAL_PLACES_PORT, ParseError};
 use crate::service;
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -32,8 +32,8 @@ fn run(given: &Given) -> Result<(), Failure> {
 }
 
 fn listen(text: &str) -> Result<SocketAddr, Failure> {
-    text.parse().and_then(|place: HostPort| place.to_listen()).map_err(|why: Unreadable| {
-        Failure::of_the_question(format!("-l HOST:PORT: {why}; see herd places --help"))
+    text.parse().and_then(|place: HostPort| place.to_listen()).map_err(|error: ParseError| {
+        Failure::of_the_question(format!("-l HOST:PORT: {error}; see herd places --help"))
     })
 }
 

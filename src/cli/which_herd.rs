@@ -2,8 +2,7 @@
 
 use super::Failure;
 use super::arguments::Given;
-use super::failure::quoted;
-use super::nearest::{did_you_mean, nearest};
+use crate::config::words::{did_you_mean, listed, quoted};
 use crate::config::{Herd, ServerSection};
 use std::path::PathBuf;
 
@@ -26,19 +25,16 @@ impl WhichHerd {
     /// The server of that name, or a failure that says which there are.
     pub(super) fn server(&self, name: &str) -> Result<&ServerSection, Failure> {
         self.herd.server(name).ok_or_else(|| {
-            let names: Vec<&str> = self.herd.servers.iter().map(|server| server.name.as_str()).collect();
-            let mut listed = names.iter().take(MAX_LISTED).copied().collect::<Vec<_>>().join(", ");
-            if names.len() > MAX_LISTED {
-                listed.push_str(", …");
-            }
-            let meant = did_you_mean(nearest(name, names.iter().copied()));
+            let names = || self.herd.servers.iter().map(|server| server.name.as_str());
             let place = match &self.file {
                 Some(file) => format!("the herd {} ({})", self.herd.name, file.display()),
                 None => format!("the built-in herd {}", self.herd.name),
             };
             Failure::of_the_question(format!(
-                "{} is no server of {place}: its servers are {listed}{meant}",
-                quoted(name)
+                "unknown server {} in {place}: its servers are {}{}",
+                quoted(name),
+                listed(names()),
+                did_you_mean(name, names())
             ))
         })
     }
@@ -65,9 +61,6 @@ pub(super) fn as_operand(name: &str) -> String {
     format!("{dashes}{}", in_a_shell(name))
 }
 
-/// So many names help to find a slip; more of them hide it.
-const MAX_LISTED: usize = 16;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,12 +73,12 @@ mod tests {
         assert_eq!(failure.status, 2);
         assert_eq!(
             failure.to_string(),
-            "\"riley\" is no server of the built-in herd bruins: its servers are Riley, Jaquez, Juzang, \
+            "unknown server \"riley\" in the built-in herd bruins: its servers are Riley, Jaquez, Juzang, \
              Campbell, Bernard; did you mean Riley?"
         );
         let named = WhichHerd { herd: Herd::built_in(), file: Some("x/h.json".into()) };
         let failure = named.server("Mallory").unwrap_err().to_string();
-        assert!(failure.starts_with("\"Mallory\" is no server of the herd bruins (x/h.json): its"));
+        assert!(failure.starts_with("unknown server \"Mallory\" in the herd bruins (x/h.json): its"));
         assert!(failure.ends_with("Bernard"), "{failure}");
     }
 
