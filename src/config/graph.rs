@@ -6,7 +6,7 @@ use std::collections::HashMap;
 /// The edges between servers, which are numbered in the order of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Graph {
-    /// The neighbours of each server, ascending. Each edge stands in both lists.
+    /// The neighbours of each server, ascending. Each edge is in both lists.
     neighbours: Vec<Vec<usize>>,
 }
 

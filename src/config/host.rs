@@ -11,7 +11,7 @@ use std::str::FromStr;
 pub enum Host {
     /// An IPv4 or IPv6 address.
     Address(IpAddr),
-    /// A host name of 1 to 253 bytes, as the file writes it.
+    /// A host name of 1 to 253 bytes, in the case of the text.
     Name(String),
 }
 

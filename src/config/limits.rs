@@ -4,7 +4,7 @@ use super::error::Error;
 use super::section::Section;
 use std::time::Duration;
 
-/// The limits of one server.
+/// The limits of each server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of a client's line, its LF not counted: 64 to 1 MiB.

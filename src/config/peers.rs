@@ -7,7 +7,7 @@ use std::time::Duration;
 /// The links between neighbours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeersSection {
-    /// A link is dropped when nothing arrives on it for so long: 100 ms to an hour.
+    /// A link is dropped when nothing arrives on it for this time: 100 ms to an hour.
     pub silence: Duration,
 }
 

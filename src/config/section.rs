@@ -1,7 +1,7 @@
 //! The values of a herd file, each with its place, so that every error can name it.
 //!
 //! `serde_json::Value` keeps the last of two equal keys, and a derived `Deserialize` takes a list for an
-//! object. Both would accept a file that does not mean what it says.
+//! object. Both would accept a wrong file.
 
 use super::error::Error;
 use super::words::{did_you_mean, quoted, shortened};

@@ -38,12 +38,12 @@ fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Optio
     let lower_case = |text: &str| text.chars().take(MAX_COMPARED_CHARS).collect::<String>().to_lowercase();
     let written = lower_case(written);
     let distance = |known: &str| strsim::osa_distance(&written, &lower_case(known));
-    let is_slip = |distance: usize, known: &str| {
-        distance * CHARS_PER_SLIP <= written.chars().count().max(known.chars().count())
+    let is_typo = |distance: usize, known: &str| {
+        distance * CHARS_PER_TYPO <= written.chars().count().max(known.chars().count())
     };
     let (distance, best) =
         known.into_iter().map(|known| (distance(known), known)).min_by_key(|(distance, _)| *distance)?;
-    is_slip(distance, best).then_some(best)
+    is_typo(distance, best).then_some(best)
 }
 
 /// An argument or a value may be a whole file by mistake; a message that repeats it explains nothing.
@@ -52,9 +52,9 @@ const MAX_QUOTED_CHARS: usize = 80;
 /// More names would hide the one that is looked for.
 const MAX_LISTED: usize = 16;
 
-/// One insertion, deletion, replacement or transposition in so many characters is a slip; more are
-/// another word.
-const CHARS_PER_SLIP: usize = 2;
+/// One insertion, deletion, replacement or transposition in so many characters is a typo; a word
+/// with more of them is another word.
+const CHARS_PER_TYPO: usize = 2;
 
 /// Longer than any known name. The work grows with the square of the length.
 const MAX_COMPARED_CHARS: usize = 80;
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn slips_are_recognized_and_other_words_are_not() {
+    fn typos_are_recognized_and_other_words_are_not() {
         let commands = ["serve", "run-all", "places", "check", "send"];
         for (written, meant) in [
             ("server", Some("serve")),
