@@ -1,15 +1,17 @@
-//! The command line from outside: helps, errors and exit statuses, and `herd send` against servers of all
-//! sorts. None of it needs a running herd.
+//! The command line as a user sees it: help, errors, exit statuses, and `herd send` to simple servers. Needs
+//! no running herd.
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// A folder to run the program in, where no herd file is unless the test writes one.
+use socket2::{Domain, Socket, Type};
+
+/// A temporary current folder for the program, without a herd file unless the test writes one.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -20,10 +22,9 @@ impl Folder {
         Folder(folder)
     }
 
-    /// Writes `herd.json` with one server, Solo, that listens there.
-    fn with_server(test: &str, listener: &TcpListener) -> Folder {
+    /// Writes `herd.json` with one server, Solo, at the address.
+    fn with_server(test: &str, address: SocketAddr) -> Folder {
         let folder = Folder::new(test);
-        let address = listener.local_addr().unwrap();
         let text = format!(
             r#"{{ "herd": "h", "servers": {{ "Solo": {{ "listen": "{address}" }} }},
                 "places": {{ "timeout_ms": 10 }} }}"#
@@ -47,7 +48,7 @@ impl Folder {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    /// Runs it and gives the one line of its error.
+    /// Runs the program and returns its error, which is one line.
     fn fails(&self, arguments: &[&str], status: i32) -> String {
         let output = self.run(arguments);
         failure(&output, status)
@@ -78,7 +79,7 @@ fn listen() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").unwrap()
 }
 
-/// Accepts one connection and does that with it.
+/// Accepts one connection and passes it to `act`.
 fn serve<T: Send + 'static>(
     listener: TcpListener,
     act: impl FnOnce(TcpStream) -> T + Send + 'static,
@@ -102,7 +103,7 @@ fn help_and_version_go_to_standard_output() {
 }
 
 #[test]
-fn a_reader_that_has_enough_is_no_failure_and_a_full_disk_is() {
+fn a_closed_pipe_is_success_and_a_full_disk_is_a_failure() {
     let folder = Folder::new("reader");
     for arguments in [&["--help"][..], &["check"], &["serve", "--help"]] {
         let mut child = folder.start(arguments);
@@ -116,30 +117,30 @@ fn a_reader_that_has_enough_is_no_failure_and_a_full_disk_is() {
 }
 
 #[test]
-fn wrong_command_lines() {
+fn wrong_command_lines_are_explained() {
     let folder = Folder::new("wrong");
     for (arguments, words) in [
-        (&[][..], "no command is given"),
-        (&["fly"], "\"fly\" is no command"),
-        (&["serv", "Riley"], "did you mean herd serve; see herd --help"),
-        (&["--fly"], "\"--fly\" is no option"),
-        (&["a\nb\u{1b}[2J"], "is no command"),
+        (&[][..], "no command: expected one of run-all, send"),
+        (&["fly"], "unknown command \"fly\""),
+        (&["serv", "Riley"], "did you mean serve?"),
+        (&["--fly"], "unknown option \"--fly\""),
+        (&["a\nb\u{1b}[2J"], "unknown command"),
         (&["serve"], "NAME is missing: write herd serve NAME [-c FILE]; see herd serve --help"),
-        (&["serve", "Riley", "Jaquez"], "\"Jaquez\" is one argument too many"),
-        (&["serve", "Riley", "--fly"], "\"--fly\" is no option"),
-        (&["serve", "Riley", "-c"], "-c has no FILE"),
+        (&["serve", "Riley", "Jaquez"], "unexpected argument \"Jaquez\""),
+        (&["serve", "Riley", "--fly"], "unknown option \"--fly\""),
+        (&["serve", "Riley", "-c"], "-c needs a value: write -c FILE"),
         (&["serve", "riley"], "did you mean Riley?"),
         (&["send"], "NAME is missing"),
         (&["send", "Riley"], "LINE is missing"),
-        (&["send", "Mallory", "FOO"], "\"Mallory\" is no server of the built-in herd bruins"),
-        (&["send", "Riley", "A\nB"], "LINE 1 has a line end"),
-        (&["check", "herd.json"], "\"herd.json\" is one argument too many"),
-        (&["check", "-c", "no.json"], "no.json: is not there"),
-        (&["run-all", "-c", "no.json"], "no.json: is not there"),
-        (&["run-all", "Riley"], "one argument too many"),
+        (&["send", "Mallory", "FOO"], "unknown server \"Mallory\" in the built-in herd bruins"),
+        (&["send", "Riley", "A\nB"], "LINE 1 contains a line end"),
+        (&["check", "herd.json"], "unexpected argument \"herd.json\""),
+        (&["check", "-c", "no.json"], "no.json: no such file"),
+        (&["run-all", "-c", "no.json"], "no.json: no such file"),
+        (&["run-all", "Riley"], "unexpected argument \"Riley\""),
         (&["places", "-l", "127.0.0.1"], "-l HOST:PORT: \"127.0.0.1\" has no port"),
-        (&["places", "-l", "example.org:1"], "is a name"),
-        (&["places", "-c", "herd.json"], "\"-c\" is no option"),
+        (&["places", "-l", "example.org:1"], "is a host name"),
+        (&["places", "-c", "herd.json"], "unknown option \"-c\""),
     ] {
         let line = folder.fails(arguments, 2);
         assert!(line.contains(words), "{line}");
@@ -148,7 +149,7 @@ fn wrong_command_lines() {
 }
 
 #[test]
-fn an_argument_that_is_no_text_is_refused() {
+fn an_argument_that_is_not_utf_8_is_refused() {
     use std::os::unix::ffi::OsStrExt;
     let folder = Folder::new("bytes");
     let mut command = folder.command(&["send", "Riley"]);
@@ -157,7 +158,7 @@ fn an_argument_that_is_no_text_is_refused() {
 }
 
 #[test]
-fn check_draws_the_herd_or_names_the_mistake() {
+fn check_draws_the_herd_or_names_the_wrong_place() {
     let folder = Folder::new("check");
     let built_in = success(&folder.run(&["check"]));
     assert!(built_in.starts_with("bruins: 5 servers, 6 edges\n"), "{built_in}");
@@ -172,9 +173,9 @@ fn check_draws_the_herd_or_names_the_mistake() {
 }
 
 #[test]
-fn run_all_does_not_start_beside_a_herd_that_runs() {
+fn run_all_does_not_start_a_second_herd_on_the_same_ports() {
     let listener = listen();
-    let folder = Folder::with_server("taken", &listener);
+    let folder = Folder::with_server("taken", listener.local_addr().unwrap());
     let line = folder.fails(&["run-all"], 1);
     let address = listener.local_addr().unwrap();
     assert!(
@@ -184,21 +185,21 @@ fn run_all_does_not_start_beside_a_herd_that_runs() {
 }
 
 #[test]
-fn a_child_that_lost_its_parent_does_not_start() {
+fn a_child_without_its_parent_does_not_start() {
     let folder = Folder::new("orphan");
     for arguments in [&["serve", "Riley"][..], &["places"]] {
         let mut command = folder.command(arguments);
         let line = failure(&command.env("HERD_PARENT", "1").output().unwrap(), 1);
-        assert!(line.starts_with("process 1, named in HERD_PARENT, did not start this one"), "{line}");
+        assert!(line.starts_with("process 1, named in HERD_PARENT, is not the parent"), "{line}");
         let line = failure(&command.env("HERD_PARENT", "Riley").output().unwrap(), 2);
         assert!(line.contains("unset it"), "{line}");
     }
 }
 
 #[test]
-fn send_sends_each_line_and_prints_what_comes() {
+fn send_sends_each_line_and_prints_the_replies() {
     let listener = listen();
-    let folder = Folder::with_server("send", &listener);
+    let folder = Folder::with_server("send", listener.local_addr().unwrap());
     let server = serve(listener, |mut stream| {
         let mut received = Vec::new();
         stream.read_to_end(&mut received).unwrap();
@@ -212,9 +213,9 @@ fn send_sends_each_line_and_prints_what_comes() {
 }
 
 #[test]
-fn send_takes_lines_from_standard_input_and_waits_for_a_slow_writer() {
+fn send_reads_standard_input_to_its_end() {
     let listener = listen();
-    let folder = Folder::with_server("stdin", &listener);
+    let folder = Folder::with_server("stdin", listener.local_addr().unwrap());
     let server = serve(listener, |mut stream| {
         let mut received = Vec::new();
         stream.read_to_end(&mut received).unwrap();
@@ -233,11 +234,11 @@ fn send_takes_lines_from_standard_input_and_waits_for_a_slow_writer() {
 }
 
 #[test]
-fn send_reads_while_it_sends() {
-    // More in both directions than sockets buffer: each side must read for the other to go on.
-    const MUCH: usize = 32 << 20;
+fn send_reads_replies_while_it_sends() {
+    // More in both directions than the socket buffers hold, so that each side blocks unless the other reads.
+    const BYTES: usize = 32 << 20;
     let listener = listen();
-    let folder = Folder::with_server("much", &listener);
+    let folder = Folder::with_server("much", listener.local_addr().unwrap());
     let server = serve(listener, |mut stream| {
         let (mut received, mut buffer) = (0, vec![0; 1 << 16]);
         loop {
@@ -250,19 +251,20 @@ fn send_reads_while_it_sends() {
         }
     });
     let lines = folder.0.join("lines");
-    fs::write(&lines, vec![b'x'; MUCH]).unwrap();
+    fs::write(&lines, vec![b'x'; BYTES]).unwrap();
     let mut command = folder.command(&["send", "Solo", "-"]);
     let output = command.stdin(fs::File::open(&lines).unwrap()).output().unwrap();
-    assert_eq!((output.status.code(), output.stdout.len()), (Some(0), MUCH));
-    assert_eq!(server.join().unwrap(), MUCH);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(0), BYTES));
+    assert_eq!(server.join().unwrap(), BYTES);
 }
 
 #[test]
-fn send_says_who_cannot_be_reached() {
-    let listener = listen();
-    let folder = Folder::with_server("refused", &listener);
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+fn send_names_a_server_that_cannot_be_reached() {
+    // A socket that is bound but does not listen refuses connections, and keeps its port.
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    let folder = Folder::with_server("refused", address);
     assert_eq!(
         folder.fails(&["send", "Solo", "FOO"], 1),
         format!("cannot reach Solo at {address}: Connection refused; start it with herd serve Solo")
@@ -275,13 +277,13 @@ fn send_says_who_cannot_be_reached() {
 }
 
 #[test]
-fn send_says_when_a_connection_ends_midway() {
+fn send_fails_when_a_connection_ends_early() {
     let end = |test: &str, act: fn(TcpStream)| {
         let listener = listen();
-        let folder = Folder::with_server(test, &listener);
+        let folder = Folder::with_server(test, listener.local_addr().unwrap());
         let server = serve(listener, act);
         let mut child = folder.start(&["send", "Solo", "-"]);
-        // Kept open: more could come.
+        // Kept open, so that standard input does not end.
         let mut input = child.stdin.take().unwrap();
         input.write_all(b"FOO\n").unwrap();
         let output = child.wait_with_output().unwrap();
@@ -293,11 +295,11 @@ fn send_says_when_a_connection_ends_midway() {
         stream.write_all(b"half a reply").unwrap();
         stream.read_exact(&mut [0; 4]).unwrap();
     });
-    assert!(closed.contains(" ended the connection before everything was sent; its log says"), "{closed}");
+    assert!(closed.contains(" closed the connection before everything was sent; its log has"), "{closed}");
     let reset = end("reset", |mut stream| {
         stream.write_all(b"half a reply").unwrap();
         stream.read_exact(&mut [0; 1]).unwrap();
         thread::sleep(Duration::from_millis(300));
     });
-    assert!(reset.contains(" ended the connection midway: Connection reset by peer; its log"), "{reset}");
+    assert!(reset.contains(" failed: Connection reset by peer; the log of the server"), "{reset}");
 }

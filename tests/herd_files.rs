@@ -1,4 +1,4 @@
-//! The files in `herds/`: what the reports say, and that all of them work.
+//! The files in `herds/`: they describe the herds of the reports, and all of them are valid.
 
 use herd::config::{Graph, Herd, PlacesSection};
 use std::collections::BTreeSet;
@@ -13,8 +13,8 @@ fn read(file: &str) -> Herd {
     Herd::read(&folder().join(file)).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// A herd as the course's texts have it: ports from `first_port` on, each edge once, and the servers whose
-/// failure cuts others off.
+/// Checks a herd against the texts of the course: ports from `first_port` on, each edge once, and the servers
+/// whose failure cuts off others.
 fn check(file: &str, names: &str, first_port: u16, edges: &str, cuts: &str) {
     let herd = read(file);
     let name = |index: usize| herd.servers[index].name.as_str();
@@ -75,7 +75,7 @@ fn herds_can_run_side_by_side() {
         for server in &herd.servers {
             let port = server.listen.port();
             assert!(ports.insert(port), "{}: port {port}", path.display());
-            // From there on the system lends ports to whoever dials out.
+            // Linux gives ephemeral ports from 32768 on to outgoing connections.
             assert!(port < 32768, "{}: port {port}", path.display());
         }
         assert!(logs.insert(herd.log.folder), "{}", path.display());

@@ -1,79 +1,79 @@
-//! Options and arguments of one command.
+//! The options and operands of one command.
 
 use super::Failure;
-use super::failure::quoted;
+use crate::config::words::quoted;
 use getopts::{Fail, Options};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// One row of the table of commands.
 pub(super) struct Command {
-    /// What the user types.
+    /// The first argument of the program.
     pub(super) name: &'static str,
     /// `serve NAME [-c FILE]`.
     pub(super) usage: &'static str,
-    /// What it does, in the list of all commands.
+    /// The line of the command in the list of all commands.
     pub(super) summary: &'static str,
-    /// What `--help` prints.
+    /// The text that `--help` prints.
     pub(super) help: &'static str,
-    /// The option that it knows besides `--help`.
-    pub(super) option: Takes,
-    /// What its arguments without a dash are called; the last may end with `…` and stand for several.
+    /// The option of the command besides `--help`.
+    pub(super) option: CommandOption,
+    /// The names of its arguments without a dash. A last name with `…` stands for one or more arguments.
     pub(super) operands: &'static [&'static str],
-    /// Does it.
-    pub(super) run: fn(&Given) -> Result<(), Failure>,
+    /// Executes the command.
+    pub(super) run: fn(&Arguments) -> Result<(), Failure>,
 }
 
 /// The option of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Takes {
+pub(super) enum CommandOption {
     /// `-c FILE`
     HerdFile,
     /// `-l HOST:PORT`
     Listen,
 }
 
-impl Takes {
+impl CommandOption {
     fn letter_and_hint(self) -> (&'static str, &'static str) {
         match self {
-            Takes::HerdFile => ("c", "FILE"),
-            Takes::Listen => ("l", "HOST:PORT"),
+            CommandOption::HerdFile => ("c", "FILE"),
+            CommandOption::Listen => ("l", "HOST:PORT"),
         }
     }
 }
 
-/// What the user gave to a command.
+/// The arguments of a command, parsed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Given {
-    /// The value of its option.
+pub(super) struct Arguments {
+    /// The value of the option of the command.
     pub(super) option: Option<String>,
-    /// As many as the command has operands.
+    /// As many as the command has; more only if its last operand stands for several.
     pub(super) operands: Vec<String>,
 }
 
-impl Given {
+impl Arguments {
     /// The file of `-c FILE`.
     pub(super) fn herd_file(&self) -> Option<PathBuf> {
         self.option.as_ref().map(PathBuf::from)
     }
 }
 
-/// What the user wants of a command.
+/// The result of parsing the arguments of a command.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Wish {
-    /// To know what it does.
+pub(super) enum Parsed {
+    /// `--help`.
     Help,
-    /// That it does it.
-    Run(Given),
+    /// The command with its arguments.
+    Run(Arguments),
 }
 
-/// The arguments as text, for no command has a use for others.
+/// The arguments as text; no command needs others.
 pub(super) fn in_unicode(arguments: impl IntoIterator<Item = OsString>) -> Result<Vec<String>, Failure> {
     let unicode = |argument: OsString| {
         argument.into_string().map_err(|argument| {
-            Failure::of_the_question(format!(
-                "the argument {} is not UTF-8; lines of any bytes can be given to herd send at its standard \
-                 input, see herd send --help",
+            Failure::usage(format!(
+                "the argument {} is not UTF-8; herd send takes lines of any bytes from standard input, see \
+                 herd send --help",
                 quoted(&argument.to_string_lossy())
             ))
         })
@@ -81,15 +81,15 @@ pub(super) fn in_unicode(arguments: impl IntoIterator<Item = OsString>) -> Resul
     arguments.into_iter().map(unicode).collect()
 }
 
-/// Reads what stands behind a command's name.
-pub(super) fn read(command: &Command, arguments: &[String]) -> Result<Wish, Failure> {
+/// Parses the arguments after the name of a command.
+pub(super) fn read(command: &Command, arguments: &[String]) -> Result<Parsed, Failure> {
     let (letter, hint) = command.option.letter_and_hint();
     let mut options = Options::new();
     options.optflag("h", "help", "").optopt(letter, "", "", hint);
-    let wrong = |what: String| Failure::of_the_question(format!("{what}; see herd {} --help", command.name));
+    let wrong = |problem: String| Failure::usage(format!("{problem}; see herd {} --help", command.name));
     let matches = options.parse(arguments).map_err(|fail| wrong(explain(fail, command)))?;
     if matches.opt_present("h") {
-        return Ok(Wish::Help);
+        return Ok(Parsed::Help);
     }
     let operands = matches.free.clone();
     let several = command.operands.last().is_some_and(|last| last.ends_with('…'));
@@ -98,26 +98,22 @@ pub(super) fn read(command: &Command, arguments: &[String]) -> Result<Wish, Fail
         return Err(wrong(format!("{missing} is missing: write herd {}", command.usage)));
     }
     if !several && let Some(extra) = operands.get(command.operands.len()) {
-        return Err(wrong(format!(
-            "{} is one argument too many: write herd {}",
-            quoted(extra),
-            command.usage
-        )));
+        return Err(wrong(format!("unexpected argument {}: write herd {}", quoted(extra), command.usage)));
     }
-    Ok(Wish::Run(Given { option: matches.opt_str(letter), operands }))
+    Ok(Parsed::Run(Arguments { option: matches.opt_str(letter), operands }))
 }
 
 fn explain(fail: Fail, command: &Command) -> String {
     let (letter, hint) = command.option.letter_and_hint();
     match fail {
-        Fail::ArgumentMissing(_) => format!("-{letter} has no {hint}: write -{letter} {hint}"),
-        Fail::OptionDuplicated(_) => format!("-{letter} stands twice: write it once"),
+        Fail::ArgumentMissing(_) => format!("-{letter} needs a value: write -{letter} {hint}"),
+        Fail::OptionDuplicated(_) => format!("-{letter} is given twice: write it once"),
         Fail::UnrecognizedOption(option) => {
             let dashes = if option.chars().nth(1).is_some() { "--" } else { "-" };
-            format!("{} is no option: write herd {}", quoted(&format!("{dashes}{option}")), command.usage)
+            format!("unknown option {}: write herd {}", quoted(&format!("{dashes}{option}")), command.usage)
         }
         Fail::OptionMissing(_) | Fail::UnexpectedArgument(_) => {
-            format!("--help has no value: write herd {}", command.usage)
+            format!("--help takes no value: write herd {}", command.usage)
         }
     }
 }
@@ -131,13 +127,13 @@ mod tests {
         usage: "send NAME LINE… [-c FILE]",
         summary: "",
         help: "",
-        option: Takes::HerdFile,
+        option: CommandOption::HerdFile,
         operands: &["NAME", "LINE…"],
         run: |_| Ok(()),
     };
     const ONE: Command = Command { name: "one", usage: "one NAME", operands: &["NAME"], ..COMMAND };
 
-    fn read(command: &Command, line: &str) -> Result<Wish, String> {
+    fn read(command: &Command, line: &str) -> Result<Parsed, String> {
         let arguments: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
         super::read(command, &arguments).map_err(|failure| {
             assert_eq!(failure.status, 2);
@@ -146,17 +142,17 @@ mod tests {
     }
 
     #[test]
-    fn options_stand_anywhere_and_operands_are_counted() {
+    fn options_are_allowed_anywhere_and_operands_are_counted() {
         let given = |option: Option<&str>, operands: &[&str]| {
             let operands = operands.iter().map(|&text| text.to_owned()).collect();
-            Ok(Wish::Run(Given { option: option.map(str::to_owned), operands }))
+            Ok(Parsed::Run(Arguments { option: option.map(str::to_owned), operands }))
         };
         assert_eq!(read(&COMMAND, "Riley A B"), given(None, &["Riley", "A", "B"]));
         assert_eq!(read(&COMMAND, "-c x.json Riley -"), given(Some("x.json"), &["Riley", "-"]));
         assert_eq!(read(&COMMAND, "Riley A -c x.json"), given(Some("x.json"), &["Riley", "A"]));
         assert_eq!(read(&COMMAND, "Riley -- -c -x"), given(None, &["Riley", "-c", "-x"]));
-        assert_eq!(read(&COMMAND, "--help"), Ok(Wish::Help));
-        assert_eq!(read(&ONE, "A B -h"), Ok(Wish::Help));
+        assert_eq!(read(&COMMAND, "--help"), Ok(Parsed::Help));
+        assert_eq!(read(&ONE, "A B -h"), Ok(Parsed::Help));
     }
 
     #[test]
@@ -164,12 +160,12 @@ mod tests {
         for (command, line, expected) in [
             (&COMMAND, "", "NAME is missing: write herd send NAME LINE… [-c FILE]; see herd send --help"),
             (&COMMAND, "A", "LINE is missing: write herd send NAME LINE… [-c FILE]; see herd send --help"),
-            (&ONE, "A B", "\"B\" is one argument too many: write herd one NAME; see herd one --help"),
-            (&ONE, "A --no-such", "\"--no-such\" is no option: write herd one NAME; see herd one --help"),
-            (&ONE, "A -x", "\"-x\" is no option: write herd one NAME; see herd one --help"),
-            (&ONE, "A -c", "-c has no FILE: write -c FILE; see herd one --help"),
-            (&ONE, "A -c x -c y", "-c stands twice: write it once; see herd one --help"),
-            (&ONE, "A --help=x", "--help has no value: write herd one NAME; see herd one --help"),
+            (&ONE, "A B", "unexpected argument \"B\": write herd one NAME; see herd one --help"),
+            (&ONE, "A --no-such", "unknown option \"--no-such\": write herd one NAME; see herd one --help"),
+            (&ONE, "A -x", "unknown option \"-x\": write herd one NAME; see herd one --help"),
+            (&ONE, "A -c", "-c needs a value: write -c FILE; see herd one --help"),
+            (&ONE, "A -c x -c y", "-c is given twice: write it once; see herd one --help"),
+            (&ONE, "A --help=x", "--help takes no value: write herd one NAME; see herd one --help"),
         ] {
             assert_eq!(read(command, line), Err(expected.to_owned()));
         }

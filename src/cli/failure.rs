@@ -1,42 +1,42 @@
-//! What ends a command other than well, in one line for the person who typed it.
+//! The failure of a command: one line for the user, and the exit status.
 
 use crate::config;
 use std::fmt;
 use std::io;
 
-/// Why a command did not do what was asked of it.
+/// The reason why a command failed.
 ///
-/// Shown as one line: `what failed: why; what to do about it`.
+/// It is shown as one line: `what failed: why; what to do`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// The exit status of the program.
     pub status: u8,
-    /// What failed, why, and what to do about it.
+    /// What failed, why, and what to do.
     pub message: String,
 }
 
 impl Failure {
-    /// Something went wrong while a command ran: a port is taken, nobody answers.
+    /// A failure at run time: a port is taken, a server does not answer. Exit status 1.
     pub fn at_run_time(message: impl Into<String>) -> Failure {
         Failure { status: AT_RUN_TIME, message: message.into() }
     }
 
-    /// The command line or the herd file is wrong; the same again would fail again.
-    pub fn of_the_question(message: impl Into<String>) -> Failure {
-        Failure { status: OF_THE_QUESTION, message: message.into() }
+    /// A wrong command line or herd file. Exit status 2.
+    pub fn usage(message: impl Into<String>) -> Failure {
+        Failure { status: USAGE, message: message.into() }
     }
 }
 
 impl From<config::Error> for Failure {
     fn from(error: config::Error) -> Failure {
-        Failure::of_the_question(error.to_string())
+        Failure::usage(error.to_string())
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for c in self.message.chars() {
-            // An argument that is repeated here may hold line ends and escape sequences.
+            // A quoted argument may contain line ends and escape sequences.
             if c.is_control() { write!(f, "{}", c.escape_default())? } else { write!(f, "{c}")? }
         }
         Ok(())
@@ -45,7 +45,7 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// What the operating system says, without the number that only programs want.
+/// The message of the operating system, without the error number.
 pub(super) fn in_words(error: &io::Error) -> String {
     let text = error.to_string();
     match text.rfind(" (os error ") {
@@ -54,19 +54,8 @@ pub(super) fn in_words(error: &io::Error) -> String {
     }
 }
 
-/// `text` as the user gave it, in quotes, cut to what a person reads.
-pub(super) fn quoted(text: &str) -> String {
-    match text.char_indices().nth(MAX_SHOWN_CHARS) {
-        Some((end, _)) => format!("{:?}", format!("{}…", &text[..end])),
-        None => format!("{text:?}"),
-    }
-}
-
 const AT_RUN_TIME: u8 = 1;
-const OF_THE_QUESTION: u8 = 2;
-
-/// An argument may be a whole file by mistake; a message that repeats it explains nothing.
-const MAX_SHOWN_CHARS: usize = 80;
+const USAGE: u8 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -79,15 +68,9 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_the_system_is_said_without_its_number() {
+    fn a_system_error_is_shown_without_its_number() {
         let refused = io::Error::from(rustix::io::Errno::CONNREFUSED);
         assert_eq!(in_words(&refused), "Connection refused");
         assert_eq!(in_words(&io::Error::other("plain words")), "plain words");
-    }
-
-    #[test]
-    fn what_the_user_gave_is_quoted_and_cut() {
-        assert_eq!(quoted("Rïley's\n"), "\"Rïley's\\n\"");
-        assert_eq!(quoted(&"é".repeat(81)), format!("\"{}…\"", "é".repeat(80)));
     }
 }

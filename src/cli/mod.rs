@@ -1,37 +1,36 @@
 //! The command line: one file for each command, and the table of all of them.
 //!
-//! A command gets its arguments as [`Given`], prints what it has to say to standard output, and ends well
-//! or with a [`Failure`], which is one line on standard error and the exit status.
+//! A command gets its [`Arguments`] and prints its result to standard output. It ends with success or with a
+//! [`Failure`]: one line on standard error, and the exit status.
 
 mod arguments;
 mod check;
 mod failure;
-mod nearest;
+mod loaded_herd;
 mod output;
 mod parent;
 mod places;
 mod run_all;
 mod send;
 mod serve;
-mod which_herd;
 
+pub use check::draw;
 pub use failure::Failure;
 pub use parent::{PARENT_VARIABLE, end_with_parent};
 
-use arguments::{Command, Wish};
-use failure::quoted;
-use nearest::{did_you_mean, nearest};
+use crate::config::words::{did_you_mean, quoted};
+use arguments::{Command, Parsed};
 use output::print;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// Does what the arguments (without the program's name) say.
+/// Executes the command in the arguments, which do not include the name of the program.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match dispatch(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            // Where standard error is closed there is nobody left to tell.
+            // If standard error is closed, the exit status alone reports the failure.
             let _ = writeln!(io::stderr(), "herd: {failure}");
             ExitCode::from(failure.status)
         }
@@ -41,10 +40,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
     let arguments = arguments::in_unicode(arguments)?;
     let Some((first, rest)) = arguments.split_first() else {
-        return Err(Failure::of_the_question(format!(
-            "no command is given: there are {}; see herd --help",
-            names()
-        )));
+        return Err(Failure::usage(format!("no command: expected one of {}; see herd --help", names())));
     };
     match first.as_str() {
         "--help" | "-h" | "help" => {
@@ -55,15 +51,15 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure
             print(help.as_bytes()).map(drop)
         }
         "--version" | "-V" => print(VERSION.as_bytes()).map(drop),
-        option if option.starts_with('-') => Err(Failure::of_the_question(format!(
-            "{} is no option: options of a command stand behind its name; see herd --help",
+        option if option.starts_with('-') => Err(Failure::usage(format!(
+            "unknown option {}: the options of a command follow its name; see herd --help",
             quoted(option)
         ))),
         name => {
             let command = command(name)?;
             match arguments::read(command, rest)? {
-                Wish::Help => print(command.help.as_bytes()).map(drop),
-                Wish::Run(given) => (command.run)(&given),
+                Parsed::Help => print(command.help.as_bytes()).map(drop),
+                Parsed::Run(arguments) => (command.run)(&arguments),
             }
         }
     }
@@ -71,13 +67,11 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure
 
 fn command(name: &str) -> Result<&'static Command, Failure> {
     COMMANDS.iter().copied().find(|command| command.name == name).ok_or_else(|| {
-        let meant = nearest(name, COMMANDS.iter().map(|command| command.name));
-        let meant = meant.map(|name| format!("herd {name}"));
-        Failure::of_the_question(format!(
-            "{} is no command: there are {}{}; see herd --help",
+        Failure::usage(format!(
+            "unknown command {}: expected one of {}; see herd --help{}",
             quoted(name),
             names(),
-            did_you_mean(meant.as_deref()).trim_end_matches('?'),
+            did_you_mean(name, COMMANDS.iter().map(|command| command.name)),
         ))
     })
 }
@@ -96,7 +90,7 @@ fn help() -> String {
     text
 }
 
-/// In the order in which a newcomer meets them.
+/// In the order in which a new user needs them.
 const COMMANDS: [&Command; 5] =
     [&run_all::COMMAND, &send::COMMAND, &serve::COMMAND, &places::COMMAND, &check::COMMAND];
 
@@ -105,33 +99,32 @@ const VERSION: &str = concat!("herd ", env!("CARGO_PKG_VERSION"), "\n");
 const HELP_BEGINS: &str = "\
 herd: an application server herd
 
-A herd is a handful of equal servers. A client tells any one of them where it
-is; that one floods it to the others, so that each of them can say what is near
-the client, also when some of them have failed.
+A herd is a handful of equal servers. A client reports its location to any of
+them, and that server floods it to the others. Each of them can then answer what
+is near the client, even when some of the others have failed.
 
 Commands
 ";
 
 const HELP_ENDS: &str = "
-  herd COMMAND --help says more about one of them, herd --version which herd
-  this is.
+  herd COMMAND --help describes a command, herd --version prints the version.
 
-To begin with
-  herd run-all               starts the built-in herd; then, in another terminal
-  telnet 127.0.0.1 12326     and type
+Getting started
+  herd run-all               starts the built-in herd; in another terminal
+  telnet 127.0.0.1 12326     connects to the server Riley; there type
   IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1621464827.959498503
   WHATSAT kiwi.cs.ucla.edu 10 5
 
 The herd file
-  A JSON file says who is in the herd and who talks to whom. With -c FILE that
-  one is read, else herd.json in the current folder; where there is none, it is
-  the built-in herd of five servers on this machine.
+  A JSON file names the servers of a herd and the edges between them. A command
+  reads the file given with -c, else herd.json in the current folder. If that
+  does not exist, it uses the built-in herd: five servers on this machine.
 
 Exit status
-  0  it is done
-  1  it failed while it ran: a port is taken, nobody answers
+  0  success
+  1  failure at run time: a port is taken, a server does not answer
   2  the command line or the herd file is wrong
-  What failed, why, and what to do about it is one line on standard error.
+  An error is one line on standard error: what failed, why, and what to do.
 ";
 
 #[cfg(test)]
@@ -139,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_help_teaches() {
+    fn every_help_has_an_example_and_fits_a_terminal() {
         for command in COMMANDS {
             let help = command.help;
             assert!(help.starts_with(&format!("herd {}\n\n", command.usage)), "{help}");
@@ -156,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_command_is_explained() {
+    fn an_unknown_command_is_explained() {
         let failure = |arguments: &[&str]| {
             let failure = dispatch(arguments.iter().map(OsString::from)).unwrap_err();
             assert_eq!(failure.status, 2);
@@ -164,18 +157,18 @@ mod tests {
         };
         assert_eq!(
             failure(&[]),
-            "no command is given: there are run-all, send, serve, places, check; see herd --help"
+            "no command: expected one of run-all, send, serve, places, check; see herd --help"
         );
         assert_eq!(
             failure(&["runall"]),
-            "\"runall\" is no command: there are run-all, send, serve, places, check; \
-             did you mean herd run-all; see herd --help"
+            "unknown command \"runall\": expected one of run-all, send, serve, places, check; \
+             see herd --help; did you mean run-all?"
         );
         assert_eq!(
             failure(&["fly"]),
-            "\"fly\" is no command: there are run-all, send, serve, places, check; see herd --help"
+            "unknown command \"fly\": expected one of run-all, send, serve, places, check; see herd --help"
         );
-        assert!(failure(&["help", "fly"]).starts_with("\"fly\" is no command"));
-        assert!(failure(&["-c", "x"]).starts_with("\"-c\" is no option"));
+        assert!(failure(&["help", "fly"]).starts_with("unknown command \"fly\""));
+        assert!(failure(&["-c", "x"]).starts_with("unknown option \"-c\""));
     }
 }

@@ -1,30 +1,30 @@
 //! `herd places`: the local Places server.
 
-use super::arguments::{Command, Given, Takes};
+use super::arguments::{Arguments, Command, CommandOption};
 use super::{Failure, end_with_parent};
-use crate::config::{HostPort, LOCAL_PLACES_PORT, Unreadable};
+use crate::config::{HostPort, LOCAL_PLACES_PORT, ParseError};
 use crate::service;
 use std::net::{Ipv4Addr, SocketAddr};
 
-/// Its row in the table of commands.
+/// The row of this command in the table of commands.
 pub(super) const COMMAND: Command = Command {
     name: "places",
     usage: "places [-l HOST:PORT]",
     summary: "the local Places server, without a key",
     help: HELP,
-    option: Takes::Listen,
+    option: CommandOption::Listen,
     operands: &[],
     run,
 };
 
-/// Where the local Places server listens if nobody says otherwise, and where servers look for it.
+/// The address of the local Places server without `-l`, at which the servers of a herd expect it.
 pub(super) fn default_listen() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, LOCAL_PLACES_PORT).into()
 }
 
-fn run(given: &Given) -> Result<(), Failure> {
+fn run(arguments: &Arguments) -> Result<(), Failure> {
     end_with_parent()?;
-    let listen = match &given.option {
+    let listen = match &arguments.option {
         Some(text) => listen(text)?,
         None => default_listen(),
     };
@@ -32,31 +32,31 @@ fn run(given: &Given) -> Result<(), Failure> {
 }
 
 fn listen(text: &str) -> Result<SocketAddr, Failure> {
-    text.parse().and_then(|place: HostPort| place.to_listen()).map_err(|why: Unreadable| {
-        Failure::of_the_question(format!("-l HOST:PORT: {why}; see herd places --help"))
-    })
+    text.parse()
+        .and_then(|place: HostPort| place.to_listen())
+        .map_err(|error: ParseError| Failure::usage(format!("-l HOST:PORT: {error}; see herd places --help")))
 }
 
 const HELP: &str = "\
 herd places [-l HOST:PORT]
 
-Runs the local Places server: it answers Nearby Search as Google's does, over
-TLS, from the towns and airports that this program carries with it, without a
-key and without a network. Servers whose herd file has no section places ask
-it. herd run-all starts it by itself.
+Runs the local Places server. It answers Nearby Search requests in Google's
+format over TLS, from towns and airports that are built into this program. It
+needs no key and no network. Servers ask it if their herd file has no section
+places. herd run-all starts it.
 
-It leaves the root of its certificate in run/places-ca.pem in the current
-folder. Servers look for that beside their herd file, so start it there.
-At another port P than 12331 it is run/places-ca-P.pem; a herd file names both
-in its section places.
+It writes its root certificate to run/places-ca.pem in the current folder.
+Servers read that file beside their herd file, so start it in that folder.
+At a port P other than 12331 the file is run/places-ca-P.pem; then the section
+places of the herd file must name the URL and the file.
 
 Options
-  -l HOST:PORT   where to listen; without it 127.0.0.1:12331, where servers look
-                 for it
+  -l HOST:PORT   the address to listen on; without it 127.0.0.1:12331, where
+                 servers expect it
   -h, --help     this help
 
 Signals
-  SIGINT (Ctrl-C), SIGTERM   end in order
+  SIGINT (Ctrl-C), SIGTERM   shut down gracefully
 
 Example
   herd places                          in one terminal
@@ -64,8 +64,8 @@ Example
     -d radius=10000 https://localhost:12331/maps/api/place/nearbysearch/json
 
 Exit status
-  0  ended in order
-  1  the port is taken, or the server failed otherwise
+  0  shut down gracefully
+  1  the port is taken, or another failure at run time
   2  the command line is wrong
 ";
 
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_read_or_explained() {
+    fn the_address_to_listen_on_is_parsed() {
         assert_eq!(default_listen().to_string(), "127.0.0.1:12331");
         assert_eq!(listen("[::1]:80"), Ok("[::1]:80".parse().unwrap()));
         let failure = listen("127.0.0.1").unwrap_err();

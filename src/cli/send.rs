@@ -1,11 +1,11 @@
 //! `herd send`: lines to a server, its replies to standard output.
 
 use super::Failure;
-use super::arguments::{Command, Given, Takes};
+use super::arguments::{Arguments, Command, CommandOption};
 use super::failure::in_words;
-use super::output::{Reader, print};
-use super::which_herd::{WhichHerd, as_operand};
-use crate::config::{Herd, Host, HostPort, ServerSection};
+use super::loaded_herd::{LoadedHerd, as_operand};
+use super::output::{Output, print};
+use crate::config::{Host, HostPort, ServerSection};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,39 +13,40 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-/// Its row in the table of commands.
+/// The row of this command in the table of commands.
 pub(super) const COMMAND: Command = Command {
     name: "send",
     usage: "send NAME LINE… [-c FILE]",
-    summary: "sends lines to a server, prints its replies",
+    summary: "sends lines to a server, prints the replies",
     help: HELP,
-    option: Takes::HerdFile,
+    option: CommandOption::HerdFile,
     operands: &["NAME", "LINE…"],
     run,
 };
 
-fn run(given: &Given) -> Result<(), Failure> {
-    let (name, lines) = given.operands.split_first().expect("two operands were counted");
-    let which = WhichHerd::find(given)?;
-    let server = which.server(name)?;
+fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let (name, lines) = arguments.operands.split_first().expect("two operands were counted");
+    let loaded = LoadedHerd::find(arguments)?;
+    let server = loaded.server(name)?;
     let input = Input::of(lines)?;
     let stream = connect(&server.address).map_err(|error| {
         Failure::at_run_time(format!(
             "cannot reach {name} at {}: {}; start it with herd serve{} {}",
             server.address,
             in_words(&error),
-            which.option(given),
+            loaded.option(arguments),
             as_operand(name)
         ))
     })?;
-    exchange(stream, input, Patience::with(&which.herd), server)
+    let timeout = loaded.herd.places_or_local().timeout + LONGER_THAN_PLACES;
+    exchange(stream, input, timeout, server)
 }
 
-/// What is sent.
+/// The lines to send.
 enum Input {
-    /// Lines, each with its LF.
+    /// The arguments, each with its LF.
     Lines(Vec<u8>),
-    /// Whatever standard input holds.
+    /// Standard input.
     Standard,
 }
 
@@ -54,29 +55,14 @@ impl Input {
         if lines == ["-"] {
             return Ok(Input::Standard);
         }
-        let mut bytes = Vec::new();
-        for (index, line) in lines.iter().enumerate() {
-            if line.contains('\n') {
-                return Err(Failure::of_the_question(format!(
-                    "LINE {} has a line end in it: give each line as an argument of its own, or - to read \
-                     lines from standard input; see herd send --help",
-                    index + 1
-                )));
-            }
-            bytes.extend_from_slice(line.as_bytes());
-            bytes.push(b'\n');
+        if let Some(index) = lines.iter().position(|line| line.contains('\n')) {
+            return Err(Failure::usage(format!(
+                "LINE {} contains a line end: give each line as an argument of its own, or - to read lines \
+                 from standard input; see herd send --help",
+                index + 1
+            )));
         }
-        Ok(Input::Lines(bytes))
-    }
-}
-
-/// How long a server may be silent.
-#[derive(Clone, Copy)]
-struct Patience(Duration);
-
-impl Patience {
-    fn with(herd: &Herd) -> Patience {
-        Patience(herd.places_or_local().timeout + LONGER_THAN_PLACES)
+        Ok(Input::Lines(lines.iter().flat_map(|line| [line, "\n"]).collect::<String>().into_bytes()))
     }
 }
 
@@ -95,55 +81,55 @@ fn connect(address: &HostPort) -> io::Result<TcpStream> {
     Err(last)
 }
 
-/// What the thread that sends tells the one that reads.
+/// The state of the sending thread, for the thread that reads replies.
 #[derive(Default)]
 struct Sending {
-    /// The user is thinking, so the server need not say anything.
+    /// The thread waits for standard input, so the server may be silent.
     waits_for_input: AtomicBool,
-    /// Nothing more comes; it is set before the server can know.
+    /// Everything was sent. It is set before the server can see the half-close.
     is_complete: AtomicBool,
     input_failed: OnceLock<io::Error>,
 }
 
-/// Sends and reads at the same time: a server that is not read from stops reading at last, so sending
-/// everything first would wait for ever.
+/// Sends and reads at the same time: a server stops reading from a client that does not read its replies,
+/// so that sending everything first could block for ever.
 fn exchange(
     stream: TcpStream,
     input: Input,
-    patience: Patience,
+    timeout: Duration,
     server: &ServerSection,
 ) -> Result<(), Failure> {
-    let place = format!("{} at {}", server.name, server.address);
-    let cannot =
-        |error: io::Error| Failure::at_run_time(format!("cannot talk to {place}: {}", in_words(&error)));
-    stream.set_read_timeout(Some(patience.0)).map_err(cannot)?;
+    let remote = format!("{} at {}", server.name, server.address);
+    let failed =
+        |error: io::Error| Failure::at_run_time(format!("cannot talk to {remote}: {}", in_words(&error)));
+    stream.set_read_timeout(Some(timeout)).map_err(failed)?;
     let sending = Arc::new(Sending::default());
-    let (writer, told) = (stream.try_clone().map_err(cannot)?, Arc::clone(&sending));
-    // Never joined: it may wait for standard input long after the server has gone.
-    thread::spawn(move || send(writer, input, &told));
-    let end = copy_replies(stream, &sending, patience);
+    let (writer, state) = (stream.try_clone().map_err(failed)?, Arc::clone(&sending));
+    // Never joined: it may wait for standard input long after the server has closed.
+    thread::spawn(move || send(writer, input, &state));
+    let end = copy_replies(stream, &sending);
     if let Some(error) = sending.input_failed.get() {
         return Err(Failure::at_run_time(format!("standard input cannot be read: {}", in_words(error))));
     }
     match end? {
-        End::NobodyReads => Ok(()),
-        End::OfFile if sending.is_complete.load(Ordering::SeqCst) => Ok(()),
-        End::OfFile => Err(Failure::at_run_time(format!(
-            "{place} ended the connection before everything was sent; its log says why"
+        End::OutputClosed => Ok(()),
+        End::Eof if sending.is_complete.load(Ordering::SeqCst) => Ok(()),
+        End::Eof => Err(Failure::at_run_time(format!(
+            "{remote} closed the connection before everything was sent; its log has the reason"
         ))),
-        End::Silence => Err(Failure::at_run_time(format!(
-            "{place} has said nothing for {} s: it may be stopped, or something else listens there",
-            patience.0.as_secs()
+        End::TimedOut => Err(Failure::at_run_time(format!(
+            "{remote} has sent nothing for {} s: it may be stopped, or another program listens there",
+            timeout.as_secs()
         ))),
-        End::Broken(error) => Err(Failure::at_run_time(format!(
-            "{place} ended the connection midway: {}; its log says why",
+        End::Failed(error) => Err(Failure::at_run_time(format!(
+            "the connection to {remote} failed: {}; the log of the server may have the reason",
             in_words(&error)
         ))),
     }
 }
 
-/// Sends all and closes that half of the connection. Failures show on the other half too, so they are
-/// told there, once.
+/// Sends the input, then half-closes the connection. Failures are not reported here, because the reading
+/// thread sees them too.
 fn send(mut stream: TcpStream, input: Input, sending: &Sending) {
     let sent = match input {
         Input::Lines(bytes) => stream.write_all(&bytes),
@@ -175,74 +161,74 @@ fn copy_input(stream: &mut TcpStream, sending: &Sending) -> io::Result<()> {
     }
 }
 
-/// Why no more replies are copied.
+/// The reason why no more replies are copied.
 enum End {
-    OfFile,
-    NobodyReads,
-    Silence,
-    Broken(io::Error),
+    Eof,
+    OutputClosed,
+    TimedOut,
+    Failed(io::Error),
 }
 
-fn copy_replies(mut stream: TcpStream, sending: &Sending, patience: Patience) -> Result<End, Failure> {
+fn copy_replies(mut stream: TcpStream, sending: &Sending) -> Result<End, Failure> {
     let mut buffer = vec![0; BUFFER_BYTES];
-    let mut silent = Duration::ZERO;
+    let mut has_timed_out = false;
     loop {
         match stream.read(&mut buffer) {
-            Ok(0) => return Ok(End::OfFile),
+            Ok(0) => return Ok(End::Eof),
             Ok(length) => {
-                silent = Duration::ZERO;
-                if print(&buffer[..length])? == Reader::Gone {
-                    return Ok(End::NobodyReads);
+                has_timed_out = false;
+                if print(&buffer[..length])? == Output::Closed {
+                    return Ok(End::OutputClosed);
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                // The first of two waits may have begun long before the last line was sent.
+                // The first timeout may have begun long before the last line was sent.
                 if sending.waits_for_input.load(Ordering::SeqCst) {
-                    silent = Duration::ZERO;
-                } else if silent >= patience.0 {
-                    return Ok(End::Silence);
+                    has_timed_out = false;
+                } else if has_timed_out {
+                    return Ok(End::TimedOut);
                 } else {
-                    silent += patience.0;
+                    has_timed_out = true;
                 }
             }
-            Err(error) => return Ok(End::Broken(error)),
+            Err(error) => return Ok(End::Failed(error)),
         }
     }
 }
 
-/// A server on another continent answers within a fraction of it.
+/// A server on another continent accepts within a fraction of it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Beyond the time that one WHATSAT may wait for Places: a busy machine's delay.
+/// The delay of a busy machine, in addition to the time that one WHATSAT may wait for Places.
 const LONGER_THAN_PLACES: Duration = Duration::from_secs(5);
 
-/// As much as a socket commonly gives at once.
+/// As much as a socket commonly returns at once.
 const BUFFER_BYTES: usize = 64 * 1024;
 
 const HELP: &str = "\
 herd send NAME LINE… [-c FILE]
 
-Connects to a server of the herd as a client, sends each LINE, prints the
-replies as they come, and ends when the server has answered them all.
+Connects to a server of the herd as a client, sends each LINE, and prints the
+replies as they arrive. Ends when the server has answered all lines.
 
 Arguments
-  NAME         the server, as it is called in the herd file
-  LINE…        one line each, so put it into quotes; a single - stands for the
-               lines of standard input
+  NAME         the name of the server in the herd file
+  LINE…        one line each, in quotes; a single - reads lines from standard
+               input
 
 Options
   -c FILE      the herd file; without it herd.json in the current folder, or
                the built-in herd
   -h, --help   this help
-  --           what follows are arguments, even with a dash in front
+  --           the rest are arguments, even if they begin with a dash
 
 Lines that a server understands
-  IAMAT CLIENT LOCATION TIME   here I am: a name, degrees after ISO 6709, POSIX
-                               seconds
-  WHATSAT CLIENT RADIUS BOUND  what is near that client, within at most 50
-                               km: at most 20 results
-  Anything else is answered with a question mark and the line.
+  IAMAT CLIENT LOCATION TIME   reports the location of a client: a name, degrees
+                               in the form of ISO 6709, POSIX seconds
+  WHATSAT CLIENT RADIUS BOUND  asks what is near a client: a radius of at most
+                               50 km, at most 20 results
+  Any other line is answered with a question mark and the line.
 
 Example
   herd send Riley 'IAMAT kiwi.cs.ucla.edu +34.0689-118.4451 1621464827.959'
@@ -250,9 +236,9 @@ Example
   herd send Riley - < lines.txt
 
 Exit status
-  0  every line was sent and every reply printed, whatever it says
-  1  the server could not be reached, ended the connection midway, or fell
-     silent
+  0  every line was sent and every reply printed, whatever they say
+  1  the server could not be reached, closed the connection early, or stopped
+     answering
   2  the command line or the herd file is wrong
 ";
 
@@ -262,32 +248,32 @@ mod tests {
     use std::net::TcpListener;
 
     #[test]
-    fn a_server_that_says_nothing_is_given_up_unless_the_user_is_the_slow_one() {
+    fn a_silent_server_times_out_unless_standard_input_is_pending() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let patience = Patience(Duration::from_millis(20));
+        let timeout = Duration::from_millis(20);
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        stream.set_read_timeout(Some(patience.0)).unwrap();
+        stream.set_read_timeout(Some(timeout)).unwrap();
         let sending = Sending::default();
         sending.waits_for_input.store(true, Ordering::SeqCst);
         thread::scope(|scope| {
-            let copying = scope.spawn(|| copy_replies(stream, &sending, patience));
-            thread::sleep(patience.0 * 5);
+            let copying = scope.spawn(|| copy_replies(stream, &sending));
+            thread::sleep(timeout * 5);
             assert!(!copying.is_finished());
             sending.waits_for_input.store(false, Ordering::SeqCst);
-            assert!(matches!(copying.join().unwrap(), Ok(End::Silence)));
+            assert!(matches!(copying.join().unwrap(), Ok(End::TimedOut)));
         });
     }
 
     #[test]
-    fn lines_are_sent_as_they_are() {
+    fn lines_are_sent_unchanged() {
         let input = |lines: &[&str]| {
             let lines: Vec<String> = lines.iter().map(|&line| line.to_owned()).collect();
             Input::of(&lines)
         };
         assert!(matches!(input(&["-"]), Ok(Input::Standard)));
         assert!(matches!(input(&["é", "", "-"]), Ok(Input::Lines(bytes)) if bytes == "é\n\n-\n".as_bytes()));
-        let Err(failure) = input(&["A", "B\nC"]) else { panic!("a line end was taken") };
+        let Err(failure) = input(&["A", "B\nC"]) else { panic!("a line end was accepted") };
         assert_eq!(failure.status, 2);
-        assert!(failure.to_string().starts_with("LINE 2 has a line end"), "{failure}");
+        assert!(failure.to_string().starts_with("LINE 2 contains a line end"), "{failure}");
     }
 }

@@ -1,38 +1,38 @@
 //! `herd serve`: one server.
 
-use super::arguments::{Command, Given, Takes};
-use super::which_herd::WhichHerd;
+use super::arguments::{Arguments, Command, CommandOption};
+use super::loaded_herd::LoadedHerd;
 use super::{Failure, end_with_parent};
 use crate::service;
 
-/// Its row in the table of commands.
+/// The row of this command in the table of commands.
 pub(super) const COMMAND: Command = Command {
     name: "serve",
     usage: "serve NAME [-c FILE]",
     summary: "one server, in the foreground",
     help: HELP,
-    option: Takes::HerdFile,
+    option: CommandOption::HerdFile,
     operands: &["NAME"],
     run,
 };
 
-fn run(given: &Given) -> Result<(), Failure> {
+fn run(arguments: &Arguments) -> Result<(), Failure> {
     end_with_parent()?;
-    let name = &given.operands[0];
-    let which = WhichHerd::find(given)?;
-    which.server(name)?;
-    service::serve(&which.herd, name, which.file).map_err(Failure::at_run_time)
+    let name = &arguments.operands[0];
+    let loaded = LoadedHerd::find(arguments)?;
+    loaded.server(name)?;
+    service::serve(&loaded.herd, name, loaded.file).map_err(Failure::at_run_time)
 }
 
 const HELP: &str = "\
 herd serve NAME [-c FILE]
 
 Runs one server of a herd in the foreground. It listens for clients and
-neighbours on its port of the herd file, dials its neighbours until they are
-there, and logs to a file. herd run-all starts all servers at once.
+neighbours at its address in the herd file, dials its neighbours until they
+answer, and logs to a file. herd run-all starts all servers at once.
 
 Arguments
-  NAME         the server, as it is called in the herd file
+  NAME         the name of the server in the herd file
 
 Options
   -c FILE      the herd file; without it herd.json in the current folder, or
@@ -40,9 +40,9 @@ Options
   -h, --help   this help
 
 Signals
-  SIGINT (Ctrl-C), SIGTERM   end in order: answer what was received, then close;
-                             a second one ends at once
-  SIGHUP                     open the log file anew, read the herd file again
+  SIGINT (Ctrl-C), SIGTERM   shut down gracefully: answer what was received,
+                             then close; a second one ends the server at once
+  SIGHUP                     reopen the log file, read the herd file again
 
 Example
   herd places                          in one terminal
@@ -52,7 +52,7 @@ Example
   herd send Jaquez 'WHATSAT kiwi.cs.ucla.edu 10 5'
 
 Exit status
-  0  ended in order
-  1  the port is taken, or the server failed otherwise
+  0  shut down gracefully
+  1  the port is taken, or another failure at run time
   2  the command line or the herd file is wrong
 ";

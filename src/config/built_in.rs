@@ -1,66 +1,40 @@
-//! The herd of those who have no file.
+//! The herd without a file.
 
-use super::limits::{Limits, Log, Peers};
-use super::servers::Edges;
-use super::{Herd, HostPort, ServerSection};
-use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use super::Herd;
+use std::path::Path;
 
 impl Herd {
-    /// Five servers on this machine, and the local Places server; paths begin in the current folder.
+    /// Five servers on this machine, and the local Places server; its paths are relative to the current
+    /// folder.
     pub fn built_in() -> Herd {
-        let mut edges = Edges::none(BUILT_IN.len());
-        let mut servers = Vec::with_capacity(BUILT_IN.len());
-        for (index, (name, port, talks_to)) in BUILT_IN.iter().enumerate() {
-            let listen = (Ipv4Addr::LOCALHOST, *port).into();
-            let (name, address) = ((*name).to_owned(), HostPort::from(listen));
-            servers.push(ServerSection { name, listen, address, neighbours: Vec::new() });
-            talks_to.iter().for_each(|&other| edges.add(index, other));
-        }
-        edges.write_into(&mut servers);
-        Herd {
-            name: BUILT_IN_NAME.to_owned(),
-            servers,
-            places: None,
-            peers: Peers::default(),
-            log: Log::default(),
-            limits: Limits::default(),
-            folder: PathBuf::new(),
-        }
+        Herd::parse(BUILT_IN, Path::new("")).expect("the built-in herd is valid")
     }
 }
 
-const BUILT_IN_NAME: &str = "bruins";
-
-/// Name, port on 127.0.0.1, and whom of this list each talks to: the herd of the course in 2021. Every
-/// server can fail without cutting the others off from each other.
-const BUILT_IN: [(&str, u16, &[usize]); 5] = [
-    ("Riley", 12326, &[1, 2]),
-    ("Jaquez", 12327, &[4]),
-    ("Juzang", 12328, &[4, 3]),
-    ("Campbell", 12329, &[4]),
-    ("Bernard", 12330, &[]),
-];
+/// The herd of the course in 2021. No single failure cuts off another server.
+const BUILT_IN: &str = r#"{
+  "herd": "bruins",
+  "servers": {
+    "Riley":    { "listen": "127.0.0.1:12326", "talks_to": ["Jaquez", "Juzang"] },
+    "Jaquez":   { "listen": "127.0.0.1:12327", "talks_to": ["Bernard"] },
+    "Juzang":   { "listen": "127.0.0.1:12328", "talks_to": ["Bernard", "Campbell"] },
+    "Campbell": { "listen": "127.0.0.1:12329", "talks_to": ["Bernard"] },
+    "Bernard":  { "listen": "127.0.0.1:12330" }
+  }
+}"#;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
     #[test]
     fn the_built_in_herd_is_that_of_the_protocol() {
-        let text = r#"{
-            "herd": "bruins",
-            "servers": {
-              "Riley":    { "listen": "127.0.0.1:12326", "talks_to": ["Jaquez", "Juzang"] },
-              "Jaquez":   { "listen": "127.0.0.1:12327", "talks_to": ["Bernard"] },
-              "Juzang":   { "listen": "127.0.0.1:12328", "talks_to": ["Bernard", "Campbell"] },
-              "Campbell": { "listen": "127.0.0.1:12329", "talks_to": ["Bernard"] },
-              "Bernard":  { "listen": "127.0.0.1:12330" }
-            }
-        }"#;
-        assert_eq!(Herd::parse(text, Path::new("herd.json")), Ok(Herd::built_in()));
-        assert_eq!(Herd::built_in().server("Bernard").unwrap().neighbours, ["Jaquez", "Juzang", "Campbell"]);
-        assert_eq!(Herd::built_in().server("Mallory"), None);
+        let protocol = include_str!("../../docs/protocol.md");
+        let (_, section) = protocol.split_once("\n## 3. The herd file\n").unwrap();
+        let (_, example) = section.split_once("```json\n").unwrap();
+        assert_eq!(example.split_once("\n```").unwrap().0, BUILT_IN);
+        let herd = Herd::built_in();
+        assert_eq!(herd.server("Bernard").unwrap().neighbours, ["Jaquez", "Juzang", "Campbell"]);
+        assert_eq!((herd.server("Mallory"), herd.folder.as_path()), (None, Path::new("")));
     }
 }

@@ -1,17 +1,17 @@
-//! Who is left together when a server is gone: plain graphs, without names.
+//! The graph of a herd: its connected parts and its cut vertices.
 
 use super::Herd;
 use std::collections::HashMap;
 
-/// Servers by their index in the file, and the edges between them.
+/// The edges between servers, which are numbered in the order of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Graph {
-    /// In both directions, each list ascending.
+    /// The neighbours of each server, ascending. Each edge is in both lists.
     neighbours: Vec<Vec<usize>>,
 }
 
 impl Graph {
-    /// The graph of a herd's servers, in the order of its file.
+    /// The graph of a herd.
     pub fn of(herd: &Herd) -> Graph {
         let index_of: HashMap<&str, usize> =
             herd.servers.iter().enumerate().map(|(index, server)| (server.name.as_str(), index)).collect();
@@ -21,23 +21,22 @@ impl Graph {
         Graph { neighbours: herd.servers.iter().map(neighbours).collect() }
     }
 
-    /// Each edge once, as (earlier, later) server, ascending.
+    /// Each edge once, as a pair of servers; pairs and list are ascending.
     pub fn edges(&self) -> Vec<(usize, usize)> {
         let later = |a: usize| self.neighbours[a].iter().filter(move |&&b| a < b).map(move |&b| (a, b));
         (0..self.neighbours.len()).flat_map(later).collect()
     }
 
-    /// The parts in which everybody reaches everybody, in order of their first server; one part if the
-    /// graph is connected.
+    /// The connected components, ordered by their first server, each ascending.
     pub fn parts(&self) -> Vec<Vec<usize>> {
         self.parts_of((0..self.neighbours.len()).collect())
     }
 
-    /// The servers whose failure cuts others off from each other, ascending, each with the parts into
-    /// which it cuts the part that it is in: at least two.
+    /// The cut vertices (servers whose failure cuts off others), ascending, each with the components into
+    /// which its own component splits: at least two.
     pub fn cuts(&self) -> Vec<(usize, Vec<Vec<usize>>)> {
-        // One walk for each server is quadratic where Tarjan's way is linear. For a herd that a person can
-        // draw, being the definition itself is worth more.
+        // A search for each server is quadratic where Tarjan's algorithm is linear, but it is the definition
+        // itself, and a herd has at most 128 servers.
         let mut cuts = Vec::new();
         for part in self.parts() {
             for &gone in &part {
@@ -51,7 +50,7 @@ impl Graph {
         cuts
     }
 
-    /// The parts that are left of these servers, ascending, when all others are gone.
+    /// The connected components of the subgraph of these servers, which are ascending.
     fn parts_of(&self, servers: Vec<usize>) -> Vec<Vec<usize>> {
         let mut unseen = vec![false; self.neighbours.len()];
         servers.iter().for_each(|&server| unseen[server] = true);
@@ -62,15 +61,15 @@ impl Graph {
             }
             unseen[start] = false;
             let mut part = vec![start];
-            let mut walked = 0;
-            while walked < part.len() {
-                for &next in &self.neighbours[part[walked]] {
+            let mut searched = 0;
+            while searched < part.len() {
+                for &next in &self.neighbours[part[searched]] {
                     if unseen[next] {
                         unseen[next] = false;
                         part.push(next);
                     }
                 }
-                walked += 1;
+                searched += 1;
             }
             part.sort_unstable();
             parts.push(part);
@@ -104,14 +103,14 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_told_apart() {
+    fn a_graph_that_is_not_connected_has_parts() {
         let two = graph(5, &[(0, 2), (2, 4)]);
         assert_eq!(two.parts(), [vec![0, 2, 4], vec![1], vec![3]]);
         assert_eq!(two.cuts(), [(2, vec![vec![0], vec![4]])]);
         assert_eq!(graph(1, &[]).parts(), [vec![0]]);
     }
 
-    /// Who reaches whom without `gone`, by Warshall's closure, which shares no idea with the walk above.
+    /// The transitive closure without `gone`, by Warshall's algorithm: independent of the search above.
     fn reach(edges: &[Vec<bool>], gone: Option<usize>) -> Vec<Vec<bool>> {
         let size = edges.len();
         let here = |server: usize| Some(server) != gone;
@@ -133,7 +132,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn cuts_are_those_that_break_a_way(
+        fn cuts_are_the_servers_whose_removal_disconnects_others(
             edges in (1usize..9).prop_flat_map(|size| {
                 prop::collection::vec(prop::collection::vec(prop::bool::weighted(0.2), size), size)
             })

@@ -1,9 +1,10 @@
 //! A whole herd file.
 
-use super::error::{Error, Mistake};
-use super::json::Node;
-use super::limits::{self, Limits, Log, Peers};
-use super::places::{self, LOCAL_PLACES_PORT, PlacesSection};
+use super::error::Error;
+use super::limits::Limits;
+use super::log::LogSection;
+use super::peers::PeersSection;
+use super::places::{LOCAL_PLACES_PORT, PlacesSection};
 use super::section::Item;
 use super::servers::{self, ServerSection};
 use std::fs::{self, File};
@@ -14,31 +15,31 @@ use std::path::{Path, PathBuf};
 /// A herd as its file describes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Herd {
-    /// What its servers tell each other to be sure that they belong together: one field.
+    /// The name by which servers know that they belong together: one field of at most 64 bytes.
     pub name: String,
-    /// In the order of the file; at least one.
+    /// In the order of the file; 1 to 128.
     pub servers: Vec<ServerSection>,
-    /// Whom a WHATSAT asks, or `None` for the local Places server; see [`Herd::places_or_local`].
+    /// The service that answers WHATSAT. `None`: the local Places server; see [`Herd::places_or_local`].
     pub places: Option<PlacesSection>,
-    /// How neighbours are treated.
-    pub peers: Peers,
-    /// What is noted, and where.
-    pub log: Log,
-    /// What a server bears.
+    /// The links between neighbours.
+    pub peers: PeersSection,
+    /// The log of each server.
+    pub log: LogSection,
+    /// The limits of each server.
     pub limits: Limits,
-    /// The folder that the file's paths were relative to, and below which `run/` lies: empty for the
-    /// current one. The paths in the other fields begin with it already.
+    /// The folder of the file, in which `run/` lies; empty for the current folder. The paths in the other
+    /// fields include it.
     pub folder: PathBuf,
 }
 
 impl Herd {
-    /// Reads `named` (`-c FILE`), or `herd.json` in the current folder if there is one, else gives the
-    /// built-in herd. A file that was named has to be there.
+    /// Reads the file `named` (`-c FILE`), which must exist. Without it reads `herd.json` in the current
+    /// folder, or returns the built-in herd if that file does not exist.
     pub fn find(named: Option<&Path>) -> Result<Herd, Error> {
         Herd::find_in(Path::new(""), named)
     }
 
-    /// The file that [`Herd::find`] reads, or `None` if it gives the built-in herd.
+    /// The file that [`Herd::find`] reads, or `None` for the built-in herd.
     pub fn file(named: Option<&Path>) -> Option<PathBuf> {
         Herd::file_in(Path::new(""), named)
     }
@@ -57,37 +58,57 @@ impl Herd {
         let file = current.join(DEFAULT_FILE);
         match fs::symlink_metadata(&file) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            // Whoever has a file that cannot be read does not want another herd in its place.
+            // A file that cannot be read is an error, not a reason to start another herd.
             _ => Some(file),
         }
     }
 
-    /// Reads a herd file of at most a mebibyte.
+    /// Reads a herd file of at most 1 MiB.
     pub fn read(path: &Path) -> Result<Herd, Error> {
-        let wrong = |why: String| Error::new(path, Mistake::new("", why));
-        let mut bytes = Vec::new();
-        File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)).map_err(
-            |error| match error.kind() {
-                io::ErrorKind::NotFound => {
-                    wrong("is not there; name a herd file with -c, or none for the built-in herd".to_owned())
-                }
-                _ => wrong(format!("cannot be read: {error}")),
-            },
-        )?;
-        if bytes.len() as u64 > MAX_FILE_BYTES {
-            return Err(wrong(format!("is no herd file: it has more than {MAX_FILE_BYTES} bytes")));
-        }
-        let text = String::from_utf8(bytes).map_err(|error| {
-            wrong(format!("is not UTF-8 from byte {} on", error.utf8_error().valid_up_to()))
-        })?;
-        Herd::parse(&text, path)
+        read_text(path)
+            .and_then(|text| Herd::of_text(&text, folder_of(path)))
+            .map_err(|error| error.in_file(path))
     }
 
-    /// Reads the text of a herd file. `file` is its name, for messages, and says in which folder its
-    /// relative paths begin; it need not exist.
+    /// Reads the text of a herd file. `file` is its name in errors, and relative paths of the text start in
+    /// its folder. The file need not exist.
     pub fn parse(text: &str, file: &Path) -> Result<Herd, Error> {
-        let folder = file.parent().unwrap_or(Path::new(""));
-        herd(text, folder).map_err(|mistake| Error::new(file, mistake))
+        Herd::of_text(text, folder_of(file)).map_err(|error| error.in_file(file))
+    }
+
+    fn of_text(text: &str, folder: &Path) -> Result<Herd, Error> {
+        // Some editors write a byte order mark, which is not JSON.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        if !text.trim_start().starts_with('{') {
+            let example = format!("{{ \"herd\": \"bruins\", \"servers\": {} }}", servers::EXAMPLE);
+            let problem = if text.trim().is_empty() { "is empty" } else { "expected a JSON object" };
+            return Err(Error::new("", format!("{problem}; write for example {example}")));
+        }
+        let file = Item::of_file(text)?.section(&KEYS)?;
+        let name = file.required("herd", "\"bruins\"")?;
+        servers::check_name(&name.string()?).map_err(|problem| name.error(problem))?;
+        let herd = Herd {
+            name: name.string()?,
+            servers: servers::read(file.required("servers", servers::EXAMPLE)?)?,
+            places: match file.get("places") {
+                Some(item) => Some(PlacesSection::read(&item.section(&PlacesSection::KEYS)?, folder)?),
+                None => None,
+            },
+            peers: PeersSection::read(&file.section("peers", &PeersSection::KEYS)?)?,
+            log: LogSection::read(&file.section("log", &LogSection::KEYS)?, folder)?,
+            limits: Limits::read(&file.section("limits", &Limits::KEYS)?)?,
+            folder: folder.to_owned(),
+        };
+        match herd.servers.iter().find(|server| herd.needs_local_places() && is_local_places(server)) {
+            Some(server) => Err(Error::new(
+                format!("servers.{}.listen", server.name),
+                format!(
+                    "port {LOCAL_PLACES_PORT} is that of the local Places server; choose another port, or \
+                     write a section places"
+                ),
+            )),
+            None => Ok(herd),
+        }
     }
 
     /// The server of that name.
@@ -95,52 +116,39 @@ impl Herd {
         self.servers.iter().find(|server| server.name == name)
     }
 
-    /// Where a WHATSAT is asked: [`Herd::places`], or the local Places server.
+    /// The service that answers WHATSAT: [`Herd::places`], or the local Places server.
     pub fn places_or_local(&self) -> PlacesSection {
         self.places.clone().unwrap_or_else(|| PlacesSection::local(&self.folder))
     }
 
-    /// Whether a WHATSAT is answered only while `herd places` runs.
+    /// Whether WHATSAT is answered by the local Places server, which `herd places` runs.
     pub fn needs_local_places(&self) -> bool {
         self.places.is_none()
     }
 }
 
-fn herd(text: &str, folder: &Path) -> Result<Herd, Mistake> {
-    // Some editors begin a file so; JSON does not.
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    if text.trim().is_empty() {
-        return Err(Mistake::new("", format!("is empty; write for example {EXAMPLE}")));
-    }
-    let node = Node::parse(text)?;
-    if !matches!(node, Node::Object(_)) {
-        let kind = node.kind();
-        return Err(Mistake::new("", format!("holds {kind}, not an object; write for example {EXAMPLE}")));
-    }
-    let file = Item::root(&node).section(&KEYS)?;
-    let name_item = file.required("herd", "\"bruins\"")?;
-    let name = servers::name(name_item.text()?).map_err(|why| name_item.mistake(why))?.to_owned();
-    let servers_item = file.required("servers", "{ \"Riley\": { \"listen\": \"127.0.0.1:12326\" } }")?;
-    let servers = servers::read(servers_item)?;
-    let places = match file.item("places") {
-        Some(item) => Some(PlacesSection::read(&item.section(&places::KEYS)?, folder)?),
-        None => None,
-    };
-    let peers = Peers::read(&file.section("peers", &limits::PEERS_KEYS)?)?;
-    let log = Log::read(&file.section("log", &limits::LOG_KEYS)?, folder)?;
-    let limits = Limits::read(&file.section("limits", &limits::LIMITS_KEYS)?)?;
-    servers::require_loopback(servers_item)?;
-    if places.is_none()
-        && let Some(server) = servers.iter().find(|server| is_local_places(server))
-    {
-        return Err(Mistake::new(
-            format!("servers.{}.listen", server.name),
-            format!(
-                "the local Places server has port {LOCAL_PLACES_PORT}; choose another, or write `places`"
-            ),
+fn read_text(path: &Path) -> Result<String, Error> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes));
+    read.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            Error::new("", "no such file; name an existing one with -c, or none for the built-in herd")
+        }
+        _ => Error::new("", format!("cannot be read: {error}")),
+    })?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(Error::new(
+            "",
+            format!("expected a herd file of at most {MAX_FILE_BYTES} bytes, got more"),
         ));
     }
-    Ok(Herd { name, servers, places, peers, log, limits, folder: folder.to_owned() })
+    String::from_utf8(bytes).map_err(|error| {
+        Error::new("", format!("not UTF-8 at byte {}; save it as UTF-8", error.utf8_error().valid_up_to()))
+    })
+}
+
+fn folder_of(file: &Path) -> &Path {
+    file.parent().unwrap_or(Path::new(""))
 }
 
 fn is_local_places(server: &ServerSection) -> bool {
@@ -152,25 +160,22 @@ fn is_local_places(server: &ServerSection) -> bool {
 /// The file that is read without `-c`.
 const DEFAULT_FILE: &str = "herd.json";
 
-/// Every key of the file.
 const KEYS: [&str; 6] = ["herd", "servers", "places", "peers", "log", "limits"];
 
-const EXAMPLE: &str = r#"{ "herd": "bruins", "servers": { "Riley": { "listen": "127.0.0.1:12326" } } }"#;
-
-/// Far more than the largest herd needs; a device or a core dump given by mistake is not read to its end.
+/// Far more than the largest herd needs. A device or a core dump given by mistake is not read to its end.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
 #[cfg(test)]
 mod tests {
+    use super::super::PlacesApi;
     use super::super::testing::{parse, with, with_a, wrong};
-    use super::super::{PlacesApi, draw};
     use super::*;
     use crate::log::Level;
     use proptest::prelude::*;
     use std::time::Duration;
 
     #[test]
-    fn what_a_file_leaves_out_has_the_default_of_the_protocol() {
+    fn an_absent_key_has_the_default_of_the_protocol() {
         let herd = parse(&with(r#", "places": {}"#)).unwrap();
         let places = herd.places_or_local();
         assert_eq!(
@@ -188,11 +193,11 @@ mod tests {
         let Limits { max_line, max_connections, max_clients, max_future_s, line_timeout } = herd.limits;
         assert_eq!((max_line, max_connections, max_clients), (8192, 10_000, 10_000_000));
         assert_eq!((max_future_s, line_timeout), (86_400, Duration::from_secs(60)));
-        assert_eq!((Herd::built_in().log, Herd::built_in().limits), (Log::default(), Limits::default()));
+        assert_eq!(herd.limits, Limits::default());
     }
 
     #[test]
-    fn every_value_arrives() {
+    fn every_key_is_read() {
         let herd = parse(&with(
             r#",
             "places": { "api": "google-legacy", "url": "http://localhost:8080/p", "trust": "/etc/ca.pem", "key_env": "_K1", "timeout_ms": 10 },
@@ -221,21 +226,21 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_of_the_whole_file() {
-        wrong("", "", "is empty");
-        wrong(" \n", "", "is empty");
-        wrong("[]", "", "holds a list, not an object");
+    fn mistakes_in_the_whole_file() {
+        wrong("", "", "is empty; write for example {");
+        wrong(" \n", "", "is empty; write for example {");
+        wrong("[]", "", "expected a JSON object");
         wrong("{", "line 1, column 1", "not JSON");
         wrong("{}", "herd", "is missing");
         wrong(r#"{"herd": "x"}"#, "servers", "is missing");
         wrong(&with(r#", "color": "red""#), "color", "herd, servers, places, peers, log, limits");
-        wrong(&with(r#", "herd": "i""#), "herd", "twice");
-        wrong(&with(r#", "a\nb": 1"#), "a\\nb", "not a known key");
+        wrong(&with(r#", "herd": "i""#), "herd", "duplicate key");
+        wrong(&with(r#", "a\nb": 1"#), "a\\nb", "unknown key");
         assert!(parse(&format!("\u{feff}{}", with(""))).is_ok());
     }
 
     #[test]
-    fn the_file_is_found_or_there_is_none() {
+    fn the_file_is_found_or_the_herd_is_built_in() {
         let folder = std::env::temp_dir().join(format!("herd-config-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let file = folder.join("herd.json");
@@ -243,7 +248,7 @@ mod tests {
         assert_eq!(Herd::find_in(&folder, None), Ok(Herd::built_in()));
         assert_eq!(Herd::file_in(&folder, None), None);
         let missing = Herd::find_in(&folder, Some(&file)).unwrap_err().to_string();
-        assert!(missing.contains("herd.json: is not there"), "{missing}");
+        assert!(missing.contains("herd.json: no such file"), "{missing}");
 
         fs::write(&file, with("")).unwrap();
         assert_eq!(Herd::file_in(&folder, None), Some(file.clone()));
@@ -253,10 +258,10 @@ mod tests {
 
         fs::write(&file, b"{ \"herd\": \"\xff\" }").unwrap();
         let error = Herd::read(&file).unwrap_err().to_string();
-        assert!(error.contains("is not UTF-8 from byte 11 on"), "{error}");
+        assert!(error.contains("not UTF-8 at byte 11"), "{error}");
         fs::write(&file, vec![b' '; MAX_FILE_BYTES as usize + 1]).unwrap();
         let error = Herd::read(&file).unwrap_err().to_string();
-        assert!(error.contains("more than 1048576 bytes"), "{error}");
+        assert!(error.contains("at most 1048576 bytes"), "{error}");
         let error = Herd::read(&folder).unwrap_err().to_string();
         assert!(error.contains("cannot be read"), "{error}");
         fs::remove_dir_all(&folder).unwrap();
@@ -296,12 +301,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_brings_the_reader_down(text in prop_oneof![json(), any::<String>()], server in json()) {
+        fn any_text_is_a_herd_or_a_one_line_error(text in prop_oneof![json(), any::<String>()], server in json()) {
             let file = format!(r#"{{ "herd": "h", "servers": {{ "A": {server} }}, "places": {text} }}"#);
             for text in [&text, &file, &with_a(&text), &with(&format!(r#", "log": {text}"#))] {
-                match parse(text) {
-                    Ok(herd) => prop_assert!(draw(&herd).ends_with('\n')),
-                    Err(error) => prop_assert!(!error.to_string().contains(['\n', '\r'])),
+                if let Err(error) = parse(text) {
+                    prop_assert!(!error.to_string().contains(['\n', '\r']));
                 }
             }
         }

@@ -1,22 +1,22 @@
-//! Hosts and ports as people write them: `127.0.0.1:12326`, `[::1]:12326`, `localhost:12326`.
+//! Hosts and ports in text form: `127.0.0.1:12326`, `[::1]:12326`, `localhost:12326`.
 
-use super::error::{Unreadable, quoted};
+use super::error::ParseError;
+use super::words::quoted;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-/// A machine: an address, or a name that the resolver has to look up.
+/// A machine: an address, or a name for the resolver.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Host {
     /// An IPv4 or IPv6 address.
     Address(IpAddr),
-    /// A host name of 1 to 253 bytes, as it was written.
+    /// A host name of 1 to 253 bytes, in the case of the text.
     Name(String),
 }
 
 impl Host {
-    /// Whether this host is this machine for sure, so that nobody else hears what is said to it.
-    /// Of names only `localhost` is.
+    /// Whether connections to this host stay on this machine. `localhost` is the only such name.
     pub fn is_loopback(&self) -> bool {
         match self {
             Host::Address(address) => address.to_canonical().is_loopback(),
@@ -26,18 +26,18 @@ impl Host {
 }
 
 impl FromStr for Host {
-    type Err = Unreadable;
+    type Err = ParseError;
 
     /// Reads an IPv4 address, an IPv6 address in brackets, or a name.
-    fn from_str(text: &str) -> Result<Host, Unreadable> {
+    fn from_str(text: &str) -> Result<Host, ParseError> {
         if let Some(inside) = text.strip_prefix('[') {
             let address = inside.strip_suffix(']').and_then(|inside| inside.parse::<Ipv6Addr>().ok());
             return address.map(|address| Host::Address(address.into())).ok_or_else(|| {
-                Unreadable(format!("{} is not an IPv6 address in brackets, such as [::1]", quoted(text)))
+                ParseError(format!("{} is not an IPv6 address in brackets, such as [::1]", quoted(text)))
             });
         }
         if text.parse::<Ipv6Addr>().is_ok() {
-            return Err(Unreadable(format!("an IPv6 address stands in brackets; write [{text}]")));
+            return Err(ParseError(format!("an IPv6 address needs brackets; write [{text}]")));
         }
         if let Ok(address) = text.parse::<Ipv4Addr>() {
             return Ok(Host::Address(address.into()));
@@ -45,7 +45,7 @@ impl FromStr for Host {
         if is_name(text) {
             return Ok(Host::Name(text.to_owned()));
         }
-        Err(Unreadable(format!("{} is neither an IP address nor a host name", quoted(text))))
+        Err(ParseError(format!("{} is neither an IP address nor a host name", quoted(text))))
     }
 }
 
@@ -59,24 +59,24 @@ impl fmt::Display for Host {
     }
 }
 
-/// A place that can be dialled.
+/// An address that can be dialled.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HostPort {
     /// The machine.
     pub host: Host,
-    /// 1 to 65535 if it was read from a text.
+    /// 1 to 65535 if parsed from text.
     pub port: u16,
 }
 
 impl HostPort {
-    /// The address to bind: a server binds an address of this machine, so of names only `localhost` will
-    /// do, which is 127.0.0.1 here.
-    pub fn to_listen(&self) -> Result<SocketAddr, Unreadable> {
+    /// The address to bind. `localhost` is 127.0.0.1; other names are errors, because a server binds an
+    /// address of this machine.
+    pub fn to_listen(&self) -> Result<SocketAddr, ParseError> {
         match &self.host {
             Host::Address(address) => Ok(SocketAddr::new(*address, self.port)),
             Host::Name(_) if self.host.is_loopback() => Ok((Ipv4Addr::LOCALHOST, self.port).into()),
-            Host::Name(name) => Err(Unreadable(format!(
-                "{} is a name, and a server listens on an address; write for example 127.0.0.1:{}",
+            Host::Name(name) => Err(ParseError(format!(
+                "{} is a host name, and a server listens on an IP address; write for example 127.0.0.1:{}",
                 quoted(name),
                 self.port
             ))),
@@ -91,13 +91,13 @@ impl From<SocketAddr> for HostPort {
 }
 
 impl FromStr for HostPort {
-    type Err = Unreadable;
+    type Err = ParseError;
 
     /// Reads `HOST:PORT`, the port from 1 to 65535.
-    fn from_str(text: &str) -> Result<HostPort, Unreadable> {
+    fn from_str(text: &str) -> Result<HostPort, ParseError> {
         let (host, port) = split(text)?;
         let Some(port) = port else {
-            return Err(Unreadable(format!(
+            return Err(ParseError(format!(
                 "{} has no port; write for example 127.0.0.1:12326",
                 quoted(text)
             )));
@@ -113,8 +113,8 @@ impl fmt::Display for HostPort {
 }
 
 /// Reads `HOST` or `HOST:PORT`.
-pub(super) fn split(text: &str) -> Result<(Host, Option<u16>), Unreadable> {
-    // An IPv6 address has colons of its own, and none of them is the one before the port.
+pub(super) fn split(text: &str) -> Result<(Host, Option<u16>), ParseError> {
+    // The colons inside an IPv6 address do not precede a port.
     let host_end = if text.starts_with('[') { text.find(']').map_or(text.len(), |at| at + 1) } else { 0 };
     match text[host_end..].rfind(':') {
         Some(colon) if text.parse::<Ipv6Addr>().is_err() => {
@@ -125,16 +125,17 @@ pub(super) fn split(text: &str) -> Result<(Host, Option<u16>), Unreadable> {
     }
 }
 
-fn port(text: &str) -> Result<u16, Unreadable> {
-    // Without the first condition `+80` would do.
+fn port(text: &str) -> Result<u16, ParseError> {
+    // `parse` alone would accept `+80`.
     let number = if text.bytes().all(|b| b.is_ascii_digit()) { text.parse().unwrap_or(0) } else { 0 };
     if number == 0 {
-        return Err(Unreadable(format!("port {} is not a number from 1 to 65535", quoted(text))));
+        return Err(ParseError(format!("expected a port from 1 to 65535, got {}", quoted(text))));
     }
     Ok(number)
 }
 
-/// Whether `text` is a host name: letters, digits, `-` and `_` in parts of at most 63 bytes (RFC 1035).
+/// Whether `text` is a host name: letters, digits, `-` and `_` (common in private names) in parts of at
+/// most 63 bytes (RFC 1035, section 2.3.1).
 fn is_name(text: &str) -> bool {
     let is_part = |part: &str| {
         (1..=MAX_NAME_PART_BYTES).contains(&part.len())
@@ -142,18 +143,18 @@ fn is_name(text: &str) -> bool {
             && !part.starts_with('-')
             && !part.ends_with('-')
     };
-    // A last part of digits only is an IPv4 address with a slip in it: 127.0.0.256, 10.1.
-    let slipped = text.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
-    text.len() <= MAX_NAME_BYTES && text.split('.').all(is_part) && !slipped
+    // A last part of digits only is a mistyped IPv4 address: 127.0.0.256, 10.1.
+    let is_mistyped = text.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
+    text.len() <= MAX_NAME_BYTES && text.split('.').all(is_part) && !is_mistyped
 }
 
-/// The one name that is this machine wherever it is looked up.
+/// The name that every resolver maps to a loopback address (RFC 6761, section 6.3).
 pub(super) const LOCALHOST: &str = "localhost";
 
-/// RFC 1035: 255 bytes on the wire, two of which the text does not have.
+/// 255 bytes on the wire (RFC 1035, section 2.3.4), two of which are not in the text.
 const MAX_NAME_BYTES: usize = 253;
 
-/// RFC 1035: the length of a part has six bits.
+/// RFC 1035, section 2.3.4.
 const MAX_NAME_PART_BYTES: usize = 63;
 
 #[cfg(test)]
@@ -161,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_and_ports_are_read_and_shown_alike() {
+    fn hosts_and_ports_are_shown_as_they_are_parsed() {
         for text in ["127.0.0.1:1", "[::1]:65535", "localhost:80", "a-b.example_x.org:12326"] {
             assert_eq!(text.parse::<HostPort>().unwrap().to_string(), text);
         }
@@ -171,16 +172,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_host_and_port_is_explained() {
+    fn a_wrong_host_or_port_is_explained() {
         for (text, why) in [
             ("127.0.0.1", "\"127.0.0.1\" has no port; write for example 127.0.0.1:12326"),
             ("[::1]", "\"[::1]\" has no port; write for example 127.0.0.1:12326"),
-            ("127.0.0.1:99999", "port \"99999\" is not a number from 1 to 65535"),
-            ("127.0.0.1:0", "port \"0\" is not a number from 1 to 65535"),
-            ("127.0.0.1:", "port \"\" is not a number from 1 to 65535"),
-            ("127.0.0.1:+80", "port \"+80\" is not a number from 1 to 65535"),
-            ("::1", "an IPv6 address stands in brackets; write [::1]"),
-            ("2001:db8::1:2:80", "an IPv6 address stands in brackets; write [2001:db8::1:2:80]"),
+            ("127.0.0.1:99999", "expected a port from 1 to 65535, got \"99999\""),
+            ("127.0.0.1:0", "expected a port from 1 to 65535, got \"0\""),
+            ("127.0.0.1:", "expected a port from 1 to 65535, got \"\""),
+            ("127.0.0.1:+80", "expected a port from 1 to 65535, got \"+80\""),
+            ("::1", "an IPv6 address needs brackets; write [::1]"),
+            ("2001:db8::1:2:80", "an IPv6 address needs brackets; write [2001:db8::1:2:80]"),
             ("[::1:80", "\"[::1:80\" is not an IPv6 address in brackets, such as [::1]"),
             ("[127.0.0.1]:80", "\"[127.0.0.1]\" is not an IPv6 address in brackets, such as [::1]"),
             ("[::1]x:80", "\"[::1]x\" is not an IPv6 address in brackets, such as [::1]"),
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_what_never_leaves_the_machine() {
+    fn loopback_hosts_are_recognized() {
         for host in ["127.0.0.1", "127.9.9.9", "[::1]", "[::ffff:127.0.0.1]", "localhost", "LocalHost"] {
             assert!(host.parse::<Host>().unwrap().is_loopback(), "{host}");
         }
@@ -217,7 +218,7 @@ mod tests {
         assert_eq!(listen("[::1]:80"), Ok("[::1]:80".parse().unwrap()));
         assert_eq!(
             listen("x.org:80").map_err(|e| e.to_string()),
-            Err("\"x.org\" is a name, and a server listens on an address; write for example 127.0.0.1:80"
+            Err("\"x.org\" is a host name, and a server listens on an IP address; write for example 127.0.0.1:80"
                 .into())
         );
     }

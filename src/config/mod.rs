@@ -1,30 +1,31 @@
-//! `herd.json` to typed, validated values.
+//! The herd file, as typed and valid values.
 //!
-//! Whoever holds a [`Herd`] need not check it again. Every mistake of a file is an [`Error`] that names its
-//! place in one line. Nothing here opens a socket or looks up a name.
+//! A [`Herd`] needs no further check. Each mistake in a file is an [`Error`] of one line that names its
+//! place. Nothing here opens a socket or looks up a name.
 
 mod built_in;
-mod drawing;
 mod error;
-mod failures;
 mod graph;
 mod herd;
 mod host;
-mod json;
 mod limits;
+mod log;
+mod peers;
 mod places;
 mod places_url;
 mod section;
 mod servers;
 #[cfg(test)]
 mod testing;
+pub(crate) mod words;
 
-pub use drawing::draw;
-pub use error::{Error, Unreadable};
+pub use error::{Error, ParseError};
 pub use graph::Graph;
 pub use herd::Herd;
 pub use host::{Host, HostPort};
-pub use limits::{Limits, Log, Peers};
+pub use limits::Limits;
+pub use log::LogSection;
+pub use peers::PeersSection;
 pub use places::{LOCAL_PLACES_PORT, LOCAL_PLACES_TRUST, PlacesApi, PlacesSection};
 pub use places_url::PlacesUrl;
 pub use servers::ServerSection;

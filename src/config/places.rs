@@ -1,16 +1,16 @@
-//! The section `places`: whom a WHATSAT asks.
+//! The section `places`: the service that answers WHATSAT.
 
-use super::error::{Mistake, quoted};
+use super::error::Error;
 use super::host::{Host, LOCALHOST};
 use super::places_url::PlacesUrl;
-use super::section::{Bounds, Item, Section};
+use super::section::{Item, Section};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The dialect of a Places service.
+/// The API of a Places service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlacesApi {
-    /// Nearby Search as Google has offered it since 2010, and as the local Places server speaks it.
+    /// Nearby Search of Google in its format of 2010, which the local Places server offers too.
     GoogleLegacy,
 }
 
@@ -35,134 +35,114 @@ impl PlacesApi {
 /// A Places service and how to ask it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlacesSection {
-    /// What it speaks.
+    /// The API that it offers.
     pub api: PlacesApi,
-    /// Where it is.
+    /// Its base URL.
     pub url: PlacesUrl,
-    /// PEM file of the root certificates to trust instead of the public web's, from the current folder;
-    /// whether it is there shows when it is used.
+    /// PEM file of the root certificates to trust instead of the public web's, relative to the current
+    /// folder. It is read when it is needed, not here.
     pub trust: Option<PathBuf>,
-    /// The environment variable that holds the key, or `None` if no key is wanted.
+    /// The environment variable that holds the key. `None`: the service needs no key.
     pub key_env: Option<String>,
-    /// How long one WHATSAT waits at most.
+    /// The longest time that one WHATSAT waits: 10 ms to 10 minutes.
     pub timeout: Duration,
 }
 
 impl PlacesSection {
-    /// The local Places server (`herd places`) of a herd whose paths begin at `folder`.
+    pub(super) const KEYS: [&str; 5] = ["api", "url", "trust", "key_env", "timeout_ms"];
+
+    /// The local Places server (`herd places`) of a herd whose file is in `folder`.
     pub(super) fn local(folder: &Path) -> PlacesSection {
         let host = Host::Name(LOCALHOST.to_owned());
         PlacesSection {
-            api: PlacesApi::GoogleLegacy,
             url: PlacesUrl { tls: true, host, port: LOCAL_PLACES_PORT, path: String::new() },
             trust: Some(folder.join(LOCAL_PLACES_TRUST)),
             key_env: None,
-            timeout: Duration::from_millis(TIMEOUT_MS.default),
+            ..PlacesSection::default()
         }
     }
 
-    /// Whether asking without a key is useless.
+    /// Whether the service refuses requests without a key.
     pub fn needs_key(&self) -> bool {
         self.key_env.is_some()
     }
 
-    pub(super) fn read(section: &Section<'_>, folder: &Path) -> Result<PlacesSection, Mistake> {
-        let api = section.item("api").map_or(Ok(DEFAULT_API), read_api)?;
-        let url = section.item("url").map_or_else(|| Ok(api.public_url()), read_url)?;
-        let trust = section.item("trust").map(|item| read_path(item, folder)).transpose()?;
-        let key_env = section.item("key_env").map_or(Ok(DEFAULT_KEY_ENV), read_key_env)?;
-        let timeout = section.milliseconds("timeout_ms", &TIMEOUT_MS)?;
-        Ok(PlacesSection { api, url, trust, key_env: Some(key_env.to_owned()), timeout })
+    /// Reads the section of a file in `folder`.
+    pub(super) fn read(section: &Section<'_>, folder: &Path) -> Result<PlacesSection, Error> {
+        let api = section.get("api").map_or(Ok(PlacesApi::GoogleLegacy), read_api)?;
+        let url = section.get("url").map_or_else(|| Ok(api.public_url()), Item::parsed)?;
+        let trust = section.get("trust").map(|item| item.path(folder)).transpose()?;
+        let key_env = section.get("key_env").map_or_else(|| Ok(DEFAULT_KEY_ENV.to_owned()), read_key_env)?;
+        // At least a round trip and a TLS handshake within one city.
+        let timeout = Duration::from_millis(section.integer("timeout_ms", 5000, 10..=600_000)?);
+        Ok(PlacesSection { api, url, trust, key_env: Some(key_env), timeout })
     }
 }
 
 impl Default for PlacesSection {
     /// Google, with a key.
     fn default() -> PlacesSection {
-        PlacesSection {
-            api: DEFAULT_API,
-            url: DEFAULT_API.public_url(),
-            trust: None,
-            key_env: Some(DEFAULT_KEY_ENV.to_owned()),
-            timeout: Duration::from_millis(TIMEOUT_MS.default),
+        PlacesSection::read(&Section::default(), Path::new("")).expect("the defaults are valid")
+    }
+}
+
+fn read_api(item: &Item<'_>) -> Result<PlacesApi, Error> {
+    match item.string()?.as_str() {
+        "google-legacy" => Ok(PlacesApi::GoogleLegacy),
+        name @ ("google" | "photon") => {
+            Err(item.error(format!("\"{name}\" is not built yet; write \"google-legacy\"")))
         }
+        _ => Err(item.expected("\"google-legacy\"")),
     }
 }
 
-/// A path of the file, from the current folder.
-pub(super) fn read_path(item: &Item<'_>, folder: &Path) -> Result<PathBuf, Mistake> {
-    let text = item.text()?;
-    // The operating system takes neither nothing nor NUL, and a path with a line end breaks every message
-    // that shows it.
-    if text.is_empty() || text.chars().any(char::is_control) {
-        return Err(item.mistake(format!("{} is not a path", quoted(text))));
-    }
-    Ok(folder.join(text))
-}
-
-fn read_api(item: &Item<'_>) -> Result<PlacesApi, Mistake> {
-    let name = item.text()?;
-    if name == PlacesApi::GoogleLegacy.name() {
-        return Ok(PlacesApi::GoogleLegacy);
-    }
-    let why = if NOT_BUILT_YET.contains(&name) { "is not built yet" } else { "is not a known API" };
-    Err(item.mistake(format!("{} {why}; write \"google-legacy\"", quoted(name))))
-}
-
-fn read_url(item: &Item<'_>) -> Result<PlacesUrl, Mistake> {
-    item.text()?.parse().map_err(|why: super::error::Unreadable| item.mistake(why.to_string()))
-}
-
-fn read_key_env<'a>(item: &Item<'a>) -> Result<&'a str, Mistake> {
-    let name = item.text()?;
-    // What stands here by mistake is likely to be the key, so no message repeats it.
+fn read_key_env(item: &Item<'_>) -> Result<String, Error> {
+    let name = item.string()?;
+    // A wrong value is likely to be the key itself, so that no error repeats it.
     if name.starts_with(GOOGLE_KEY_PREFIX) {
-        return Err(item.mistake(
-            "looks like a key of Google's, and a key never stands in a file; \
-             put it into an environment variable and write the name of that here",
+        return Err(item.error(
+            "looks like a Google API key, and keys do not belong in a file; put the key into an environment \
+             variable and write the name of that variable here",
         ));
     }
     let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
         && name.bytes().next().is_some_and(|b| !b.is_ascii_digit())
         && name.len() <= MAX_KEY_ENV_BYTES;
     if !is_name {
-        return Err(item.mistake(format!(
-            "is not the name of an environment variable (letters, digits and _, at most \
-             {MAX_KEY_ENV_BYTES} bytes, no digit first); the default is {DEFAULT_KEY_ENV}"
+        return Err(item.error(format!(
+            "expected the name of an environment variable: letters, digits and _, no digit first, at most \
+             {MAX_KEY_ENV_BYTES} bytes; the default is {DEFAULT_KEY_ENV}"
         )));
     }
     Ok(name)
 }
 
-/// Every key of the section.
-pub(super) const KEYS: [&str; 5] = ["api", "url", "trust", "key_env", "timeout_ms"];
-
-/// The port of `herd places`, next to those of the built-in herd.
+/// The port of the local Places server, next to those of the built-in herd.
 pub const LOCAL_PLACES_PORT: u16 = 12331;
 
-/// Where the local Places server leaves the root of its certificate, from the herd's folder.
+/// The file to which the local Places server writes its root certificate, relative to the folder of the
+/// herd file.
 pub const LOCAL_PLACES_TRUST: &str = "run/places-ca.pem";
 
-const DEFAULT_API: PlacesApi = PlacesApi::GoogleLegacy;
 const DEFAULT_KEY_ENV: &str = "PLACES_API_KEY";
 
-/// Names that the manual promises: whoever writes one has made no mistake, only come too early.
-const NOT_BUILT_YET: [&str; 2] = ["google", "photon"];
-
-/// Every key of a Google API begins so.
+/// Every key of a Google API begins with it.
 const GOOGLE_KEY_PREFIX: &str = "AIza";
 
-/// Longer than any variable that a person names, shorter than a secret pasted by mistake may be.
+/// Longer than the name of any variable, shorter than some secrets that may be pasted by mistake.
 const MAX_KEY_ENV_BYTES: usize = 128;
-
-/// At least a round trip and a TLS handshake within one city; at most what a person waits at a telnet
-/// prompt before giving up.
-const TIMEOUT_MS: Bounds = Bounds { default: 5000, least: 10, most: 600_000 };
 
 #[cfg(test)]
 mod tests {
     use super::super::testing::{parse, with, wrong};
-    use std::path::Path;
+    use super::*;
+
+    #[test]
+    fn an_api_is_read_by_its_name() {
+        let api = PlacesApi::GoogleLegacy;
+        let herd = parse(&with(&format!(r#", "places": {{ "api": "{}" }}"#, api.name()))).unwrap();
+        assert_eq!(herd.places.unwrap().api, api);
+    }
 
     #[test]
     fn without_places_the_local_server_is_asked() {
@@ -179,21 +159,29 @@ mod tests {
     #[test]
     fn mistakes_in_places() {
         let places = |text: &str| with(&format!(r#", "places": {{ {text} }}"#));
-        wrong(&with(r#", "places": null"#), "places", "not null");
+        wrong(&with(r#", "places": null"#), "places", "got null");
         wrong(&places(r#""key": "S3cret""#), "places.key", "api, url, trust, key_env, timeout_ms");
-        wrong(&places(r#""api": "bing""#), "places.api", "\"bing\" is not a known API");
+        wrong(&places(r#""api": "bing""#), "places.api", "expected \"google-legacy\", got \"bing\"");
         wrong(&places(r#""api": "google""#), "places.api", "is not built yet");
         wrong(&places(r#""api": "photon""#), "places.api", "is not built yet");
         wrong(&places(r#""url": "http://places.example""#), "places.url", "write https://places.example");
-        wrong(&places(r#""trust": """#), "places.trust", "is not a path");
-        wrong(&places(r#""trust": "a\u0000""#), "places.trust", "is not a path");
-        wrong(&places(r#""trust": "a\nb""#), "places.trust", "is not a path");
-        wrong(&places(r#""key_env": "1K""#), "places.key_env", "is not the name of an environment variable");
-        wrong(&places(r#""key_env": "A-B""#), "places.key_env", "is not the name of an environment variable");
-        wrong(&places(r#""key_env": """#), "places.key_env", "is not the name of an environment variable");
+        wrong(&places(r#""trust": """#), "places.trust", "expected a path");
+        wrong(&places(r#""trust": "a\u0000""#), "places.trust", "expected a path");
+        wrong(&places(r#""trust": "a\nb""#), "places.trust", "expected a path");
+        wrong(
+            &places(r#""key_env": "1K""#),
+            "places.key_env",
+            "expected the name of an environment variable",
+        );
+        wrong(
+            &places(r#""key_env": "A-B""#),
+            "places.key_env",
+            "expected the name of an environment variable",
+        );
+        wrong(&places(r#""key_env": """#), "places.key_env", "expected the name of an environment variable");
         let long = format!(r#""key_env": "{}""#, "K".repeat(129));
         wrong(&places(&long), "places.key_env", "at most 128");
-        wrong(&places(r#""key_env": "AIzaSyS3cret""#), "places.key_env", "a key never stands in a file");
+        wrong(&places(r#""key_env": "AIzaSyS3cret""#), "places.key_env", "keys do not belong in a file");
         for leaky in [r#""key": "S3cret""#, r#""key_env": "S3cret!""#, r#""key_env": "AIzaS3cret""#] {
             assert!(!parse(&places(leaky)).unwrap_err().to_string().contains("S3cret"));
         }

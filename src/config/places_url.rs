@@ -1,25 +1,26 @@
-//! The base URL of a Places service, taken apart.
+//! The base URL of a Places service.
 
-use super::error::{Unreadable, quoted};
+use super::error::ParseError;
 use super::host::{self, Host};
+use super::words::quoted;
 use std::fmt;
 use std::str::FromStr;
 
-/// Where a Places service is: `https://maps.googleapis.com`, `http://127.0.0.1:8080/fake`.
+/// The base URL of a Places service: `https://maps.googleapis.com`, `http://127.0.0.1:8080/fake`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PlacesUrl {
-    /// `https`. Without it the host is this machine.
+    /// `https`. `false` (`http`) only if the host is a loopback address.
     pub tls: bool,
-    /// Whom to dial, and whose certificate to expect.
+    /// The host to dial, whose name the certificate must have.
     pub host: Host,
-    /// The port as written, or 443 or 80.
+    /// The port; without one in the text 443 or 80.
     pub port: u16,
-    /// What stands in front of the path of every question: without a slash at its end, empty for none.
+    /// The prefix of the path of every request, without a slash at its end; may be empty.
     pub path: String,
 }
 
 impl PlacesUrl {
-    /// The value of the `Host` header: without the port if it is the scheme's own.
+    /// The value of the `Host` header, without the default port of the scheme.
     pub fn host_header(&self) -> String {
         if self.port == default_port(self.tls) {
             self.host.to_string()
@@ -30,42 +31,46 @@ impl PlacesUrl {
 }
 
 impl FromStr for PlacesUrl {
-    type Err = Unreadable;
+    type Err = ParseError;
 
-    /// Reads a base URL.
+    /// Parses a base URL, which has no user, query and fragment.
     ///
-    /// It has no user, no query and no fragment: the one secret of a herd, the key, never stands in a
-    /// file. That is also why a URL which seems to hold one is not repeated in the error.
-    fn from_str(text: &str) -> Result<PlacesUrl, Unreadable> {
-        let unreadable = |why: &str| Err(Unreadable(why.to_owned()));
+    /// A wrong URL may contain the key, so that no error repeats it.
+    fn from_str(text: &str) -> Result<PlacesUrl, ParseError> {
+        let wrong = |problem: &str| Err(ParseError(problem.to_owned()));
         if text.len() > MAX_URL_BYTES {
-            return Err(Unreadable(format!("is longer than {MAX_URL_BYTES} bytes")));
+            return Err(ParseError(format!(
+                "expected a URL of at most {MAX_URL_BYTES} bytes, got {}",
+                text.len()
+            )));
         }
         let Some((scheme, rest)) = text.split_once("://") else {
-            return unreadable("is no URL; write for example https://maps.googleapis.com");
+            return wrong("is not a URL; write for example https://maps.googleapis.com");
         };
         let tls = match scheme.to_ascii_lowercase().as_str() {
             "https" => true,
             "http" => false,
-            _ => return unreadable("begins with neither https:// nor (for a loopback address) http://"),
+            _ => return wrong("expected a URL with https://, or with http:// for a loopback address"),
         };
         if rest.contains(['?', '#']) {
-            return unreadable("is a base URL without query and fragment; the key stands in the environment");
+            return wrong(
+                "a base URL has no query and no fragment; remove them, and name the key in places.key_env",
+            );
         }
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         if authority.contains('@') {
-            return unreadable("holds a user name, which no Places service wants; remove all up to the @");
+            return wrong("a base URL has no user name; remove everything up to the @");
         }
         let (host, port) = host::split(authority)?;
         if !tls && !host.is_loopback() {
-            return Err(Unreadable(format!(
-                "plain http is for a loopback address only: everybody on the way could read the key; \
-                 write https://{host}"
+            return Err(ParseError(format!(
+                "http is for loopback addresses only, because it shows the key to the network; write \
+                 https://{host}"
             )));
         }
         if !is_path(path) {
-            return Err(Unreadable(format!(
-                "the path {} holds a byte that stands in no URL; percent-encode it",
+            return Err(ParseError(format!(
+                "the path {} has a byte that is not allowed in a URL; percent-encode it",
                 quoted(path)
             )));
         }
@@ -85,7 +90,7 @@ const fn default_port(tls: bool) -> u16 {
     if tls { 443 } else { 80 }
 }
 
-/// Whether `path` goes as it is into the first line of an HTTP request (RFC 3986, section 3.3).
+/// Whether `path` is valid in a request line as it is (RFC 3986, section 3.3).
 fn is_path(path: &str) -> bool {
     let mut rest = path.bytes();
     while let Some(byte) = rest.next() {
@@ -100,8 +105,7 @@ fn is_path(path: &str) -> bool {
     true
 }
 
-/// The least that every part of the web carries; a longer base URL is a slip, and would go out with
-/// every question.
+/// It is sent with every request. A longer one is a mistake.
 const MAX_URL_BYTES: usize = 2048;
 
 #[cfg(test)]
@@ -109,11 +113,11 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<PlacesUrl, String> {
-        text.parse().map_err(|e: Unreadable| e.to_string())
+        text.parse().map_err(|e: ParseError| e.to_string())
     }
 
     #[test]
-    fn a_url_is_taken_apart() {
+    fn a_url_is_parsed() {
         let google = read("https://maps.googleapis.com").unwrap();
         let host = Host::Name("maps.googleapis.com".into());
         assert_eq!(google, PlacesUrl { tls: true, host, port: 443, path: String::new() });
@@ -138,22 +142,26 @@ mod tests {
     #[test]
     fn a_wrong_url_is_explained() {
         for (text, why) in [
-            ("maps.googleapis.com", "is no URL; write for example"),
-            ("ftp://x.org", "begins with neither https:// nor"),
-            ("http://places.example", "plain http is for a loopback address only"),
-            ("https://x.org?key=S3cret", "without query and fragment"),
-            ("https://x.org/#S3cret", "without query and fragment"),
-            ("https://me:S3cret@x.org", "holds a user name"),
-            ("https://x.org:0", "port \"0\" is not a number"),
+            ("maps.googleapis.com", "is not a URL; write for example"),
+            ("ftp://x.org", "expected a URL with https://"),
+            ("http://places.example", "http is for loopback addresses only"),
+            ("https://x.org?key=S3cret", "no query and no fragment"),
+            ("https://x.org/#S3cret", "no query and no fragment"),
+            ("https://me:S3cret@x.org", "has no user name"),
+            ("https://x.org:0", "got \"0\""),
             ("https://", "\"\" is neither an IP address nor a host name"),
-            ("https://x.org/a b", "the path \"/a b\" holds a byte"),
-            ("https://x.org/%4", "the path \"/%4\" holds a byte"),
-            ("https://x.org/\r\nX: y", "holds a byte"),
+            ("https://x.org/a b", "the path \"/a b\" has a byte"),
+            ("https://x.org/%4", "the path \"/%4\" has a byte"),
+            ("https://x.org/\r\nX: y", "has a byte"),
         ] {
             let error = read(text).unwrap_err();
             assert!(error.contains(why) && !error.contains("S3cret"), "{text}: {error}");
         }
         assert!(read(&format!("https://x.org/{}", "a".repeat(2034))).is_ok());
-        assert!(read(&format!("https://x.org/{}", "a".repeat(2035))).unwrap_err().contains("2048 bytes"));
+        assert!(
+            read(&format!("https://x.org/{}", "a".repeat(2035)))
+                .unwrap_err()
+                .contains("at most 2048 bytes, got 2049")
+        );
     }
 }

@@ -1,191 +1,146 @@
-//! The section `servers`: who is in the herd, and who talks to whom.
+//! The section `servers`: the members of the herd and the edges between them.
 
-use super::error::{Mistake, Unreadable, quoted};
+use super::error::Error;
 use super::host::HostPort;
-use super::section::Item;
+use super::section::{Item, Section};
+use super::words::{did_you_mean, listed, quoted};
 use crate::text::fields::is_field;
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::collections::HashSet;
+use std::net::SocketAddr;
 
 /// One server of a herd.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerSection {
-    /// One field, and fit for the name of its log file.
+    /// One field of at most 64 bytes, fit for the name of a log file.
     pub name: String,
-    /// Where it listens.
+    /// The address on which it listens; no two servers have the same.
     pub listen: SocketAddr,
-    /// Where its neighbours dial it.
+    /// The address that its neighbours dial; no two servers have the same.
     pub address: HostPort,
-    /// The names of those that it talks to, whichever side of the edge the file names, in the order of the
-    /// file; none twice, and never its own.
+    /// The names of its neighbours in the order of the file, each once, without its own name. An edge that
+    /// the file names on one side holds for both.
     pub neighbours: Vec<String>,
 }
 
-/// Who talks to whom, by index; an edge named on one side holds for both.
-pub(super) struct Edges {
-    linked: Vec<Vec<bool>>,
-}
-
-impl Edges {
-    pub(super) fn none(servers: usize) -> Edges {
-        Edges { linked: vec![vec![false; servers]; servers] }
-    }
-
-    pub(super) fn add(&mut self, a: usize, b: usize) {
-        // A server that names itself needs no link to know what it knows.
-        if a != b {
-            self.linked[a][b] = true;
-            self.linked[b][a] = true;
-        }
-    }
-
-    /// Gives each server the names of its neighbours.
-    pub(super) fn write_into(&self, servers: &mut [ServerSection]) {
-        let names: Vec<String> = servers.iter().map(|server| server.name.clone()).collect();
-        for (server, linked) in servers.iter_mut().zip(&self.linked) {
-            let neighbours = names.iter().zip(linked).filter(|(_, linked)| **linked);
-            server.neighbours = neighbours.map(|(name, _)| name.clone()).collect();
-        }
-    }
-}
-
 /// Reads the section, in the order of the file.
-pub(super) fn read(section: &Item<'_>) -> Result<Vec<ServerSection>, Mistake> {
+pub(super) fn read(section: &Item<'_>) -> Result<Vec<ServerSection>, Error> {
     let entries = section.entries()?;
-    if entries.is_empty() {
-        return Err(section.mistake(
-            "has no server; write for example \"Riley\": { \"listen\": \"127.0.0.1:12326\" } into it",
-        ));
+    let names: Vec<&str> = entries.iter().map(|(name, _)| name.as_str()).collect();
+    if names.is_empty() {
+        return Err(section.error(format!("expected a server, got none; write for example {EXAMPLE}")));
     }
-    if entries.len() > MAX_SERVERS {
-        return Err(section.mistake(format!(
-            "has {} servers; at most {MAX_SERVERS} are one herd, since each of them keeps everything",
-            entries.len()
+    if names.len() > MAX_SERVERS {
+        return Err(section.error(format!(
+            "expected at most {MAX_SERVERS} servers, got {}; each of them stores every client, so that more \
+             add no capacity",
+            names.len()
         )));
     }
-    let mut index_of = HashMap::with_capacity(entries.len());
-    for (index, (name, item)) in entries.iter().enumerate() {
-        index_of.insert(self::name(name).map_err(|why| item.mistake(why))?, index);
+    // Errors about other servers may list all names.
+    for (name, item) in &entries {
+        check_name(name).map_err(|problem| item.error(problem))?;
     }
-    let mut servers = Vec::with_capacity(entries.len());
-    let mut edges = Edges::none(entries.len());
-    let mut taken = Taken::default();
-    for (index, (name, item)) in entries.iter().enumerate() {
-        let keys = item.section(&KEYS)?;
-        let listen_item = keys.required("listen", "\"127.0.0.1:12326\"")?;
-        let listen = host_port(listen_item)?.to_listen().map_err(|why| listen_item.mistake(why.0))?;
-        taken.listen(listen_item, name, listen)?;
-        let address = match keys.item("address") {
-            Some(item) => host_port(item)?,
-            None => listen.into(),
-        };
-        taken.address(keys.item("address").unwrap_or(listen_item), name, &address)?;
-        if let Some(item) = keys.item("talks_to") {
-            for other in item.texts()? {
-                let Some(&other) = index_of.get(other) else {
-                    let known: Vec<&str> = entries.iter().map(|(name, _)| *name).collect();
-                    let why = format!("no server is named {}", quoted(other));
-                    return Err(item.mistake(format!("{why}; the servers are {}", listed(&known))));
-                };
-                edges.add(index, other);
-            }
-        }
-        servers.push(ServerSection { name: (*name).to_owned(), listen, address, neighbours: Vec::new() });
+    let mut servers = Vec::with_capacity(names.len());
+    let mut talks_to = Vec::with_capacity(names.len());
+    for (name, item) in &entries {
+        let keys = item.section(&["listen", "address", "talks_to"])?;
+        servers.push(read_server(name, &keys, &servers)?);
+        talks_to.push(read_talks_to(&keys, &names)?);
     }
-    edges.write_into(&mut servers);
+    for (index, server) in servers.iter_mut().enumerate() {
+        let is_named = |from: usize, to: usize| talks_to[from].contains(names[to]);
+        let is_neighbour =
+            |other: &usize| *other != index && (is_named(index, *other) || is_named(*other, index));
+        let neighbours = (0..names.len()).filter(is_neighbour);
+        server.neighbours = neighbours.map(|other| names[other].to_owned()).collect();
+    }
     Ok(servers)
 }
 
-/// Refuses a herd whose links others than this machine could hear.
-pub(super) fn require_loopback(section: &Item<'_>) -> Result<(), Mistake> {
-    for (_, item) in section.entries()? {
-        let keys = item.section(&KEYS)?;
-        for key in ["listen", "address"] {
-            let Some(item) = keys.item(key) else { continue };
-            let HostPort { host, port } = host_port(item)?;
-            if !host.is_loopback() {
-                return Err(item.mistake(format!(
-                    "{host} is not a loopback address: servers talk to each other in plain text, which is \
-                     for a herd wholly on loopback only, and mutual TLS is not built yet; \
-                     write 127.0.0.1:{port}"
-                )));
-            }
-        }
+/// Reads the addresses of a server, which differ from those of the `earlier` ones.
+fn read_server(name: &str, keys: &Section<'_>, earlier: &[ServerSection]) -> Result<ServerSection, Error> {
+    let listen_item = keys.required("listen", "\"127.0.0.1:12326\"")?;
+    let listen = listen_item.parsed::<HostPort>()?.to_listen().map_err(|error| listen_item.error(error.0))?;
+    require_loopback(listen_item, &listen.into())?;
+    // ::ffff:127.0.0.1 and 127.0.0.1 are the same address.
+    let canonical = |listen: SocketAddr| (listen.ip().to_canonical(), listen.port());
+    if let Some(other) = earlier.iter().find(|other| canonical(other.listen) == canonical(listen)) {
+        let problem = format!("{} listens on {listen} already; choose another port", other.name);
+        return Err(listen_item.error(problem));
     }
-    Ok(())
-}
-
-/// `text` if it can be the name of a herd or a server: one field of a line, and one part of a path.
-pub(super) fn name(text: &str) -> Result<&str, String> {
-    let why = if text.is_empty() {
-        "a name is wanted, not an empty text".to_owned()
-    } else if !is_field(text.as_bytes()) {
-        format!("{} is more than one word; a name has no white space", quoted(text))
-    } else if text.len() > MAX_NAME_BYTES {
-        format!("{} is longer than {MAX_NAME_BYTES} bytes", quoted(text))
-    } else if text.chars().any(char::is_control) {
-        format!("{} holds a control character", quoted(text))
-    } else if text.contains('/') || text == "." || text == ".." {
-        format!("{} cannot be a part of a path; a name has no / and is not . or ..", quoted(text))
-    } else {
-        return Ok(text);
+    let address_item = keys.get("address").unwrap_or(listen_item);
+    let address = match keys.get("address") {
+        Some(item) => item.parsed()?,
+        None => listen.into(),
     };
-    Err(why)
-}
-
-fn host_port(item: &Item<'_>) -> Result<HostPort, Mistake> {
-    item.text()?.parse().map_err(|why: Unreadable| item.mistake(why.0))
-}
-
-fn listed(names: &[&str]) -> String {
-    let mut shown = names.iter().take(MAX_LISTED).copied().collect::<Vec<_>>().join(", ");
-    if names.len() > MAX_LISTED {
-        shown.push_str(", …");
+    require_loopback(address_item, &address)?;
+    if let Some(other) = earlier.iter().find(|other| other.address == address) {
+        let problem = format!("{} is dialled at {address} already; choose another port", other.name);
+        return Err(address_item.error(problem));
     }
-    shown
+    Ok(ServerSection { name: name.to_owned(), listen, address, neighbours: Vec::new() })
 }
 
-/// Places that a server has already, each with the name of that server.
-#[derive(Default)]
-struct Taken {
-    listens: HashMap<(IpAddr, u16), String>,
-    addresses: HashMap<HostPort, String>,
-}
-
-impl Taken {
-    fn listen(&mut self, item: &Item<'_>, name: &str, listen: SocketAddr) -> Result<(), Mistake> {
-        // ::ffff:127.0.0.1 and 127.0.0.1 are one place.
-        match self.listens.insert((listen.ip().to_canonical(), listen.port()), name.to_owned()) {
-            Some(other) => {
-                Err(item.mistake(format!("{other} listens on {listen} already; choose another port")))
-            }
-            None => Ok(()),
+/// Reads the neighbours that a server names.
+fn read_talks_to(keys: &Section<'_>, names: &[&str]) -> Result<HashSet<String>, Error> {
+    let mut talks_to = HashSet::new();
+    let Some(list) = keys.get("talks_to") else { return Ok(talks_to) };
+    for item in list.list()? {
+        let name = item.string()?;
+        if !names.contains(&name.as_str()) {
+            let known = || names.iter().copied();
+            return Err(list.error(format!(
+                "unknown server {}; the servers are {}{}",
+                quoted(&name),
+                listed(known()),
+                did_you_mean(&name, known())
+            )));
         }
+        talks_to.insert(name);
     }
-
-    fn address(&mut self, item: &Item<'_>, name: &str, address: &HostPort) -> Result<(), Mistake> {
-        match self.addresses.insert(address.clone(), name.to_owned()) {
-            Some(other) => {
-                Err(item.mistake(format!("{other} is dialled at {address} already; choose another port")))
-            }
-            None => Ok(()),
-        }
-    }
+    Ok(talks_to)
 }
 
-/// Every key of one server.
-pub(super) const KEYS: [&str; 3] = ["listen", "address", "talks_to"];
+/// Links between servers are plain text until mutual TLS is built: `peers.tls`.
+fn require_loopback(item: &Item<'_>, address: &HostPort) -> Result<(), Error> {
+    let HostPort { host, port } = address;
+    if host.is_loopback() {
+        return Ok(());
+    }
+    Err(item.error(format!(
+        "{host} is not a loopback address, and links between servers must stay on this machine until mutual \
+         TLS is built; write 127.0.0.1:{port}"
+    )))
+}
 
-/// A name and `.log` fit any file system's limit of a file name (255 bytes), and two names fit a HELLO
+/// Whether `name` can be the name of a herd or a server, or the reason why not. A name is one field of a
+/// line and one part of a path.
+pub(super) fn check_name(name: &str) -> Result<(), String> {
+    let problem = if name.is_empty() {
+        return Err("expected a name, got \"\"".to_owned());
+    } else if !is_field(name.as_bytes()) {
+        "has white space; write a name of one word"
+    } else if name.chars().any(char::is_control) {
+        "has a control character; remove it"
+    } else if name.contains('/') || name == "." || name == ".." {
+        "cannot be the name of a file; a name has no / and is not . or .."
+    } else if name.len() > MAX_NAME_BYTES {
+        return Err(format!("expected a name of at most {MAX_NAME_BYTES} bytes, got {}", name.len()));
+    } else {
+        return Ok(());
+    };
+    Err(format!("{} {problem}", quoted(name)))
+}
+
+pub(super) const EXAMPLE: &str = r#"{ "Riley": { "listen": "127.0.0.1:12326" } }"#;
+
+/// With `.log` a name fits the limit of file systems for a file name (255 bytes), and two names fit a HELLO
 /// (1 KiB).
 const MAX_NAME_BYTES: usize = 64;
 
-/// Every server keeps every client, so more servers than this carry no more; and the drawing of a herd
-/// grows with their square.
+/// Each server stores every client, so that more servers add no capacity. The work of `herd check` grows
+/// with the square.
 const MAX_SERVERS: usize = 128;
-
-/// So many names help to find a slip; more of them hide it.
-const MAX_LISTED: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -211,42 +166,48 @@ mod tests {
     #[test]
     fn mistakes_in_names() {
         let named = |name: &str| with("").replace(r#""h""#, name);
-        wrong(&named("5"), "herd", "a text in quotes is wanted, not a number");
-        wrong(&named(r#""""#), "herd", "not an empty text");
-        wrong(&named(r#""two words""#), "herd", "more than one word");
+        wrong(&named("5"), "herd", "expected a string, got 5");
+        wrong(&named(r#""""#), "herd", "expected a name, got \"\"");
+        wrong(&named(r#""two words""#), "herd", "has white space");
         wrong(&named(r#""a\u0007""#), "herd", "control character");
         wrong(&named(r#""a\u0000""#), "herd", "control character");
-        wrong(&named(r#""..""#), "herd", "cannot be a part of a path");
-        wrong(&with("").replace(r#""A""#, r#""a/b""#), "servers.a/b", "cannot be a part of a path");
-        wrong(&with("").replace(r#""B""#, r#""B\n""#), "servers.B\\n", "more than one word");
+        wrong(&named(r#""..""#), "herd", "cannot be the name of a file");
+        wrong(&with("").replace(r#""A""#, r#""a/b""#), "servers.a/b", "cannot be the name of a file");
+        wrong(&with("").replace(r#""B""#, r#""B\n""#), "servers.B\\n", "has white space");
+        let later = r#"{ "herd": "h", "servers": { "A": { "listen": "127.0.0.1:1", "talks_to": ["C"] }, "B\n": {} } }"#;
+        wrong(later, "servers.B\\n", "has white space");
         let long = |length| with("").replace(r#""h""#, &format!("{:?}", "n".repeat(length)));
         assert!(parse(&long(64)).is_ok());
-        wrong(&long(65), "herd", "longer than 64 bytes");
+        wrong(&long(65), "herd", "at most 64 bytes, got 65");
     }
 
     #[test]
     fn mistakes_in_servers() {
         let servers = |text: &str| format!(r#"{{ "herd": "h", "servers": {text} }}"#);
-        wrong(&servers("[]"), "servers", "not a list");
-        wrong(&servers("{}"), "servers", "has no server");
+        wrong(&servers("[]"), "servers", "got a list");
+        wrong(&servers("{}"), "servers", "expected a server, got none");
         let many = |count: usize| {
             let all = (1..=count).map(|n| format!(r#""S{n}": {{ "listen": "127.0.0.1:{n}" }}"#));
             servers(&format!("{{ {} }}", all.collect::<Vec<_>>().join(", ")))
         };
         assert!(parse(&many(128)).is_ok());
-        wrong(&many(129), "servers", "at most 128");
-        wrong(&with_a("true"), "servers.A", "not true or false");
+        wrong(&many(129), "servers", "at most 128 servers, got 129");
+        wrong(&with_a("true"), "servers.A", "got true");
         wrong(&with_a("{}"), "servers.A.listen", "is missing");
-        wrong(&with_a(r#"{ "lissten": "127.0.0.1:1" }"#), "servers.A.lissten", "listen, address, talks_to");
+        wrong(
+            &with_a(r#"{ "lissten": "127.0.0.1:1" }"#),
+            "servers.A.lissten",
+            "listen, address, talks_to; did you mean listen?",
+        );
         let twice = r#"{ "A": { "listen": "127.0.0.1:1" }, "A": { "listen": "127.0.0.1:2" } }"#;
-        wrong(&servers(twice), "servers.A", "twice");
+        wrong(&servers(twice), "servers.A", "duplicate key");
         let twice = r#"{ "listen": "127.0.0.1:1", "listen": "127.0.0.1:3" }"#;
-        wrong(&with_a(twice), "servers.A.listen", "twice");
+        wrong(&with_a(twice), "servers.A.listen", "duplicate key");
         let listen = |text: &str| with_a(&format!(r#"{{ "listen": {text} }}"#));
-        wrong(&listen("1"), "servers.A.listen", "a text in quotes is wanted");
+        wrong(&listen("1"), "servers.A.listen", "expected a string, got 1");
         wrong(&listen(r#""127.0.0.1""#), "servers.A.listen", "has no port");
         wrong(&listen(r#""127.0.0.1:99999""#), "servers.A.listen", "from 1 to 65535");
-        wrong(&listen(r#""example.org:1""#), "servers.A.listen", "is a name");
+        wrong(&listen(r#""example.org:1""#), "servers.A.listen", "is a host name");
         wrong(&listen(r#""localhost:2""#), "servers.A.listen", "B listens on 127.0.0.1:2 already");
         wrong(&listen(r#""[::ffff:127.0.0.1]:2""#), "servers.A.listen", "B listens on");
         wrong(&listen(r#""127.0.0.1:12331""#), "servers.A.listen", "local Places server");
@@ -255,17 +216,16 @@ mod tests {
         wrong(&address(r#""127.0.0.1:2""#), "servers.A.address", "B is dialled at 127.0.0.1:2 already");
         let talks_to = |text: &str| with_a(&format!(r#"{{ "listen": "127.0.0.1:1", "talks_to": {text} }}"#));
         wrong(&talks_to(r#""B""#), "servers.A.talks_to", "write [\"B\"]");
-        wrong(&talks_to(r#"["B", 1]"#), "servers.A.talks_to[1]", "a text in quotes is wanted");
-        wrong(&talks_to(r#"["C"]"#), "servers.A.talks_to", "no server is named \"C\"; the servers are B, A");
+        wrong(&talks_to(r#"["B", 1]"#), "servers.A.talks_to[1]", "expected a string, got 1");
+        wrong(&talks_to(r#"["b"]"#), "servers.A.talks_to", "did you mean B?");
+        wrong(&talks_to(r#"["C"]"#), "servers.A.talks_to", "unknown server \"C\"; the servers are B, A");
     }
 
     #[test]
-    fn plain_text_stays_on_the_machine() {
-        let wanted = "mutual TLS is not built yet";
+    fn every_address_is_a_loopback_address() {
+        let wanted = "is not a loopback address";
         wrong(&with_a(r#"{ "listen": "10.0.0.1:1" }"#), "servers.A.listen", wanted);
         wrong(&with_a(r#"{ "listen": "0.0.0.0:1" }"#), "servers.A.listen", wanted);
         wrong(&with_a(r#"{ "listen": "127.0.0.1:1", "address": "x.org:1" }"#), "servers.A.address", wanted);
-        wrong(&with(r#", "peers": { "tls": true }"#), "peers.tls", wanted.trim_start_matches("mutual TLS "));
-        wrong(&with(r#", "peers": { "tls": "no" }"#), "peers.tls", "true or false is wanted");
     }
 }

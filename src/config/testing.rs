@@ -1,23 +1,23 @@
-//! Herd files for the tests of this room.
+//! Herd files for the unit tests.
 
 use super::{Error, Herd};
 use std::path::Path;
 
-/// A file that is not there: only its folder matters.
+/// A file that need not exist: only its folder matters.
 pub(super) const FILE: &str = "some/folder/herd.json";
 
 pub(super) fn parse(text: &str) -> Result<Herd, Error> {
     Herd::parse(text, Path::new(FILE))
 }
 
-/// A good file with the servers A and B, where `more` stands behind its other keys.
+/// A valid file with the servers A and B, and `more` after its other keys.
 pub(super) fn with(more: &str) -> String {
     let servers =
         r#"{ "A": { "listen": "127.0.0.1:1", "talks_to": ["B"] }, "B": { "listen": "127.0.0.1:2" } }"#;
     format!(r#"{{ "herd": "h", "servers": {servers}{more} }}"#)
 }
 
-/// A good file but for the object of server A.
+/// A valid file except for `a`, the object of server A.
 pub(super) fn with_a(a: &str) -> String {
     format!(r#"{{ "herd": "h", "servers": {{ "B": {{ "listen": "127.0.0.1:2" }}, "A": {a} }} }}"#)
 }
@@ -29,17 +29,4 @@ pub(super) fn wrong(text: &str, place: &str, words: &str) {
     assert_eq!(error.place(), place, "{shown}");
     assert!(shown.starts_with(&format!("{FILE}: {place}")) && shown.contains(words), "{shown}");
     assert!(!shown.contains('\n'), "{shown}");
-}
-
-/// A herd of servers on ports 1, 2, …, each with whom it talks to.
-pub(super) fn herd_of(servers: &[(&str, &[&str])]) -> Herd {
-    let servers: Vec<String> = servers
-        .iter()
-        .zip(1..)
-        .map(|((name, talks_to), port)| {
-            format!(r#""{name}": {{ "listen": "127.0.0.1:{port}", "talks_to": {talks_to:?} }}"#)
-        })
-        .collect();
-    let text = format!(r#"{{ "herd": "h", "servers": {{ {} }} }}"#, servers.join(", "));
-    parse(&text).unwrap()
 }

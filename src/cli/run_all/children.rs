@@ -1,4 +1,4 @@
-//! The child processes: started, heard, told to end.
+//! Child processes: starting, standard error, signals, exit status.
 
 use super::super::PARENT_VARIABLE;
 use rustix::process::{Pid, Signal, kill_process};
@@ -11,53 +11,52 @@ use std::time::Duration;
 
 /// One process that `run-all` started.
 pub(super) struct Child {
-    /// The server's name.
+    /// The name of the server.
     pub(super) name: String,
     process: process::Child,
-    words: Receiver<String>,
+    stderr: Receiver<String>,
     end: Option<ExitStatus>,
 }
 
 impl Child {
-    /// Starts `herd` with these arguments. It is told by its environment whose child it is, and its
-    /// standard error is heard.
+    /// Starts `herd` with these arguments, the ID of this process in [`PARENT_VARIABLE`], and its standard
+    /// error in a pipe.
     ///
-    /// Called by the main thread only: the system takes the end of the thread that starts a process for
-    /// the end of its parent.
+    /// Only the main thread may call it: to the operating system, the parent of a process ends when the
+    /// thread that started the process ends.
     pub(super) fn start(name: &str, command: &mut Command) -> io::Result<Child> {
         let mut process = command
             .env(PARENT_VARIABLE, process::id().to_string())
-            // Ctrl-C of the terminal goes to a whole group. The herd is ended by run-all alone, in order.
+            // Ctrl-C of the terminal goes to a whole process group, but run-all alone ends its children.
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()?;
-        let (sender, words) = sync_channel(WORDS_KEPT);
+        let (sender, stderr) = sync_channel(MAX_LINES);
         if let Some(pipe) = process.stderr.take() {
-            thread::spawn(move || hear(pipe, &sender));
+            thread::spawn(move || read_lines(pipe, &sender));
         }
-        Ok(Child { name: name.to_owned(), process, words, end: None })
+        Ok(Child { name: name.to_owned(), process, stderr, end: None })
     }
 
-    /// What it said on standard error since the last call, line by line, [`WORDS_KEPT`] lines at most:
-    /// one that never stops talking does not hold up its listener.
-    pub(super) fn words(&mut self) -> Vec<String> {
-        self.words.try_iter().take(WORDS_KEPT).collect()
+    /// The lines on standard error since the last call; bounded, because a child may never stop writing.
+    pub(super) fn stderr(&mut self) -> Vec<String> {
+        self.stderr.try_iter().take(MAX_LINES).collect()
     }
 
-    /// What it said at last, for a child that has ended.
-    pub(super) fn last_words(&mut self) -> Vec<String> {
+    /// The remaining lines on standard error of a child that has ended.
+    pub(super) fn last_stderr(&mut self) -> Vec<String> {
         let mut lines = Vec::new();
         loop {
-            match self.words.recv_timeout(LAST_WORDS_TIMEOUT) {
+            match self.stderr.recv_timeout(LAST_LINE_TIMEOUT) {
                 Ok(line) => lines.push(line),
                 Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => return lines,
             }
         }
     }
 
-    /// How it ended, once it has.
+    /// The exit status, or `None` while the child runs.
     pub(super) fn end(&mut self) -> Option<ExitStatus> {
         if self.end.is_none() {
             self.end = self.process.try_wait().ok().flatten();
@@ -65,15 +64,15 @@ impl Child {
         self.end
     }
 
-    /// Sends it a signal unless it has ended, when its number may be that of another process.
+    /// Sends a signal, unless the child has ended and its process ID may belong to another process.
     pub(super) fn signal(&mut self, signal: Signal) {
         if self.end().is_none() {
-            // It may end at this moment; then there is nobody left to tell.
+            // Fails if the child ends at this moment.
             let _ = kill_process(Pid::from_child(&self.process), signal);
         }
     }
 
-    /// Waits until it has ended, for one that was killed.
+    /// Waits for the end of a child that was killed.
     pub(super) fn wait(&mut self) {
         if self.end.is_none() {
             self.end = self.process.wait().ok();
@@ -97,32 +96,32 @@ pub(super) fn in_words(end: ExitStatus) -> String {
     }
 }
 
-/// Reads to the end, also when nobody takes the lines: a server that writes to a full pipe would stop.
-fn hear(pipe: impl Read, sender: &SyncSender<String>) {
+/// Reads the pipe to its end, even if the lines are not taken: a full pipe would block the child.
+fn read_lines(pipe: impl Read, sender: &SyncSender<String>) {
     let mut pipe = BufReader::new(pipe);
     let mut line = Vec::new();
     loop {
         line.clear();
-        match pipe.by_ref().take(LINE_MAX).read_until(b'\n', &mut line) {
+        match pipe.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut line) {
             Ok(0) | Err(_) => return,
             Ok(_) => {
                 let text = String::from_utf8_lossy(&line);
                 let text = text.trim_end();
-                // Lost when the terminal has stood still for so many lines.
+                // A line is dropped if the terminal has blocked for so many lines.
                 let _ = sender.try_send(text.strip_prefix("herd: ").unwrap_or(text).to_owned());
             }
         }
     }
 }
 
-/// A server says a line or two when something is wrong; a screen full of them is enough.
-const WORDS_KEPT: usize = 64;
+/// Lines that are kept until they are taken: a screen full. A server writes a line or two for an error.
+const MAX_LINES: usize = 64;
 
-/// Bytes of a line on standard error, longer than any that a person reads.
-const LINE_MAX: u64 = 4096;
+/// Bytes of a line on standard error; longer ones are split.
+const MAX_LINE_BYTES: u64 = 4096;
 
-/// A process that has ended has closed its pipe; only reading it to the end may take a moment.
-const LAST_WORDS_TIMEOUT: Duration = Duration::from_millis(500);
+/// The pipe of a process that has ended is closed, unless a child of that process still has it.
+const LAST_LINE_TIMEOUT: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {
@@ -138,23 +137,23 @@ mod tests {
     }
 
     #[test]
-    fn a_child_is_heard_and_its_end_known() {
+    fn standard_error_and_exit_status_are_read() {
         let mut child = shell("echo herd: the port is taken >&2; printf rest >&2; exit 3");
         assert_eq!(wait(&mut child), "exit status 3");
-        assert_eq!(child.last_words(), ["the port is taken", "rest"]);
+        assert_eq!(child.last_stderr(), ["the port is taken", "rest"]);
         child.signal(Signal::KILL);
         assert_eq!(in_words(child.end().unwrap()), "exit status 3");
     }
 
     #[test]
-    fn a_child_knows_its_parent_and_has_a_group_of_its_own() {
+    fn a_child_knows_its_parent_and_has_its_own_process_group() {
         let mut child =
             shell("echo $HERD_PARENT $PPID >&2; read -r _ _ _ _ g _ < /proc/$$/stat; echo $g $$ >&2");
         wait(&mut child);
-        let words = child.last_words();
+        let lines = child.last_stderr();
         let me = process::id();
-        assert_eq!(words[0], format!("{me} {me}"));
-        let (group, child) = words[1].split_once(' ').unwrap();
+        assert_eq!(lines[0], format!("{me} {me}"));
+        let (group, child) = lines[1].split_once(' ').unwrap();
         assert_eq!(group, child);
     }
 
@@ -167,18 +166,18 @@ mod tests {
     }
 
     #[test]
-    fn a_child_that_nobody_hears_is_not_held_up() {
+    fn a_child_does_not_block_on_standard_error() {
         let mut child =
             shell("i=0; while [ $i -lt 9999 ]; do echo $i a rather long line >&2; i=$((i+1)); done");
         assert_eq!(wait(&mut child), "exit status 0");
-        assert!(child.words().len() <= WORDS_KEPT);
+        assert!(child.stderr().len() <= MAX_LINES);
     }
 
     #[test]
-    fn a_line_without_end_is_cut() {
-        let (sender, words) = sync_channel(WORDS_KEPT);
-        hear(&vec![b'x'; LINE_MAX as usize + 1][..], &sender);
-        let lengths: Vec<usize> = words.try_iter().map(|line| line.len()).collect();
-        assert_eq!(lengths, [LINE_MAX as usize, 1]);
+    fn a_long_line_is_split() {
+        let (sender, lines) = sync_channel(MAX_LINES);
+        read_lines(&vec![b'x'; MAX_LINE_BYTES as usize + 1][..], &sender);
+        let lengths: Vec<usize> = lines.try_iter().map(|line| line.len()).collect();
+        assert_eq!(lengths, [MAX_LINE_BYTES as usize, 1]);
     }
 }

@@ -1,4 +1,4 @@
-//! Whether the herd needs a local Places server of its own, for one is enough for all herds of a folder.
+//! The local Places server of a herd: one serves all herds of a folder.
 
 use super::super::Failure;
 use super::super::failure::in_words;
@@ -13,60 +13,61 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Who answers a WHATSAT of this herd.
+/// The state of the local Places server.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum LocalPlaces {
-    /// Another service, named in the herd file.
+    /// The herd file names another service.
     NotNeeded,
-    /// A local server that has to be started, which will leave the root of its certificate there.
-    ToStart(PathBuf),
-    /// A local server that runs already, as of another herd of the same folder.
-    RunsAlready,
+    /// It has to be started, and will write its root certificate to this file.
+    Stopped(PathBuf),
+    /// It runs already, for example for another herd of the same folder.
+    Running,
 }
 
 impl LocalPlaces {
-    /// Looks who is there. That something else has the port of the local Places server is a failure.
-    pub(super) fn look(herd: &Herd) -> Result<LocalPlaces, Failure> {
+    /// Finds the state. Fails if another program has the port of the local Places server.
+    pub(super) fn find(herd: &Herd) -> Result<LocalPlaces, Failure> {
         match herd.places_or_local().trust {
-            Some(trust) if herd.needs_local_places() => LocalPlaces::look_at(default_listen(), trust),
+            Some(trust) if herd.needs_local_places() => LocalPlaces::find_at(default_listen(), trust),
             _ => Ok(LocalPlaces::NotNeeded),
         }
     }
 
-    fn look_at(listen: SocketAddr, trust: PathBuf) -> Result<LocalPlaces, Failure> {
+    fn find_at(listen: SocketAddr, trust: PathBuf) -> Result<LocalPlaces, Failure> {
         match TcpListener::bind(listen) {
-            Ok(_) => return Ok(LocalPlaces::ToStart(trust)),
+            Ok(_) => return Ok(LocalPlaces::Stopped(trust)),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
             Err(error) => {
                 return Err(Failure::at_run_time(format!(
-                    "Places cannot listen on {listen}: {}; write a section places into the herd file to ask \
-                     another service",
+                    "the local Places server cannot listen on {listen}: {}; name another service in the \
+                     section places of the herd file",
                     in_words(&error)
                 )));
             }
         }
         match shake_hands(listen, &trust) {
-            Ok(()) => Ok(LocalPlaces::RunsAlready),
-            Err(why) => Err(Failure::at_run_time(format!(
-                "Places cannot listen on {listen}: something else does, which does not prove itself with {} \
-                 ({why}); end it (a herd of another folder?), or write a section places into the herd file",
+            Ok(()) => Ok(LocalPlaces::Running),
+            Err(reason) => Err(Failure::at_run_time(format!(
+                "the local Places server cannot listen on {listen}: another program has that port, and its \
+                 certificate does not match {} ({reason}); end it (a herd of another folder?), or name \
+                 another service in the section places of the herd file",
                 trust.display()
             ))),
         }
     }
 }
 
-/// Whether who listens there has a certificate that the servers of this herd will trust.
+/// Checks by a TLS handshake that the servers of this herd will trust the certificate of the listener.
 fn shake_hands(address: SocketAddr, trust: &Path) -> Result<(), String> {
-    let unusable = |why: &dyn std::fmt::Display| format!("{}: {why}", trust.display());
+    let unusable = |reason: &dyn std::fmt::Display| format!("{}: {reason}", trust.display());
     let mut roots = RootCertStore::empty();
-    for root in CertificateDer::pem_file_iter(trust).map_err(|why| unusable(&why))? {
-        roots.add(root.map_err(|why| unusable(&why))?).map_err(|why| unusable(&why))?;
+    for root in CertificateDer::pem_file_iter(trust).map_err(|reason| unusable(&reason))? {
+        roots.add(root.map_err(|reason| unusable(&reason))?).map_err(|reason| unusable(&reason))?;
     }
     let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    let name = ServerName::try_from("localhost").map_err(|why| why.to_string())?;
-    let mut tls = ClientConnection::new(Arc::new(config), name).map_err(|why| why.to_string())?;
-    let handshake = || -> io::Result<()> {
+    let name = ServerName::try_from("localhost").map_err(|reason| reason.to_string())?;
+    let mut tls = ClientConnection::new(Arc::new(config), name).map_err(|reason| reason.to_string())?;
+    let mut handshake = || -> io::Result<()> {
         let mut stream = TcpStream::connect_timeout(&address, HANDSHAKE_TIMEOUT)?;
         stream.set_read_timeout(Some(HANDSHAKE_TIMEOUT))?;
         stream.set_write_timeout(Some(HANDSHAKE_TIMEOUT))?;
@@ -75,11 +76,10 @@ fn shake_hands(address: SocketAddr, trust: &Path) -> Result<(), String> {
         }
         Ok(())
     };
-    let mut handshake = handshake;
     handshake().map_err(|error| in_words(&error))
 }
 
-/// A handshake on one machine takes milliseconds; what needs so long is something else.
+/// A handshake on one machine takes milliseconds; another program may never answer.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
@@ -90,17 +90,17 @@ mod tests {
     use std::{fs, thread};
 
     #[test]
-    fn a_free_port_wants_a_server_and_another_service_none() {
+    fn the_server_is_started_on_a_free_port_unless_another_service_is_named() {
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let trust = PathBuf::from("run/places-ca.pem");
-        assert_eq!(LocalPlaces::look_at(free, trust.clone()), Ok(LocalPlaces::ToStart(trust)));
+        assert_eq!(LocalPlaces::find_at(free, trust.clone()), Ok(LocalPlaces::Stopped(trust)));
         let text = r#"{ "herd": "h", "servers": { "A": { "listen": "127.0.0.1:1" } }, "places": {} }"#;
         let herd = Herd::parse(text, Path::new("herd.json")).unwrap();
-        assert_eq!(LocalPlaces::look(&herd), Ok(LocalPlaces::NotNeeded));
+        assert_eq!(LocalPlaces::find(&herd), Ok(LocalPlaces::NotNeeded));
     }
 
     #[test]
-    fn a_server_that_runs_is_shared_if_it_is_the_one_of_this_folder() {
+    fn a_running_server_is_shared_if_its_certificate_matches() {
         let folder = std::env::temp_dir().join(format!("herd-places-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let certified = || rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -120,13 +120,17 @@ mod tests {
             }
         });
         let trust = folder.join("places-ca.pem");
-        let look = || LocalPlaces::look_at(address, trust.clone());
-        let why = || look().unwrap_err().to_string();
-        assert!(why().contains("something else does, which does not prove itself"), "{}", why());
+        let find = || LocalPlaces::find_at(address, trust.clone());
+        let why = || find().unwrap_err().to_string();
+        assert!(
+            why().contains("another program has that port, and its certificate does not match"),
+            "{}",
+            why()
+        );
         fs::write(&trust, other.cert.pem()).unwrap();
         assert!(why().contains("invalid peer certificate"), "{}", why());
         fs::write(&trust, mine.cert.pem()).unwrap();
-        assert_eq!(look(), Ok(LocalPlaces::RunsAlready));
+        assert_eq!(find(), Ok(LocalPlaces::Running));
         fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -1,70 +1,71 @@
-//! `herd run-all`: a whole herd as child processes, and what it does while it runs.
+//! `herd run-all`: a whole herd as child processes, with a live view of their logs.
 //!
-//! One thread does everything in turns: it shows what the servers log and say, and looks after their
-//! processes and its own signals. The children end with this process, however it ends.
+//! One thread polls the logs, the standard error and the state of the children, and its own signals. The
+//! children end when this process ends, even by SIGKILL.
 
+mod banner;
 mod children;
-mod follow;
 mod local_places;
 mod screen;
-mod shepherd;
 mod starting;
-mod welcome;
+mod supervisor;
+mod tail;
 
 use super::Failure;
-use super::arguments::{Command, Given, Takes};
+use super::arguments::{Arguments, Command, CommandOption};
 use super::failure::in_words;
-use super::which_herd::WhichHerd;
+use super::loaded_herd::LoadedHerd;
 use local_places::LocalPlaces;
-use shepherd::{Shepherd, Stop};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use supervisor::{Stop, Supervisor};
 
-/// Its row in the table of commands.
+/// The row of this command in the table of commands.
 pub(super) const COMMAND: Command = Command {
     name: "run-all",
     usage: "run-all [-c FILE]",
     summary: "the whole herd, until Ctrl-C",
     help: HELP,
-    option: Takes::HerdFile,
+    option: CommandOption::HerdFile,
     operands: &[],
     run,
 };
 
-fn run(given: &Given) -> Result<(), Failure> {
-    let which = WhichHerd::find(given)?;
-    // From here on Ctrl-C is a wish that is looked after, so that no child is left behind.
+fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let loaded = LoadedHerd::find(arguments)?;
+    // From here on Ctrl-C does not end this process at once, so that every child is ended first.
     let signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
         .map_err(|error| Failure::at_run_time(format!("signals cannot be handled: {}", in_words(&error))))?;
-    for server in &which.herd.servers {
+    for server in &loaded.herd.servers {
         require_free_port(&server.name, server.listen)?;
     }
-    let places = LocalPlaces::look(&which.herd)?;
-    let mut shepherd = Shepherd::new(&which, given, signals);
-    let Err(stop) = shepherd.start(places).and_then(|()| shepherd.watch());
-    shepherd.end();
+    let places = LocalPlaces::find(&loaded.herd)?;
+    let mut supervisor = Supervisor::new(&loaded, arguments, signals);
+    let Err(stop) = supervisor.start(places).and_then(|()| supervisor.watch());
+    supervisor.end();
     match stop {
-        Stop::Wanted => Ok(()),
+        Stop::Requested => Ok(()),
         Stop::Failed(failure) => Err(failure),
     }
 }
 
-/// A connection that is accepted says nothing about who accepts it, so the port must be free before.
+/// Checks that a port is free before a server is started. Later a connection to it would not show which
+/// process accepted it.
 fn require_free_port(name: &str, listen: SocketAddr) -> Result<(), Failure> {
     match TcpListener::bind(listen) {
         Ok(_) => Ok(()),
         Err(error) => {
-            let cure = match error.kind() {
+            let remedy = match error.kind() {
                 io::ErrorKind::AddrInUse => {
-                    "does this herd run already? end what listens there, or give the server another port in \
-                     the herd file"
+                    "does this herd run already? end the program that listens there, or give the server \
+                     another port in the herd file"
                 }
                 _ => "give the server another address in the herd file",
             };
             Err(Failure::at_run_time(format!(
-                "{name} cannot listen on {listen}: {}; {cure}",
+                "{name} cannot listen on {listen}: {}; {remedy}",
                 in_words(&error)
             )))
         }
@@ -75,12 +76,11 @@ const HELP: &str = "\
 herd run-all [-c FILE]
 
 Starts every server of the herd, and the local Places server if the herd file
-names no other, and waits until all of them can be reached. Then says how to
-talk to them, and shows what they log as it happens, each line with its time
-(UTC) and the server's name. Ctrl-C ends all.
+names no other, and waits until they accept connections. Then prints how to talk
+to them, and shows their logs live, each line with its time (UTC) and the name
+of the server. Ctrl-C ends all.
 
-A server that fails does not stop the others: the herd goes on without it. Try
-it: kill one, and look.
+If a server fails, the others go on without it. Try it: kill one.
 
 Options
   -c FILE      the herd file; without it herd.json in the current folder, or
@@ -88,12 +88,13 @@ Options
   -h, --help   this help
 
 Environment
-  NO_COLOR     if it is set, names have no colours; nor have they where the
-               output is no terminal
+  NO_COLOR     if it is set, names have no colours; outside a terminal they
+               never have
 
 Signals
-  SIGINT (Ctrl-C), SIGTERM   end all servers in order; a second one kills them
-  SIGHUP                     is passed on: the servers read the herd file again
+  SIGINT (Ctrl-C), SIGTERM   shut down all servers gracefully; a second one
+                             kills them
+  SIGHUP                     is forwarded: the servers read the herd file again
 
 Example
   herd run-all                           the built-in herd of five
@@ -101,7 +102,7 @@ Example
   herd run-all -c herds/report-003.json  another herd
 
 Exit status
-  0  ended in order
+  0  shut down gracefully
   1  a server could not be started, or all of them ended by themselves
   2  the command line or the herd file is wrong
 ";
@@ -109,9 +110,11 @@ Exit status
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::thread;
+    use std::time::{Duration, Instant};
 
     #[test]
-    fn a_taken_port_is_said_plainly() {
+    fn a_taken_port_is_an_error() {
         let other = TcpListener::bind("127.0.0.1:0").unwrap();
         let listen = other.local_addr().unwrap();
         let failure = require_free_port("Riley", listen).unwrap_err();
@@ -119,8 +122,13 @@ mod tests {
         let begin = format!("Riley cannot listen on {listen}: Address already in use; does this herd run");
         assert!(failure.to_string().starts_with(&begin), "{failure}");
         drop(other);
-        assert_eq!(require_free_port("Riley", listen), Ok(()));
-        // 192.0.2.0/24 is for examples, so no machine has it.
+        // A process that another test starts keeps the port until its exec.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while require_free_port("Riley", listen).is_err() {
+            assert!(Instant::now() < deadline);
+            thread::sleep(Duration::from_millis(10));
+        }
+        // No machine has an address of 192.0.2.0/24, which is for documentation (RFC 5737).
         let failure = require_free_port("Riley", "192.0.2.1:1".parse().unwrap()).unwrap_err();
         assert!(failure.to_string().contains("another address"), "{failure}");
     }

@@ -1,23 +1,23 @@
-//! How rows of several servers look on a terminal, or in a file.
+//! The layout of log rows of several servers, on a terminal or in a file.
 
 use std::io::{self, IsTerminal};
 use std::{env, iter};
 
 use crate::log::escaped;
 
-/// One line of a server's log, or something that it said.
+/// One line of a server's log or standard error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Row {
-    /// Which server, in the order of the herd file; the local Places server stands behind them.
+    /// The index of the server in the herd file; the local Places server comes after the last.
     pub(super) server: usize,
-    /// The line as it was written.
+    /// The line as the server wrote it.
     pub(super) line: String,
 }
 
-/// What is known of where the rows go.
+/// Standard output and the names of the servers.
 pub(super) struct Screen {
     names: Vec<String>,
-    /// The same as they stand in log lines.
+    /// The names as they are escaped in log lines.
     names_in_log: Vec<String>,
     name_width: usize,
     is_terminal: bool,
@@ -28,7 +28,7 @@ impl Screen {
     /// Standard output, for servers of these names.
     pub(super) fn new(names: Vec<String>) -> Screen {
         let is_terminal = io::stdout().is_terminal();
-        // https://no-color.org: an empty variable says nothing.
+        // An empty variable counts as not set (https://no-color.org).
         let is_set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
         let is_dumb = env::var_os("TERM").is_none_or(|terminal| terminal == "dumb");
         let has_colours = is_terminal && !is_set("NO_COLOR") && !is_dumb;
@@ -37,7 +37,7 @@ impl Screen {
         Screen { names, names_in_log, name_width, is_terminal, has_colours }
     }
 
-    /// Columns of the terminal, or `None` where lines are never too long.
+    /// The width of the terminal. `None`: no limit.
     pub(super) fn columns(&self) -> Option<usize> {
         if !self.is_terminal {
             return None;
@@ -46,17 +46,17 @@ impl Screen {
         Some(usize::from(size.ws_col)).filter(|&columns| columns > 0)
     }
 
-    /// Whether a person who presses Ctrl-C sees `^C` in the row that comes next.
+    /// Whether Ctrl-C leaves a `^C` in the row that comes next.
     pub(super) fn is_terminal(&self) -> bool {
         self.is_terminal
     }
 
-    /// Rows in the order of their times, cut to so many columns.
+    /// Draws rows in the order of their times, cut to so many columns.
     pub(super) fn draw(&self, rows: Vec<Row>, columns: Option<usize>) -> String {
         in_order(rows).iter().map(|row| self.draw_row(row, columns)).collect()
     }
 
-    /// Something that `run-all` itself has to say, which must not be lost among the rows.
+    /// Draws a message of `run-all` itself, so that it stands out from the rows.
     pub(super) fn draw_notice(&self, text: &str) -> String {
         if self.has_colours { format!("{BOLD}{RED}*** {text}{PLAIN}\n") } else { format!("*** {text}\n") }
     }
@@ -67,7 +67,7 @@ impl Screen {
             Some((stamp, text)) => (&stamp[TIME_OF_DAY], text),
             None => ("", row.line.as_str()),
         };
-        // Most lines say the name again.
+        // Most lines begin with the name too.
         let name_in_log = self.names_in_log[row.server].as_str();
         let text = text.strip_prefix(name_in_log).and_then(|rest| rest.strip_prefix(' ')).unwrap_or(text);
         let padding: String = iter::repeat_n(' ', self.name_width - name.chars().count()).collect();
@@ -86,7 +86,7 @@ fn in_log(names: &[String]) -> Vec<String> {
     names.iter().map(|name| escaped(name)).collect()
 }
 
-/// Rows of all servers by their times. One without a time stays behind the one before it.
+/// Sorts rows by their times. A row without a time stays after the row before it of the same server.
 fn in_order(rows: Vec<Row>) -> Vec<Row> {
     let mut last: Option<(usize, String)> = None;
     let mut timed: Vec<(String, Row)> = Vec::with_capacity(rows.len());
@@ -103,7 +103,7 @@ fn in_order(rows: Vec<Row>) -> Vec<Row> {
     timed.into_iter().map(|(_, row)| row).collect()
 }
 
-/// `2026-11-21 02:11:51.123456` and what follows it.
+/// Splits `2026-11-21 02:11:51.123456 ` from the rest of a line.
 fn split_stamp(line: &str) -> Option<(&str, &str)> {
     let (stamp, text) = (line.get(..STAMP.len())?, line.get(STAMP.len()..)?);
     let fits = stamp.bytes().zip(STAMP.bytes()).all(|(byte, form)| match form {
@@ -113,7 +113,7 @@ fn split_stamp(line: &str) -> Option<(&str, &str)> {
     if fits { Some((stamp, text.strip_prefix(' ')?)) } else { None }
 }
 
-/// `text` without what would move the cursor, cut to `width` chars.
+/// `text` without control characters, cut to `width` `char`s.
 fn shortened(text: &str, width: Option<usize>) -> String {
     let plain = |c: char| if c.is_control() { '\u{fffd}' } else { c };
     match width {
@@ -125,15 +125,15 @@ fn shortened(text: &str, width: Option<usize>) -> String {
     }
 }
 
-/// The form of the time in a log line; every 0 is a digit.
+/// The format of the time in a log line; each 0 stands for a digit.
 const STAMP: &str = "0000-00-00 00:00:00.000000";
 
-/// The part of it that a person needs who watches: to the millisecond.
+/// The part of the time that is shown: the time of day, to the millisecond.
 const TIME_OF_DAY: std::ops::Range<usize> = 11..23;
 
 const GAP: &str = "  ";
 
-/// Cyan, green, yellow, magenta, blue, and their bright forms: all but red, which is for what went wrong.
+/// Cyan, green, yellow, magenta, blue, and their bright forms. Red is for messages of `run-all`.
 const COLOURS: [u8; 10] = [36, 32, 33, 35, 34, 96, 92, 93, 95, 94];
 
 const BOLD: &str = "\x1b[1m";
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_have_a_time_a_name_and_what_happened() {
+    fn rows_have_a_time_a_name_and_a_text() {
         let rows = vec![
             row(0, "2026-11-21 02:11:51.123456 Riley received 'FOO' from (127.0.0.1, 5)"),
             row(1, "2026-11-21 02:11:51.123455 New connection to server Riley was made"),
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn names_have_colours_and_rows_end_with_the_terminal() {
+    fn names_have_colours_and_rows_fit_the_terminal() {
         let screen = screen(true);
         let rows = || vec![row(0, "2026-11-21 02:11:51.123456 Riley sent to client 'é'")];
         let whole = "02:11:51.123  \x1b[36mRiley\x1b[0m  sent to client 'é'\n";
@@ -182,14 +182,14 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_the_log_escapes_is_not_repeated_either() {
+    fn an_escaped_name_is_not_repeated() {
         let rows = vec![row(1, r"2026-11-21 02:11:51.123457 \xc3\x87a received 'BAR' from (127.0.0.1, 5)")];
         let expected = "02:11:51.123  Ça     received 'BAR' from (127.0.0.1, 5)\n";
         assert_eq!(screen(false).draw(rows, None), expected);
     }
 
     #[test]
-    fn only_a_time_is_taken_for_one() {
+    fn a_line_without_a_time_is_recognized() {
         for line in [
             "",
             "2026-11-21",

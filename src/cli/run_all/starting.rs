@@ -1,33 +1,34 @@
-//! How a herd of processes comes up, or why it does not.
+//! The start of a herd: its processes, and the wait until they accept connections.
 
 use super::super::Failure;
 use super::super::failure;
 use super::super::places::default_listen;
+use super::banner::banner;
 use super::children::{Child, in_words};
 use super::local_places::LocalPlaces;
-use super::shepherd::{Member, PLACES, Shepherd, Stop, Turn};
-use super::welcome::welcome;
+use super::supervisor::{Member, PLACES, Stop, Supervisor, Turn};
 use std::env;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::path::{self, Path};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-impl Shepherd<'_> {
-    /// Starts Places, if it has to, then all servers, and waits until each of them can be reached.
+impl Supervisor<'_> {
+    /// Starts the local Places server, if it is needed, then all servers, and waits until they accept
+    /// connections.
     pub(super) fn start(&mut self, places: LocalPlaces) -> Result<(), Stop> {
-        let herd = &self.which.herd;
-        if let LocalPlaces::ToStart(trust) = &places {
+        let herd = &self.loaded.herd;
+        if let LocalPlaces::Stopped(trust) = &places {
             let folder = if herd.folder.as_os_str().is_empty() { Path::new(".") } else { &herd.folder };
             self.start_member(herd.servers.len(), PLACES, |command| {
                 command.arg("places").current_dir(folder);
             })?;
             self.wait_until_up(herd.servers.len(), PLACES, default_listen(), || trust.exists())?;
         }
-        let file = match &self.which.file {
+        let file = match &self.loaded.file {
             Some(file) => Some(path::absolute(file).map_err(|error| {
-                let why = failure::in_words(&error);
-                Failure::at_run_time(format!("{} cannot be found again: {why}", file.display()))
+                let reason = failure::in_words(&error);
+                Failure::at_run_time(format!("{}: no absolute path: {reason}", file.display()))
             })?),
             None => None,
         };
@@ -47,7 +48,7 @@ impl Shepherd<'_> {
         self.wait_until_quiet()?;
         self.is_up = true;
         let has_key = |name: &str| env::var_os(name).is_some_and(|key| !key.is_empty());
-        self.print(&welcome(herd, &places, has_key))
+        self.print(&banner(herd, &places, has_key))
     }
 
     fn start_member(&mut self, row: usize, name: &str, arguments: impl Fn(&mut Command)) -> Result<(), Stop> {
@@ -56,7 +57,7 @@ impl Shepherd<'_> {
         let mut command = Command::new(env::current_exe().map_err(cannot)?);
         arguments(&mut command);
         let child = Child::start(name, &mut command).map_err(cannot)?;
-        self.members.push(Member { child, row, end_was_told: false });
+        self.members.push(Member { child, row, end_was_reported: false });
         Ok(())
     }
 
@@ -79,23 +80,23 @@ impl Shepherd<'_> {
                 return Ok(());
             }
             if Instant::now() >= deadline {
-                let why = format!("nobody accepts connections on {listen} after {START_TIMEOUT:?}");
+                let reason = format!("it does not accept connections on {listen} after {START_TIMEOUT:?}");
                 let member = self.members.iter_mut().find(|member| member.row == row);
                 return Err(match member {
-                    Some(member) => not_started(&mut member.child, &why).into(),
-                    None => Failure::at_run_time(format!("{name} has not started: {why}")).into(),
+                    Some(member) => not_started(&mut member.child, &reason).into(),
+                    None => Failure::at_run_time(format!("{name} has not started: {reason}")).into(),
                 });
             }
             self.turn()?;
         }
     }
 
-    /// Lets neighbours find each other first, so that the session to paste is not swept off the screen.
+    /// Waits until the neighbours are connected, so that their log lines do not scroll the banner away.
     fn wait_until_quiet(&mut self) -> Result<(), Stop> {
         let deadline = Instant::now() + QUIET_TIMEOUT;
         let mut quiet_since = Instant::now();
         while Instant::now() < deadline && quiet_since.elapsed() < QUIET {
-            if self.turn()? == Turn::Lively {
+            if self.turn()? == Turn::Active {
                 quiet_since = Instant::now();
             }
         }
@@ -103,14 +104,14 @@ impl Shepherd<'_> {
     }
 }
 
-/// The child's own words, which know best, or else `why`.
-fn not_started(child: &mut Child, why: &str) -> Failure {
-    let words = child.last_words().join("; ");
-    let why = if words.is_empty() { why } else { &words };
-    Failure::at_run_time(format!("{} could not be started, and the others were ended: {why}", child.name))
+/// The failure of a start, with the standard error of the child, or else `reason`.
+fn not_started(child: &mut Child, reason: &str) -> Failure {
+    let lines = child.last_stderr().join("; ");
+    let reason = if lines.is_empty() { reason } else { &lines };
+    Failure::at_run_time(format!("{} could not be started, and the others were ended: {reason}", child.name))
 }
 
-/// Where to dial who listens on every address of this machine.
+/// The address to dial for a listener, which may listen on every address of this machine.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -120,13 +121,13 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-/// A server is up within milliseconds, Places when it has made its key; a busy machine may take seconds.
+/// A server takes milliseconds, Places as long as it makes its key. A busy machine may take seconds.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// On one machine a port accepts at once or not at all.
+/// On one machine a connection is accepted or refused at once.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Neighbours dial each other again after at most a second; most find each other in a tenth of it.
+/// Neighbours retry after at most a second; most connect within a tenth of that.
 const QUIET: Duration = Duration::from_millis(250);
 const QUIET_TIMEOUT: Duration = Duration::from_millis(1500);
 
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_that_fails_is_quoted() {
+    fn the_error_of_a_child_is_reported() {
         let failing = |script: &str| {
             let mut child = Child::start("Riley", Command::new("/bin/sh").args(["-c", script])).unwrap();
             child.wait();

@@ -1,11 +1,12 @@
-//! Herd files, good and bad.
+//! Herd files, valid and invalid.
 
 use std::path::Path;
 
-use herd::config::{Herd, draw};
+use herd::cli::draw;
+use herd::config::Herd;
 
-/// A text is either a herd that keeps every rule of docs/protocol.md, section 3, and can be drawn, or
-/// a mistake in one line.
+/// Any text is either a herd that follows docs/protocol.md, section 3, and can be drawn, or an error of one
+/// line.
 pub fn herd_file(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     match Herd::parse(&text, Path::new("some/herd.json")) {
@@ -59,5 +60,5 @@ fn check(herd: &Herd) {
     }
 }
 
-/// More than a person reads.
+/// Bytes of an error: quoted values and lists of names are cut.
 const MESSAGE_MAX: usize = 2000;

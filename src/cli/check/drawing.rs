@@ -1,23 +1,18 @@
-//! A herd as a picture in text, for `herd check`.
+//! A herd file as text: its servers and edges in columns, its weak points, Places and logs.
 
 use super::failures::draw_failures;
-use super::graph::Graph;
-use super::{Herd, HostPort, ServerSection};
+use crate::config::{Graph, Herd, HostPort, ServerSection};
 use crate::log::Level;
 use std::fmt::Write;
 
-/// Draws who talks to whom, one column for each edge, and says what the herd depends on.
+/// Draws the herd, one column for each edge, followed by the effect of single failures.
 ///
-/// The text ends with a line end. Columns are aligned by the number of `char`s.
+/// The text ends with a line feed. Columns are aligned by the number of `char`s.
 pub fn draw(herd: &Herd) -> String {
     let graph = Graph::of(herd);
     let edges = graph.edges();
-    let mut text = format!(
-        "{}: {}, {}\n\n",
-        herd.name,
-        counted(herd.servers.len(), "server"),
-        counted(edges.len(), "edge")
-    );
+    let (servers, edge_count) = (counted(herd.servers.len(), "server"), counted(edges.len(), "edge"));
+    let mut text = format!("{}: {servers}, {edge_count}\n\n", herd.name);
     draw_servers(&mut text, herd, &edges);
     draw_failures(&mut text, herd, &graph);
     let _ = write!(text, "\nPlaces  {}\nLogs    {}\n", places(herd), logs(herd));
@@ -25,59 +20,48 @@ pub fn draw(herd: &Herd) -> String {
 }
 
 fn draw_servers(text: &mut String, herd: &Herd, edges: &[(usize, usize)]) {
-    let places: Vec<String> = herd.servers.iter().map(place).collect();
+    let addresses: Vec<String> = herd.servers.iter().map(address).collect();
     let name_width = herd.servers.iter().map(|server| chars(&server.name)).max().unwrap_or(0);
-    let place_width = places.iter().map(|place| chars(place)).max().unwrap_or(0);
-    for (row, (server, place)) in herd.servers.iter().zip(&places).enumerate() {
-        if row > 0 && edges.len() <= MAX_DRAWN_EDGES {
-            let gap = arcs_between(row, edges);
-            if !gap.is_empty() {
-                let _ = writeln!(text, "  {:name_width$}  {:place_width$}  {gap}", "", "");
-            }
-        }
-        let edges = if edges.len() <= MAX_DRAWN_EDGES {
-            arcs(row, edges)
-        } else {
-            format!("talks to {}", server.neighbours.join(", "))
+    let address_width = addresses.iter().map(|address| chars(address)).max().unwrap_or(0);
+    let has_columns = edges.len() <= MAX_COLUMNS;
+    for (row, (server, address)) in herd.servers.iter().zip(&addresses).enumerate() {
+        let mut line = |name: &str, address: &str, rest: &str| {
+            let line = format!("  {name:name_width$}  {address:address_width$}  {rest}");
+            text.push_str(line.trim_end());
+            text.push('\n');
         };
-        let line = format!("  {:name_width$}  {place:place_width$}  {edges}", server.name);
-        text.push_str(line.trim_end());
-        text.push('\n');
+        if !has_columns {
+            line(&server.name, address, &format!("talks to {}", server.neighbours.join(", ")));
+            continue;
+        }
+        let passing = columns(edges, ' ', |&(from, to)| if from < row && row <= to { '│' } else { ' ' });
+        if !passing.trim_end().is_empty() {
+            line("", "", &passing);
+        }
+        line(&server.name, address, &ends(row, edges));
     }
 }
 
-/// One server's row of the columns.
-fn arcs(row: usize, edges: &[(usize, usize)]) -> String {
+/// The columns in the row of a server: the ends of its own edges, and the edges that pass it.
+fn ends(row: usize, edges: &[(usize, usize)]) -> String {
     let ends_here = |&(from, to): &(usize, usize)| from == row || to == row;
-    let Some(last) = edges.iter().rposition(ends_here) else {
-        // Nobody talks to it, so nothing leads from its name to the arcs that pass.
-        return columns(edges, ' ', |&(from, to)| if (from..=to).contains(&row) { '│' } else { ' ' });
-    };
-    let (reached, beyond) = edges.split_at(last + 1);
-    let line = columns(reached, '─', |edge| match edge {
+    let passes = |&(from, to): &(usize, usize)| (from..=to).contains(&row);
+    // A horizontal line leads from the name of the server to its last edge.
+    let own = edges.iter().rposition(ends_here).map_or(0, |last| last + 1);
+    let (own, others) = edges.split_at(own);
+    let line = columns(own, '─', |edge| match edge {
         edge if ends_here(edge) => '●',
-        &(from, to) if (from..=to).contains(&row) => '┼',
+        edge if passes(edge) => '┼',
         _ => '─',
     });
-    let rest = columns(beyond, ' ', |&(from, to)| if (from..=to).contains(&row) { '│' } else { ' ' });
-    (line + &rest).trim_end().to_owned()
-}
-
-/// The arcs between a server's row and the one before it.
-fn arcs_between(row: usize, edges: &[(usize, usize)]) -> String {
-    let line = columns(edges, ' ', |&(from, to)| if from < row && row <= to { '│' } else { ' ' });
-    line.trim_end().to_owned()
+    line + &columns(others, ' ', |edge| if passes(edge) { '│' } else { ' ' })
 }
 
 fn columns(edges: &[(usize, usize)], filling: char, sign: impl Fn(&(usize, usize)) -> char) -> String {
-    let mut line = String::new();
-    for edge in edges {
-        line.extend([filling, filling, sign(edge)]);
-    }
-    line
+    edges.iter().flat_map(|edge| [filling, filling, sign(edge)]).collect()
 }
 
-fn place(server: &ServerSection) -> String {
+fn address(server: &ServerSection) -> String {
     if server.address == HostPort::from(server.listen) {
         server.listen.to_string()
     } else {
@@ -100,26 +84,26 @@ fn places(herd: &Herd) -> String {
     text
 }
 
-fn logs(herd: &Herd) -> String {
-    let level = herd.log.level;
-    match level {
+/// Where the servers of a herd log, and how much: `logs/<server>.log (traffic)`.
+pub(in crate::cli) fn logs(herd: &Herd) -> String {
+    match herd.log.level {
         Level::Off => "off".to_owned(),
-        Level::Events | Level::Traffic => {
-            format!("{} ({})", herd.log.folder.join("<server>.log").display(), level.name())
-        }
+        level => format!("{} ({})", herd.log.folder.join("<server>.log").display(), level.name()),
     }
 }
 
-fn counted(count: usize, thing: &str) -> String {
-    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
+/// `1 server`, `2 servers`.
+pub(in crate::cli) fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 fn chars(text: &str) -> usize {
     text.chars().count()
 }
 
-/// Three characters each: more do not fit beside the names in a terminal, and nobody could follow them.
-const MAX_DRAWN_EDGES: usize = 40;
+/// Edges, of three characters each. More do not fit beside the names in a terminal and cannot be followed
+/// by eye; they are listed instead.
+const MAX_COLUMNS: usize = 40;
 
 #[cfg(test)]
 mod tests {
@@ -128,7 +112,7 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn the_built_in_herd() {
+    fn the_built_in_herd_is_drawn() {
         let expected = "\
 bruins: 5 servers, 6 edges
 
@@ -143,7 +127,7 @@ bruins: 5 servers, 6 edges
   Bernard   127.0.0.1:12330  ────────●─────●──●
 
 If one server fails
-  No single failure cuts this herd: whoever heard of each other still does.
+  No single failure cuts off other servers.
 
 Places  https://localhost:12331, the local Places server (herd places), trusting run/places-ca.pem
 Logs    logs/<server>.log (traffic)
@@ -152,8 +136,8 @@ Logs    logs/<server>.log (traffic)
     }
 
     #[test]
-    fn the_herd_of_the_fourth_report() {
-        let text = include_str!("../../herds/report-003.json");
+    fn a_herd_with_a_weak_point_is_drawn() {
+        let text = include_str!("../../../herds/report-003.json");
         let expected = "\
 report-003: 5 servers, 6 edges
 
@@ -190,7 +174,7 @@ h: 1 server, 0 edges
   A  [::1]:1, dialled at localhost:2
 
 If one server fails
-  There is no other that could go on.
+  No other server is left.
 
 Places  http://127.0.0.1:8080/fake (google-legacy, key in $K), trusting x/ca.pem
 Logs    off
@@ -199,7 +183,7 @@ Logs    off
     }
 
     #[test]
-    fn an_arc_passes_a_server_that_has_none() {
+    fn an_edge_passes_a_server_without_edges() {
         let text =
             draw(&herd_of(&[("A", &["Ç"]), ("B", &[]), ("Ç", &["B", "D"]), ("D", &[]), ("Lönely", &[])]));
         let rows = "\
@@ -212,7 +196,7 @@ Logs    off
   D       127.0.0.1:4  ────────●
   Lönely  127.0.0.1:5
 
-This herd is in 2 parts that never hear of each other
+The herd is in 2 parts with no edge between them
   A, B, Ç and D
   Lönely
 ";

@@ -1,14 +1,13 @@
-//! What a herd loses with one of its servers, in words.
+//! The effect of the failure of one server on the others, in words.
 
-use super::Herd;
-use super::graph::Graph;
+use crate::config::{Graph, Herd};
 use std::fmt::Write;
 
-/// Says in which parts the herd is, if it is not one, and what each failure that matters does.
+/// Lists the parts of a herd that is not connected, and each single failure that cuts off other servers.
 pub(super) fn draw_failures(text: &mut String, herd: &Herd, graph: &Graph) {
     let parts = graph.parts();
     if parts.len() > 1 {
-        let _ = writeln!(text, "\nThis herd is in {} parts that never hear of each other", parts.len());
+        let _ = writeln!(text, "\nThe herd is in {} parts with no edge between them", parts.len());
         for part in &parts {
             let _ = writeln!(text, "  {}", listed(herd, part));
         }
@@ -19,14 +18,14 @@ pub(super) fn draw_failures(text: &mut String, herd: &Herd, graph: &Graph) {
     }
 }
 
-/// What breaks, one sentence for each server that breaks something.
+/// One sentence for each server whose failure cuts off others.
 fn failures(herd: &Herd, graph: &Graph) -> Vec<String> {
     if herd.servers.len() == 1 {
-        return vec!["There is no other that could go on.".to_owned()];
+        return vec!["No other server is left.".to_owned()];
     }
     let cuts = graph.cuts();
     if cuts.is_empty() {
-        return vec!["No single failure cuts this herd: whoever heard of each other still does.".to_owned()];
+        return vec!["No single failure cuts off other servers.".to_owned()];
     }
     cuts.into_iter().map(|(gone, parts)| failure(herd, gone, parts)).collect()
 }
@@ -41,7 +40,7 @@ fn failure(herd: &Herd, gone: usize, mut parts: Vec<Vec<usize>>) -> String {
     }
     let named = parts.iter().map(|part| listed(herd, part)).collect::<Vec<_>>().join(" | ");
     match parts.as_slice() {
-        _ if !has_rest => format!("{gone}: the others fall into {} parts: {named}.", parts.len()),
+        _ if !has_rest => format!("{gone}: the others split into {} parts: {named}.", parts.len()),
         [part] if part.len() == 1 => format!("{gone}: {named} is cut off from the rest."),
         _ => format!("{gone}: {named} are cut off from the rest."),
     }
@@ -51,7 +50,7 @@ fn failure(herd: &Herd, gone: usize, mut parts: Vec<Vec<usize>>) -> String {
 fn listed(herd: &Herd, servers: &[usize]) -> String {
     let names: Vec<&str> = servers.iter().map(|&index| herd.servers[index].name.as_str()).collect();
     match names.as_slice() {
-        [] => "nobody".to_owned(),
+        [] => String::new(),
         [one] => (*one).to_owned(),
         [first @ .., last] => format!("{} and {last}", first.join(", ")),
     }
@@ -63,14 +62,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_way_to_fall_apart_has_its_words() {
+    fn each_kind_of_cut_has_its_sentence() {
         let failing = |servers: &[(&str, &[&str])], sentence: &str| {
             let herd = herd_of(servers);
             let mut text = String::new();
             draw_failures(&mut text, &herd, &Graph::of(&herd));
             assert!(text.contains(&format!("\n  {sentence}\n")), "{text}");
         };
-        failing(&[("A", &["B"]), ("B", &["C"]), ("C", &[])], "B: the others fall into 2 parts: A | C.");
+        failing(&[("A", &["B"]), ("B", &["C"]), ("C", &[])], "B: the others split into 2 parts: A | C.");
         failing(
             &[("Hub", &["A", "B", "C", "D"]), ("A", &[]), ("B", &[]), ("C", &["D"]), ("D", &[])],
             "Hub: A | B are cut off from the rest.",

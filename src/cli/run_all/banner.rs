@@ -1,44 +1,48 @@
-//! What `run-all` says when the herd is up: who is where, and a session to paste.
+//! The text that `run-all` prints when the herd is up: the servers, and a session to paste.
 
+use super::super::check::{counted, logs};
 use super::local_places::LocalPlaces;
 use crate::config::{Herd, ServerSection};
 use crate::log::Level;
 use std::fmt::Write;
 use std::net::SocketAddr;
 
-/// Where everything is, and what to type. `has_key` says whether a variable of the environment is set.
-pub(super) fn welcome(herd: &Herd, places: &LocalPlaces, has_key: impl Fn(&str) -> bool) -> String {
-    let count = herd.servers.len();
-    let mut text =
-        format!("\nThe herd {} is up: {count} server{}\n\n", herd.name, if count == 1 { "" } else { "s" });
+/// The servers, Places and logs, and an example session. `has_key` returns whether an environment variable
+/// is set.
+pub(super) fn banner(herd: &Herd, places: &LocalPlaces, has_key: impl Fn(&str) -> bool) -> String {
+    let mut text = format!("\nThe herd {} is up: {}\n\n", herd.name, counted(herd.servers.len(), "server"));
     let name_width = herd.servers.iter().map(|server| server.name.chars().count()).max().unwrap_or(0);
-    let place = |server: &ServerSection| server.listen.to_string();
-    let place_width = herd.servers.iter().map(|server| place(server).len()).max().unwrap_or(0);
+    let listen = |server: &ServerSection| server.listen.to_string();
+    let listen_width = herd.servers.iter().map(|server| listen(server).len()).max().unwrap_or(0);
     for server in &herd.servers {
         let neighbours = match server.neighbours.as_slice() {
-            [] => "talks to nobody".to_owned(),
+            [] => "no neighbours".to_owned(),
             names => format!("talks to {}", names.join(", ")),
         };
-        let place = place(server);
-        let _ = writeln!(text, "  {:name_width$}  {place:place_width$}  {neighbours}", server.name);
+        let listen = listen(server);
+        let _ = writeln!(text, "  {:name_width$}  {listen:listen_width$}  {neighbours}", server.name);
     }
-    let _ = write!(text, "\nPlaces  {}\nLogs    {}\n", places_line(herd, places, has_key), logs_line(herd));
+    let _ = write!(text, "\nPlaces  {}\nLogs    {}\n", places_line(herd, places, has_key), logs(herd));
     let first = &herd.servers[0];
     let _ = write!(
         text,
-        "\nTell a server where you are, in another terminal:\n\n{}  {IAMAT}\n",
+        "\nReport a location to a server, in another terminal:\n\n{}  {IAMAT}\n",
         telnet(first.listen)
     );
     match herd.servers.last().filter(|last| last.name != first.name) {
         Some(last) => {
-            let _ = write!(text, "\nAsk another one what is near:\n\n{}  {WHATSAT}\n", telnet(last.listen));
+            let _ =
+                write!(text, "\nAsk another server what is near:\n\n{}  {WHATSAT}\n", telnet(last.listen));
         }
         None => {
             let _ = write!(text, "\nAsk what is near:\n\n  {WHATSAT}\n");
         }
     }
-    let _ =
-        write!(text, "\n(Ctrl-], then quit, leaves telnet.)\n\nCtrl-C ends it. {}\n\n", what_follows(herd));
+    let _ = write!(
+        text,
+        "\n(Ctrl-], then quit, leaves telnet.)\n\nCtrl-C ends the herd. {}\n\n",
+        what_follows(herd)
+    );
     text
 }
 
@@ -46,9 +50,9 @@ fn places_line(herd: &Herd, places: &LocalPlaces, has_key: impl Fn(&str) -> bool
     let asked = herd.places_or_local();
     let url = &asked.url;
     match places {
-        LocalPlaces::ToStart(_) => format!("{url}, the local Places server"),
-        LocalPlaces::RunsAlready => {
-            format!("{url}, a local Places server that ran already and ends with whoever started it")
+        LocalPlaces::Stopped(_) => format!("{url}, the local Places server"),
+        LocalPlaces::Running => {
+            format!("{url}, a local Places server that another program has started and will end")
         }
         LocalPlaces::NotNeeded => match &asked.key_env {
             Some(variable) if has_key(variable) => {
@@ -63,18 +67,13 @@ fn places_line(herd: &Herd, places: &LocalPlaces, has_key: impl Fn(&str) -> bool
     }
 }
 
-fn logs_line(herd: &Herd) -> String {
-    match herd.log.level {
-        Level::Off => "off".to_owned(),
-        level => format!("{} ({})", herd.log.folder.join("<server>.log").display(), level.name()),
-    }
-}
-
 fn what_follows(herd: &Herd) -> &'static str {
     match herd.log.level {
-        Level::Off => "log.level is off, so there is nothing to show until then.",
-        Level::Events => "Until then, what each server logs (UTC); log.level is events, so no messages.",
-        Level::Traffic => "Until then, what each server logs (UTC):",
+        Level::Off => "log.level is off, so nothing is shown until then.",
+        Level::Events => {
+            "Until then, the logs of all servers (UTC), without messages, because log.level is events."
+        }
+        Level::Traffic => "Until then, the logs of all servers (UTC):",
     }
 }
 
@@ -82,7 +81,7 @@ fn telnet(listen: SocketAddr) -> String {
     format!("  telnet {} {}\n", listen.ip(), listen.port())
 }
 
-/// The example of the protocol: a phone at UCLA.
+/// The example of docs/protocol.md: a phone at UCLA.
 const IAMAT: &str = "IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1621464827.959498503";
 const WHATSAT: &str = "WHATSAT kiwi.cs.ucla.edu 10 5";
 
@@ -92,7 +91,7 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn the_built_in_herd_is_welcomed() {
+    fn the_banner_of_the_built_in_herd() {
         let expected = "
 The herd bruins is up: 5 servers
 
@@ -105,39 +104,35 @@ The herd bruins is up: 5 servers
 Places  https://localhost:12331, the local Places server
 Logs    logs/<server>.log (traffic)
 
-Tell a server where you are, in another terminal:
+Report a location to a server, in another terminal:
 
   telnet 127.0.0.1 12326
   IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1621464827.959498503
 
-Ask another one what is near:
+Ask another server what is near:
 
   telnet 127.0.0.1 12330
   WHATSAT kiwi.cs.ucla.edu 10 5
 
 (Ctrl-], then quit, leaves telnet.)
 
-Ctrl-C ends it. Until then, what each server logs (UTC):
+Ctrl-C ends the herd. Until then, the logs of all servers (UTC):
 
 ";
-        let places = LocalPlaces::ToStart("run/places-ca.pem".into());
-        assert_eq!(welcome(&Herd::built_in(), &places, |_| false), expected);
+        let places = LocalPlaces::Stopped("run/places-ca.pem".into());
+        assert_eq!(banner(&Herd::built_in(), &places, |_| false), expected);
     }
 
     #[test]
-    fn a_herd_of_one_that_asks_google_and_keeps_no_log() {
+    fn the_banner_of_one_server_with_google_and_without_logs() {
         let text = r#"{ "herd": "h", "servers": { "A": { "listen": "[::1]:5" } },
             "places": { "key_env": "K" }, "log": { "level": "off" } }"#;
         let herd = Herd::parse(text, Path::new("herd.json")).unwrap();
-        let text = |has_key: bool| welcome(&herd, &LocalPlaces::NotNeeded, |name| has_key && name == "K");
-        assert!(
-            text(true).contains("h is up: 1 server\n\n  A  [::1]:5  talks to nobody\n"),
-            "{}",
-            text(true)
-        );
+        let text = |has_key: bool| banner(&herd, &LocalPlaces::NotNeeded, |name| has_key && name == "K");
+        assert!(text(true).contains("h is up: 1 server\n\n  A  [::1]:5  no neighbours\n"), "{}", text(true));
         assert!(text(true).contains("Places  https://maps.googleapis.com (google-legacy, key in $K)\n"));
         assert!(text(false).contains("(google-legacy), but $K has no key: WHATSAT is answered with"));
-        assert!(text(true).contains("Logs    off\n") && text(true).contains("there is nothing to show"));
+        assert!(text(true).contains("Logs    off\n") && text(true).contains("nothing is shown"));
         assert!(text(true).contains("  telnet ::1 5\n") && text(true).contains("\nAsk what is near:\n"));
     }
 }

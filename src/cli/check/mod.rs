@@ -1,0 +1,52 @@
+//! `herd check`: reads the herd file and draws the herd.
+
+mod drawing;
+mod failures;
+#[cfg(test)]
+mod testing;
+
+pub use drawing::draw;
+pub(super) use drawing::{counted, logs};
+
+use super::Failure;
+use super::arguments::{Arguments, Command, CommandOption};
+use super::loaded_herd::LoadedHerd;
+use super::output::print;
+
+/// The row of this command in the table of commands.
+pub(super) const COMMAND: Command = Command {
+    name: "check",
+    usage: "check [-c FILE]",
+    summary: "reads the herd file, draws the herd",
+    help: HELP,
+    option: CommandOption::HerdFile,
+    operands: &[],
+    run,
+};
+
+fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let loaded = LoadedHerd::find(arguments)?;
+    print(draw(&loaded.herd).as_bytes()).map(drop)
+}
+
+const HELP: &str = "\
+herd check [-c FILE]
+
+Reads a herd file. If it is wrong, prints the place and the reason in one line.
+Otherwise draws the servers and the edges between them, and names the servers
+whose failure would cut off others, the Places service and the log files. Starts
+nothing.
+
+Options
+  -c FILE      the herd file; without it herd.json in the current folder, or
+               the built-in herd
+  -h, --help   this help
+
+Example
+  herd check -c herds/report-003.json
+
+Exit status
+  0  the file is valid
+  1  the drawing could not be printed
+  2  the command line or the herd file is wrong
+";
