@@ -157,7 +157,7 @@ pub fn escaped(name: &str) -> String {
 /// Appends `text` with every byte outside printable ASCII as `\xNN`.
 fn write_escaped(text: &[u8], lines: &mut Vec<u8>) {
     // Nearly all texts are.
-    if simd::is_plain(text) {
+    if simd::is_printable(text) {
         lines.extend_from_slice(text);
         return;
     }
