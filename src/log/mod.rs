@@ -10,6 +10,7 @@ use std::fmt::{self, Write as _};
 use std::net::{IpAddr, SocketAddr};
 
 pub use file::{LogFile, complain};
+use time::UtcDateTime;
 
 use crate::text::simd::{self, EIGHT, write_eight};
 use crate::text::time::write_integer;
@@ -232,7 +233,8 @@ impl Stamp {
         let second = nanoseconds / 1_000_000_000;
         if second != self.second || self.text.is_empty() {
             self.second = second;
-            self.text = format!("{}.000000 ", date_and_time(second)).into_bytes();
+            self.text = date_and_time(second).into_bytes();
+            self.text.extend_from_slice(b".000000 ");
         }
         let microsecond = (nanoseconds % 1_000_000_000 / 1000) as u32;
         let end = self.text.len() - 1;
@@ -244,24 +246,14 @@ impl Stamp {
 /// Digits of a microsecond within its second.
 const MICROSECOND_DIGITS: usize = 6;
 
-/// Seconds since 1970 as date and time of the Gregorian calendar, UTC. The days are counted from
-/// 0000-03-01, so that a leap day is the last of its year.
+/// Converts seconds since 1970 to date and time in UTC, `2026-11-21 02:11:51`.
 fn date_and_time(second: u64) -> String {
-    const DAY_S: u64 = 86_400;
-    const DAYS_FROM_YEAR_0_TO_1970: u64 = 719_468;
-    const DAYS_OF_400_YEARS: u64 = 146_097;
-    let day = second / DAY_S + DAYS_FROM_YEAR_0_TO_1970;
-    let (era, day) = (day / DAYS_OF_400_YEARS, day % DAYS_OF_400_YEARS);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day_of_year = day - (365 * year + year / 4 - year / 100);
-    // March is month 0; months have 153 days in each five of them.
-    let month = (5 * day_of_year + 2) / 153;
-    let day_of_month = day_of_year - (153 * month + 2) / 5 + 1;
-    let (month, next_year) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    let year = era * 400 + year + next_year;
-    let time = second % DAY_S;
-    let (hour, minute, second) = (time / 3600, time / 60 % 60, time % 60);
-    format!("{year:04}-{month:02}-{day_of_month:02} {hour:02}:{minute:02}:{second:02}")
+    // Never fails: 64 bits of nanoseconds end in the year 2554.
+    let time = i64::try_from(second).ok().and_then(|second| UtcDateTime::from_unix_timestamp(second).ok());
+    let time = time.unwrap_or(UtcDateTime::UNIX_EPOCH);
+    let (year, month, day) = (time.year(), u8::from(time.month()), time.day());
+    let (hour, minute, second) = time.as_hms();
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
 }
 
 /// Bytes of a message that are shown: every line that may be sent, unless `limits.max_line` is raised, and the
