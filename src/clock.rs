@@ -1,11 +1,12 @@
-//! Monotonic time as a value, for deadlines and timers. It reads no clock. Wall time is in `text::time`; it only
-//! dates statements and log lines.
+//! Monotonic time as a value, for deadlines and timers. It reads no clock. Wall time is in `text::time`; it
+//! only dates statements and log lines.
 
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
-/// A point in monotonic time: nanoseconds since an arbitrary start, which the `System` of the event loop chooses.
+/// A point in monotonic time: nanoseconds since an arbitrary start, which the `System` of the event loop
+/// chooses.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(u64);
 

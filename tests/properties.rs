@@ -1,5 +1,5 @@
-//! Property tests: the bodies of the fuzz targets in `tests/fuzz`, on bytes from proptest and on every file of their
-//! corpora. Unlike libFuzzer they need no nightly compiler.
+//! Property tests: the bodies of the fuzz targets in `tests/fuzz`, on bytes from proptest and on every file
+//! of their corpora. Unlike libFuzzer they need no nightly compiler.
 
 #[path = "fuzz/src/lib.rs"]
 mod bodies;

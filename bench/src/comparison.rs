@@ -1,5 +1,5 @@
-//! Comparison of servers: several rounds, in each of which every server is measured, so that other load on the
-//! machine affects all of them alike. Ratios are computed within a round; the result is their median.
+//! Comparison of servers: several rounds, in each of which every server is measured, so that other load on
+//! the machine affects all of them alike. Ratios are computed within a round; the result is their median.
 
 use std::io;
 use std::time::Duration;

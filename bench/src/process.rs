@@ -186,7 +186,8 @@ impl Folder {
         &self.0
     }
 
-    /// Truncates all logs, so that long runs do not fill the disk. Servers append, so they continue at the start.
+    /// Truncates all logs, so that long runs do not fill the disk. Servers append, so they continue at the
+    /// start.
     pub fn empty_logs(&self) {
         for entry in fs::read_dir(self.0.join("logs")).into_iter().flatten().flatten() {
             let _ = fs::File::options().write(true).open(entry.path()).and_then(|file| file.set_len(0));

@@ -1,5 +1,6 @@
-//! Watchers: the bench acts as a neighbour of each observed server, and records when a statement arrives. A server
-//! sends a statement to its neighbours once it is stored, so that is the time at which it is visible there.
+//! Watchers: the bench acts as a neighbour of each observed server, and records when a statement arrives. A
+//! server sends a statement to its neighbours once it is stored, so that is the time at which it is visible
+//! there.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -128,8 +129,8 @@ impl Watchers {
         Ok(delays)
     }
 
-    /// Sends a number of statements as fast as the server accepts them. Returns the time until all watchers have
-    /// received all of them.
+    /// Sends a number of statements as fast as the server accepts them. Returns the time until all watchers
+    /// have received all of them.
     pub fn send_many(&mut self, count: u64, patience: Duration) -> io::Result<Duration> {
         self.reset();
         for _ in 0..count {

@@ -261,7 +261,8 @@ fn date_and_time(second: u64) -> String {
 }
 
 /// The greatest number of bytes of a message in a log line. Every line of the protocol fits, unless
-/// `limits.max_line` is raised. The megabytes of a Places answer do not; repeating them would make the log useless.
+/// `limits.max_line` is raised. The megabytes of a Places answer do not; repeating them would make the log
+/// useless.
 const MESSAGE_MAX: usize = 16 * 1024;
 /// The capacity of the buffer that is kept when it is emptied, in bytes.
 const CAPACITY_KEPT: usize = 256 * 1024;

@@ -1,7 +1,7 @@
 //! The answer of Places, and the part of it that a client gets. No HTTP: the body of a response comes in.
 //!
-//! An answer is the text that Places sent, and the offsets of its results. Nothing else is parsed, so that number
-//! texts, escapes, key order and spacing reach the client unchanged.
+//! An answer is the text that Places sent, and the offsets of its results. Nothing else is parsed, so that
+//! number texts, escapes, key order and spacing reach the client unchanged.
 
 use std::fmt;
 
@@ -47,8 +47,8 @@ impl Answer {
         Ok(Answer { results_start, results_ends, text })
     }
 
-    /// The answer in place of one that Places did not give: no results, and a `message` for people, which must
-    /// not contain the key.
+    /// The answer in place of one that Places did not give: no results, and a `message` for people, which
+    /// must not contain the key.
     pub fn unknown_error(message: &str) -> Self {
         Self::without_results("UNKNOWN_ERROR", message)
     }
@@ -71,8 +71,8 @@ impl Answer {
     }
 
     /// Appends the answer with at most `bound` results to `output` (docs/protocol.md, "WHATSAT"): without
-    /// everything from the end of the last result kept to the end of the last result, with one newline for each
-    /// run of newlines, and without white space around the object.
+    /// everything from the end of the last result kept to the end of the last result, with one newline for
+    /// each run of newlines, and without white space around the object.
     pub fn cut(&self, bound: usize, output: &mut Vec<u8>) {
         let last = self.results_ends.last().copied().unwrap_or(self.results_start);
         let kept = match bound {
@@ -80,7 +80,8 @@ impl Answer {
             _ => self.results_ends.get(bound - 1).copied().unwrap_or(last),
         };
         output.reserve(self.text.len() - (last - kept));
-        // No run of newlines spans the cut, because the bytes before its start and before its end are visible.
+        // No run of newlines spans the cut, because the bytes before its start and before its end are
+        // visible.
         append_with_single_newlines(self.text[..kept].trim_start().as_bytes(), output);
         append_with_single_newlines(self.text[last..].trim_end().as_bytes(), output);
     }
@@ -174,7 +175,8 @@ fn append_with_single_newlines(mut text: &[u8], output: &mut Vec<u8>) {
     output.extend_from_slice(text);
 }
 
-/// The reason that a response has no usable answer. Its text says what to do, and contains nothing of the body.
+/// The reason that a response has no usable answer. Its text says what to do, and contains nothing of the
+/// body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unusable {
     /// An HTTP status other than 200.

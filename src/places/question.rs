@@ -1,7 +1,7 @@
 //! The question of a WHATSAT to Places, independent of any API. It builds no request; `google_legacy` does.
 
-/// A centre and a radius. Questions that are equal have the same answer. The bound of a WHATSAT is not part of its
-/// question, so that clients can share an answer whatever their bounds.
+/// A centre and a radius. Questions that are equal have the same answer. The bound of a WHATSAT is not part
+/// of its question, so that clients can share an answer whatever their bounds.
 ///
 /// Numbers are text with the client's own digits, so that no conversion to floating point rounds them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -1,10 +1,10 @@
-//! An arena for the lines of all records: one vector of bytes, instead of an allocation for each line. It does
-//! not know which record a line belongs to.
+//! An arena for the lines of all records: one vector of bytes, instead of an allocation for each line. It
+//! does not know which record a line belongs to.
 //!
-//! A line takes whole blocks of eight bytes, so that 32 bits are enough for its offset. A header of four bytes
-//! before it has its length and the start of the client's ID. Freed blocks are reused by the next line of the
-//! same number of blocks. When more blocks are free than used, the owner should compact: copy all lines into a
-//! new arena.
+//! A line takes whole blocks of eight bytes, so that 32 bits are enough for its offset. A header of four
+//! bytes before it has its length and the start of the client's ID. Freed blocks are reused by the next line
+//! of the same number of blocks. When more blocks are free than used, the owner should compact: copy all
+//! lines into a new arena.
 
 /// Lines, each with its LF.
 #[derive(Debug, Default)]
@@ -59,8 +59,8 @@ impl Arena {
         &line[header.id_start(line)..]
     }
 
-    /// Adds a line whose ID begins at `id_start`. `None`: the line is longer than [`LENGTH_MAX`], or the arena
-    /// is full, at 2^32 blocks (32 GiB).
+    /// Adds a line whose ID begins at `id_start`. `None`: the line is longer than [`LENGTH_MAX`], or the
+    /// arena is full, at 2^32 blocks (32 GiB).
     pub(super) fn add(&mut self, line: &[u8], id_start: usize) -> Option<BlockOffset> {
         let (header, blocks) = (LineHeader::of(line, id_start)?, blocks(line.len()));
         if let Some(offset) = self.free.get_mut(blocks).and_then(Vec::pop) {
@@ -147,7 +147,8 @@ const HEADER: usize = 4;
 const LENGTH_BITS: u32 = 24;
 /// The greatest length of a line, in bytes: sixteen times what `limits.max_line` allows.
 const LENGTH_MAX: u32 = (1 << LENGTH_BITS) - 1;
-/// `ID_START_UNKNOWN`: the start of the ID does not fit its byte, and is searched for each time. No ID starts at 0.
+/// `ID_START_UNKNOWN`: the start of the ID does not fit its byte, and is searched for each time. No ID starts
+/// at 0.
 const ID_START_UNKNOWN: u8 = 0;
 /// Bytes of a block. Smaller blocks would waste less memory after a line, and limit the arena to less memory.
 const BLOCK: usize = 8;

@@ -10,7 +10,8 @@ pub(super) struct Links {
     next: u32,
 }
 
-/// `NO_RECORD`: an end of the list. There are at most 2^30 records (`limits.max_clients`), so none has this index.
+/// `NO_RECORD`: an end of the list. There are at most 2^30 records (`limits.max_clients`), so none has this
+/// index.
 const NO_RECORD: u32 = u32::MAX;
 
 impl Links {

@@ -2,9 +2,9 @@
 //! knows no neighbour.
 //!
 //! A record is its finished AT line. Each stored statement replaces the client's earlier one, gets the next
-//! sequence number and moves to the end of the list. A reader of the changes has a *cursor*, a position in the
-//! list. The changes after the cursor are those that the reader does not have yet, whether it is slow, was
-//! disconnected or is new. Memory is therefore bounded by the number of clients, whatever the speed of a
+//! sequence number and moves to the end of the list. A reader of the changes has a *cursor*, a position in
+//! the list. The changes after the cursor are those that the reader does not have yet, whether it is slow,
+//! was disconnected or is new. Memory is therefore bounded by the number of clients, whatever the speed of a
 //! reader.
 //!
 //! The list is linked through the records by their indices. Moving a record takes a few assignments, and the
@@ -39,8 +39,8 @@ pub enum Outcome {
     Stored,
     /// The stored statement wins, or is the same.
     Lost,
-    /// The statement was dropped: its client is new and the store has `clients_max` clients, or the lines take
-    /// 32 GiB.
+    /// The statement was dropped: its client is new and the store has `clients_max` clients, or the lines
+    /// take 32 GiB.
     Full,
 }
 
@@ -154,7 +154,8 @@ impl Store {
     }
 
     /// Stores a statement if it wins over the stored statement of its client. `line` is its AT line with LF.
-    /// For a known client this allocates nothing, unless the new line has another number of blocks than the old.
+    /// For a known client this allocates nothing, unless the new line has another number of blocks than the
+    /// old.
     pub fn report(&mut self, statement: &Statement<'_>, line: &[u8], origin: Origin) -> Outcome {
         debug_assert_eq!(Statement::parse(&line[..line.len() - 1]).as_ref(), Some(statement));
         let id_start = id_start(statement, line);
@@ -228,8 +229,8 @@ impl Store {
 
     /// Loads the records of these clients into the processor's cache, before they are reported: of at most
     /// [`PREFETCH_MAX`]. With many clients most records are in no cache, and waiting for memory, one record
-    /// after the other, takes as long as the rest of a report. Here the accesses overlap. Has no effect on any
-    /// result.
+    /// after the other, takes as long as the rest of a report. Here the accesses overlap. Has no effect on
+    /// any result.
     pub fn prefetch<'a>(&self, ids: impl Iterator<Item = &'a [u8]>) {
         let mut found = [0; PREFETCH_MAX];
         let mut count = 0;

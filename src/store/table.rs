@@ -2,8 +2,9 @@
 //!
 //! The table uses open addressing with linear probing. A slot has an index and 32 bits of the hash, so that a
 //! search reads nearly no record but the right one, and growing reads none. The home slot of a hash is
-//! proportional to the hash. A larger table therefore has the slots in the same order, and growing goes through
-//! both tables once, from front to back. Nothing is ever removed, because no client is ever forgotten.
+//! proportional to the hash. A larger table therefore has the slots in the same order, and growing goes
+//! through both tables once, from front to back. Nothing is ever removed, because no client is ever
+//! forgotten.
 
 /// Record indices by hash.
 #[derive(Debug, Default)]

@@ -1,4 +1,5 @@
-//! The parser of client commands: one line to one [`Command`], which borrows from the line. It executes nothing.
+//! The parser of client commands: one line to one [`Command`], which borrows from the line. It executes
+//! nothing.
 
 use super::decimal::{Decimal, integer};
 use super::fields::{Fields, fields};
@@ -19,8 +20,8 @@ pub enum Command<'a> {
     IamAt(IamAt<'a>),
     /// `WHATSAT`: the client asks for places near a client.
     WhatsAt(WhatsAt<'a>),
-    /// The first line of an HTTP request, or a line that ends like one. Web pages can make a browser send it, so
-    /// nothing after it is executed.
+    /// The first line of an HTTP request, or a line that ends like one. Web pages can make a browser send it,
+    /// so nothing after it is executed.
     HttpRequest,
     /// Any other line.
     Invalid,

@@ -45,7 +45,8 @@ impl<'a> Decimal<'a> {
     }
 }
 
-/// The value of `digits`. `None`: there are none, a byte is not a digit, or the value needs more than 64 bits.
+/// The value of `digits`. `None`: there are none, a byte is not a digit, or the value needs more than 64
+/// bits.
 pub fn integer(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;

@@ -1,4 +1,5 @@
-//! The parser of locations: decimal degrees after ISO 6709, `+34.068930-118.445127`. It computes no distances.
+//! The parser of locations: decimal degrees after ISO 6709, `+34.068930-118.445127`. It computes no
+//! distances.
 
 use super::decimal::Decimal;
 use super::simd::{NoDigit, Positions};
@@ -7,7 +8,8 @@ use super::simd::{NoDigit, Positions};
 const LATITUDE_MAX: u32 = 90;
 /// The greatest longitude, in degrees, east or west.
 const LONGITUDE_MAX: u32 = 180;
-/// ISO 6709 writes latitudes with two digits of degrees; one digit is accepted because existing clients send it.
+/// ISO 6709 writes latitudes with two digits of degrees; one digit is accepted because existing clients send
+/// it.
 const LATITUDE_DIGITS_MAX: usize = 2;
 /// ISO 6709 writes longitudes with three digits of degrees; fewer are accepted as well.
 const LONGITUDE_DIGITS_MAX: usize = 3;

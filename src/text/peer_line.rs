@@ -1,5 +1,6 @@
 //! Parsers and writers of the lines between servers, except AT lines: HELLO, WELCOME, REFUSED, MARK, ACK
-//! (docs/protocol.md, section 2). Fields after the known ones are ignored, so that a later version can add some.
+//! (docs/protocol.md, section 2). Fields after the known ones are ignored, so that a later version can add
+//! some.
 
 use std::fmt;
 

@@ -80,9 +80,9 @@ impl<'a> Statement<'a> {
     }
 
     /// Whether this statement replaces `other` of the same client. The order is total, so that all servers
-    /// agree in whatever order they receive statements (docs/protocol.md, "Which statement wins"): the greater
-    /// client time wins; then the smaller server time; then the smaller server name, location and time text,
-    /// compared as bytes. Of two identical statements neither wins.
+    /// agree in whatever order they receive statements (docs/protocol.md, "Which statement wins"): the
+    /// greater client time wins; then the smaller server time; then the smaller server name, location and
+    /// time text, compared as bytes. Of two identical statements neither wins.
     pub fn wins_over(&self, other: &Statement<'_>) -> bool {
         other
             .time
@@ -100,8 +100,8 @@ impl<'a> Statement<'a> {
     }
 }
 
-/// The time at the end of a line, if it and `time_text` have the same number of digits, nine of them after the
-/// point. Comparing such texts as bytes compares the times.
+/// The time at the end of a line, if it and `time_text` have the same number of digits, nine of them after
+/// the point. Comparing such texts as bytes compares the times.
 fn comparable_time<'a>(time_text: &[u8], line: &'a [u8]) -> Option<&'a [u8]> {
     let point = time_text.len().checked_sub(FRACTION_DIGITS + 1)?;
     let (before, known) = line.split_at_checked(line.len().checked_sub(time_text.len())?)?;

@@ -1,9 +1,9 @@
 //! Search, classification and conversion of bytes with SIMD vectors, and with words as vectors (SWAR). No
 //! `unsafe`; the `wide` crate has the vectors.
 //!
-//! An IAMAT, its reply and its log lines are four hundred bytes, and a loop over single bytes took most of the
-//! time of a command. Sixteen bytes are one vector here. Eight digits are one 64-bit word, the first digit in
-//! its lowest byte.
+//! An IAMAT, its reply and its log lines are four hundred bytes, and a loop over single bytes took most of
+//! the time of a command. Sixteen bytes are one vector here. Eight digits are one 64-bit word, the first
+//! digit in its lowest byte.
 
 use std::marker::PhantomData;
 

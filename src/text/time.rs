@@ -11,7 +11,8 @@ const SECONDS_DIGITS_MAX: usize = 18;
 /// The greatest number of digits after the point of a time: nanoseconds.
 pub const FRACTION_DIGITS: usize = 9;
 
-/// A time by the wall clock of a client or a server, in seconds and nanoseconds since 1970-01-01 00:00:00 UTC.
+/// A time by the wall clock of a client or a server, in seconds and nanoseconds since 1970-01-01 00:00:00
+/// UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time {
     seconds: u64,

@@ -23,8 +23,8 @@ impl Client {
         Client { stream, received: Vec::new() }
     }
 
-    /// Connects with a small receive buffer, in bytes, so that unread replies fill the server's output and not the
-    /// system's buffers.
+    /// Connects with a small receive buffer, in bytes, so that unread replies fill the server's output and
+    /// not the system's buffers.
     pub fn connect_narrow(port: u16, bytes: usize) -> Client {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         // Before connecting, because the handshake announces the window.
@@ -58,8 +58,8 @@ impl Client {
         self.stream.write_all(bytes).is_ok()
     }
 
-    /// Sends `bytes` again and again until no write succeeds for `timeout`. Returns the number of bytes sent, and
-    /// panics when it reaches `at_most`.
+    /// Sends `bytes` again and again until no write succeeds for `timeout`. Returns the number of bytes sent,
+    /// and panics when it reaches `at_most`.
     pub fn send_until_stuck(&mut self, bytes: &[u8], timeout: Duration, at_most: usize) -> usize {
         let mut sent = 0;
         self.stream.set_write_timeout(Some(timeout)).unwrap();
@@ -154,7 +154,8 @@ impl Client {
         std::mem::take(&mut self.received)
     }
 
-    /// Waits for input. Whether the server closes the connection, in order or by a reset, before it sends anything.
+    /// Waits for input. Whether the server closes the connection, in order or by a reset, before it sends
+    /// anything.
     pub fn is_closed(&mut self) -> bool {
         let open = self.receive();
         !open && self.received.is_empty()

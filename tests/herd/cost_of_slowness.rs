@@ -1,8 +1,8 @@
 //! A measurement of the cost of slow clients, neighbours and Places for other clients. It prints a table.
 //!
-//! Other load on the machine varies more than the effect to be measured. The measurement therefore alternates short
-//! rounds with a fault and without it, in many pairs, every other pair with the fault first. The result is the median
-//! of the ratios of all pairs, with their quartiles as a measure of its accuracy.
+//! Other load on the machine varies more than the effect to be measured. The measurement therefore alternates
+//! short rounds with a fault and without it, in many pairs, every other pair with the fault first. The result
+//! is the median of the ratios of all pairs, with their quartiles as a measure of its accuracy.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,8 +18,8 @@ use crate::faults_crowds::{NARROW, UNREAD_LINES, until_idle};
 use crate::lab::{Lab, PAIR, until};
 use crate::process::{Signal, allow_descriptors};
 
-/// The result of one round: the latency of IAMATs on one connection, the throughput of the load, and the memory of
-/// the server at the end.
+/// The result of one round: the latency of IAMATs on one connection, the throughput of the load, and the
+/// memory of the server at the end.
 #[derive(Clone, Copy)]
 struct Sample {
     median_us: f64,
@@ -36,8 +36,8 @@ struct Meter {
     ending: AtomicBool,
     /// The number of IAMATs of the load.
     moved: AtomicU64,
-    /// The number of measured IAMATs, and of faults that have ended. Both are used as client times, so that each IAMAT
-    /// is newer than the one before: one that loses is not flooded and costs less.
+    /// The number of measured IAMATs, and of faults that have ended. Both are used as client times, so that
+    /// each IAMAT is newer than the one before: one that loses is not flooded and costs less.
     measured: AtomicU64,
     over: AtomicU64,
 }
@@ -48,8 +48,8 @@ struct Fault {
     pairs: usize,
     /// The duration of a round, with and without the fault.
     round: Duration,
-    /// For one long spell of the fault: the number of rounds without it before and after, and the number of rounds of
-    /// the spell.
+    /// For one long spell of the fault: the number of rounds without it before and after, and the number of
+    /// rounds of the spell.
     spell: Option<[usize; 2]>,
     /// Whether another client moves a thousand clients as fast as it can, with and without the fault.
     under_load: bool,

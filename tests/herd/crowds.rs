@@ -10,8 +10,9 @@ use crate::client::Client;
 use crate::lab::{Lab, PAIR, until};
 use crate::process::allow_descriptors;
 
-/// Idle connections take no processor time and a few hundred bytes each. A client beyond `limits.max_connections` is
-/// closed, but a restarted neighbour is accepted. When a client has left, another one is accepted.
+/// Idle connections take no processor time and a few hundred bytes each. A client beyond
+/// `limits.max_connections` is closed, but a restarted neighbour is accepted. When a client has left, another
+/// one is accepted.
 #[test]
 fn row_35_thousand_idle_clients_and_one_more() {
     allow_descriptors(u64::from(CROWD) * 2);

@@ -7,9 +7,9 @@ use crate::ask::{await_everywhere, iamat};
 use crate::client::Client;
 use crate::lab::{Lab, PAIR, until};
 
-/// Without free descriptors, new clients are closed or wait in the backlog, and the server does not spin. Connected
-/// clients, neighbours (also a restarted one) and questions to Places are served. When clients leave, others are
-/// accepted.
+/// Without free descriptors, new clients are closed or wait in the backlog, and the server does not spin.
+/// Connected clients, neighbours (also a restarted one) and questions to Places are served. When clients
+/// leave, others are accepted.
 #[test]
 fn row_35_server_without_descriptors_goes_on() {
     let mut lab = Lab::new(PAIR);

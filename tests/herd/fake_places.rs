@@ -21,7 +21,8 @@ pub enum Play {
     WhenReleased(String),
     /// Closes the connection.
     Drop,
-    /// Answers the first question of a connection with this JSON text, and closes the connection on any further one.
+    /// Answers the first question of a connection with this JSON text, and closes the connection on any
+    /// further one.
     DropKept(String),
     /// Sends these bytes, then does this to the connection.
     Raw(Vec<u8>, Then),
@@ -96,8 +97,8 @@ impl FakePlaces {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Sets the behaviour for questions about this location, in the format of an IAMAT. The default is an answer
-    /// without results.
+    /// Sets the behaviour for questions about this location, in the format of an IAMAT. The default is an
+    /// answer without results.
     pub fn on(&self, location: &str, play: Play) {
         self.shared.script.lock().unwrap().plays.insert(as_asked(location), play);
     }

@@ -1,5 +1,5 @@
-//! A TCP proxy that injects network faults: latency, low bandwidth, packet loss, closed and reset connections, and
-//! corrupted bytes. It does not parse what it forwards.
+//! A TCP proxy that injects network faults: latency, low bandwidth, packet loss, closed and reset
+//! connections, and corrupted bytes. It does not parse what it forwards.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -26,8 +26,8 @@ pub enum Direction {
 pub enum Flow {
     #[default]
     Free,
-    /// Nothing is forwarded and no connection is closed, as on a network that loses every packet. Bytes are delayed,
-    /// not lost, because TCP would retransmit them.
+    /// Nothing is forwarded and no connection is closed, as on a network that loses every packet. Bytes are
+    /// delayed, not lost, because TCP would retransmit them.
     Blackhole,
     /// Each read is forwarded after this latency.
     Delayed(Duration),
@@ -135,7 +135,8 @@ impl FaultProxy {
         for pair in self.shared.state().pairs.drain(..) {
             for stream in [&pair.dialler, &pair.dialled] {
                 SockRef::from(stream).set_linger(Some(Duration::ZERO)).unwrap();
-                // Wakes the thread that reads from it. The last thread to drop the stream closes and thereby resets it.
+                // Wakes the thread that reads from it. The last thread to drop the stream closes and thereby
+                // resets it.
                 let _ = stream.shutdown(Shutdown::Read);
             }
             pair.over.store(true, Ordering::SeqCst);
@@ -303,6 +304,7 @@ fn received_while_waiting(mut dialler: &TcpStream) -> Option<Vec<u8>> {
     end.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock).then_some(received)
 }
 
-/// The interval at which a blocked write checks whether its pair is over, and at which a throttled flow writes.
+/// The interval at which a blocked write checks whether its pair is over, and at which a throttled flow
+/// writes.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 const POLLS_PER_SECOND: u32 = 20;

@@ -43,8 +43,8 @@ fn certificate(
     server_config(der, PrivateKeyDer::Pkcs8(key.serialize_der().into())).unwrap()
 }
 
-/// Starts a Places server with this certificate. It closes each connection after its answer, without close_notify.
-/// With `without_length` only the end of the connection marks the end of the answer.
+/// Starts a Places server with this certificate. It closes each connection after its answer, without
+/// close_notify. With `without_length` only the end of the connection marks the end of the answer.
 fn places(config: Arc<ServerConfig>, without_length: bool) -> u16 {
     let body = nearby(1);
     let unframed = format!("HTTP/1.1 200 OK\r\n\r\n{body}");
@@ -77,8 +77,8 @@ fn asking(port: u16, trusted: &CertifiedIssuer<'static, KeyPair>) -> Lab {
     })
 }
 
-/// An invalid certificate is rejected, and the message gives the reason without the key. The same server with a valid
-/// certificate is accepted.
+/// An invalid certificate is rejected, and the message gives the reason without the key. The same server with
+/// a valid certificate is accepted.
 #[test]
 fn row_26_invalid_certificates() {
     let (ours, others) = (authority(), authority());
@@ -118,8 +118,8 @@ fn row_26_old_versions_of_tls() {
     }
 }
 
-/// An answer without a length must end with a TLS close_notify. Without it the answer may be truncated by an attacker, so
-/// it is rejected.
+/// An answer without a length must end with a TLS close_notify. Without it the answer may be truncated by an
+/// attacker, so it is rejected.
 #[test]
 fn row_27_tls_answer_without_close_notify() {
     let ours = authority();

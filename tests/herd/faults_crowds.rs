@@ -23,8 +23,8 @@ fn with_line_timeout(seconds: u32) -> Lab {
     lab
 }
 
-/// Connections with an incomplete line each take little more memory than the bytes of the line, delay no other client,
-/// and are closed at the line timeout.
+/// Connections with an incomplete line each take little more memory than the bytes of the line, delay no
+/// other client, and are closed at the line timeout.
 fn half_lines(count: usize, line_timeout_s: u32) {
     let mut lab = with_line_timeout(line_timeout_s);
     let mut talker = lab.connect("Solo");
@@ -56,8 +56,8 @@ fn row_20_half_lines_by_the_ten_thousand() {
     half_lines(NEARLY_ALL, 8);
 }
 
-/// Lines that arrive byte by byte are closed at the line timeout, which starts with the first byte. New clients are
-/// served meanwhile.
+/// Lines that arrive byte by byte are closed at the line timeout, which starts with the first byte. New
+/// clients are served meanwhile.
 fn slowloris(count: usize, line_timeout_s: u32, pause: Duration) {
     let mut lab = with_line_timeout(line_timeout_s);
     iamat(&lab, "Solo", "kiwi");
@@ -86,8 +86,8 @@ fn row_22_slowloris_by_five_thousand() {
     slowloris(5000, 10, Duration::from_secs(5));
 }
 
-/// A client that sends commands and never reads replies is paused: the server stops reading from it. It takes some
-/// kilobytes and delays no other client. When it reads again, it gets all replies in order.
+/// A client that sends commands and never reads replies is paused: the server stops reading from it. It takes
+/// some kilobytes and delays no other client. When it reads again, it gets all replies in order.
 #[test]
 fn row_23_client_that_never_reads() {
     let mut lab = Lab::running(SOLO);
@@ -129,8 +129,8 @@ pub fn until_idle(lab: &mut Lab, server: &str) {
     });
 }
 
-/// A thousand clients with large replies that never read take no more memory than their bounded output. Other clients
-/// are served, and all descriptors are closed when they leave.
+/// A thousand clients with large replies that never read take no more memory than their bounded output. Other
+/// clients are served, and all descriptors are closed when they leave.
 #[test]
 fn row_23_thousand_clients_that_never_read() {
     allow_descriptors(DESCRIPTORS);
@@ -191,8 +191,8 @@ fn row_36_burst_of_ten_thousand_connections() {
     burst(NEARLY_ALL);
 }
 
-/// While the server is busy, new connections wait in the backlog, as many as the system allows. None of them has to
-/// retransmit its SYN, which would take at least a second.
+/// While the server is busy, new connections wait in the backlog, as many as the system allows. None of them
+/// has to retransmit its SYN, which would take at least a second.
 #[test]
 fn row_36_burst_while_the_server_is_busy() {
     allow_descriptors(DESCRIPTORS);
@@ -214,8 +214,8 @@ fn row_36_burst_while_the_server_is_busy() {
     assert!(crowd.iter_mut().all(|client| client.line() == "? A"));
 }
 
-/// With `limits.max_clients` clients in the store, an IAMAT of a new client is refused, and its statement from a
-/// neighbour is dropped but acknowledged. Known clients are updated.
+/// With `limits.max_clients` clients in the store, an IAMAT of a new client is refused, and its statement
+/// from a neighbour is dropped but acknowledged. Known clients are updated.
 #[test]
 fn row_41_limit_of_clients() {
     let mut lab = Lab::new(PAIR);
@@ -248,7 +248,8 @@ const NEARLY_ALL: usize = 9_900;
 const HALF_LINE: usize = 8192 * 9 / 10;
 /// The bytes sent, half as many for the growth of the buffer, and the connection.
 const KIB_FOR_A_HALF_LINE_MAX: usize = 13;
-/// The greatest number of rounds of one byte each. The line timeout takes fewer; a busy machine makes rounds longer.
+/// The greatest number of rounds of one byte each. The line timeout takes fewer; a busy machine makes rounds
+/// longer.
 const ROUNDS_MAX: usize = 60;
 const RESULTS: usize = 20;
 /// The time without progress after which the server has stopped reading, unless the machine is very busy.
@@ -260,8 +261,8 @@ const UNREAD_KIB_MAX: u64 = 8 * 1024;
 const UNREAD: usize = 1000;
 /// A receive buffer so small that unread replies fill the server's output, not the system's buffers.
 pub const NARROW: usize = 4096;
-/// Lines of 4 KB: several times the bound of a client's output. For a thousand clients they stay below the system's
-/// limit of TCP memory (about 1 GiB), which would stop all connections.
+/// Lines of 4 KB: several times the bound of a client's output. For a thousand clients they stay below the
+/// system's limit of TCP memory (about 1 GiB), which would stop all connections.
 pub const UNREAD_LINES: usize = 128;
 /// The high-water mark of 64 KiB, the echoes of the last read, and unused capacity of buffers that double.
 const KIB_FOR_AN_UNREAD_CLIENT_MAX: usize = 256;

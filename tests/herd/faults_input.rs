@@ -8,7 +8,8 @@ use crate::ask::{UCLA, iamat, stored_line};
 use crate::lab::{Lab, SOLO};
 use crate::process::Signal;
 
-/// A client cannot report a location with an AT line, neither as a client nor after an incomplete or refused HELLO.
+/// A client cannot report a location with an AT line, neither as a client nor after an incomplete or refused
+/// HELLO.
 #[test]
 fn row_12_forged_at_line_from_a_client() {
     let lab = Lab::running(SOLO);
@@ -81,8 +82,8 @@ fn row_17_invalid_times() {
     assert_eq!(endless.ask("\nGOES ON"), "? GOES ON");
 }
 
-/// Of an oversized line the first `limits.max_line` bytes are echoed, and the rest takes no memory. After the end of the
-/// line the connection goes on.
+/// Of an oversized line the first `limits.max_line` bytes are echoed, and the rest takes no memory. After the
+/// end of the line the connection goes on.
 #[test]
 fn row_19_oversized_line() {
     let mut lab = Lab::running(SOLO);
@@ -112,7 +113,8 @@ fn row_19_oversized_line_that_never_ends() {
     assert_eq!(client.everything(), format!("? {}\n", "x".repeat(8192)));
 }
 
-/// Lines of arbitrary bytes are echoed unchanged, except for white space around them. In the log they are escaped.
+/// Lines of arbitrary bytes are echoed unchanged, except for white space around them. In the log they are
+/// escaped.
 #[test]
 fn row_21_arbitrary_bytes() {
     let lab = Lab::running(SOLO);
@@ -143,8 +145,8 @@ fn row_21_arbitrary_bytes() {
     assert!(lab.log("Solo").bytes().all(|byte| byte == b'\n' || (b' '..=b'~').contains(&byte)));
 }
 
-/// Urgent data, as telnet sends it with an interrupt, is left out. The lines before and after it are executed at once,
-/// even if all of it arrives together.
+/// Urgent data, as telnet sends it with an interrupt, is left out. The lines before and after it are executed
+/// at once, even if all of it arrives together.
 #[test]
 fn row_21_urgent_data() {
     let mut lab = Lab::running(SOLO);

@@ -48,8 +48,9 @@ fn client(number: usize) -> String {
     format!("client-{number}-{}", "x".repeat(100))
 }
 
-/// A neighbour that reads 1 KB/s takes no memory, because only the newest statement of each client is sent. It delays
-/// neither replies nor the other neighbour, and its link stays. When it is fast again, it gets everything at once.
+/// A neighbour that reads 1 KB/s takes no memory, because only the newest statement of each client is sent.
+/// It delays neither replies nor the other neighbour, and its link stays. When it is fast again, it gets
+/// everything at once.
 #[test]
 fn row_04_slow_peer() {
     let (mut lab, [to_far, _]) = star(log_events_only);
@@ -68,8 +69,8 @@ fn row_04_slow_peer() {
     assert!(passed < SENT_BYTES_MAX, "{passed} bytes for {CLIENTS} clients");
 }
 
-/// A neighbour is stopped, with open connections, during 50,000 updates. Its links are dropped, it takes no memory and
-/// delays no other server. When it continues, it gets everything that it missed.
+/// A neighbour is stopped, with open connections, during 50,000 updates. Its links are dropped, it takes no
+/// memory and delays no other server. When it continues, it gets everything that it missed.
 #[test]
 fn row_05_hung_peer() {
     let (mut lab, _proxies) = star(|lab| {
@@ -91,8 +92,8 @@ fn row_05_hung_peer() {
     await_everywhere(&lab, &lab.names(), "back", &back);
 }
 
-/// A neighbour vanishes without closing its connections, like a machine that loses power. Its link is dropped after the
-/// silence. When it is restarted, it gets every statement.
+/// A neighbour vanishes without closing its connections, like a machine that loses power. Its link is dropped
+/// after the silence. When it is restarted, it gets every statement.
 #[test]
 fn row_06_half_open_link() {
     let (mut lab, proxies) = star(shorten_silence);
@@ -110,8 +111,8 @@ fn row_06_half_open_link() {
     }
 }
 
-/// A connection of a client or neighbour that is reset during a write ends without affecting others. A neighbour gets the
-/// statements that it missed on the next link.
+/// A connection of a client or neighbour that is reset during a write ends without affecting others. A
+/// neighbour gets the statements that it missed on the next link.
 #[test]
 fn row_07_reset_in_the_middle_of_a_write() {
     let (lab, proxies) = star(log_events_only);
@@ -135,8 +136,8 @@ fn row_07_reset_in_the_middle_of_a_write() {
     until("Far has the last statement", || stored_line(&lab, "Far", "client-9-499") == last);
 }
 
-/// The dialler sees its link close and dials again; the acceptor has not seen the old link close. The new link replaces
-/// the old one at once, not after the silence.
+/// The dialler sees its link close and dials again; the acceptor has not seen the old link close. The new
+/// link replaces the old one at once, not after the silence.
 #[test]
 fn row_10_new_link_replaces_the_old_one_at_once() {
     let (mut lab, [to_far, _]) = star(|lab| lab.config["peers"]["silence_ms"] = json!(60_000));
@@ -157,7 +158,8 @@ fn row_10_new_link_replaces_the_old_one_at_once() {
     until("all descriptors are closed", || lab.process("Far").descriptors() <= descriptors);
 }
 
-/// A corrupted byte makes a line malformed: the link ends, the line is not stored, and it is sent again on a new link.
+/// A corrupted byte makes a line malformed: the link ends, the line is not stored, and it is sent again on a
+/// new link.
 #[test]
 fn a_corrupted_line_ends_the_link_and_is_sent_again() {
     let (lab, [to_far, to_hub]) = star(|_| {});

@@ -25,8 +25,9 @@ pub fn shorten_silence(lab: &mut Lab) {
     lab.write();
 }
 
-/// Both halves accept statements during a partition, of the same clients and of others. Within 5 s of its end all servers
-/// have the newest statement of each client, and no statement has crossed the edge more than once in each direction.
+/// Both halves accept statements during a partition, of the same clients and of others. Within 5 s of its end
+/// all servers have the newest statement of each client, and no statement has crossed the edge more than once
+/// in each direction.
 fn halves_agree_again(break_it: impl Fn(&FaultProxy), mend: impl Fn(&FaultProxy), is_noticed: bool) {
     let (lab, proxies) = two_halves();
     proxies.iter().for_each(break_it);
@@ -84,8 +85,8 @@ fn row_01_short_partition() {
     halves_agree_again(lose_all, |proxy| proxy.set_both(Flow::Free), false);
 }
 
-/// Packets from Riley are lost, packets from Jaquez arrive: Jaquez drops the link after the silence, Riley sees it
-/// close, and both retry without leaking descriptors. After the partition they agree.
+/// Packets from Riley are lost, packets from Jaquez arrive: Jaquez drops the link after the silence, Riley
+/// sees it close, and both retry without leaking descriptors. After the partition they agree.
 #[test]
 fn row_02_one_way_partition() {
     let mut lab = Lab::new(PAIR);
@@ -123,8 +124,8 @@ fn row_02_one_way_partition() {
     until("all other descriptors are closed", || !has_more(&mut lab));
 }
 
-/// A link that flaps five times a second takes little processor time and few log lines. Within 2 s of the last flap every
-/// statement has arrived.
+/// A link that flaps five times a second takes little processor time and few log lines. Within 2 s of the
+/// last flap every statement has arrived.
 fn flaps(flapping: Duration) {
     let (mut lab, proxies) = two_halves();
     let (cpu_before, log_before) = (lab.process("Left").cpu_time(), lab.log("Left").lines().count());
@@ -167,8 +168,8 @@ fn row_03_flapping_link_for_a_minute() {
     flaps(Duration::from_secs(60));
 }
 
-/// During a partition two servers receive statements of one client with the same time. After it all servers have the one
-/// that was received first.
+/// During a partition two servers receive statements of one client with the same time. After it all servers
+/// have the one that was received first.
 #[test]
 fn row_18_equal_times_at_two_servers() {
     let (lab, proxies) = two_halves();

@@ -26,8 +26,8 @@ fn welcome(jaquez: &mut Client) {
     assert!(welcome.starts_with("WELCOME Riley "), "{welcome}");
 }
 
-/// Two servers with the same name and different ports replace each other's link again and again. The statements of both
-/// arrive, no other server is disturbed, and it stops when one of the two ends.
+/// Two servers with the same name and different ports replace each other's link again and again. The
+/// statements of both arrive, no other server is disturbed, and it stops when one of the two ends.
 #[test]
 fn row_09_duplicate_server_name() {
     let mut lab = Lab::running(PAIR);
@@ -61,8 +61,8 @@ fn row_09_duplicate_server_name() {
     await_everywhere(&lab, &["Riley"], "last", &last);
 }
 
-/// A peer of another herd, with an unknown name, another version or a missing field is refused with the reason, which is
-/// also in the log. The lines after its HELLO are ignored.
+/// A peer of another herd, with an unknown name, another version or a missing field is refused with the
+/// reason, which is also in the log. The lines after its HELLO are ignored.
 #[test]
 fn row_11_peer_of_another_herd() {
     let mut lab = Lab::new(PAIR);
@@ -92,8 +92,8 @@ fn row_11_peer_of_another_herd() {
     assert_eq!(stored_line(&lab, "Riley", "kiwi"), None);
 }
 
-/// A replayed HELLO is accepted, because a herd trusts every program on its machine. It changes no statement, and the
-/// neighbour itself reconnects.
+/// A replayed HELLO is accepted, because a herd trusts every program on its machine. It changes no statement,
+/// and the neighbour itself reconnects.
 #[test]
 fn row_11_replayed_handshake() {
     let lab = Lab::running(PAIR);
@@ -156,8 +156,8 @@ fn row_13_malformed_line_of_a_peer() {
     lab.await_log("Riley", "Connection from server Jaquez is ended: a line has more than 9216 bytes");
 }
 
-/// A dialled neighbour that answers with a malformed line is dialled again with exponential backoff. No statement is
-/// sent before a valid WELCOME.
+/// A dialled neighbour that answers with a malformed line is dialled again with exponential backoff. No
+/// statement is sent before a valid WELCOME.
 #[test]
 fn row_13_malformed_answer_of_a_peer() {
     let mut lab = Lab::new(PAIR);
@@ -196,8 +196,8 @@ fn row_13_malformed_answer_of_a_peer() {
     assert_eq!(client.ask("PING"), "? PING");
 }
 
-/// A neighbour's record of the far future is accepted, because clocks differ, and wins until a newer one arrives.
-/// `limits.max_future_s` is for clients only.
+/// A neighbour's record of the far future is accepted, because clocks differ, and wins until a newer one
+/// arrives. `limits.max_future_s` is for clients only.
 #[test]
 fn row_14_records_of_the_far_future_from_a_peer() {
     let (lab, mut jaquez) = as_jaquez();
@@ -229,8 +229,9 @@ fn a_peer_with_an_impossible_since_gets_everything() {
     assert_eq!(received, format!("{line}\nMARK 1\n"));
 }
 
-/// A ring with chords, edges configured on both sides or on one, and servers that are their own neighbours: each
-/// statement reaches all servers, at most two lines of it cross an edge, and no server sends it to itself.
+/// A ring with chords, edges configured on both sides or on one, and servers that are their own neighbours:
+/// each statement reaches all servers, at most two lines of it cross an edge, and no server sends it to
+/// itself.
 #[test]
 fn row_15_cycles_and_a_neighbour_of_itself() {
     let lab = Lab::running(&[

@@ -36,8 +36,8 @@ pub fn fails(lab: &Lab, location: &str, words: &str) {
     assert!(message.contains(words), "{location}: {message}");
 }
 
-/// Checks that a WHATSAT at `location` fails after 500 ms, that other clients are served meanwhile, and that no
-/// descriptor is leaked.
+/// Checks that a WHATSAT at `location` fails after 500 ms, that other clients are served meanwhile, and that
+/// no descriptor is leaked.
 fn hangs(lab: &mut Lab, location: &str) {
     // Opens the log, which takes a descriptor.
     iamat(lab, "Solo", "first");
@@ -81,8 +81,8 @@ fn row_24_places_trickles() {
     hangs(&mut lab, "+1+1");
 }
 
-/// An answer that is too large or not HTTP is rejected at its bound and takes no more memory than that. Its connection
-/// is not reused.
+/// An answer that is too large or not HTTP is rejected at its bound and takes no more memory than that. Its
+/// connection is not reused.
 #[test]
 fn row_25_oversized_and_malformed_answers() {
     let mut lab = with_timeout(20_000, |_| {});
@@ -200,7 +200,8 @@ fn row_29_deep_nesting() {
     assert!(deep(1_000_000, "}").contains("UNKNOWN_ERROR"));
 }
 
-/// When a kept connection closes as a question is sent on it, the question is sent once more, on a new connection.
+/// When a kept connection closes as a question is sent on it, the question is sent once more, on a new
+/// connection.
 #[test]
 fn row_30_kept_connection_that_closes_on_the_next_question() {
     let lab = with_timeout(20_000, |_| {});
@@ -216,8 +217,8 @@ fn row_30_kept_connection_that_closes_on_the_next_question() {
     assert_eq!(lab.places.asked("+1+1"), 2 * 5 + 2);
 }
 
-/// A thousand questions while Places does not answer: 64 are in flight, each fails when its timeout expires, other
-/// clients are served meanwhile, and questions succeed again when Places answers again.
+/// A thousand questions while Places does not answer: 64 are in flight, each fails when its timeout expires,
+/// other clients are served meanwhile, and questions succeed again when Places answers again.
 #[test]
 fn row_31_thousand_questions_without_an_answer() {
     let mut lab = with_timeout(2000, |lab| lab.places.on("+1+1", Play::WhenReleased(nearby(1))));

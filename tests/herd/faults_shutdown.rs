@@ -1,4 +1,5 @@
-//! Tests of logs that cannot be written, and of shutdown and kills under load (docs/faults.md, rows 33, 34, 37, 38).
+//! Tests of logs that cannot be written, and of shutdown and kills under load (docs/faults.md, rows 33, 34,
+//! 37, 38).
 
 use std::fs;
 use std::io::Read;
@@ -50,8 +51,8 @@ fn row_33_log_at_the_file_size_limit() {
     assert_eq!(client.ask("PING"), "? PING");
 }
 
-/// A server serves on when neither its log nor standard error can be written, as on a full disk, and when it must report
-/// an invalid herd file.
+/// A server serves on when neither its log nor standard error can be written, as on a full disk, and when it
+/// must report an invalid herd file.
 #[test]
 fn row_33_log_and_standard_error_on_a_full_disk() {
     let mut lab = Lab::new(SOLO);
@@ -107,8 +108,8 @@ fn row_34_log_that_is_a_fifo() {
     assert!(fs::File::from(reader).read(&mut lines).unwrap() > 0);
 }
 
-/// SIGTERM under load, with pending questions to Places: all replies are complete and in order, and the server ends
-/// within its grace period with status 0. A second signal ends it at once.
+/// SIGTERM under load, with pending questions to Places: all replies are complete and in order, and the
+/// server ends within its grace period with status 0. A second signal ends it at once.
 #[test]
 fn row_37_shutdown_under_load() {
     for signals in [1, 2] {
@@ -160,8 +161,8 @@ fn ask_until_closed(port: u16, number: usize) -> usize {
     replies.lines().count()
 }
 
-/// A server is killed and restarted again and again while clients report to the other servers. No statement that a
-/// running server has answered is lost, and the port is free at once.
+/// A server is killed and restarted again and again while clients report to the other servers. No statement
+/// that a running server has answered is lost, and the port is free at once.
 fn kills_under_load(kills: usize) {
     let mut lab = Lab::new(&[("Left", &["Middle"]), ("Middle", &["Right"]), ("Right", &["Left"])]);
     lab.start_all();

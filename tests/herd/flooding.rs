@@ -55,8 +55,8 @@ fn statements_reach_the_herd_of_report_004() {
     statements_reach_all_servers("report-004.json");
 }
 
-/// The statement with the greatest client time wins on all servers, whatever server received it and in whatever order.
-/// A losing IAMAT is answered with its own data, but neither stored nor flooded.
+/// The statement with the greatest client time wins on all servers, whatever server received it and in
+/// whatever order. A losing IAMAT is answered with its own data, but neither stored nor flooded.
 #[test]
 fn the_newest_statement_wins_everywhere() {
     let lab = Lab::running(BRUINS);

@@ -1,5 +1,5 @@
-//! The laboratory: a herd in its own temporary folder. A test starts, kills and stops its servers, and sends them
-//! commands.
+//! The laboratory: a herd in its own temporary folder. A test starts, kills and stops its servers, and sends
+//! them commands.
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -39,7 +39,8 @@ pub struct Lab {
     names: Vec<String>,
     /// The content of the herd file, as [`Lab::write`] writes it.
     pub config: Value,
-    /// By the name of the dialler: the neighbours that it reaches through a proxy, and the ports of the proxies.
+    /// By the name of the dialler: the neighbours that it reaches through a proxy, and the ports of the
+    /// proxies.
     detours: BTreeMap<String, Vec<(String, u16)>>,
     pub folder: Folder,
     _lock: TestLock,
@@ -104,7 +105,8 @@ impl Lab {
         [self.through_proxy(one, other), self.through_proxy(other, one)]
     }
 
-    /// The herd file of a server: its own copy, with other addresses, if it reaches neighbours through proxies.
+    /// The herd file of a server: its own copy, with other addresses, if it reaches neighbours through
+    /// proxies.
     fn file_of(&self, server: &str) -> PathBuf {
         let Some(detours) = self.detours.get(server) else { return self.file() };
         let mut config = self.config.clone();
@@ -215,8 +217,8 @@ impl Lab {
     }
 }
 
-/// A temporary folder. When it is dropped, it is checked for the Places key and removed; if the test has failed, it
-/// stays.
+/// A temporary folder. When it is dropped, it is checked for the Places key and removed; if the test has
+/// failed, it stays.
 pub struct Folder(PathBuf);
 
 impl Folder {
@@ -263,8 +265,8 @@ pub fn is_listening(port: u16) -> bool {
     TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
-/// Returns a free port of 127.0.0.1, and each port at most once. Test processes that run at the same time begin at
-/// different ports.
+/// Returns a free port of 127.0.0.1, and each port at most once. Test processes that run at the same time
+/// begin at different ports.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let _no_fork = FORKING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -282,7 +284,8 @@ pub fn free_port() -> u16 {
 /// The first port: above those of the built-in herd. The last one is below the system's ephemeral ports.
 const FIRST_PORT: u16 = 18_000;
 const PORTS: u32 = 14_000;
-/// The distance between the first ports of two test processes: more than one run needs, and coprime to [`PORTS`].
+/// The distance between the first ports of two test processes: more than one run needs, and coprime to
+/// [`PORTS`].
 const PORTS_APART: u32 = 211;
 
 /// The time after which waiting has failed.

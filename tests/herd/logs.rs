@@ -9,10 +9,10 @@ use serde_json::json;
 use crate::ask::{TIME, UCLA, await_everywhere, iamat};
 use crate::lab::{Lab, PAIR, until};
 
-/// The log has each message received and sent, and each connection to a server, in the format of report 003: `Riley
-/// received '…' from (HOST, PORT)`, `Riley sent to client '…'`, `Riley sent to server Jaquez '…'`,
-/// `New connection to server Jaquez was made`, `Connection to server Jaquez was dropped`. Each line starts with its
-/// time.
+/// The log has each message received and sent, and each connection to a server, in the format of report 003:
+/// `Riley received '…' from (HOST, PORT)`, `Riley sent to client '…'`, `Riley sent to server Jaquez '…'`,
+/// `New connection to server Jaquez was made`, `Connection to server Jaquez was dropped`. Each line starts
+/// with its time.
 #[test]
 fn a_log_has_every_message_and_every_neighbour() {
     let mut lab = Lab::running(PAIR);

@@ -1,8 +1,8 @@
 //! Black-box tests of the program: real server processes on loopback ports. The tests send commands to them,
 //! and kill, stop and restart them.
 //!
-//! The doc comment of each test states the rule of docs/protocol.md or the row of docs/faults.md that it checks.
-//! The environment variable `HERD_BIN` names another program to test.
+//! The doc comment of each test states the rule of docs/protocol.md or the row of docs/faults.md that it
+//! checks. The environment variable `HERD_BIN` names another program to test.
 
 mod ask;
 mod client;

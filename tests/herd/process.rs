@@ -19,8 +19,8 @@ pub fn herd() -> Command {
     Command::new(program)
 }
 
-/// Locked while a process is started. Between fork and exec the child has copies of all sockets of this process,
-/// among them those with which [`crate::lab::free_port`] tries ports.
+/// Locked while a process is started. Between fork and exec the child has copies of all sockets of this
+/// process, among them those with which [`crate::lab::free_port`] tries ports.
 pub static FORKING: Mutex<()> = Mutex::new(());
 
 /// A child process.
@@ -33,8 +33,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a process. `mark` must be a text in the command lines of the process and its children, and in no
-    /// other, such as the path of a temporary folder.
+    /// Starts a process. `mark` must be a text in the command lines of the process and its children, and in
+    /// no other, such as the path of a temporary folder.
     pub fn start(command: &mut Command, mark: &str) -> Process {
         let _forking = FORKING.lock().unwrap_or_else(PoisonError::into_inner);
         let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));

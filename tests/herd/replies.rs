@@ -6,8 +6,8 @@ use crate::ask::{TIME, UCLA, await_everywhere, iamat, stored_line};
 use crate::fake_places::{Play, nearby};
 use crate::lab::{Lab, PAIR, SOLO, until};
 
-/// After the client's half-close the server answers all received commands, including slow ones and a last line
-/// without LF, and then closes.
+/// After the client's half-close the server answers all received commands, including slow ones and a last
+/// line without LF, and then closes.
 #[test]
 fn a_half_close_waits_for_slow_replies() {
     let lab = Lab::running(SOLO);
@@ -28,8 +28,8 @@ fn a_half_close_waits_for_slow_replies() {
     assert_eq!(client.everything(), "? LAST\n");
 }
 
-/// Replies are sent in the order of the commands. A fast command after a slow one is executed at once: its statement
-/// is stored and flooded, only its reply waits.
+/// Replies are sent in the order of the commands. A fast command after a slow one is executed at once: its
+/// statement is stored and flooded, only its reply waits.
 #[test]
 fn a_fast_command_after_a_slow_one_takes_effect_at_once() {
     let lab = Lab::running(PAIR);
@@ -56,8 +56,8 @@ fn a_fast_command_after_a_slow_one_takes_effect_at_once() {
     assert_eq!((statement, results(&json)), (fast, 0));
 }
 
-/// A WHATSAT that waits for Places delays no other client of any server. Its reply has the statement that was stored
-/// when the WHATSAT arrived.
+/// A WHATSAT that waits for Places delays no other client of any server. Its reply has the statement that was
+/// stored when the WHATSAT arrived.
 #[test]
 fn a_slow_whatsat_delays_no_other_client() {
     let lab = Lab::running(PAIR);

@@ -9,8 +9,8 @@ use crate::ask::{await_everywhere, iamat, stored_line};
 use crate::lab::{BRUINS, Lab};
 use crate::process::Signal;
 
-/// Within half a second of its start a restarted server has every statement and floods again, however long it was
-/// down: its HELLO makes its neighbours dial at once, whatever their backoff.
+/// Within half a second of its start a restarted server has every statement and floods again, however long it
+/// was down: its HELLO makes its neighbours dial at once, whatever their backoff.
 #[test]
 fn a_restarted_server_is_in_the_flood_within_half_a_second() {
     let mut lab = Lab::alone(&[("Left", &["Middle"]), ("Middle", &["Right"]), ("Right", &[])]);
@@ -45,8 +45,8 @@ fn await_long_delays(lab: &Lab, server: &str, neighbours: &[&str]) {
     }
 }
 
-/// For each pair of failed servers: a statement reaches exactly the servers that are still connected to its origin.
-/// When both are restarted, all servers agree.
+/// For each pair of failed servers: a statement reaches exactly the servers that are still connected to its
+/// origin. When both are restarted, all servers agree.
 #[test]
 fn any_two_servers_fail() {
     let mut lab = Lab::running(BRUINS);
@@ -100,8 +100,8 @@ fn reachable<'a>(origin: &'a str, left: &[&'a str]) -> BTreeSet<&'a str> {
     }
 }
 
-/// A stopped server, whose connections stay open, delays no other server. When it continues, it gets the statements
-/// that it missed.
+/// A stopped server, whose connections stay open, delays no other server. When it continues, it gets the
+/// statements that it missed.
 #[test]
 fn row_05_stopped_server_delays_no_other() {
     let mut lab = Lab::running(BRUINS);

@@ -30,8 +30,8 @@ pub fn assert_secret(what: &str, bytes: &[u8]) {
     }
 }
 
-/// Panics when a file in `folder` contains a part of the key: logs, standard error, certificates. [`crate::lab::Lab`]
-/// calls it at the end of every test.
+/// Panics when a file in `folder` contains a part of the key: logs, standard error, certificates.
+/// [`crate::lab::Lab`] calls it at the end of every test.
 pub fn assert_secret_in(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let Ok(kind) = entry.file_type() else { continue };
@@ -53,10 +53,10 @@ fn near(lab: &Lab, location: &str) -> String {
     client.half_close().everything()
 }
 
-/// The key is sent with each question, and is in no reply, log or error message. Places answers, refuses, redirects,
-/// truncates answers, sends bytes that are not HTTP, and repeats the question in every part of an answer. It does not
-/// answer in time, hangs during shutdown, cannot be reached, has an unknown host name, does not speak TLS, and its root
-/// certificate cannot be parsed.
+/// The key is sent with each question, and is in no reply, log or error message. Places answers, refuses,
+/// redirects, truncates answers, sends bytes that are not HTTP, and repeats the question in every part of an
+/// answer. It does not answer in time, hangs during shutdown, cannot be reached, has an unknown host name,
+/// does not speak TLS, and its root certificate cannot be parsed.
 #[test]
 fn the_key_is_in_no_reply_log_or_error() {
     let mut lab = Lab::new(PAIR);

@@ -11,8 +11,8 @@ use crate::fake_places::{Play, nearby};
 use crate::lab::{Lab, PAIR, SOLO, is_listening, until};
 use crate::process::{Process, Signal, herd};
 
-/// SIGTERM and SIGINT end a server within 300 ms with status 0. It answers all received commands, a pending WHATSAT
-/// with UNKNOWN_ERROR, and sends all pending output. The next server can bind the port at once.
+/// SIGTERM and SIGINT end a server within 300 ms with status 0. It answers all received commands, a pending
+/// WHATSAT with UNKNOWN_ERROR, and sends all pending output. The next server can bind the port at once.
 fn shuts_down_gracefully(signal: Signal) {
     let mut lab = Lab::alone(SOLO);
     lab.start("Solo");
@@ -51,8 +51,8 @@ fn row_37_graceful_shutdown_by_sigint() {
     shuts_down_gracefully(Signal::INT);
 }
 
-/// Commands sent before the signal are answered and flooded, even if the server had not read them yet. An answered
-/// statement is never lost by a graceful shutdown.
+/// Commands sent before the signal are answered and flooded, even if the server had not read them yet. An
+/// answered statement is never lost by a graceful shutdown.
 #[test]
 fn row_37_statements_answered_at_shutdown_are_flooded() {
     let mut lab = Lab::running(PAIR);
@@ -76,8 +76,8 @@ fn row_37_statements_answered_at_shutdown_are_flooded() {
     await_everywhere(&lab, &["Jaquez"], "client-99", replies.lines().last().unwrap());
 }
 
-/// Ports are not shared: a second server on the same port reports the error in one line and exits with status 1.
-/// The first server, its clients and its log are not disturbed.
+/// Ports are not shared: a second server on the same port reports the error in one line and exits with status
+/// 1. The first server, its clients and its log are not disturbed.
 #[test]
 fn row_09_second_server_on_the_same_port() {
     let lab = Lab::running(SOLO);
@@ -132,8 +132,8 @@ fn sighup_creates_no_log_at_level_off() {
     assert!(!lab.folder.path("logs/Solo.log").exists());
 }
 
-/// SIGHUP reloads the herd file. A new neighbour is dialled and gets every statement, a removed neighbour gets no
-/// more, and clients stay connected.
+/// SIGHUP reloads the herd file. A new neighbour is dialled and gets every statement, a removed neighbour
+/// gets no more, and clients stay connected.
 #[test]
 fn row_42_sighup_adds_and_removes_neighbours() {
     let mut lab = Lab::running(&[("Left", &[]), ("Middle", &["Left"]), ("Right", &[])]);
@@ -156,8 +156,8 @@ fn row_42_sighup_adds_and_removes_neighbours() {
     assert_eq!(client.ask("STAYED"), "? STAYED");
 }
 
-/// A removed neighbour that was not reloaded keeps dialling. It is refused with the reason, and no statement crosses
-/// the edge.
+/// A removed neighbour that was not reloaded keeps dialling. It is refused with the reason, and no statement
+/// crosses the edge.
 #[test]
 fn row_42_removed_neighbour_that_keeps_dialling() {
     let mut lab = Lab::running(&[("Left", &[]), ("Middle", &["Left"])]);

@@ -9,9 +9,9 @@ use crate::ask::{UCLA, await_everywhere, iamat};
 use crate::lab::{BRUINS, Lab, free_port, is_listening, until};
 use crate::process::{Process, herd};
 
-/// WHATSAT is answered by the local Places server, over TLS, from its embedded places. The herd trusts the root
-/// certificate that the server writes. The answer has the format of Google's legacy Nearby Search, with places near
-/// the client, and at most as many as requested.
+/// WHATSAT is answered by the local Places server, over TLS, from its embedded places. The herd trusts the
+/// root certificate that the server writes. The answer has the format of Google's legacy Nearby Search, with
+/// places near the client, and at most as many as requested.
 #[test]
 fn places_near_ucla_without_key_and_network() {
     let mut lab = Lab::new(BRUINS);

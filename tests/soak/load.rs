@@ -71,8 +71,8 @@ impl Load {
 }
 
 impl Shared {
-    /// Connects to one random server after the other until the load ends. Errors are ignored, because the server
-    /// may have been killed.
+    /// Connects to one random server after the other until the load ends. Errors are ignored, because the
+    /// server may have been killed.
     fn visit(
         &self,
         chance: &mut Chance,

@@ -1,8 +1,8 @@
-//! The soak test: real servers under mixed load for minutes or hours. Clients connect and leave, servers are killed
-//! and stopped, and every second memory, descriptors and agreement are sampled.
+//! The soak test: real servers under mixed load for minutes or hours. Clients connect and leave, servers are
+//! killed and stopped, and every second memory, descriptors and agreement are sampled.
 //!
-//! `MINUTES=10 cargo test --release --test soak -- --ignored --nocapture` ends with `soak passed` or `soak failed`
-//! and the reasons, and writes a plot to `target/soak.svg`.
+//! `MINUTES=10 cargo test --release --test soak -- --ignored --nocapture` ends with `soak passed` or `soak
+//! failed` and the reasons, and writes a plot to `target/soak.svg`.
 
 mod chance;
 mod client;

@@ -117,8 +117,8 @@ impl Samples {
         self.probes.push((at, begin.elapsed().as_secs_f64() * 1000.0));
     }
 
-    /// Waits, while the load is paused, until all running servers have the same lines, none of them older than the
-    /// answered statement of its client.
+    /// Waits, while the load is paused, until all running servers have the same lines, none of them older
+    /// than the answered statement of its client.
     pub fn agree(&mut self, herd: &Herd, answered: &Answered) {
         let (at, begin) = (self.seconds(), Instant::now());
         let mut ids: Vec<&String> = answered.keys().collect();
@@ -243,14 +243,15 @@ fn lines(port: u16, ids: &[&String]) -> Vec<Option<String>> {
     ask().unwrap_or_default()
 }
 
-/// Whether an answered statement must not be lost: its server was not killed within [`SPREADING`] of the answer.
+/// Whether an answered statement must not be lost: its server was not killed within [`SPREADING`] of the
+/// answer.
 fn must_be_stored(herd: &Herd, statement: &AnsweredStatement) -> bool {
     let spread = statement.at + SPREADING;
     !herd.servers[statement.server].killed.iter().any(|&killed| killed > statement.at && killed < spread)
 }
 
-/// The bound of agreement: 3 s until a dead link is dropped, 1 s until it is dialled again, 1 s to send the missing
-/// statements.
+/// The bound of agreement: 3 s until a dead link is dropped, 1 s until it is dialled again, 1 s to send the
+/// missing statements.
 pub const AGREEMENT_MAX: Duration = Duration::from_secs(5);
 /// The time within which a statement reaches a neighbour.
 const SPREADING: Duration = Duration::from_secs(1);
@@ -258,12 +259,13 @@ const SPREADING: Duration = Duration::from_secs(1);
 const WARM_UP: Duration = Duration::from_millis(1500);
 /// Longer than a connection to Places is kept (30 s), and than the line timeout.
 const BASELINE_MAX: Duration = Duration::from_secs(45);
-/// The tolerated growth of memory in the second half, in MiB. The load is constant, so that a leak of one byte per
-/// message is 1 MiB in ten minutes; the noise of the allocator is less.
+/// The tolerated growth of memory in the second half, in MiB. The load is constant, so that a leak of one
+/// byte per message is 1 MiB in ten minutes; the noise of the allocator is less.
 pub const GROWTH_MIB: f64 = 1.0;
 /// The tolerated growth as a fraction of the mean, since large heaps have more noise.
 pub const GROWTH_PART: f64 = 0.05;
-/// The number of clients checked for agreement, below the greatest number of pending WHATSATs of a connection.
+/// The number of clients checked for agreement, below the greatest number of pending WHATSATs of a
+/// connection.
 const SAMPLE: usize = 50;
 /// The number of client IDs of probes.
 const PROBES: usize = 50;

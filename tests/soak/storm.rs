@@ -1,4 +1,5 @@
-//! The schedule of faults: servers that are killed and stopped, and pauses of the load in which servers must agree.
+//! The schedule of faults: servers that are killed and stopped, and pauses of the load in which servers must
+//! agree.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -23,7 +24,8 @@ enum Action {
 }
 
 impl Storm {
-    /// The plan for a number of seconds. Only one server at a time is down, so that the others stay connected.
+    /// The plan for a number of seconds. Only one server at a time is down, so that the others stay
+    /// connected.
     pub fn new(seconds: u64) -> Storm {
         let mut plan = VecDeque::new();
         for (number, start) in (0..).zip((0..seconds).step_by(ROUND_S)) {

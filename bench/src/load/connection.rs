@@ -125,8 +125,8 @@ impl Connection {
                 }
                 Ok(length) => {
                     self.received(&buffer[..length], now, latency, &mut seen);
-                    // On Linux a short read has emptied a TCP socket, and later input causes a new edge. This saves
-                    // half of the generator's reads. (The servers under test may not rely on it.)
+                    // On Linux a short read has emptied a TCP socket, and later input causes a new edge. This
+                    // saves half of the generator's reads. (The servers under test may not rely on it.)
                     if length < buffer.len() {
                         return Ok(seen);
                     }

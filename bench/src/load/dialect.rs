@@ -102,8 +102,8 @@ impl Messages {
 
     /// The client of the message with this number, from 1.
     pub fn client_of(number: u32, clients: u32) -> u32 {
-        // The stride is coprime to round numbers, so that all clients take turns, and consecutive messages are not
-        // about neighbouring records in the memory of a server.
+        // The stride is coprime to round numbers, so that all clients take turns, and consecutive messages
+        // are not about neighbouring records in the memory of a server.
         (u64::from(number) * 7_919_317 % u64::from(clients)) as u32
     }
 
@@ -156,8 +156,8 @@ impl Template {
     }
 }
 
-/// A POSIX time as text, incremented by one nanosecond for each message. It never overtakes the clock, so that a later
-/// run begins with a later time than the last one of an earlier run.
+/// A POSIX time as text, incremented by one nanosecond for each message. It never overtakes the clock, so
+/// that a later run begins with a later time than the last one of an earlier run.
 struct TimeText([u8; TIME.len()]);
 
 impl TimeText {

@@ -1,5 +1,5 @@
-//! The load of workload (d): a connection for each message, like the graders of the course. A visit connects, sends,
-//! half-closes and reads to the end.
+//! The load of workload (d): a connection for each message, like the graders of the course. A visit connects,
+//! sends, half-closes and reads to the end.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
@@ -81,8 +81,8 @@ fn begin(poll: &Poll, token: Token, address: SocketAddr, count: u32) -> io::Resu
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
-    // The side that closes first keeps the port in TIME_WAIT for a minute. One address has 28,000 ports, fewer than
-    // the visits of a second, so visits come from many loopback addresses.
+    // The side that closes first keeps the port in TIME_WAIT for a minute. One address has 28,000 ports,
+    // fewer than the visits of a second, so visits come from many loopback addresses.
     let from = SocketAddr::from((Ipv4Addr::new(127, 0, 1, (count % SOURCES) as u8 + 1), 0));
     socket.bind(&SockAddr::from(from))?;
     match socket.connect(&SockAddr::from(address)) {

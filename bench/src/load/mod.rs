@@ -1,8 +1,9 @@
 //! The load generator: many connections in one thread, and a histogram of the latencies.
 //!
-//! In a closed loop each connection keeps `depth` messages in flight and sends the next one when a reply arrives. In an
-//! open loop messages are due at a fixed rate, and the latency of a reply counts from the time its message was due.
-//! A server that stalls can therefore not hide the stall by delaying messages (coordinated omission).
+//! In a closed loop each connection keeps `depth` messages in flight and sends the next one when a reply
+//! arrives. In an open loop messages are due at a fixed rate, and the latency of a reply counts from the time
+//! its message was due. A server that stalls can therefore not hide the stall by delaying messages
+//! (coordinated omission).
 
 mod connection;
 pub mod dialect;
@@ -93,7 +94,8 @@ pub struct Generator {
     latency: Histogram<u64>,
     replies: u64,
     wrong: u64,
-    /// The number of messages sent so far. It selects the next connection, and the messages that are WHATSATs.
+    /// The number of messages sent so far. It selects the next connection, and the messages that are
+    /// WHATSATs.
     sent: u64,
 }
 

@@ -1,4 +1,5 @@
-//! Plots as SVG: bars for rates, lines for distributions and costs. The lines are labelled directly, without a legend.
+//! Plots as SVG: bars for rates, lines for distributions and costs. The lines are labelled directly, without
+//! a legend.
 
 use std::io;
 use std::path::Path;
@@ -26,7 +27,8 @@ pub struct Line {
 }
 
 impl Line {
-    /// The quantiles of a latency, in microseconds. The axis is logarithmic: 90 %, 99 %, 99.9 % at equal distances.
+    /// The quantiles of a latency, in microseconds. The axis is logarithmic: 90 %, 99 %, 99.9 % at equal
+    /// distances.
     pub fn of_latency(kind: Kind, latency: &Histogram<u64>) -> Line {
         // Quantiles of less than five replies are left out.
         let nines = (latency.len() as f64 / 5.0).max(10.0).log10().min(NINES_MAX);

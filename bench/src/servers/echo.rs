@@ -48,8 +48,8 @@ struct Connection {
 }
 
 impl Connection {
-    /// Echoes all available input. The error means that the connection has ended. With `ending` it reads to the end,
-    /// because there is no further edge.
+    /// Echoes all available input. The error means that the connection has ended. With `ending` it reads to
+    /// the end, because there is no further edge.
     fn ready(&mut self, buffer: &mut [u8], ending: bool) -> io::Result<()> {
         loop {
             if !self.unsent.is_empty() {

@@ -180,8 +180,8 @@ impl SingleServer {
         Ok(SingleServer { kind, process, folder })
     }
 
-    /// Starts a server of each kind that is installed, and reports the others. The environment variable BENCH_ONLY
-    /// can restrict them to some names, separated by commas.
+    /// Starts a server of each kind that is installed, and reports the others. The environment variable
+    /// BENCH_ONLY can restrict them to some names, separated by commas.
     pub fn start_all(kinds: &[Kind]) -> io::Result<Vec<SingleServer>> {
         let only = std::env::var("BENCH_ONLY").unwrap_or_default();
         let wanted = |kind: Kind| only.is_empty() || only.split(',').any(|name| name == kind.name());

@@ -1,7 +1,7 @@
 //! A fake Google Places that takes little processor time: it gives the same answer to each question.
 //!
-//! The first segment of the path selects the behaviour: `/kept` keeps the connection open, `/closed` closes it after
-//! each answer, `/hanging` never answers, `/count` returns the number of questions.
+//! The first segment of the path selects the behaviour: `/kept` keeps the connection open, `/closed` closes
+//! it after each answer, `/hanging` never answers, `/count` returns the number of questions.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;

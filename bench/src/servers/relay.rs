@@ -1,6 +1,6 @@
-//! A bare relay, as a limit for herds: flooding without statements, store, log and acknowledgements. It returns each
-//! line to its client, and forwards it to all neighbours except the one that sent it. A line that is not newer than the
-//! last one, by the time at its end, is dropped.
+//! A bare relay, as a limit for herds: flooding without statements, store, log and acknowledgements. It
+//! returns each line to its client, and forwards it to all neighbours except the one that sent it. A line
+//! that is not newer than the last one, by the time at its end, is dropped.
 
 use std::io::{self, ErrorKind, Read};
 use std::net::SocketAddr;

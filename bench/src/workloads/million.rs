@@ -119,8 +119,8 @@ impl Pair {
     }
 }
 
-/// The seconds until an empty server has all records, and until a disconnected one has the missed changes, for each
-/// round.
+/// The seconds until an empty server has all records, and until a disconnected one has the missed changes,
+/// for each round.
 fn transfers(bench: &Bench, pair: &Pair, first: &Process, count: u32) -> io::Result<(Vec<f64>, Vec<f64>)> {
     let (mut whole, mut missed) = (Vec::new(), Vec::new());
     for round in 0..bench.effort.rounds {

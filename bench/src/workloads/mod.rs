@@ -49,8 +49,8 @@ impl Bench {
         self.folder.join("RESULTS.md")
     }
 
-    /// Runs all selected workloads. A workload that fails is reported, and the others are run. Returns the first
-    /// failure.
+    /// Runs all selected workloads. A workload that fails is reported, and the others are run. Returns the
+    /// first failure.
     pub fn run(&mut self) -> io::Result<()> {
         fs::create_dir_all(self.folder.join("plots"))?;
         let mut result = Ok(());

@@ -1,5 +1,5 @@
-//! Workloads (a), (b) and (c): one client that waits for each reply, fifty clients that wait, fifty clients with
-//! several messages in flight.
+//! Workloads (a), (b) and (c): one client that waits for each reply, fifty clients that wait, fifty clients
+//! with several messages in flight.
 
 use std::io;
 use std::net::SocketAddr;

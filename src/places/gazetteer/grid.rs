@@ -3,8 +3,8 @@
 //!
 //! The index is a grid of boxes. The earth is divided into bands of equal height, and each band into columns
 //! about as wide as the band is high, so that there are fewer columns near the poles. The points of a box are
-//! contiguous, and so are the boxes of a band. A search reads the boxes that the circle may touch and computes
-//! the distance of each point in them.
+//! contiguous, and so are the boxes of a band. A search reads the boxes that the circle may touch and
+//! computes the distance of each point in them.
 
 use std::f64::consts::PI;
 
@@ -78,8 +78,8 @@ impl Grid {
     }
 
     /// Returns every position at most `radius_m` metres from the centre, in the same order for each equal
-    /// search. Empty unless all three numbers are finite, the latitude is from -90 to 90 and the radius is not
-    /// negative. A longitude beyond 180 degrees wraps around.
+    /// search. Empty unless all three numbers are finite, the latitude is from -90 to 90 and the radius is
+    /// not negative. A longitude beyond 180 degrees wraps around.
     pub fn within(&self, latitude_degrees: f64, longitude_degrees: f64, radius_m: f64) -> Vec<Hit> {
         let mut hits = Vec::new();
         let is_valid = (-90.0..=90.0).contains(&latitude_degrees)
@@ -147,8 +147,8 @@ impl Centre {
     }
 }
 
-/// The cosine of a latitude, computed from the distance to the pole: exactly 0 at the pole, where all longitudes
-/// are one point.
+/// The cosine of a latitude, computed from the distance to the pole: exactly 0 at the pole, where all
+/// longitudes are one point.
 fn cosine_of_latitude(latitude_degrees: f64) -> f64 {
     (90.0 - latitude_degrees.abs()).to_radians().sin()
 }
@@ -174,7 +174,8 @@ enum Columns {
     From(u32, u32),
 }
 
-/// The columns, in a band of `columns`, from `half_width_degrees` west to `half_width_degrees` east of a longitude.
+/// The columns, in a band of `columns`, from `half_width_degrees` west to `half_width_degrees` east of a
+/// longitude.
 fn columns_within(columns: u32, longitude_degrees: f64, half_width_degrees: f64) -> Columns {
     let from_west = (longitude_degrees + 180.0).rem_euclid(360.0);
     let column = |degrees: f64| (degrees / 360.0 * f64::from(columns)).floor() as i64;
@@ -211,12 +212,12 @@ fn box_of(bands: &[Band], position: Position) -> u32 {
     band.first_box + (from_west * i64::from(band.columns) / turn) as u32
 }
 
-/// The height of a band: half a degree, 56 km. The largest circle of a Nearby Search touches about nine boxes, and
-/// all boxes together take less than a megabyte.
+/// The height of a band: half a degree, 56 km. The largest circle of a Nearby Search touches about nine
+/// boxes, and all boxes together take less than a megabyte.
 const BAND_DEGREES: f64 = 0.5;
 const BANDS: usize = 360;
-/// Added to the radius when boxes are selected, about a metre: more than all rounding errors, so that no point is
-/// missed.
+/// Added to the radius when boxes are selected, about a metre: more than all rounding errors, so that no
+/// point is missed.
 const MARGIN_RADIANS: f64 = 2e-7;
 
 #[cfg(test)]
@@ -248,8 +249,8 @@ mod tests {
         2.0 * EARTH_RADIUS_M * (square.sqrt() / 2.0).min(1.0).asin()
     }
 
-    /// Compares a search with the distances of all positions. Distances within `tolerance_m` of the radius may
-    /// differ by rounding.
+    /// Compares a search with the distances of all positions. Distances within `tolerance_m` of the radius
+    /// may differ by rounding.
     fn check_against_all(positions: &[Position], grid: &Grid, latitude: f64, longitude: f64, radius_m: f64) {
         // Near the antipode the chord determines the great-circle distance badly.
         let tolerance_m = if radius_m > 0.49 * PI * EARTH_RADIUS_M { 1.0 } else { 1e-3 };

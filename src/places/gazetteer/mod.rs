@@ -1,7 +1,8 @@
 //! The embedded places: every town of 500 people or more, and the airports of the world. With them a herd
 //! answers WHATSAT without a key and without a network.
 //!
-//! There is no input or output here: the data is part of the program, a query is a string, and so is the answer.
+//! There is no input or output here: the data is part of the program, a query is a string, and so is the
+//! answer.
 
 mod grid;
 mod nearby;
@@ -53,8 +54,8 @@ impl Gazetteer {
         self.len() == 0
     }
 
-    /// Returns every place at most `radius_m` metres from the centre, unsorted, but in the same order for each
-    /// equal search.
+    /// Returns every place at most `radius_m` metres from the centre, unsorted, but in the same order for
+    /// each equal search.
     ///
     /// Empty unless all three numbers are finite, the latitude is from -90 to 90 and the radius is not
     /// negative. A longitude beyond 180 degrees wraps around.

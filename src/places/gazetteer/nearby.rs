@@ -1,7 +1,7 @@
 //! Nearby Search in the format of Google's legacy API: a query string in, a JSON text out. No HTTP.
 //!
-//! An answer has only what the embedded places have. Other fields (opening hours, ratings, photos) are absent,
-//! never null.
+//! An answer has only what the embedded places have. Other fields (opening hours, ratings, photos) are
+//! absent, never null.
 
 use super::packed::UNITS_PER_DEGREE;
 use super::query::{Order, Query};
@@ -13,13 +13,14 @@ impl Gazetteer {
     /// * `location` (latitude, longitude in degrees) is required.
     /// * `radius` (metres; above 50,000 counts as 50,000) is required, except with `rankby=distance`. That
     ///   forbids `radius` and requires one of `keyword`, `name` and `type`; its radius is 50,000 m.
-    /// * `name` is a part of a place's name, in upper or lower case; `keyword` is that or an airport's IATA code.
+    /// * `name` is a part of a place's name, in upper or lower case; `keyword` is that or an airport's IATA
+    ///   code.
     /// * `type` is one type; of several joined by `|`, the first. Several joined by commas are ignored, as
     ///   Google does.
     /// * Every other parameter is ignored (`key`, `language`, ...), and so is a parameter without a value.
     ///
-    /// The results are one page of at most 20, most prominent first or nearest first. There is no second page,
-    /// and no `next_page_token`.
+    /// The results are one page of at most 20, most prominent first or nearest first. There is no second
+    /// page, and no `next_page_token`.
     ///
     /// `status` is `OK`, `ZERO_RESULTS`, or `INVALID_REQUEST` with an `error_message`.
     pub fn answer(&self, query: &str) -> String {
@@ -159,7 +160,8 @@ fn write_result(nearby: &NearbyPlace<'_>) -> String {
     )
 }
 
-/// The position moved by `by_e5` to the north and to the east. It stops at a pole and wraps around at 180 degrees.
+/// The position moved by `by_e5` to the north and to the east. It stops at a pole and wraps around at 180
+/// degrees.
 fn moved(position: Position, by_e5: i32) -> Position {
     let (pole, half_turn) = (90 * UNITS_PER_DEGREE, 180 * UNITS_PER_DEGREE);
     let longitude_e5 = match position.longitude_e5 + by_e5 {
@@ -186,8 +188,8 @@ fn quote(text: &str) -> String {
 const MAX_RESULTS: usize = 20;
 /// The population that an air strip ranks with: that of a town.
 const AIRPORT_POPULATION: f64 = 50_000.0;
-/// The population that an airport with an IATA code ranks with. The data does not distinguish large airports from
-/// small ones, so it is less than a large city's.
+/// The population that an airport with an IATA code ranks with. The data does not distinguish large airports
+/// from small ones, so it is less than a large city's.
 const AIRPORT_WITH_IATA_POPULATION: f64 = 100_000.0;
 /// Half the height and width of a locality's viewport in 1e-5 degrees, about 1 km.
 const LOCALITY_MARGIN_E5: i32 = 1_000;

@@ -1,5 +1,5 @@
-//! The reader of the packed file data/places.bin, and its records. `data/build.py` writes the file and documents
-//! its format.
+//! The reader of the packed file data/places.bin, and its records. `data/build.py` writes the file and
+//! documents its format.
 //!
 //! The input is not trusted: any bytes give either consistent records or a [`PackedError`].
 
@@ -176,8 +176,8 @@ fn read_body(
     let regions =
         StringColumn::read(take_column(&mut body, "regions")?).ok_or(PackedError::Column("regions"))?;
     let names = StringColumn::read(take_column(&mut body, "names")?).ok_or(PackedError::Column("names"))?;
-    // The counts of the header are trusted only now that there are as many names, so that a wrong header cannot
-    // cause a large allocation.
+    // The counts of the header are trusted only now that there are as many names, so that a wrong header
+    // cannot cause a large allocation.
     let count = names.len();
     if localities.checked_add(airports) != Some(count) {
         return Err(PackedError::Column("names"));
@@ -294,8 +294,8 @@ fn take_number(bytes: &mut &[u8]) -> Option<u32> {
     None
 }
 
-/// Reads a column of zigzag-coded differences; each kind of place begins at zero. `None`: a value is outside of
-/// `bounds`, or the column is longer or shorter than its values.
+/// Reads a column of zigzag-coded differences; each kind of place begins at zero. `None`: a value is outside
+/// of `bounds`, or the column is longer or shorter than its values.
 fn read_differences(
     mut column: &[u8],
     counts: [usize; 2],
@@ -325,8 +325,8 @@ const MAGIC: &[u8; 8] = b"herdgaz\n";
 const VERSION: u32 = 1;
 /// Magic, version, two counts, two lengths.
 const HEADER_BYTES: usize = MAGIC.len() + 5 * size_of::<u32>();
-/// The greatest length of an inflated body, ten times that of the embedded file: a wrong header must not cause an
-/// unbounded allocation.
+/// The greatest length of an inflated body, ten times that of the embedded file: a wrong header must not
+/// cause an unbounded allocation.
 const MAX_BODY_BYTES: usize = 64 << 20;
 const MAX_LATITUDE_E5: i32 = 90 * UNITS_PER_DEGREE;
 const MAX_LONGITUDE_E5: i32 = 180 * UNITS_PER_DEGREE;

@@ -72,8 +72,8 @@ fn parameter<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
     Some(decode(value)).filter(|value| !value.is_empty())
 }
 
-/// Decodes `%XX` to a byte and `+` to a space. A `%` that is not followed by two hexadecimal digits stays, and
-/// bytes that are not UTF-8 become U+FFFD.
+/// Decodes `%XX` to a byte and `+` to a space. A `%` that is not followed by two hexadecimal digits stays,
+/// and bytes that are not UTF-8 become U+FFFD.
 fn decode(text: &str) -> Cow<'_, str> {
     if !text.contains(['%', '+']) {
         return Cow::Borrowed(text);
@@ -124,8 +124,8 @@ fn read_radius_m(text: &str) -> Result<f64, &'static str> {
     Ok(radius_m.min(MAX_RADIUS_M))
 }
 
-/// Parses a decimal number, without infinities, NaN and exponents. White space around it is allowed: an unencoded
-/// `+` sign is decoded to a space.
+/// Parses a decimal number, without infinities, NaN and exponents. White space around it is allowed: an
+/// unencoded `+` sign is decoded to a space.
 fn read_number(text: &str) -> Option<f64> {
     let text = text.trim();
     let is_decimal = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'-' | b'+'));

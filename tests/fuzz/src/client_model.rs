@@ -1,5 +1,5 @@
-//! The fuzz target `client_stream`, and the model of a client connection. The model computes all replies and the
-//! content of the store from all lines at once.
+//! The fuzz target `client_stream`, and the model of a client connection. The model computes all replies and
+//! the content of the store from all lines at once.
 
 use std::collections::BTreeMap;
 
@@ -10,9 +10,9 @@ use super::conversation::{self, EPOCH, HERD, Harness, NAME, NEIGHBOUR, START};
 use super::grammar::{self, ClientLine, Statement};
 use super::pieces::Pieces;
 
-/// A client gets exactly the replies of the model, and the store has exactly the winning statements, however the
-/// input is split, whenever output is sent, and in whatever order Places answers. The first two bytes choose limits
-/// and pieces, the rest is the input of the client.
+/// A client gets exactly the replies of the model, and the store has exactly the winning statements, however
+/// the input is split, whenever output is sent, and in whatever order Places answers. The first two bytes
+/// choose limits and pieces, the rest is the input of the client.
 pub fn client_stream(data: &[u8]) {
     let [settings, options, stream @ ..] = data else { return };
     let (limits, water_marks) = conversation::settings(*settings);

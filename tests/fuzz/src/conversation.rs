@@ -1,4 +1,5 @@
-//! A harness that runs one conversation without the event loop: it delivers input, takes output, and plays Places.
+//! A harness that runs one conversation without the event loop: it delivers input, takes output, and plays
+//! Places.
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -69,7 +70,8 @@ impl Harness {
         harness
     }
 
-    /// Delivers the stream in pieces. Between them it sends some output and answers some questions, in random order.
+    /// Delivers the stream in pieces. Between them it sends some output and answers some questions, in random
+    /// order.
     pub fn receive(&mut self, stream: &[u8], pieces: Pieces) {
         for piece in pieces.of(stream) {
             self.input.extend_from_slice(piece);

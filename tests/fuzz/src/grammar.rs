@@ -1,5 +1,5 @@
-//! A second, naive implementation of the grammar of docs/protocol.md, as an oracle. It splits lines and converts
-//! numbers where the herd parses bytes and compares digits, and shares no code with the herd.
+//! A second, naive implementation of the grammar of docs/protocol.md, as an oracle. It splits lines and
+//! converts numbers where the herd parses bytes and compares digits, and shares no code with the herd.
 
 use std::cmp::Reverse;
 

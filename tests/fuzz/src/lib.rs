@@ -1,8 +1,8 @@
-//! The bodies of the fuzz targets. Each passes arbitrary bytes to one module of the herd, and panics when the result
-//! differs from that of an oracle.
+//! The bodies of the fuzz targets. Each passes arbitrary bytes to one module of the herd, and panics when the
+//! result differs from that of an oracle.
 //!
-//! `tests/properties.rs` runs the same bodies with a stable compiler, on bytes from proptest and on every file of
-//! `tests/fuzz/corpus`.
+//! `tests/properties.rs` runs the same bodies with a stable compiler, on bytes from proptest and on every
+//! file of `tests/fuzz/corpus`.
 
 mod client_model;
 mod conversation;

@@ -8,8 +8,8 @@ use herd::text::time::Time;
 
 use super::grammar::{self, ClientLine};
 
-/// All parsers agree with the grammar, and a parsed line is written as it was read. A line that contains an LF is also
-/// tested as two statements, one of which wins.
+/// All parsers agree with the grammar, and a parsed line is written as it was read. A line that contains an
+/// LF is also tested as two statements, one of which wins.
 pub fn line(data: &[u8]) {
     command(data);
     statement(data);

@@ -13,9 +13,9 @@ use super::conversation::{self, EPOCH, HERD, Harness, NAME, NEIGHBOUR, NEIGHBOUR
 use super::grammar;
 use super::pieces::{Chance, Pieces};
 
-/// The lines of a neighbour that dialled are answered and stored as by the model, however they are split. A neighbour
-/// that was dialled gets exactly the statements that it does not have. The first two bytes choose limits, pieces and
-/// direction, the rest is the input from the neighbour.
+/// The lines of a neighbour that dialled are answered and stored as by the model, however they are split. A
+/// neighbour that was dialled gets exactly the statements that it does not have. The first two bytes choose
+/// limits, pieces and direction, the rest is the input from the neighbour.
 pub fn peer_stream(data: &[u8]) {
     let [settings, options, stream @ ..] = data else { return };
     if options & 1 == 0 {
@@ -25,8 +25,8 @@ pub fn peer_stream(data: &[u8]) {
     }
 }
 
-/// Two links of one incarnation of a neighbour. The stream is prefixed with a HELLO, which random bytes would not
-/// contain.
+/// Two links of one incarnation of a neighbour. The stream is prefixed with a HELLO, which random bytes would
+/// not contain.
 fn inbound(settings: u8, options: u8, stream: &[u8]) {
     let (limits, water_marks) = conversation::settings(settings);
     let hello = format!("HELLO herd/1 {HERD} {NEIGHBOUR} {NEIGHBOURS_EPOCH:016x}\n");

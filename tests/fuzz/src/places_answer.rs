@@ -4,8 +4,8 @@ use herd::places::answer::Answer;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-/// A body is either not usable, or the answer to a client is JSON that differs from the body only by removed results
-/// and white space. The first byte chooses status and bound, the rest is the body.
+/// A body is either not usable, or the answer to a client is JSON that differs from the body only by removed
+/// results and white space. The first byte chooses status and bound, the rest is the body.
 pub fn places_answer(data: &[u8]) {
     let [options, body @ ..] = data else { return };
     let status = if *options == u8::MAX { 503 } else { 200 };
