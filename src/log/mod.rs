@@ -30,7 +30,7 @@ pub enum Level {
 }
 
 impl Level {
-    /// All each_level_includes_those_before_it. Each includes those before it.
+    /// All levels. Each includes those before it.
     pub const ALL: [Level; 3] = [Level::Off, Level::Events, Level::Traffic];
 
     /// The name of this level in a herd file.

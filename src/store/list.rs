@@ -2,10 +2,10 @@
 
 use super::Record;
 
-/// The links of a record: the indices of the records before and after it, or [`NO_RECORD`]. (An `Option<u32>`
-/// would take eight bytes.)
+/// A record's node in the list: the indices of the records before and after it, or [`NO_RECORD`]. (An
+/// `Option<u32>` would take eight bytes.)
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Links {
+pub(super) struct ListNode {
     previous: u32,
     next: u32,
 }
@@ -14,7 +14,7 @@ pub(super) struct Links {
 /// index.
 const NO_RECORD: u32 = u32::MAX;
 
-impl Links {
+impl ListNode {
     pub(super) fn previous(self) -> Option<u32> {
         (self.previous != NO_RECORD).then_some(self.previous)
     }
@@ -24,9 +24,9 @@ impl Links {
     }
 }
 
-impl Default for Links {
-    fn default() -> Links {
-        Links { previous: NO_RECORD, next: NO_RECORD }
+impl Default for ListNode {
+    fn default() -> ListNode {
+        ListNode { previous: NO_RECORD, next: NO_RECORD }
     }
 }
 
@@ -40,9 +40,9 @@ pub(super) struct ChangeList {
 impl ChangeList {
     /// Appends a record that is not in the list.
     pub(super) fn push(&mut self, records: &mut [Record], index: u32) {
-        records[index as usize].links = Links { previous: self.last.unwrap_or(NO_RECORD), next: NO_RECORD };
+        records[index as usize].node = ListNode { previous: self.last.unwrap_or(NO_RECORD), next: NO_RECORD };
         match self.last {
-            Some(last) => records[last as usize].links.next = index,
+            Some(last) => records[last as usize].node.next = index,
             None => self.first = Some(index),
         }
         self.last = Some(index);
@@ -50,14 +50,14 @@ impl ChangeList {
 
     /// Removes a record that is in the list.
     pub(super) fn remove(&mut self, records: &mut [Record], index: u32) {
-        let links = records[index as usize].links;
-        match links.previous() {
-            Some(previous) => records[previous as usize].links.next = links.next,
-            None => self.first = links.next(),
+        let node = records[index as usize].node;
+        match node.previous() {
+            Some(previous) => records[previous as usize].node.next = node.next,
+            None => self.first = node.next(),
         }
-        match links.next() {
-            Some(next) => records[next as usize].links.previous = links.previous,
-            None => self.last = links.previous(),
+        match node.next() {
+            Some(next) => records[next as usize].node.previous = node.previous,
+            None => self.last = node.previous(),
         }
     }
 }

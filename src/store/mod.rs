@@ -20,7 +20,7 @@ use slab::Slab;
 use crate::text::record::Statement;
 use arena::{Arena, BlockOffset};
 use keyed_hasher::KeyedHasher;
-use list::{ChangeList, Links};
+use list::{ChangeList, ListNode};
 use table::Table;
 
 /// The source of a statement: a client of this server, or one incarnation of a neighbour.
@@ -75,7 +75,7 @@ pub struct Store {
 #[derive(Debug)]
 struct Record {
     line: BlockOffset,
-    links: Links,
+    node: ListNode,
     sequence: Sequence,
     origin: Origin,
 }
@@ -198,7 +198,7 @@ impl Store {
         while let Some(index) = predecessor
             && self.records[index as usize].sequence.number() > since
         {
-            predecessor = self.records[index as usize].links.previous();
+            predecessor = self.records[index as usize].node.previous();
         }
         Cursor(self.cursors.insert(CursorState { predecessor, sequence: since }))
     }
@@ -219,7 +219,7 @@ impl Store {
     pub fn next_change(&mut self, cursor: Cursor) -> Option<Change<'_>> {
         let state = self.cursors.get_mut(cursor.0)?;
         let index = match state.predecessor {
-            Some(predecessor) => self.records[predecessor as usize].links.next(),
+            Some(predecessor) => self.records[predecessor as usize].node.next(),
             None => self.list.first,
         }?;
         let record = &self.records[index as usize];
@@ -250,7 +250,7 @@ impl Store {
         for &index in found {
             let record = &self.records[index as usize];
             sum ^= self.lines.touch(record.line);
-            for linked in [record.links.previous(), record.links.next()].into_iter().flatten() {
+            for linked in [record.node.previous(), record.node.next()].into_iter().flatten() {
                 sum ^= self.records[linked as usize].sequence.0[1];
             }
         }
@@ -277,7 +277,7 @@ impl Store {
         let line = self.lines.add(line, id_start)?;
         self.records.push(Record {
             line,
-            links: Links::default(),
+            node: ListNode::default(),
             sequence: Sequence::of(0),
             origin: Origin::CLIENT,
         });
@@ -298,7 +298,7 @@ impl Store {
 
     /// Removes a record from the list, and moves the cursors after it back to the record before it.
     fn unlink(&mut self, index: u32) {
-        let previous = self.records[index as usize].links.previous();
+        let previous = self.records[index as usize].node.previous();
         for (_, state) in &mut self.cursors {
             if state.predecessor == Some(index) {
                 state.predecessor = previous;

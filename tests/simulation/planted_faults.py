@@ -130,7 +130,7 @@ FAULTS = [
      "&& self.records[index as usize].sequence.number() > since\n",
      "&& self.records[index as usize].sequence.number() > since + 1\n"),
     ("a list forgets its end", "src/store/list.rs",
-     "            None => self.last = links.previous(),\n", "            None => {}\n"),
+     "            None => self.last = node.previous(),\n", "            None => {}\n"),
     # Places
     ("a kept connection that ends unheard is not replaced", "src/places/pool.rs",
      "        if was_kept && result", "        if false && was_kept && result"),

@@ -56,7 +56,7 @@ impl Section {
         let _ = write!(self.text, "![{title}](plots/{file})\n\n");
     }
 
-    /// Adds a table, whose first column is text and whose other columns are numbers_are_rounded_and_grouped.
+    /// Adds a table, whose first column is text and whose other columns are numbers.
     pub fn table(&mut self, columns: &[&str], rows: &[Vec<String>]) {
         let _ = writeln!(self.text, "| {} |", columns.join(" | "));
         let _ = writeln!(self.text, "| --- |{}", " ---: |".repeat(columns.len() - 1));
