@@ -18,7 +18,7 @@ use dialect::{Dialect, Messages};
 use herd::clock::Moment;
 use herd::config::Herd;
 use herd::log::{Level, Log};
-use herd::protocol::{Client, ConnectionId, Context, Identity, Protocol, Server, Transport, WaterMarks};
+use herd::protocol::{Client, ConnectionId, Context, Identity, WaterMarks, Protocol, Server, Transport};
 use herd::text::peer_line::Epoch;
 
 fn main() {
