@@ -1,8 +1,8 @@
 #!/bin/sh
-# Instructions and allocations for an IAMAT of a known client, traffic log on, counted by valgrind.
-# They do not depend on what else the machine does, so a bound on them can stand in CI:
+# Counts the instructions and allocations of an IAMAT of a known client, with the traffic log on, by valgrind.
+# They do not depend on other load on the machine, so CI can check a bound:
 #
-#     bench/instructions.sh [BOUND]      fails when one IAMAT alone takes more than BOUND instructions
+#     bench/instructions.sh [BOUND]      fails when a single IAMAT takes more than BOUND instructions
 set -eu
 cd "$(dirname "$0")"
 bound=${1:-}
@@ -10,7 +10,7 @@ target=${CARGO_TARGET_DIR:-target}
 cargo build --quiet --release --features instructions --bin instructions
 program=$target/release/instructions
 
-# The counts with N and with 2 N messages; what is counted beside them is the same in both.
+# The difference of the counts with N and with 2 N messages is the cost of N messages: all other costs are equal.
 count=20000
 
 instructions() {
@@ -35,9 +35,9 @@ two=$(instructions $((2 * count)) 16)
 together=$(each '%.0f' "$one" "$two")
 allocated=$(each '%.2f' "$(allocations $count 1)" "$(allocations $((2 * count)) 1)")
 
-echo "instructions for an IAMAT of a known client: $alone alone in its turn, $together of sixteen together"
-echo "allocations for it: $allocated"
+echo "instructions per IAMAT of a known client: $alone for one in a turn, $together for sixteen in a turn"
+echo "allocations per IAMAT: $allocated"
 if [ -n "$bound" ] && [ "$alone" -gt "$bound" ]; then
-    echo "that is more than $bound instructions" >&2
+    echo "$alone instructions: expected at most $bound" >&2
     exit 1
 fi

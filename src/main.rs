@@ -1,4 +1,4 @@
-//! The program `herd`; everything is in the library.
+//! The executable `herd`. All code is in the library.
 
 use std::process::ExitCode;
 

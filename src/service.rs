@@ -19,7 +19,7 @@ use crate::event_loop::mio_system::MioSystem;
 use crate::event_loop::system::System;
 use crate::event_loop::tls::server_config;
 use crate::event_loop::{Acceptor, EventLoop, PlacesSettings, Settings, Turn};
-use crate::log::{Level, Log, LogFile, complain};
+use crate::log::{Level, Log, LogFile, warn};
 use crate::places::gazetteer::Gazetteer;
 use crate::places::pool::RUNNING_MAX;
 use crate::protocol::{Identity, Server, WaterMarks};
@@ -47,7 +47,7 @@ pub fn serve(herd: &Herd, name: &str, file: Option<PathBuf>) -> Result<(), Strin
         let read = Herd::find(file.as_deref()).map_err(|error| error.to_string());
         match read.and_then(|changed| changed_settings(herd, &changed, name)) {
             Ok(settings) => event_loop.apply(settings),
-            Err(why) => complain(format_args!("{name} keeps its settings: {why}")),
+            Err(why) => warn(format_args!("{name} keeps its settings: {why}")),
         }
         if event_loop.server().log.level() > Level::Off {
             event_loop.system().open_log();

@@ -1,5 +1,5 @@
-//! The bodies of the fuzz targets, on bytes that proptest draws and on every file of their corpora:
-//! what a stable compiler can do of `tests/fuzz`.
+//! Property tests: the bodies of the fuzz targets in `tests/fuzz`, on bytes from proptest and on every file
+//! of their corpora. Unlike libFuzzer they need no nightly compiler.
 
 #[path = "fuzz/src/lib.rs"]
 mod bodies;
@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 
 #[test]
-fn every_file_of_the_corpora() {
+fn no_file_of_the_corpora_violates_a_property() {
     for (target, body) in TARGETS {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(target);
         let mut files = 0;
@@ -20,7 +20,7 @@ fn every_file_of_the_corpora() {
             let path = entry.unwrap().path();
             let data = fs::read(&path).unwrap();
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| body(&data))) {
-                eprintln!("with {}", path.display());
+                eprintln!("failed with {}", path.display());
                 resume_unwind(panic);
             }
             files += 1;
@@ -29,7 +29,7 @@ fn every_file_of_the_corpora() {
     }
 }
 
-/// Panics where something does not hold.
+/// The body of a fuzz target. It panics when a property is violated.
 type Body = fn(&[u8]);
 
 const TARGETS: [(&str, Body); 7] = [
@@ -42,7 +42,7 @@ const TARGETS: [(&str, Body); 7] = [
     ("request", bodies::request),
 ];
 
-/// Bytes glued together of `words`, a space here and there, and of what nobody expects.
+/// Bytes made of `words`, spaces, numbers and random bytes.
 fn text_of(words: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
     let part = prop_oneof![
         16 => select(words).prop_map(|word| word.as_bytes().to_vec()),
@@ -54,7 +54,7 @@ fn text_of(words: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
     vec(part, 0..40).prop_map(|parts| parts.concat())
 }
 
-/// The same behind `options`, the bytes with which a target chooses what to try.
+/// Bytes of [`text_of`] after this number of random option bytes.
 fn stream_of(options: usize, words: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
     (vec(any::<u8>(), options), text_of(words)).prop_map(|(options, text)| [options, text].concat())
 }
@@ -227,42 +227,42 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn lines(data in text_of(LINE)) {
+    fn all_parsers_of_lines_agree_with_the_grammar(data in text_of(LINE)) {
         bodies::line(&data);
     }
 
     #[test]
-    fn streams_of_clients(data in stream_of(2, CLIENT)) {
+    fn client_streams_agree_with_the_model(data in stream_of(2, CLIENT)) {
         bodies::client_stream(&data);
     }
 
     #[test]
-    fn streams_of_peers(data in stream_of(2, PEER)) {
+    fn peer_streams_agree_with_the_model(data in stream_of(2, PEER)) {
         bodies::peer_stream(&data);
     }
 
     #[test]
-    fn http_responses(data in stream_of(1, RESPONSE)) {
+    fn http_responses_do_not_depend_on_how_they_are_split(data in stream_of(1, RESPONSE)) {
         bodies::http_response(&data);
     }
 
     #[test]
-    fn answers_of_places(data in stream_of(1, ANSWER)) {
+    fn cut_answers_of_places_are_json(data in stream_of(1, ANSWER)) {
         bodies::places_answer(&data);
     }
 
     #[test]
-    fn herd_files(data in text_of(HERD)) {
+    fn herd_files_are_valid_or_have_a_reported_mistake(data in text_of(HERD)) {
         bodies::herd_file(&data);
     }
 }
 
 proptest! {
-    // Each asks the places of the earth nine times, and a fast compiler's code is slow.
+    // Fewer cases: each searches the embedded places nine times, which is slow without optimization.
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn requests(data in stream_of(1, REQUEST)) {
+    fn requests_do_not_depend_on_how_they_are_split(data in stream_of(1, REQUEST)) {
         bodies::request(&data);
     }
 }

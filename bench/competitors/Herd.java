@@ -27,13 +27,13 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
- * A server of the herd in plain Java, as a good student would write it from the course's text: one
- * thread, java.nio, nothing but the JDK.
+ * A server of a herd in plain Java, as a good student would write it from the course's text: one
+ * thread, java.nio, and only the JDK.
  *
  * <pre>java Herd.java NAME HERD_FILE</pre>
  *
- * Complete: IAMAT, WHATSAT, AT, invalid commands, flooding over kept connections that are dialled
- * again when they break, a log.
+ * It is complete: IAMAT, WHATSAT, AT, invalid commands, flooding over persistent connections that are
+ * dialled again when they break, and a log.
  */
 public final class Herd {
     private static final Pattern LOCATION =
@@ -43,7 +43,7 @@ public final class Herd {
 
     private record Known(long time, String line) {}
 
-    /** A reply in its turn: its text, as soon as it is there. */
+    /** A reply in the queue of a connection. Its text is null while it waits for Places. */
     private static final class Reply {
         String text;
     }
@@ -54,7 +54,7 @@ public final class Herd {
         final ArrayDeque<Reply> waiting = new ArrayDeque<>();
         final String dialled;
         SelectionKey key;
-        String teller;
+        String origin;
         ByteBuffer output = ByteBuffer.allocate(1024);
         boolean ended;
         boolean dirty;
@@ -78,7 +78,7 @@ public final class Herd {
             }
         }
 
-        /** Sends replies up to the first that still waits. */
+        /** Sends all replies before the first one that waits. */
         void moveOn() {
             while (!waiting.isEmpty() && waiting.peek().text != null) write(waiting.poll().text);
             if (ended && waiting.isEmpty() && !dirty) close(this);
@@ -108,7 +108,7 @@ public final class Herd {
 
     private Herd(String name, Path file) throws IOException {
         this.name = name;
-        // The JDK reads no JSON; what is needed of a herd file is this.
+        // The JDK has no JSON parser, so this parses only the needed parts of a herd file.
         String text = Files.readString(file);
         Matcher servers = Pattern.compile(
                 "\"([^\"]+)\": \\{ \"listen\": \"[^\"]*:(\\d+)\".*?\"talks_to\": \\[([^\\]]*)\\]").matcher(text);
@@ -147,12 +147,12 @@ public final class Herd {
         return Long.parseLong(match.group(1)) * 1_000_000_000L + Long.parseLong((fraction + "000000000").substring(0, 9));
     }
 
-    private void store(String client, long time, String line, String teller) {
+    private void store(String client, long time, String line, String origin) {
         Known before = known.get(client);
         if (before != null && before.time >= time) return;
         known.put(client, new Known(time, line));
         links.forEach((neighbour, link) -> {
-            if (!neighbour.equals(teller)) {
+            if (!neighbour.equals(origin)) {
                 link.write(line);
                 log("sent to server " + neighbour + " '" + line.stripTrailing() + "'");
             }
@@ -201,7 +201,7 @@ public final class Herd {
         return true;
     }
 
-    /** The answer with at most so many results; text that is not understood stays as it is. */
+    /** Returns the answer with at most {@code bound} results; a text without results unchanged. */
     private static String cut(String json, int bound) {
         int start = json.indexOf('[', json.indexOf("\"results\""));
         int depth = 0;
@@ -230,7 +230,7 @@ public final class Herd {
         String[] fields = line.strip().split("[ \\t\\r\\f\\x0b]+");
         if (fields[0].isEmpty()) return;
         if (fields[0].equals("PEER")) {
-            connection.teller = fields[1];
+            connection.origin = fields[1];
             log("New connection from server " + fields[1] + " was made");
             return;
         }
@@ -240,9 +240,9 @@ public final class Herd {
             text = iamat(fields[1], fields[2], fields[3]);
         } else if (fields.length == 4 && fields[0].equals("WHATSAT")) {
             if (whatsat(connection, fields[1], fields[2], fields[3])) return;
-        } else if (fields.length == 6 && fields[0].equals("AT") && connection.teller != null) {
+        } else if (fields.length == 6 && fields[0].equals("AT") && connection.origin != null) {
             long time = nanoseconds(fields[5]);
-            if (time >= 0) store(fields[3], time, line + "\n", connection.teller);
+            if (time >= 0) store(fields[3], time, line + "\n", connection.origin);
             return;
         }
         if (text == null) text = "? " + line.strip() + "\n";

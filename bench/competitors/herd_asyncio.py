@@ -1,10 +1,10 @@
-"""A server of the herd in plain Python, as a good student would write it from the course's text.
+"""A server of a herd in plain Python, as a good student would write it from the course's text.
 
     python3 herd_asyncio.py NAME HERD_FILE [streams|protocol]
 
-Complete: IAMAT, WHATSAT, AT, invalid commands, flooding over kept connections that are dialled again
-when they break, a log. `streams` is asyncio's high-level API, which the course teaches; `protocol` is
-the low-level one, which is faster.
+It is complete: IAMAT, WHATSAT, AT, invalid commands, flooding over persistent connections that are dialled again
+when they break, and a log. `streams` is the high-level API of asyncio, which the course teaches; `protocol` is the
+low-level one, which is faster.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ NUMBER = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 
 
 class Herd:
-    """One server: what it knows and what it does with a line."""
+    """One server: its store, its links, and its handling of lines."""
 
     def __init__(self, name, file):
         with open(file, encoding="utf-8") as text:
@@ -33,7 +33,7 @@ class Herd:
             for other, server in servers.items()
             if name in server["talks_to"] or other in servers[name]["talks_to"]
         }
-        self.links = {}  # neighbour -> what to write to
+        self.links = {}  # neighbour -> writer
         self.known = {}  # client -> (time in ns, AT line)
         folder = os.path.join(os.path.dirname(file), self.file["log"]["dir"])
         os.makedirs(folder, exist_ok=True)
@@ -42,8 +42,8 @@ class Herd:
     def log(self, text):
         self.log_file.write(f"{time.time():.6f} {self.name} {text}\n")
 
-    def line(self, line, teller):
-        """Answers a line: the reply, or None, or a question to Places to be awaited."""
+    def line(self, line, origin):
+        """Handles a line. Returns the reply, None, or a question to Places to be awaited."""
         fields = line.split()
         if not fields:
             return None
@@ -52,8 +52,8 @@ class Herd:
             reply = self.iamat(*fields[1:])
         elif fields[0] == "WHATSAT" and len(fields) == 4:
             reply = self.whatsat(*fields[1:])
-        elif fields[0] == "AT" and len(fields) == 6 and teller:
-            self.store(fields[3], nanoseconds(fields[5]), line, teller)
+        elif fields[0] == "AT" and len(fields) == 6 and origin:
+            self.store(fields[3], nanoseconds(fields[5]), line, origin)
             return None
         else:
             reply = None
@@ -77,14 +77,14 @@ class Herd:
         self.store(client, moment, reply, None)
         return reply
 
-    def store(self, client, moment, line, teller):
+    def store(self, client, moment, line, origin):
         known = self.known.get(client)
         if moment is None or known is not None and known[0] >= moment:
             return
         self.known[client] = (moment, line)
         data = line.encode()
         for neighbour, writer in self.links.items():
-            if neighbour != teller:
+            if neighbour != origin:
                 writer.write(data)
                 self.log(f"sent to server {neighbour} {line.rstrip()!r}")
 
@@ -118,7 +118,7 @@ class Herd:
         return f"{line}{text}\n\n"
 
     async def keep_link(self, neighbour, port):
-        """Dials a neighbour, and again whenever the connection breaks."""
+        """Dials a neighbour, and dials again when the connection breaks."""
         while True:
             try:
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -134,16 +134,16 @@ class Herd:
             await asyncio.sleep(0.1)
 
     async def handle(self, reader, writer):
-        """One connection, with asyncio's streams."""
-        teller = None
+        """Serves one connection with asyncio streams."""
+        origin = None
         try:
             while data := await reader.readline():
                 line = data.decode("utf-8", "replace")
                 if line.startswith("PEER "):
-                    teller = line.split()[1]
-                    self.log(f"New connection from server {teller} was made")
+                    origin = line.split()[1]
+                    self.log(f"New connection from server {origin} was made")
                     continue
-                reply = self.line(line, teller)
+                reply = self.line(line, origin)
                 if reply is not None and not isinstance(reply, str):
                     reply = await reply
                 if reply:
@@ -172,13 +172,13 @@ class Herd:
 
 
 class Lines(asyncio.Protocol):
-    """One connection, with asyncio's protocols: all replies to what was read together leave together."""
+    """One connection with asyncio protocols. All replies to the lines of one read are written together."""
 
     def __init__(self, herd):
         self.herd = herd
-        self.teller = None
+        self.origin = None
         self.rest = b""
-        self.waiting = None  # the task that answers lines behind a WHATSAT, in their order
+        self.waiting = None  # the task that answers the lines after a WHATSAT, in order
         self.eof = False
 
     def connection_made(self, transport):
@@ -198,9 +198,9 @@ class Lines(asyncio.Protocol):
         replies = []
         for line in lines:
             if line.startswith("PEER "):
-                self.teller = line.split()[1]
+                self.origin = line.split()[1]
                 continue
-            reply = self.herd.line(line, self.teller)
+            reply = self.herd.line(line, self.origin)
             if self.waiting is not None or reply is not None and not isinstance(reply, str):
                 if replies:
                     self.transport.write("".join(replies).encode())

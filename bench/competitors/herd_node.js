@@ -1,9 +1,9 @@
-// A server of the herd in plain Node.js, as a good student would write it from the course's text.
+// A server of a herd in plain Node.js, as a good student would write it from the course's text.
 //
 //     node herd_node.js NAME HERD_FILE
 //
-// Complete: IAMAT, WHATSAT, AT, invalid commands, flooding over kept connections that are dialled
-// again when they break, a log.
+// It is complete: IAMAT, WHATSAT, AT, invalid commands, flooding over persistent connections that are
+// dialled again when they break, and a log.
 'use strict';
 
 const fs = require('fs');
@@ -40,7 +40,7 @@ function moment(text) {
   return match && { seconds: Number(match[1]), nanoseconds: Number((match[2] || '').padEnd(9, '0')) };
 }
 
-function store(client, time, line, teller) {
+function store(client, time, line, origin) {
   const before = known.get(client);
   if (before && (before.seconds > time.seconds ||
       (before.seconds === time.seconds && before.nanoseconds >= time.nanoseconds))) {
@@ -48,7 +48,7 @@ function store(client, time, line, teller) {
   }
   known.set(client, { ...time, line });
   for (const [neighbour, socket] of links) {
-    if (neighbour !== teller) {
+    if (neighbour !== origin) {
       socket.write(line);
       log(`sent to server ${neighbour} '${line.trimEnd()}'`);
     }
@@ -61,7 +61,7 @@ function iamat(client, location, sent) {
   if (!place || !time || Math.abs(place[1]) > 90 || Math.abs(place[2]) > 180) return null;
   const now = performance.timeOrigin + performance.now();
   const seconds = Math.floor(now / 1000);
-  // Exact as long as the clocks are less than a hundred days apart.
+  // Exact while the clocks differ by less than a hundred days.
   const skew = (seconds - time.seconds) * 1e9 + (Math.floor((now - seconds * 1000) * 1e6) - time.nanoseconds);
   const size = Math.abs(skew);
   const digits = `${Math.floor(size / 1e9)}.${String(size % 1e9).padStart(9, '0')}`;
@@ -100,8 +100,8 @@ function whatsat(client, radius, bound) {
   });
 }
 
-// The reply to a line: text, nothing, or a promise of text.
-function answer(line, teller) {
+// Handles a line. Returns the reply: a text, which may be empty, or a promise of a text.
+function answer(line, origin) {
   const fields = line.split(/[ \t\r\f\v]+/).filter(Boolean);
   if (fields.length === 0) return '';
   log(`received '${line.trim()}'`);
@@ -110,9 +110,9 @@ function answer(line, teller) {
     reply = iamat(fields[1], fields[2], fields[3]);
   } else if (fields[0] === 'WHATSAT' && fields.length === 4) {
     reply = whatsat(fields[1], fields[2], fields[3]);
-  } else if (fields[0] === 'AT' && fields.length === 6 && teller) {
+  } else if (fields[0] === 'AT' && fields.length === 6 && origin) {
     const time = moment(fields[5]);
-    if (time) store(fields[3], time, `${line}\n`, teller);
+    if (time) store(fields[3], time, `${line}\n`, origin);
     return '';
   }
   if (reply === null) reply = `? ${line.trim()}\n`;
@@ -122,16 +122,16 @@ function answer(line, teller) {
 
 const server = net.createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
   let rest = '';
-  let teller = null;
-  let waiting = null; // promise of all replies before the next one, if one of them waits for Places
+  let origin = null;
+  let waiting = null; // promise of all earlier replies, if one of them waits for Places
   socket.setEncoding('utf8');
   const take = (line) => {
     if (line.startsWith('PEER ')) {
-      teller = line.split(' ')[1];
-      log(`New connection from server ${teller} was made`);
+      origin = line.split(' ')[1];
+      log(`New connection from server ${origin} was made`);
       return '';
     }
-    const reply = answer(line, teller);
+    const reply = answer(line, origin);
     if (waiting === null && typeof reply === 'string') return reply;
     const turn = Promise.all([waiting, reply]).then(([, text]) => {
       socket.write(text);

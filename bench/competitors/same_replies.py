@@ -1,9 +1,9 @@
-"""Shows that the herds in other languages are complete: each gives the same replies as ours.
+"""Checks that the herds in other languages are complete: each must give the same replies as this herd.
 
     python3 bench/competitors/same_replies.py PROGRAM_OF_THE_HERD PROGRAM_OF_THE_BENCH
 
-Two servers of each kind, one after the other; a client of the first says things right and wrong, a
-client of the second asks about what it said. Only skews may differ. Exit status 1 if anything else does.
+It starts two servers of each kind. A client sends valid and invalid commands to the first one, another client sends
+WHATSATs to the second one. Only skews may differ; with any other difference the exit status is 1.
 """
 
 import json
@@ -19,7 +19,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TO_RILEY = b"""IAMAT kiwi +34.068930-118.445127 1621464827.959498503
 \x20
 FOO bar
- WHATSAT nobody 10 5\x20
+ WHATSAT unknown 10 5\x20
 IAMAT x +99-1 5
 IAMAT y +9-1 x
 IAMAT z
@@ -49,7 +49,7 @@ def listens(port):
 
 
 def ask(port, text):
-    """What a course's grader does: all of it, half-close, read to the end."""
+    """Sends `text`, half-closes and reads to the end, like a grader of the course."""
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         connection.sendall(text)
         connection.shutdown(socket.SHUT_WR)
@@ -60,7 +60,7 @@ def ask(port, text):
 
 
 def herd_file(folder, riley, jaquez, places):
-    # As the bench writes it: the herd in Java reads no other form.
+    # In the format of the bench, because the herd in Java parses no other.
     text = f"""{{
   "herd": "bench",
   "servers": {{
@@ -78,7 +78,7 @@ def herd_file(folder, riley, jaquez, places):
 
 
 def replies_of(command, places):
-    """What two servers reply, with skews replaced and answers of Places read."""
+    """The replies of two servers, with skews replaced and the answers of Places parsed."""
     riley, jaquez = free_port(), free_port()
     servers = []
     with tempfile.TemporaryDirectory() as folder:
@@ -93,7 +93,7 @@ def replies_of(command, places):
                 if time.monotonic() > end:
                     raise TimeoutError(f"{command[0]} does not listen")
                 time.sleep(0.05)
-            time.sleep(1)  # until they have found each other
+            time.sleep(1)  # until the links are up
             first = ask(riley, TO_RILEY)
             time.sleep(0.5)
             second = ask(jaquez, TO_JAQUEZ)
@@ -127,7 +127,7 @@ def main():
     for name in differ:
         print(f"{name} replies\n  {replies[name]}\nand the herd\n  {replies['herd']}")
     if not differ:
-        print("all give the same replies: " + ", ".join(replies))
+        print("these give the same replies: " + ", ".join(replies))
     return 1 if differ else 0
 
 

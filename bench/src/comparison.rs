@@ -1,5 +1,5 @@
-//! Side by side: all contenders in turn, several rounds, so that what the machine does meanwhile hits
-//! all of them alike. Ratios are taken within a round, then the median of them.
+//! Comparison of servers: several rounds, in each of which every server is measured, so that other load on
+//! the machine affects all of them alike. Ratios are computed within a round; the result is their median.
 
 use std::io;
 use std::time::Duration;
@@ -7,30 +7,30 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use crate::load::{Generator, Load, Measured, histogram};
-use crate::servers::{Alone, Kind};
+use crate::servers::{Kind, SingleServer};
 
-/// How much is measured.
+/// The length of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
-    /// Alternating rounds.
+    /// The number of rounds.
     pub rounds: usize,
-    /// Of one measurement.
+    /// The duration of one measurement.
     pub time: Duration,
-    /// Before it.
+    /// The duration of the warm-up before it.
     pub warm_up: Duration,
-    /// Whether this is the short form.
+    /// Whether this is a quick run.
     pub quick: bool,
 }
 
 impl Effort {
-    /// What the goals are judged by.
+    /// A full run, for the goals.
     pub const FULL: Effort = Effort {
         rounds: 5,
         time: Duration::from_millis(750),
         warm_up: Duration::from_millis(150),
         quick: false,
     };
-    /// To see that all works, and about how fast.
+    /// A quick run, for approximate figures.
     pub const QUICK: Effort = Effort {
         rounds: 2,
         time: Duration::from_millis(200),
@@ -39,7 +39,7 @@ impl Effort {
     };
 }
 
-/// The median; 0 of none.
+/// The median; 0 without values.
 pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);
@@ -50,47 +50,47 @@ pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     }
 }
 
-/// What each contender showed in each round.
+/// The results of a comparison.
 pub struct Comparison {
-    /// In the order in which they were given.
+    /// The contenders, in the order of the servers.
     pub contenders: Vec<Contender>,
 }
 
-/// What one contender showed.
+/// The results of one server.
 pub struct Contender {
-    /// Who.
+    /// The kind of the server.
     pub kind: Kind,
-    /// In each round.
+    /// The results of each round.
     pub rounds: Vec<Measured>,
-    /// All rounds together.
+    /// The latencies of all rounds.
     pub latency: Histogram<u64>,
 }
 
 impl Contender {
-    /// The median over the rounds.
+    /// The median of a figure over the rounds.
     pub fn median(&self, figure: impl Fn(&Measured) -> f64) -> f64 {
         median(self.rounds.iter().map(figure))
     }
 
-    /// Replies of all rounds that were not what they should be.
+    /// The number of wrong replies in all rounds.
     pub fn wrong(&self) -> u64 {
         self.rounds.iter().map(|round| round.wrong).sum()
     }
 }
 
 impl Comparison {
-    /// Measures all of `servers` in turn, by `measure`.
+    /// Measures all `servers` in each round.
     pub fn of(
-        servers: &[Alone],
+        servers: &[SingleServer],
         effort: Effort,
-        mut measure: impl FnMut(&Alone) -> io::Result<Measured>,
+        mut measure: impl FnMut(&SingleServer) -> io::Result<Measured>,
     ) -> io::Result<Comparison> {
         let mut contenders: Vec<Contender> = servers
             .iter()
             .map(|server| Contender { kind: server.kind, rounds: Vec::new(), latency: histogram() })
             .collect();
         for round in 0..effort.rounds {
-            // To and fro: who comes behind whom changes, and so does who profits from a slow drift.
+            // Every other round is reversed, so that the order and a slow drift favour no server.
             let mut order: Vec<usize> = (0..servers.len()).collect();
             if round % 2 == 1 {
                 order.reverse();
@@ -108,20 +108,20 @@ impl Comparison {
         Ok(Comparison { contenders })
     }
 
-    /// Measures all of `servers` in turn with this load, which is given each one's address and language.
-    pub fn of_load(servers: &[Alone], effort: Effort, load: Load) -> io::Result<Comparison> {
+    /// Measures all `servers` with this load, sent to each server's address in its dialect.
+    pub fn of_load(servers: &[SingleServer], effort: Effort, load: Load) -> io::Result<Comparison> {
         Comparison::of(servers, effort, |server| {
             let mut generator = Generator::connect(load_for(server, load))?;
             generator.measure(server.process.id(), effort.warm_up, effort.time)
         })
     }
 
-    /// A contender, if it took part.
+    /// A contender, if it was measured.
     pub fn get(&self, kind: Kind) -> Option<&Contender> {
         self.contenders.iter().find(|contender| contender.kind == kind)
     }
 
-    /// The median over the rounds of the herd's figure divided by another's.
+    /// The median over the rounds of the ratio of the herd's figure to another server's.
     pub fn herd_to(&self, other: Kind, figure: impl Fn(&Measured) -> f64) -> Option<f64> {
         let (herd, other) = (self.get(Kind::Herd)?, self.get(other)?);
         let ratios = herd.rounds.iter().zip(&other.rounds).map(|(herd, other)| figure(herd) / figure(other));
@@ -129,8 +129,8 @@ impl Comparison {
     }
 }
 
-/// This load for that server.
-pub fn load_for(server: &Alone, load: Load) -> Load {
+/// The load with the address and dialect of a server.
+pub fn load_for(server: &SingleServer, load: Load) -> Load {
     Load { address: server.process.address, dialect: server.kind.dialect(), ..load }
 }
 
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn medians() {
+    fn the_median_of_an_even_number_is_the_mean_of_the_middle_two() {
         assert_eq!(median([3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median([4.0, 1.0, 2.0, 3.0]), 2.5);
         assert_eq!(median([]), 0.0);

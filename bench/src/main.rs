@@ -1,11 +1,11 @@
-//! What a server of the herd costs, side by side with what people would pick instead.
+//! Benchmarks of the herd, side by side with alternatives that people would choose.
 //!
-//!     cargo run --release -- quick            every workload, briefly
-//!     cargo run --release -- all              every workload, as the goals ask
+//!     cargo run --release -- quick            all workloads, short
+//!     cargo run --release -- all              all workloads, as long as the goals require
 //!     cargo run --release -- [quick] c e      some workloads, by their letters
 //!
-//! The program of the herd is `../target/release/herd`, or what HERD_BIN names. With
-//! `BENCH_ONLY='herd,bare echo'` workloads a to d measure only these.
+//! The program under test is `../target/release/herd`, or the path in HERD_BIN. With
+//! `BENCH_ONLY='herd,bare echo'` workloads a to d measure only these servers.
 
 #![forbid(unsafe_code)]
 
@@ -37,9 +37,11 @@ fn main() -> ExitCode {
 }
 
 fn run(words: &[String]) -> io::Result<()> {
-    let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, what.to_owned());
-    let address = |word: &String| word.parse::<SocketAddr>().map_err(|_| wrong("no such address"));
-    // The bench starts itself as one of the small servers.
+    let invalid = |message: String| io::Error::new(io::ErrorKind::InvalidInput, message);
+    let address = |word: &String| {
+        word.parse::<SocketAddr>().map_err(|_| invalid(format!("{word}: expected an address, HOST:PORT")))
+    };
+    // The bench starts itself as its own small servers.
     match words.first().map(String::as_str) {
         Some("serve-echo") if words.len() == 2 => return servers::echo::serve(address(&words[1])?),
         Some("serve-places") if words.len() == 2 => return servers::places::serve(address(&words[1])?),
@@ -56,7 +58,7 @@ fn run(words: &[String]) -> io::Result<()> {
             "quick" => {}
             "all" => letters.push_str(ALL),
             letter if letter.len() == 1 && ALL.contains(letter) => letters.push_str(letter),
-            _ => return Err(wrong("usage: herd-bench [quick] [all | a b c d e f g h i j]")),
+            _ => return Err(invalid("usage: herd-bench [quick] [all | a b c d e f g h i j]".to_owned())),
         }
     }
     if letters.is_empty() {
@@ -65,7 +67,7 @@ fn run(words: &[String]) -> io::Result<()> {
     let program = Kind::Herd.program();
     if !program.is_file() {
         let program = program.display();
-        return Err(io::Error::other(format!("there is no {program}: build the herd, or set HERD_BIN")));
+        return Err(io::Error::other(format!("{program} is missing: build the herd, or set HERD_BIN")));
     }
     let mut bench = Bench::new(effort, &letters);
     let result = bench.run();

@@ -1,4 +1,4 @@
-//! Programs that the bench starts, and what the system knows about them.
+//! The processes that the bench starts, and their processor time and memory.
 
 use std::fs;
 use std::io;
@@ -11,19 +11,19 @@ use std::time::{Duration, Instant};
 
 use rustix::thread::{CpuSet, sched_setaffinity};
 
-/// A program that ends when this value does, also by a panic, and when the bench is killed.
+/// A child process. It is killed when the value is dropped, and when the bench is killed.
 pub struct Process {
     child: Child,
-    /// Where it listens.
+    /// The address that the program listens on.
     pub address: SocketAddr,
 }
 
-/// Where a program may run.
+/// The processors that a program may use.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// On the processor that the load generator does not use: alone, and measured alike in each run.
+pub enum Affinity {
+    /// The processor that the load generator does not use, for reproducible measurements of one server.
     OwnProcessor,
-    /// Anywhere: for herds of several servers.
+    /// All processors, for herds of several servers.
     Anywhere,
 }
 
@@ -33,38 +33,38 @@ impl Process {
         program: &Path,
         arguments: &[String],
         environment: &[(&str, String)],
-        place: Place,
+        affinity: Affinity,
         folder: &Path,
         address: SocketAddr,
     ) -> io::Result<Process> {
-        let mut process = Process::spawn(program, arguments, environment, place, folder, address)?;
+        let mut process = Process::spawn(program, arguments, environment, affinity, folder, address)?;
         let end = Instant::now() + START_MAX;
         while TcpStream::connect(address).is_err() {
             if let Some(status) = process.child.try_wait()? {
-                return Err(failed(program, &format!("ended at once with {status}"), folder));
+                return Err(failed(program, &format!("has ended at once with {status}"), folder));
             }
             if Instant::now() > end {
-                return Err(failed(program, &format!("does not listen at {address}"), folder));
+                return Err(failed(program, &format!("does not listen on {address}"), folder));
             }
             thread::sleep(Duration::from_millis(2));
         }
         Ok(process)
     }
 
-    /// Starts it without waiting.
+    /// Starts `program` without waiting for it.
     pub fn spawn(
         program: &Path,
         arguments: &[String],
         environment: &[(&str, String)],
-        place: Place,
+        affinity: Affinity,
         folder: &Path,
         address: SocketAddr,
     ) -> io::Result<Process> {
         let mut words: Vec<String> = Vec::new();
-        if place == Place::OwnProcessor && processors() > 1 {
+        if affinity == Affinity::OwnProcessor && processors() > 1 {
             words.extend(["taskset", "-c", "0"].map(str::to_owned));
         }
-        // Both replace themselves by what they start, so the process is the program's own.
+        // Both programs exec the next one, so that the process ID is that of `program`.
         words.extend(["setpriv", "--pdeathsig", "KILL"].map(str::to_owned));
         words.push(program.display().to_string());
         words.extend_from_slice(arguments);
@@ -81,12 +81,12 @@ impl Process {
         Ok(Process { child, address })
     }
 
-    /// Its number.
+    /// The process ID.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Bytes of memory that it holds.
+    /// The resident memory in bytes.
     pub fn memory(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
         let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
@@ -101,18 +101,18 @@ impl Drop for Process {
     }
 }
 
-fn failed(program: &Path, why: &str, folder: &Path) -> io::Error {
-    let said = fs::read_to_string(folder.join("output.txt")).unwrap_or_default();
-    let last: Vec<_> = said.lines().rev().take(5).collect();
-    io::Error::other(format!("{} {why}; it said: {last:?}", program.display()))
+fn failed(program: &Path, reason: &str, folder: &Path) -> io::Error {
+    let output = fs::read_to_string(folder.join("output.txt")).unwrap_or_default();
+    let last: Vec<_> = output.lines().rev().take(5).collect();
+    io::Error::other(format!("{} {reason}; its last output: {last:?}", program.display()))
 }
 
-/// Processor time of a process and all its threads.
+/// The processor time of all threads of a process.
 pub fn cpu_of(process: u32) -> Duration {
     cpu_in(Path::new(&format!("/proc/{process}/task")))
 }
 
-/// Processor time of the bench itself.
+/// The processor time of the bench.
 pub fn cpu_of_this_process() -> Duration {
     cpu_in(Path::new("/proc/self/task"))
 }
@@ -128,7 +128,7 @@ fn cpu_in(tasks: &Path) -> Duration {
     Duration::from_nanos(nanoseconds.sum())
 }
 
-/// How many processors there are.
+/// The number of processors.
 pub fn processors() -> usize {
     thread::available_parallelism().map_or(1, usize::from).max(online_processors())
 }
@@ -138,7 +138,7 @@ fn online_processors() -> usize {
         .map_or(1, |text| text.lines().filter(|line| line.starts_with("processor")).count())
 }
 
-/// Keeps the load generator on the last processor, away from a server that is measured alone.
+/// Pins the load generator to the last processor, away from a single server.
 pub fn stay_on_last_processor() {
     if processors() > 1 {
         let mut set = CpuSet::new();
@@ -147,14 +147,14 @@ pub fn stay_on_last_processor() {
     }
 }
 
-/// Lets the bench, and what it starts, run anywhere.
+/// Lets the bench, and processes that it starts, use all processors.
 pub fn run_anywhere() {
     let mut set = CpuSet::new();
     (0..processors()).for_each(|processor| set.set(processor));
     let _ = sched_setaffinity(None, &set);
 }
 
-/// An address on loopback at which nobody listens, below the ports that connections are given.
+/// A free loopback address, with a port below the system's ephemeral ports.
 pub fn free_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let own = (std::process::id() % 50) as u16 * 200;
@@ -167,11 +167,11 @@ pub fn free_address() -> SocketAddr {
     }
 }
 
-/// A folder for logs and herd files that is gone with this value.
+/// A temporary folder for logs and herd files. It is removed when the value is dropped.
 pub struct Folder(PathBuf);
 
 impl Folder {
-    /// A new one.
+    /// Creates a folder.
     pub fn new() -> io::Result<Folder> {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -181,12 +181,13 @@ impl Folder {
         Ok(Folder(path))
     }
 
-    /// Where it is.
+    /// The path of the folder.
     pub fn path(&self) -> &Path {
         &self.0
     }
 
-    /// Forgets what was logged, so that long runs do not fill the disk. Who appends goes on at the beginning.
+    /// Truncates all logs, so that long runs do not fill the disk. Servers append, so they continue at the
+    /// start.
     pub fn empty_logs(&self) {
         for entry in fs::read_dir(self.0.join("logs")).into_iter().flatten().flatten() {
             let _ = fs::File::options().write(true).open(entry.path()).and_then(|file| file.set_len(0));
@@ -200,5 +201,5 @@ impl Drop for Folder {
     }
 }
 
-/// How long a program may take until it listens. A Java program is compiled first.
+/// The bound until a program listens. A Java program is compiled first.
 const START_MAX: Duration = Duration::from_secs(30);

@@ -1,6 +1,6 @@
-//! Neighbours that only watch: the bench is a neighbour of each server that it wants to look into, and
-//! notes when a statement arrives. A server tells a neighbour what it has stored, so that is when the
-//! statement is visible there.
+//! Watchers: the bench acts as a neighbour of each observed server, and records when a statement arrives. A
+//! server sends a statement to its neighbours once it is stored, so that is the time at which it is visible
+//! there.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use mio::{Events, Interest, Poll, Token};
 use crate::load::dialect::{Dialect, Messages};
 use crate::process::free_address;
 
-/// One client, and a neighbour of each server that is watched.
+/// A client of one server, and a neighbour of each observed server.
 pub struct Watchers {
     poll: Poll,
     events: Events,
@@ -31,20 +31,20 @@ struct Watcher {
     stream: Option<TcpStream>,
     input: Vec<u8>,
     statements: u64,
-    /// When it said ACK last.
+    /// The time of its last ACK.
     acknowledged: Instant,
 }
 
-/// When a statement was seen, counted from when it was sent.
-pub struct Sighting {
-    /// Its reply.
+/// The delays of one statement, from its sending.
+pub struct Delays {
+    /// The delay of its reply.
     pub reply: Duration,
-    /// At each server that is watched.
+    /// The delay at each observed server.
     pub watched: Vec<Duration>,
 }
 
 impl Watchers {
-    /// So many watchers, each of which listens.
+    /// Creates a number of watchers, each of which listens.
     pub fn listen(count: usize, dialect: Dialect, clients: u32) -> io::Result<Watchers> {
         let poll = Poll::new()?;
         let mut watchers = Vec::new();
@@ -74,17 +74,17 @@ impl Watchers {
         })
     }
 
-    /// What a watcher is called in a herd file.
+    /// The name of a watcher in a herd file.
     pub fn name(number: usize) -> String {
         format!("Watcher{number:02}")
     }
 
-    /// Where a watcher listens.
+    /// The address of a watcher.
     pub fn address(&self, number: usize) -> SocketAddr {
         self.watchers[number].address
     }
 
-    /// Becomes a client of the server at `address`, and tells it statements until all watchers see them.
+    /// Connects as a client to the server at `address`, and sends statements until all watchers receive them.
     pub fn begin(&mut self, address: SocketAddr) -> io::Result<()> {
         let stream = std::net::TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
@@ -95,9 +95,9 @@ impl Watchers {
         self.client = Some(stream);
         let end = Instant::now() + BEGIN_MAX;
         let mut in_a_row = 0;
-        // Not all links of the herd may be up yet.
-        while in_a_row < SEEN_IN_A_ROW {
-            match self.tell_one(Duration::from_millis(300)) {
+        // Some links of the herd may not be up yet.
+        while in_a_row < RECEIVED_IN_A_ROW {
+            match self.send_one(Duration::from_millis(300)) {
                 Ok(_) => in_a_row += 1,
                 Err(error) if error.kind() == ErrorKind::TimedOut && Instant::now() < end => in_a_row = 0,
                 Err(error) => return Err(error),
@@ -106,32 +106,32 @@ impl Watchers {
         Ok(())
     }
 
-    /// Tells one statement and waits until it is seen everywhere.
-    pub fn tell_one(&mut self, patience: Duration) -> io::Result<Sighting> {
-        // What an earlier one, of which nobody waited for the end, still brings does not count.
+    /// Sends one statement and waits until all watchers have received it.
+    pub fn send_one(&mut self, patience: Duration) -> io::Result<Delays> {
+        // Does not count what an earlier statement that timed out still causes.
         self.reset();
         self.messages.statement(&mut self.unsent);
         let begin = Instant::now();
         self.send()?;
-        let mut sighting =
-            Sighting { reply: Duration::ZERO, watched: vec![Duration::ZERO; self.watchers.len()] };
+        let mut delays = Delays { reply: Duration::ZERO, watched: vec![Duration::ZERO; self.watchers.len()] };
         while self.replies == 0 || self.watchers.iter().any(|watcher| watcher.statements == 0) {
             self.turn(begin, patience)?;
             let now = begin.elapsed();
-            if self.replies > 0 && sighting.reply.is_zero() {
-                sighting.reply = now;
+            if self.replies > 0 && delays.reply.is_zero() {
+                delays.reply = now;
             }
-            for (watcher, seen) in self.watchers.iter().zip(&mut sighting.watched) {
-                if watcher.statements > 0 && seen.is_zero() {
-                    *seen = now;
+            for (watcher, delay) in self.watchers.iter().zip(&mut delays.watched) {
+                if watcher.statements > 0 && delay.is_zero() {
+                    *delay = now;
                 }
             }
         }
-        Ok(sighting)
+        Ok(delays)
     }
 
-    /// Tells so many statements as fast as the server takes them; how long until all are seen everywhere.
-    pub fn tell_many(&mut self, count: u64, patience: Duration) -> io::Result<Duration> {
+    /// Sends a number of statements as fast as the server accepts them. Returns the time until all watchers
+    /// have received all of them.
+    pub fn send_many(&mut self, count: u64, patience: Duration) -> io::Result<Duration> {
         self.reset();
         for _ in 0..count {
             self.messages.statement(&mut self.unsent);
@@ -190,9 +190,10 @@ impl Watchers {
         }
         self.events = events;
         if begin.elapsed() > patience {
-            let seen: Vec<_> = self.watchers.iter().map(|watcher| watcher.statements).collect();
-            let why = format!("not all statements arrived: {} replies, {seen:?} watched", self.replies);
-            return Err(io::Error::new(ErrorKind::TimedOut, why));
+            let received: Vec<_> = self.watchers.iter().map(|watcher| watcher.statements).collect();
+            let reason =
+                format!("not all statements arrived: {} replies, {received:?} at the watchers", self.replies);
+            return Err(io::Error::new(ErrorKind::TimedOut, reason));
         }
         Ok(())
     }
@@ -231,7 +232,7 @@ impl Watcher {
                         let line = &self.input[used..used + end];
                         used += end + 1;
                         self.statements += u64::from(line.starts_with(b"AT "));
-                        // As a server of the herd does: one ACK for the MARKs of 20 ms.
+                        // Like a server of the herd: one ACK for all MARKs within 20 ms.
                         let is_mark = line.starts_with(b"MARK ");
                         if !is_mark || self.acknowledged.elapsed() >= ACKNOWLEDGED_WITHIN {
                             answer(&self.name, line, &mut output);
@@ -250,7 +251,7 @@ impl Watcher {
     }
 }
 
-/// What a neighbour says to a line of a link. Only the links of our herd expect anything.
+/// Appends the reply of a neighbour to a line of a link. Only the herd of this repository expects replies.
 pub fn answer(name: &str, line: &[u8], output: &mut Vec<u8>) {
     if let Some(sequence) = line.strip_prefix(b"MARK ") {
         output.extend_from_slice(b"ACK ");
@@ -261,10 +262,10 @@ pub fn answer(name: &str, line: &[u8], output: &mut Vec<u8>) {
     }
 }
 
-/// Pause between two ACKs of a watcher; docs/protocol.md, section 2.
+/// The shortest time between two ACKs of a watcher; docs/protocol.md, section 2.
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_millis(20);
 const CLIENT: Token = Token(usize::MAX);
-/// How long it may take until all links of a herd are up.
+/// The bound until all links of a herd are up.
 const BEGIN_MAX: Duration = Duration::from_secs(20);
-/// So many statements must be seen everywhere before a herd counts as linked.
-const SEEN_IN_A_ROW: u32 = 20;
+/// The number of statements in a row that all watchers must receive before the links count as up.
+const RECEIVED_IN_A_ROW: u32 = 20;

@@ -1,5 +1,7 @@
-//! Where log lines go. A log that cannot be written stops nothing: its lines are lost, counted, and
-//! spoken of once on standard error.
+//! The log file: opening, appending and reopening it. It does not format lines.
+//!
+//! A failure to write never stops the server: the lines are dropped and counted, and the failure is reported
+//! once on standard error.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -10,96 +12,100 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 
-/// A log file that is opened when there is something to write, and anew after a failure.
+/// A log file, opened at the first write and again after a failure.
 #[derive(Debug)]
 pub struct LogFile {
     path: PathBuf,
     file: Option<File>,
+    /// Lines dropped since the last successful write.
     lines_lost: u64,
-    /// It cannot be written, and that was said.
-    in_trouble: bool,
-    /// It ends within a line.
-    is_torn: bool,
-    again_at: Moment,
+    /// Whether writing fails, and the failure was reported.
+    is_failing: bool,
+    /// Whether the file ends in the middle of a line.
+    ends_within_line: bool,
+    /// The earliest time of the next attempt to write.
+    retry_at: Moment,
 }
 
 impl LogFile {
-    /// The file of a server's log in `folder`; both are made when they are needed.
+    /// The log file of a server in `folder`. Both are created at the first write.
     pub fn new(folder: &Path, server: &str) -> LogFile {
         LogFile {
             path: folder.join(format!("{server}.log")),
             file: None,
             lines_lost: 0,
-            in_trouble: false,
-            is_torn: false,
-            again_at: Moment::START,
+            is_failing: false,
+            ends_within_line: false,
+            retry_at: Moment::START,
         }
     }
 
-    /// Where it is.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Opens the file anew, which somebody may have renamed.
+    /// Reopens the file at its path, after log rotation has renamed or truncated it.
     pub fn reopen(&mut self, now: Moment) {
         self.file = None;
-        // A file that was renamed, or emptied, is another one.
-        self.is_torn &= fs::metadata(&self.path).is_ok_and(|about| about.len() > 0 || !about.is_file());
-        self.again_at = now;
+        // A new or truncated file does not end in the middle of a line.
+        self.ends_within_line &=
+            fs::metadata(&self.path).is_ok_and(|about| about.len() > 0 || !about.is_file());
+        self.retry_at = now;
         self.write(b"", now);
     }
 
-    /// Appends lines, or counts them as lost.
+    /// Appends `lines`, or drops and counts them. After a failure it makes no attempt before `retry_at`.
     pub fn write(&mut self, lines: &[u8], now: Moment) {
-        if now < self.again_at {
+        if now < self.retry_at {
             self.lines_lost += count(lines);
             return;
         }
         let mut rest = lines;
         match self.try_write(&mut rest) {
-            // Writing the note alone is no sign that the trouble is over.
-            Ok(()) => self.in_trouble &= lines.is_empty(),
+            // A write without lines does not prove that the file can be written again.
+            Ok(()) => self.is_failing &= lines.is_empty(),
             Err(error) => {
-                if !std::mem::replace(&mut self.in_trouble, true) {
-                    complain(format_args!(
-                        "the log {} cannot be written: {error}; serving goes on, its lines are lost until it can",
+                if !std::mem::replace(&mut self.is_failing, true) {
+                    warn(format_args!(
+                        "the log {} cannot be written: {error}; the server goes on, drops log lines and retries \
+                         every second",
                         self.path.display()
                     ));
                 }
                 self.file = None;
                 self.lines_lost += count(rest);
-                self.again_at = now + AGAIN_AFTER;
+                self.retry_at = now + RETRY_DELAY;
             }
         }
     }
 
-    /// Writes `rest`, from which it takes away what was written.
+    /// Writes the count of lost lines, if any, then `rest`. Removes from `rest` what was written.
     fn try_write(&mut self, rest: &mut &[u8]) -> io::Result<()> {
         let mut file = match self.file.take() {
             Some(file) => file,
             None => open(&self.path)?,
         };
         if self.lines_lost > 0 {
-            let end_of_line = if self.is_torn { "\n" } else { "" };
+            let end_of_line = if self.ends_within_line { "\n" } else { "" };
             let lost = self.lines_lost;
             let note = format!("{end_of_line}({lost} lines of this log could not be written and are lost)\n");
-            append(&mut file, &mut note.as_bytes(), &mut self.is_torn)?;
+            append(&mut file, &mut note.as_bytes(), &mut self.ends_within_line)?;
             self.lines_lost = 0;
         }
-        append(&mut file, rest, &mut self.is_torn)?;
+        append(&mut file, rest, &mut self.ends_within_line)?;
         self.file = Some(file);
         Ok(())
     }
 }
 
-/// Writes `rest`, from which it takes away what was written; whether the file ends within a line then.
-fn append(file: &mut File, rest: &mut &[u8], is_torn: &mut bool) -> io::Result<()> {
+/// Writes `rest`, removes from it what was written, and updates `ends_within_line`.
+fn append(file: &mut File, rest: &mut &[u8], ends_within_line: &mut bool) -> io::Result<()> {
     while !rest.is_empty() {
         match file.write(rest) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(length) => {
-                *is_torn = rest[length - 1] != b'\n';
+                *ends_within_line = rest[length - 1] != b'\n';
                 *rest = &rest[length..];
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -109,29 +115,30 @@ fn append(file: &mut File, rest: &mut &[u8], is_torn: &mut bool) -> io::Result<(
     Ok(())
 }
 
-/// Says on standard error what is wrong, if that can be written: it may well go to the same full disk,
-/// and `eprintln!` would end the server then.
-pub fn complain(what: fmt::Arguments<'_>) {
-    // There is nobody left to tell of a failure.
-    let _ = writeln!(io::stderr(), "herd: {what}");
+/// Writes a warning to standard error. Unlike `eprintln!` it does not panic if that fails: standard error may
+/// be on the same full disk.
+pub fn warn(message: fmt::Arguments<'_>) {
+    // No place is left to report a failure to.
+    let _ = writeln!(io::stderr(), "herd: {message}");
 }
 
 fn open(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    // Without blocking: a FIFO that nobody reads must not stop the server.
+    // Non-blocking, because a FIFO without a reader must not block the loop.
     let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
     OpenOptions::new().append(true).create(true).custom_flags(flags).open(path)
 }
 
+/// The number of lines.
 fn count(lines: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', lines).count() as u64
 }
 
-/// How long a log that could not be written is left alone: short enough to lose little once the disk
-/// has room again, long enough that trying costs nothing.
-const AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// The time between attempts to write a failing log: short, to lose few lines once the disk has room again;
+/// long, so that the attempts cost nothing.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
@@ -145,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn the_folder_is_made_and_lines_are_appended() {
+    fn the_folder_is_created_and_lines_are_appended() {
         let folder = folder("made");
         let mut log = LogFile::new(&folder.join("deep/er"), "Riley");
         log.write(b"a\n", Moment::START);
@@ -155,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_renamed_file_is_left_when_it_is_opened_anew() {
+    fn reopening_leaves_a_renamed_file() {
         let folder = folder("renamed");
         let mut log = LogFile::new(&folder, "Riley");
         log.write(b"a\n", Moment::START);
@@ -168,15 +175,15 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_are_lost_are_counted_and_writing_goes_on_later() {
+    fn lost_lines_are_counted_and_writing_is_retried() {
         let folder = folder("lost");
         fs::create_dir_all(folder.join("Riley.log")).unwrap();
         let mut log = LogFile::new(&folder, "Riley");
         log.write(b"a\nb\n", Moment::START);
         log.write(b"c\n", Moment::START);
         fs::remove_dir(folder.join("Riley.log")).unwrap();
-        log.write(b"d\n", Moment::START + AGAIN_AFTER / 2);
-        log.write(b"e\n", Moment::START + AGAIN_AFTER);
+        log.write(b"d\n", Moment::START + RETRY_DELAY / 2);
+        log.write(b"e\n", Moment::START + RETRY_DELAY);
         assert_eq!(
             fs::read_to_string(log.path()).unwrap(),
             "(4 lines of this log could not be written and are lost)\ne\n"
@@ -185,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_is_slow_gets_whole_lines_and_is_spoken_of_once() {
+    fn a_slow_reader_gets_whole_lines_and_is_reported_once() {
         let folder = folder("slow");
         fs::create_dir_all(&folder).unwrap();
         let mut log = LogFile::new(&folder, "Riley");
@@ -199,27 +206,27 @@ mod tests {
             assert!(matches!(error, None | Some(io::ErrorKind::WouldBlock)));
             String::from_utf8(taken).unwrap()
         };
-        // More than a pipe holds.
+        // More than the buffer of a pipe.
         let line = "0123456789 a line\n";
         let batch = line.repeat(50_000);
         log.write(batch.as_bytes(), Moment::START);
         let first = take();
-        assert!(log.in_trouble && log.is_torn && batch.starts_with(&first));
+        assert!(log.is_failing && log.ends_within_line && batch.starts_with(&first));
         assert_eq!(log.lines_lost as usize, 50_000 - first.len() / line.len());
-        // There is room for the note, and not for all that follows it.
+        // The pipe has room for the count of lost lines, but not for all lines after it.
         let note = format!("\n({} lines of this log could not be written and are lost)\n", log.lines_lost);
-        log.write(batch.as_bytes(), Moment::START + AGAIN_AFTER);
-        assert!(log.in_trouble, "which is not spoken of again");
+        log.write(batch.as_bytes(), Moment::START + RETRY_DELAY);
+        assert!(log.is_failing, "the failure is not reported a second time");
         assert!(take().starts_with(&(note + line)));
-        log.reopen(Moment::START + AGAIN_AFTER);
-        assert!(log.in_trouble && take().starts_with("\n("), "it is the same pipe");
-        log.write(line.as_bytes(), Moment::START + AGAIN_AFTER * 2);
-        assert!(!log.in_trouble && log.lines_lost == 0 && take().ends_with(line));
+        log.reopen(Moment::START + RETRY_DELAY);
+        assert!(log.is_failing && take().starts_with("\n("), "the path still names the same pipe");
+        log.write(line.as_bytes(), Moment::START + RETRY_DELAY * 2);
+        assert!(!log.is_failing && log.lines_lost == 0 && take().ends_with(line));
         fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
-    fn a_full_device_and_a_missing_right_stop_nothing() {
+    fn a_full_device_loses_lines_and_stops_nothing() {
         let mut log = LogFile { path: "/dev/full".into(), ..LogFile::new(Path::new("/"), "x") };
         log.write(b"a\n", Moment::START);
         assert_eq!(log.lines_lost, 1);

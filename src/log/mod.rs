@@ -1,20 +1,23 @@
-//! The log of one server: what it received, what it sent, whose connections began and ended.
+//! The traffic log of one server: messages received and sent, connections made and lost. This module formats
+//! lines into a buffer; it writes no file.
 //!
-//! Lines are gathered here while the server works, and written by [`LogFile`] when its loop has nothing
-//! else to do, or a little later. Each begins with its time in UTC to the microsecond. What others sent cannot make
-//! lines or colours of its own: bytes outside printable ASCII are written `\xNN`.
+//! The loop writes the buffer to a [`LogFile`] when it has nothing else to do, or a little later. Each line
+//! begins with its time in UTC to the microsecond. Bytes outside printable ASCII are written `\xNN`, so that
+//! a client or a peer can inject neither lines nor terminal escape sequences.
 
 mod file;
 
 use std::fmt::{self, Write as _};
 use std::net::{IpAddr, SocketAddr};
 
-pub use file::{LogFile, complain};
+pub use file::{LogFile, warn};
+
+use time::UtcDateTime;
 
 use crate::text::simd::{self, EIGHT, write_eight};
 use crate::text::time::write_integer;
 
-/// How much is logged.
+/// The amount of logging, `log` in a herd file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// Nothing.
@@ -27,7 +30,7 @@ pub enum Level {
 }
 
 impl Level {
-    /// All levels, each with what those before it have.
+    /// All levels. Each includes those before it.
     pub const ALL: [Level; 3] = [Level::Off, Level::Events, Level::Traffic];
 
     /// The name of this level in a herd file.
@@ -40,40 +43,40 @@ impl Level {
     }
 }
 
-/// Lines of a log that were not written yet.
+/// The log lines that were not written to the file yet.
 #[derive(Debug)]
 pub struct Log {
     level: Level,
-    /// The name of the server, as it stands in the lines.
+    /// The name of the server, escaped for log lines.
     server: Vec<u8>,
     lines: Vec<u8>,
-    stamp: Stamp,
+    timestamp: Timestamp,
     source: Source,
 }
 
 impl Log {
-    /// An empty log of the server of that name.
+    /// An empty log of the server with that name.
     pub fn new(server: &str, level: Level) -> Log {
-        let (lines, stamp, source) = (Vec::new(), Stamp::default(), Source::default());
-        Log { level, server: escaped(server).into_bytes(), lines, stamp, source }
+        let (lines, timestamp, source) = (Vec::new(), Timestamp::default(), Source::default());
+        Log { level, server: escaped(server).into_bytes(), lines, timestamp, source }
     }
 
-    /// What is logged.
+    /// The amount of logging.
     pub fn level(&self) -> Level {
         self.level
     }
 
-    /// Changes what is logged from now on.
+    /// Sets the amount of logging for the lines that follow.
     pub fn set_level(&mut self, level: Level) {
         self.level = level;
     }
 
     /// Sets the time of the lines that follow, in nanoseconds since 1970.
     pub fn set_time(&mut self, nanoseconds: u64) {
-        self.stamp.set(nanoseconds);
+        self.timestamp.set(nanoseconds);
     }
 
-    /// A message (without LF) that a client or a server sent.
+    /// Logs a message from a client or a peer.
     pub fn received(&mut self, message: &[u8], from: SocketAddr) {
         if self.level >= Level::Traffic {
             self.begin();
@@ -84,7 +87,7 @@ impl Log {
         }
     }
 
-    /// A reply to a client.
+    /// Logs a reply to a client.
     pub fn sent_to_client(&mut self, message: &[u8]) {
         if self.level >= Level::Traffic {
             self.begin();
@@ -94,7 +97,7 @@ impl Log {
         }
     }
 
-    /// A message (without LF) to a neighbour.
+    /// Logs a message to a neighbour.
     pub fn sent_to_server(&mut self, server: &str, message: &[u8]) {
         if self.level >= Level::Traffic {
             self.begin();
@@ -106,14 +109,14 @@ impl Log {
         }
     }
 
-    /// Something that happened: `New connection to server Jaquez was made`.
-    pub fn event(&mut self, what: fmt::Arguments<'_>) {
+    /// Logs an event, such as `New connection to server Jaquez was made`.
+    pub fn event(&mut self, event: fmt::Arguments<'_>) {
         if self.level >= Level::Events {
-            self.lines.extend_from_slice(&self.stamp.text);
+            self.lines.extend_from_slice(&self.timestamp.text);
             let start = self.lines.len();
-            let _ = Text(&mut self.lines).write_fmt(what);
-            // What happened may quote what others sent.
-            if self.lines[start..].iter().any(|&byte| !is_plain(byte)) {
+            let _ = ByteWriter(&mut self.lines).write_fmt(event);
+            // An event may quote input.
+            if self.lines[start..].iter().any(|&byte| !is_printable(byte)) {
                 let text = self.lines.split_off(start);
                 write_escaped(&text, &mut self.lines);
             }
@@ -121,33 +124,35 @@ impl Log {
         }
     }
 
-    /// The lines gathered so far.
+    /// The lines in the buffer.
     pub fn lines(&self) -> &[u8] {
         &self.lines
     }
 
-    /// Forgets the lines gathered so far.
+    /// Empties the buffer.
     pub fn clear(&mut self) {
         self.lines.clear();
-        self.lines.shrink_to(LINES_KEPT);
+        self.lines.shrink_to(CAPACITY_KEPT);
     }
 
+    /// Begins a line with its time and the name of the server.
     fn begin(&mut self) {
-        self.lines.extend_from_slice(&self.stamp.text);
+        self.lines.extend_from_slice(&self.timestamp.text);
         self.lines.extend_from_slice(&self.server);
     }
 
+    /// Appends a message without its LF, escaped and truncated to [`MESSAGE_MAX`].
     fn message(&mut self, message: &[u8]) {
         let message = message.strip_suffix(b"\n").unwrap_or(message);
-        let shown = &message[..message.len().min(MESSAGE_MAX)];
-        write_escaped(shown, &mut self.lines);
-        if shown.len() < message.len() {
-            let _ = write!(Text(&mut self.lines), "... ({} bytes)", message.len());
+        let prefix = &message[..message.len().min(MESSAGE_MAX)];
+        write_escaped(prefix, &mut self.lines);
+        if prefix.len() < message.len() {
+            let _ = write!(ByteWriter(&mut self.lines), "... ({} bytes)", message.len());
         }
     }
 }
 
-/// A name as it stands in log lines: every byte outside printable ASCII as `\xNN`.
+/// Returns a name as log lines have it: every byte outside printable ASCII as `\xNN`.
 pub fn escaped(name: &str) -> String {
     let mut lines = Vec::new();
     write_escaped(name.as_bytes(), &mut lines);
@@ -156,35 +161,35 @@ pub fn escaped(name: &str) -> String {
 
 /// Appends `text` with every byte outside printable ASCII as `\xNN`.
 fn write_escaped(text: &[u8], lines: &mut Vec<u8>) {
-    // Nearly all texts are.
-    if simd::is_plain(text) {
+    // Nearly all texts need no escapes.
+    if simd::is_printable(text) {
         lines.extend_from_slice(text);
         return;
     }
     let mut rest = text;
-    while let Some(end) = rest.iter().position(|&byte| !is_plain(byte)) {
+    while let Some(end) = rest.iter().position(|&byte| !is_printable(byte)) {
         lines.extend_from_slice(&rest[..end]);
-        let _ = write!(Text(lines), "\\x{:02x}", rest[end]);
+        let _ = write!(ByteWriter(lines), "\\x{:02x}", rest[end]);
         rest = &rest[end + 1..];
     }
     lines.extend_from_slice(rest);
 }
 
-fn is_plain(byte: u8) -> bool {
+fn is_printable(byte: u8) -> bool {
     (b' '..=b'~').contains(&byte)
 }
 
-/// Writes text into bytes.
-struct Text<'a>(&'a mut Vec<u8>);
+/// An adapter that formats text into a vector of bytes.
+struct ByteWriter<'a>(&'a mut Vec<u8>);
 
-impl fmt::Write for Text<'_> {
+impl fmt::Write for ByteWriter<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.0.extend_from_slice(text.as_bytes());
         Ok(())
     }
 }
 
-/// The end of a line, `' from (127.0.0.1, 54928)` with its LF. Lines of one read share it.
+/// The end of a line, `' from (127.0.0.1, 54928)` with its LF. Formatted once for all lines of one read.
 #[derive(Debug, Default)]
 struct Source {
     address: Option<SocketAddr>,
@@ -197,7 +202,7 @@ impl Source {
             self.address = Some(address);
             self.text.clear();
             self.text.extend_from_slice(b"' from (");
-            // Without the machinery of formatting, which would cost more than the rest of a line.
+            // Not with `write!`, which would cost more than the rest of the line.
             write_host(address.ip(), &mut self.text);
             self.text.extend_from_slice(b", ");
             write_integer(u64::from(address.port()), &mut self.text);
@@ -208,31 +213,32 @@ impl Source {
 
 fn write_host(host: IpAddr, text: &mut Vec<u8>) {
     let IpAddr::V4(address) = host else {
-        let _ = write!(Text(text), "{host}");
+        let _ = write!(ByteWriter(text), "{host}");
         return;
     };
-    for (place, octet) in address.octets().into_iter().enumerate() {
-        if place > 0 {
+    for (index, octet) in address.octets().into_iter().enumerate() {
+        if index > 0 {
             text.push(b'.');
         }
         write_integer(u64::from(octet), text);
     }
 }
 
-/// The beginning of a line, `2026-11-21 02:11:51.123456 `. Lines of one read share it, and those of
-/// one second all but the digits behind the point.
+/// The start of a line, `2026-11-21 02:11:51.123456 `. Formatted once for all lines of one read; in the same
+/// second only the digits after the point are written again.
 #[derive(Debug, Default)]
-struct Stamp {
+struct Timestamp {
     second: u64,
     text: Vec<u8>,
 }
 
-impl Stamp {
+impl Timestamp {
     fn set(&mut self, nanoseconds: u64) {
         let second = nanoseconds / 1_000_000_000;
         if second != self.second || self.text.is_empty() {
             self.second = second;
-            self.text = format!("{}.000000 ", date_and_time(second)).into_bytes();
+            self.text = date_and_time(second).into_bytes();
+            self.text.extend_from_slice(b".000000 ");
         }
         let microsecond = (nanoseconds % 1_000_000_000 / 1000) as u32;
         let end = self.text.len() - 1;
@@ -241,34 +247,25 @@ impl Stamp {
     }
 }
 
-/// Digits of a microsecond within its second.
+/// Digits after the point: microseconds.
 const MICROSECOND_DIGITS: usize = 6;
 
-/// Seconds since 1970 as date and time of the Gregorian calendar, UTC. The days are counted from
-/// 0000-03-01, so that a leap day is the last of its year.
+/// Converts seconds since 1970 to date and time in UTC, `2026-11-21 02:11:51`.
 fn date_and_time(second: u64) -> String {
-    const DAY_S: u64 = 86_400;
-    const DAYS_FROM_YEAR_0_TO_1970: u64 = 719_468;
-    const DAYS_OF_400_YEARS: u64 = 146_097;
-    let day = second / DAY_S + DAYS_FROM_YEAR_0_TO_1970;
-    let (era, day) = (day / DAYS_OF_400_YEARS, day % DAYS_OF_400_YEARS);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day_of_year = day - (365 * year + year / 4 - year / 100);
-    // March is month 0; months have 153 days in each five of them.
-    let month = (5 * day_of_year + 2) / 153;
-    let day_of_month = day_of_year - (153 * month + 2) / 5 + 1;
-    let (month, next_year) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    let year = era * 400 + year + next_year;
-    let time = second % DAY_S;
-    let (hour, minute, second) = (time / 3600, time / 60 % 60, time % 60);
-    format!("{year:04}-{month:02}-{day_of_month:02} {hour:02}:{minute:02}:{second:02}")
+    // Never fails: 64 bits of nanoseconds end in the year 2554.
+    let time = i64::try_from(second).ok().and_then(|second| UtcDateTime::from_unix_timestamp(second).ok());
+    let time = time.unwrap_or(UtcDateTime::UNIX_EPOCH);
+    let (year, month, day) = (time.year(), u8::from(time.month()), time.day());
+    let (hour, minute, second) = time.as_hms();
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
 }
 
-/// Bytes of a message that are shown: every line that may be sent, unless `limits.max_line` is raised, and the
-/// beginning of a long answer of Places. A log that repeats megabytes helps nobody.
+/// The greatest number of bytes of a message in a log line. Every line of the protocol fits, unless
+/// `limits.max_line` is raised. The megabytes of a Places answer do not; repeating them would make the log
+/// useless.
 const MESSAGE_MAX: usize = 16 * 1024;
-/// Bytes of room that are kept from turn to turn.
-const LINES_KEPT: usize = 256 * 1024;
+/// The capacity of the buffer that is kept when it is emptied, in bytes.
+const CAPACITY_KEPT: usize = 256 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -285,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn the_forms_of_lines() {
+    fn each_kind_of_line_has_its_documented_form() {
         let from = "127.0.0.1:5".parse().unwrap();
         assert_eq!(
             log(Level::Traffic, |log| log.received(b"IAMAT x\r", from)),
@@ -306,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_writes_lines_of_his_own() {
+    fn input_cannot_inject_lines_or_escape_sequences() {
         let text = log(Level::Traffic, |log| {
             log.sent_to_client(b"a\nb\x1b[2J\x07\0\x7f\xe2\x80\x94\\'\n");
             log.event(format_args!("refused: a\nb\u{1b}"));
@@ -317,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_written_like_all_else() {
+    fn names_are_escaped_too() {
         let mut log = Log::new("Zo\u{eb}", Level::Traffic);
         log.sent_to_server("Ana\u{ef}s", b"AT");
         assert_eq!(
@@ -327,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn levels() {
+    fn each_level_includes_those_before_it() {
         let act = |log: &mut Log| {
             log.sent_to_client(b"a");
             log.event(format_args!("b"));
@@ -338,14 +335,14 @@ mod tests {
     }
 
     #[test]
-    fn a_long_message_is_cut() {
+    fn a_long_message_is_truncated() {
         let text = log(Level::Traffic, |log| log.sent_to_client(&vec![b'x'; MESSAGE_MAX + 1]));
         assert!(text.ends_with(&format!("x... ({} bytes)'\n", MESSAGE_MAX + 1)));
         assert!(text.len() < MESSAGE_MAX + 100);
     }
 
     #[test]
-    fn dates() {
+    fn dates_are_right_around_leap_days() {
         for (second, text) in [
             (0, "1970-01-01 00:00:00"),
             (951_782_399, "2000-02-28 23:59:59"),

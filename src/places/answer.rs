@@ -1,7 +1,7 @@
-//! What Places answered, and what a client gets of it.
+//! The answer of Places, and the part of it that a client gets. No HTTP: the body of a response comes in.
 //!
-//! The answer is kept as the text it came as. Nothing of it is read but where its results end, so
-//! number texts, escapes, key order and spacing reach the client as they were sent.
+//! An answer is the text that Places sent, and the offsets of its results. Nothing else is parsed, so that
+//! number texts, escapes, key order and spacing reach the client unchanged.
 
 use std::fmt;
 
@@ -11,48 +11,49 @@ use serde_json::Value;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-/// A JSON object with an array `results`: the shape of Google's Nearby Search (legacy).
+/// A JSON object with an array `results`, the format of Google's Nearby Search (legacy).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     text: String,
-    /// Just behind the `[` of `results`.
+    /// The offset after the `[` of `results`.
     results_start: usize,
-    /// Where each of `results` ends, in order.
+    /// The offset of the end of each result, in order.
     results_ends: Vec<usize>,
 }
 
 impl Answer {
-    /// The answer in an HTTP response.
+    /// Takes the answer from an HTTP response.
     ///
     /// # Errors
     ///
-    /// As [`parse`](Self::parse), and for every status but 200, whatever the body.
+    /// Those of [`parse`](Self::parse), and every status other than 200, whatever the body.
     pub fn from_response(status: u16, body: Vec<u8>) -> Result<Self, Unusable> {
         if status == 200 { Self::parse(body) } else { Err(Unusable::Status(status)) }
     }
 
-    /// Takes a body as an answer if it is a JSON text (RFC 8259) in UTF-8 that is an object with an
-    /// array `results`. Nesting may have any depth.
+    /// Parses a body: a JSON text (RFC 8259) in UTF-8 that is an object with an array `results`. Nesting may
+    /// have any depth.
     ///
     /// # Errors
     ///
-    /// When it is not, or has several `results`, of which nobody knows which one is meant.
+    /// Every other body, and an object with more than one `results`, which is ambiguous.
     pub fn parse(body: Vec<u8>) -> Result<Self, Unusable> {
         let text = String::from_utf8(body).map_err(|_| Unusable::NotUtf8)?;
         let results = results_of(&text)?;
         let mut elements = serde_json::Deserializer::from_str(results.get());
-        let results_ends = elements.deserialize_seq(Ends { text: &text }).map_err(|_| Unusable::NoResults)?;
+        let results_ends =
+            elements.deserialize_seq(EndsVisitor { text: &text }).map_err(|_| Unusable::NoResults)?;
         let results_start = offset(&text, results.get()) + 1;
         Ok(Answer { results_start, results_ends, text })
     }
 
-    /// What stands for an answer that did not come: no results, and `message` for people, which must
-    /// not hold the key.
+    /// The answer in place of one that Places did not give: no results, and a `message` for people, which
+    /// must not contain the key.
     pub fn unknown_error(message: &str) -> Self {
         Self::without_results("UNKNOWN_ERROR", message)
     }
 
-    /// What Google answers to a question without a key.
+    /// The answer to a question without a key, as Google gives it.
     pub fn request_denied(message: &str) -> Self {
         Self::without_results("REQUEST_DENIED", message)
     }
@@ -64,14 +65,14 @@ impl Answer {
         Answer { text, results_start: start.len(), results_ends: Vec::new() }
     }
 
-    /// All of it, as it came.
+    /// The text that Places sent.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// Appends to `output` what a client gets that wants at most `bound` results: everything from the
-    /// end of the last result kept to the end of the last result is left out, every run of newlines
-    /// becomes one, and white space around the object is left out.
+    /// Appends the answer with at most `bound` results to `output` (docs/protocol.md, "WHATSAT"): without
+    /// everything from the end of the last result kept to the end of the last result, with one newline for
+    /// each run of newlines, and without white space around the object.
     pub fn cut(&self, bound: usize, output: &mut Vec<u8>) {
         let last = self.results_ends.last().copied().unwrap_or(self.results_start);
         let kept = match bound {
@@ -79,49 +80,55 @@ impl Answer {
             _ => self.results_ends.get(bound - 1).copied().unwrap_or(last),
         };
         output.reserve(self.text.len() - (last - kept));
-        // The cut runs from a visible byte to behind a visible byte, so no run of newlines spans it.
+        // No run of newlines spans the cut, because the bytes before its start and before its end are
+        // visible.
         append_with_single_newlines(self.text[..kept].trim_start().as_bytes(), output);
         append_with_single_newlines(self.text[last..].trim_end().as_bytes(), output);
     }
 }
 
-/// The value of the only `results` of the object that `text` is.
+/// The value of `results` in the object `text`.
 fn results_of(text: &str) -> Result<&RawValue, Unusable> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let found = deserializer.deserialize_map(Results).and_then(|found| deserializer.end().map(|()| found));
-    match found {
-        Ok(Found::One(results)) => Ok(results),
-        Ok(Found::None) => Err(Unusable::NoResults),
-        Ok(Found::Several) => Err(Unusable::SeveralResults),
-        // Its words would quote the body.
+    let results =
+        deserializer.deserialize_map(ResultsVisitor).and_then(|found| deserializer.end().map(|()| found));
+    match results {
+        Ok(ResultsMember::One(results)) => Ok(results),
+        Ok(ResultsMember::None) => Err(Unusable::NoResults),
+        Ok(ResultsMember::Several) => Err(Unusable::SeveralResults),
+        // The message of a data error would quote the body.
         Err(why) if why.classify() == Category::Data => Err(Unusable::NotAnObject),
         Err(why) => Err(Unusable::NotJson(why.to_string())),
     }
 }
 
 /// Finds `results` among the members of an object.
-struct Results;
+struct ResultsVisitor;
 
-enum Found<'a> {
+/// The `results` of an object.
+enum ResultsMember<'a> {
     None,
     One(&'a RawValue),
     Several,
 }
 
-impl<'de> Visitor<'de> for Results {
-    type Value = Found<'de>;
+impl<'de> Visitor<'de> for ResultsVisitor {
+    type Value = ResultsMember<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        let mut found = Found::None;
-        // Raw, because a key may hold an escape that is no character (`\ud800`), and is passed on.
+        let mut found = ResultsMember::None;
+        // The key is raw: an escape that is no character (`\ud800`) is not an error, and is passed on.
         while let Some(key) = members.next_key::<&RawValue>()? {
             if serde_json::from_str::<String>(key.get()).is_ok_and(|key| key == "results") {
                 let value = members.next_value()?;
-                found = if let Found::None = found { Found::One(value) } else { Found::Several };
+                found = match found {
+                    ResultsMember::None => ResultsMember::One(value),
+                    _ => ResultsMember::Several,
+                };
             } else {
                 members.next_value::<IgnoredAny>()?;
             }
@@ -130,12 +137,12 @@ impl<'de> Visitor<'de> for Results {
     }
 }
 
-/// Finds where each element of an array ends in `text`, of which the array is a part.
-struct Ends<'a> {
+/// Collects the offset in `text` of the end of each element of an array. The array is borrowed from `text`.
+struct EndsVisitor<'a> {
     text: &'a str,
 }
 
-impl<'de> Visitor<'de> for Ends<'de> {
+impl<'de> Visitor<'de> for EndsVisitor<'de> {
     type Value = Vec<usize>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -151,7 +158,7 @@ impl<'de> Visitor<'de> for Ends<'de> {
     }
 }
 
-/// Where `part` begins in `text`, from which it was borrowed.
+/// The offset of `part` in `text`, from which it is borrowed.
 fn offset(text: &str, part: &str) -> usize {
     let offset = part.as_ptr() as usize - text.as_ptr() as usize;
     debug_assert!(text[offset..].starts_with(part));
@@ -168,21 +175,21 @@ fn append_with_single_newlines(mut text: &[u8], output: &mut Vec<u8>) {
     output.extend_from_slice(text);
 }
 
-/// Why there is no answer in a response, in words that a person can act on. They hold nothing of the
+/// The reason that a response has no usable answer. Its text says what to do, and contains nothing of the
 /// body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unusable {
     /// An HTTP status other than 200.
     Status(u16),
-    /// Bytes that are not UTF-8, which JSON must be.
+    /// The body is not UTF-8, as JSON must be.
     NotUtf8,
-    /// Not a JSON text; why and where.
+    /// The body is not a JSON text, for this reason.
     NotJson(String),
-    /// JSON, but not an object.
+    /// The body is JSON, but not an object.
     NotAnObject,
-    /// No `results`, or `results` that are not an array.
+    /// The object has no `results`, or they are not an array.
     NoResults,
-    /// More than one `results`.
+    /// The object has more than one `results`.
     SeveralResults,
 }
 
@@ -203,7 +210,7 @@ impl fmt::Display for Unusable {
 
 impl std::error::Error for Unusable {}
 
-/// What usually helps against an HTTP status (RFC 9110, section 15).
+/// Advice for an HTTP status (RFC 9110, section 15).
 fn advice(status: u16) -> &'static str {
     match status {
         301 | 302 | 303 | 307 | 308 => {

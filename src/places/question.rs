@@ -1,9 +1,9 @@
-//! What Places is asked.
+//! The question of a WHATSAT to Places, independent of any API. It builds no request; `google_legacy` does.
 
-/// What is near this point, within this radius: all that tells one question from another. The bound
-/// of a WHATSAT is not of it, so clients that differ only there share an answer.
+/// A centre and a radius. Questions that are equal have the same answer. The bound of a WHATSAT is not part
+/// of its question, so that clients can share an answer whatever their bounds.
 ///
-/// Numbers are texts, the client's own digits: no float ever rounds them.
+/// Numbers are text with the client's own digits, so that no conversion to floating point rounds them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Question {
     latitude: String,
@@ -12,9 +12,8 @@ pub struct Question {
 }
 
 impl Question {
-    /// The question of a WHATSAT, from texts that were read as a location and a radius before:
-    /// `latitude` and `longitude` in degrees with their sign (`+34.068930`), the radius in kilometres
-    /// (`D+(.D+)?`).
+    /// The question of a WHATSAT. The arguments are valid texts of a location and a radius: `latitude` and
+    /// `longitude` in degrees with their sign (`+34.068930`), the radius in kilometres (`D+(.D+)?`).
     pub fn new(latitude: &[u8], longitude: &[u8], radius_km: &[u8]) -> Self {
         Question {
             latitude: without_plus(latitude),
@@ -23,17 +22,17 @@ impl Question {
         }
     }
 
-    /// Degrees north, `-` for south, no `+`: in a query that would be a space.
+    /// The latitude in degrees, `-` for south. Without `+`, which would be a space in a query string.
     pub fn latitude(&self) -> &str {
         &self.latitude
     }
 
-    /// Degrees east, `-` for west, no `+`.
+    /// The longitude in degrees, `-` for west. Without `+`.
     pub fn longitude(&self) -> &str {
         &self.longitude
     }
 
-    /// Metres, `D+(.D+)?` without needless zeros.
+    /// The radius in metres, `D+(.D+)?` without needless zeros.
     pub fn radius_m(&self) -> &str {
         &self.radius_m
     }
@@ -44,7 +43,7 @@ fn without_plus(degrees: &[u8]) -> String {
     text(degrees.strip_prefix(b"+").unwrap_or(degrees))
 }
 
-/// Times 1000 by moving the decimal point three digits to the right.
+/// Multiplies by 1000, exactly, by moving the decimal point three digits to the right.
 fn metres(kilometres: &[u8]) -> String {
     debug_assert!(kilometres.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.'));
     let kilometres = text(kilometres);
@@ -62,7 +61,7 @@ fn metres(kilometres: &[u8]) -> String {
     }
 }
 
-/// Such texts are ASCII; each byte as its own character can fail for no byte at all.
+/// Converts ASCII to a string.
 fn text(bytes: &[u8]) -> String {
     bytes.iter().copied().map(char::from).collect()
 }
@@ -73,7 +72,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn degrees_lose_their_plus_only() {
+    fn degrees_lose_only_their_plus_sign() {
         let question = Question::new(b"+34.068930", b"-118.445127", b"10");
         assert_eq!(question.latitude(), "34.068930");
         assert_eq!(question.longitude(), "-118.445127");
@@ -83,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn kilometres_become_metres() {
+    fn kilometres_are_converted_to_metres() {
         for (kilometres, expected) in [
             ("0", "0"),
             ("0.0", "0"),
@@ -103,7 +102,7 @@ mod tests {
     }
 
     proptest! {
-        /// Both numbers times 10^18, as integers.
+        /// Compares both numbers as integers, scaled by 10^18.
         #[test]
         fn metres_are_a_thousand_times_kilometres(whole in "[0-9]{1,6}", fraction in "[0-9]{0,15}") {
             let scaled = |text: &str| {

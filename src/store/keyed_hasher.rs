@@ -1,4 +1,5 @@
-//! Hashes of client IDs under a secret key, so that nobody who chooses IDs can choose where they fall.
+//! The hash function of client IDs, keyed with a random secret. A client that chooses its ID cannot choose
+//! its hash, so it cannot fill one part of the table with collisions.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::OnceLock;
@@ -6,27 +7,28 @@ use std::sync::OnceLock;
 use foldhash::SharedSeed;
 use foldhash::quality::SeedableRandomState;
 
-/// What all stores of the program have in common; see [`SeedableRandomState::with_seed`].
+/// The part of the key that all stores of the program share; see [`SeedableRandomState::with_seed`].
 static SHARED: OnceLock<SharedSeed> = OnceLock::new();
 
-/// A key, and the hashes under it.
+/// A hash function with its key.
 #[derive(Clone, Debug)]
 pub(super) struct KeyedHasher(SeedableRandomState);
 
 impl KeyedHasher {
-    /// A key of the system's randomness: foldhash's own comes from addresses and the clock.
+    /// A hash function with a new key. The key comes from the system's randomness; foldhash itself would take
+    /// it from addresses and the clock.
     pub(super) fn new() -> KeyedHasher {
-        let chance = || RandomState::new().build_hasher().finish();
+        let random = || RandomState::new().build_hasher().finish();
         KeyedHasher(SeedableRandomState::with_seed(
-            chance(),
-            SHARED.get_or_init(|| SharedSeed::from_u64(chance())),
+            random(),
+            SHARED.get_or_init(|| SharedSeed::from_u64(random())),
         ))
     }
 
     /// The hash of an ID.
     pub(super) fn hash(&self, id: &[u8]) -> u64 {
         let mut hasher = self.0.build_hasher();
-        // Without its length, which `Hash` would add: nothing else is hashed.
+        // Not through `Hash`, which would add the length: nothing but the ID is hashed.
         hasher.write(id);
         hasher.finish()
     }

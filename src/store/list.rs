@@ -1,44 +1,46 @@
-//! The order of changes: a list linked through the records by their indices.
+//! The list of changes: a doubly linked list through the records, by their indices. It owns no record.
 
 use super::Record;
 
-/// A record's neighbours in the list. An `Option<u32>` would take eight bytes; here [`NONE`] is none.
+/// A record's node in the list: the indices of the records before and after it, or [`NO_RECORD`]. (An
+/// `Option<u32>` would take eight bytes.)
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Node {
+pub(super) struct ListNode {
     previous: u32,
     next: u32,
 }
 
-/// No record: there are 2^30 at most (`limits.max_clients`), so none has this index.
-const NONE: u32 = u32::MAX;
+/// `NO_RECORD`: an end of the list. There are at most 2^30 records (`limits.max_clients`), so none has this
+/// index.
+const NO_RECORD: u32 = u32::MAX;
 
-impl Node {
+impl ListNode {
     pub(super) fn previous(self) -> Option<u32> {
-        (self.previous != NONE).then_some(self.previous)
+        (self.previous != NO_RECORD).then_some(self.previous)
     }
 
     pub(super) fn next(self) -> Option<u32> {
-        (self.next != NONE).then_some(self.next)
+        (self.next != NO_RECORD).then_some(self.next)
     }
 }
 
-impl Default for Node {
-    fn default() -> Node {
-        Node { previous: NONE, next: NONE }
+impl Default for ListNode {
+    fn default() -> ListNode {
+        ListNode { previous: NO_RECORD, next: NO_RECORD }
     }
 }
 
-/// Both ends of the list.
+/// The ends of the list; `None`: it is empty.
 #[derive(Debug, Default)]
-pub(super) struct List {
+pub(super) struct ChangeList {
     pub(super) first: Option<u32>,
     pub(super) last: Option<u32>,
 }
 
-impl List {
-    /// Puts a record that is not in the list at its end.
+impl ChangeList {
+    /// Appends a record that is not in the list.
     pub(super) fn push(&mut self, records: &mut [Record], index: u32) {
-        records[index as usize].node = Node { previous: self.last.unwrap_or(NONE), next: NONE };
+        records[index as usize].node = ListNode { previous: self.last.unwrap_or(NO_RECORD), next: NO_RECORD };
         match self.last {
             Some(last) => records[last as usize].node.next = index,
             None => self.first = Some(index),
@@ -46,7 +48,7 @@ impl List {
         self.last = Some(index);
     }
 
-    /// Takes a record that is in the list out of it.
+    /// Removes a record that is in the list.
     pub(super) fn remove(&mut self, records: &mut [Record], index: u32) {
         let node = records[index as usize].node;
         match node.previous() {

@@ -1,54 +1,56 @@
-//! Which record is whose: indices of records by the hashes of their clients' IDs.
+//! A hash table from client IDs to record indices. It stores hashes, not IDs: the caller compares the ID.
 //!
-//! Open addressing with linear probing. A slot holds an index and 32 bits of the hash, so records are
-//! looked at only where they are the right ones, nearly always, and never while the table grows. Where a hash
-//! belongs is its share of the whole table; so a larger table has the slots in the same order, and growing
-//! goes through both tables once from front to back. Nothing is ever taken out, since no client is forgotten.
+//! The table uses open addressing with linear probing. A slot has an index and 32 bits of the hash, so that a
+//! search reads nearly no record but the right one, and growing reads none. The home slot of a hash is
+//! proportional to the hash. A larger table therefore has the slots in the same order, and growing goes
+//! through both tables once, from front to back. Nothing is ever removed, because no client is ever
+//! forgotten.
 
-/// Indices by hashes.
+/// Record indices by hash.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     slots: Vec<Slot>,
+    /// The number of slots in use.
     used: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     hash: u32,
-    /// [`EMPTY`]: there is none.
+    /// The index of a record, or [`EMPTY`].
     index: u32,
 }
 
 impl Table {
-    /// The index with this hash that `is_it`.
-    pub(super) fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
-        let hash = shortened(hash);
-        let mut place = self.place(hash);
-        // There is always an empty slot behind a full one, but for a table that never had any.
-        while let Some(slot) = self.slots.get(place).filter(|slot| slot.index != EMPTY) {
-            if slot.hash == hash && is_it(slot.index) {
+    /// The index with this hash for which `is_match` is true.
+    pub(super) fn find(&self, hash: u64, mut is_match: impl FnMut(u32) -> bool) -> Option<u32> {
+        let hash = upper_half(hash);
+        let mut at = self.home(hash);
+        // Ends at an empty slot: the load factor leaves some. A table that never grew has no slots.
+        while let Some(slot) = self.slots.get(at).filter(|slot| slot.index != EMPTY) {
+            if slot.hash == hash && is_match(slot.index) {
                 return Some(slot.index);
             }
-            place = self.behind(place);
+            at = self.next(at);
         }
         None
     }
 
-    /// Adds an index, which is less than 2^32 - 1.
+    /// Adds an index below 2^32 - 1.
     pub(super) fn add(&mut self, hash: u64, index: u32) {
-        if (self.used + 1) * FULL.1 > self.slots.len() * FULL.0 {
+        if (self.used + 1) * LOAD_MAX.1 > self.slots.len() * LOAD_MAX.0 {
             self.grow();
         }
         self.used += 1;
-        self.put(Slot { hash: shortened(hash), index });
+        self.put(Slot { hash: upper_half(hash), index });
     }
 
     fn put(&mut self, slot: Slot) {
-        let mut place = self.place(slot.hash);
-        while self.slots[place].index != EMPTY {
-            place = self.behind(place);
+        let mut at = self.home(slot.hash);
+        while self.slots[at].index != EMPTY {
+            at = self.next(at);
         }
-        self.slots[place] = slot;
+        self.slots[at] = slot;
     }
 
     fn grow(&mut self) {
@@ -57,26 +59,27 @@ impl Table {
         old.into_iter().filter(|slot| slot.index != EMPTY).for_each(|slot| self.put(slot));
     }
 
-    /// Where a hash belongs.
-    fn place(&self, hash: u32) -> usize {
+    /// The home slot of a hash, where probing starts.
+    fn home(&self, hash: u32) -> usize {
         ((u64::from(hash) * self.slots.len() as u64) >> u32::BITS) as usize
     }
 
-    fn behind(&self, place: usize) -> usize {
-        if place + 1 < self.slots.len() { place + 1 } else { 0 }
+    /// The slot after this one, around the end of the table.
+    fn next(&self, at: usize) -> usize {
+        if at + 1 < self.slots.len() { at + 1 } else { 0 }
     }
 }
 
-/// The half of a hash that is kept.
-fn shortened(hash: u64) -> u32 {
+/// The half of a hash that a slot has.
+fn upper_half(hash: u64) -> u32 {
     (hash >> u32::BITS) as u32
 }
 
-/// No index: there are 2^30 records at most (`limits.max_clients`).
+/// `EMPTY`: no index. There are at most 2^30 records (`limits.max_clients`).
 const EMPTY: u32 = u32::MAX;
-/// Three quarters of the slots are used at most. With more, a search goes through ever more of them.
-const FULL: (usize, usize) = (3, 4);
-/// Slots of the smallest table.
+/// The greatest load factor, as a fraction. Probe sequences grow fast above it.
+const LOAD_MAX: (usize, usize) = (3, 4);
+/// The number of slots of the smallest table.
 const SLOTS_MIN: usize = 16;
 
 #[cfg(test)]
@@ -85,9 +88,9 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Few hashes, at the ends of the table too, so that many of them share a place.
+        /// Few hashes, so that many collide, some of them at the ends of the table.
         #[test]
-        fn what_was_added_is_found(hashes in proptest::collection::vec(prop_oneof![0..4u64, 28..32u64, 0..32u64], 0..200)) {
+        fn added_indices_are_found(hashes in proptest::collection::vec(prop_oneof![0..4u64, 28..32u64, 0..32u64], 0..200)) {
             let hash = |which: u64| which << (u64::BITS - 5);
             let mut table = Table::default();
             for (index, &which) in hashes.iter().enumerate() {
@@ -102,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_never_full_nor_much_too_large() {
+    fn the_load_factor_stays_within_bounds() {
         let mut table = Table::default();
         for index in 0..100_000 {
             table.add(u64::from(index).wrapping_mul(0x9e37_79b9_7f4a_7c15), index);

@@ -1,27 +1,29 @@
-//! What a client can ask for: one line to one command. Nothing is copied.
+//! The parser of client commands: one line to one [`Command`], which borrows from the line. It executes
+//! nothing.
 
 use super::decimal::{Decimal, integer};
 use super::fields::{Fields, fields};
 use super::location::Location;
 use super::time::Time;
 
-/// Greatest radius of a WHATSAT, in kilometres: the limit of Google Places.
+/// The greatest radius of a WHATSAT, in kilometres: the limit of Google Places.
 pub const RADIUS_KM_MAX: u32 = 50;
-/// Greatest number of results of a WHATSAT: one page of Google Places.
+/// The greatest number of results of a WHATSAT: one page of Google Places.
 pub const RESULTS_MAX: u64 = 20;
 
-/// A line of a client.
+/// A line from a client (docs/protocol.md, section 1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command<'a> {
-    /// White space only: no reply.
+    /// A line of white space only. It gets no reply.
     Blank,
-    /// Here I am.
+    /// `IAMAT`: the client reports its location.
     IamAt(IamAt<'a>),
-    /// What is near that client?
+    /// `WHATSAT`: the client asks for places near a client.
     WhatsAt(WhatsAt<'a>),
-    /// The first line of an HTTP request, or one that looks like it: a browser is being misused.
+    /// The first line of an HTTP request, or a line that ends like one. Web pages can make a browser send it,
+    /// so nothing after it is executed.
     HttpRequest,
-    /// Anything else.
+    /// Any other line.
     Invalid,
 }
 
@@ -30,27 +32,27 @@ pub enum Command<'a> {
 pub struct IamAt<'a> {
     /// The client's ID: any field.
     pub id: &'a [u8],
-    /// Where the client is.
+    /// The client's location.
     pub location: Location<'a>,
-    /// When it sent this, by its own clock.
+    /// The time of sending, by the client's clock.
     pub time: Time,
-    /// The same as it wrote it.
+    /// `time` in the client's own bytes.
     pub time_text: &'a [u8],
 }
 
 /// The operands of a WHATSAT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WhatsAt<'a> {
-    /// The ID of the client that is asked about.
+    /// The ID of the client at the centre of the search.
     pub id: &'a [u8],
-    /// Radius in km, `D+(.D+)?`, 0 to [`RADIUS_KM_MAX`].
+    /// The radius in km, `D+(.D+)?`, 0 to [`RADIUS_KM_MAX`].
     pub radius_km: &'a [u8],
-    /// Upper bound of results, 0 to [`RESULTS_MAX`].
+    /// The upper bound of results, 0 to [`RESULTS_MAX`].
     pub bound: usize,
 }
 
 impl<'a> Command<'a> {
-    /// Reads a line, which may still have its LF.
+    /// Parses a line, with or without its LF.
     pub fn parse(line: &'a [u8]) -> Command<'a> {
         let mut words = fields(line);
         let command = match words.next() {
@@ -67,7 +69,7 @@ impl<'a> Command<'a> {
     }
 }
 
-/// Whether a field is what the first line of an HTTP/1 request ends with (RFC 9112, section 3).
+/// Whether `field` is the HTTP version at the end of a request line (RFC 9112, section 3).
 pub fn is_http_version(field: &[u8]) -> bool {
     matches!(field, b"HTTP/1.0" | b"HTTP/1.1")
 }
@@ -145,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else() {
+    fn other_lines_are_invalid_blank_or_http() {
         for line in [
             "IAMAT",
             "IAMAT a",
@@ -171,14 +173,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_white_space_does(id in "[!-~]{1,20}", gaps in proptest::collection::vec("[ \t\r\x0b\x0c]{1,3}", 5)) {
+        fn any_white_space_separates_fields(id in "[!-~]{1,20}", gaps in proptest::collection::vec("[ \t\r\x0b\x0c]{1,3}", 5)) {
             let line = format!("{}IAMAT{}{id}{}+1-1{}5{}", gaps[0], gaps[1], gaps[2], gaps[3], gaps[4]);
             let Command::IamAt(c) = Command::parse(line.as_bytes()) else { panic!("{line:?}") };
             prop_assert_eq!(c.id, id.as_bytes());
         }
 
         #[test]
-        fn nothing_makes_it_panic(line in proptest::collection::vec(any::<u8>(), 0..80)) {
+        fn no_input_panics(line in proptest::collection::vec(any::<u8>(), 0..80)) {
             Command::parse(&line);
             Command::parse(&[&b"IAMAT "[..], &line].concat());
             Command::parse(&[&b"WHATSAT "[..], &line].concat());

@@ -1,41 +1,41 @@
-//! Unsigned decimal numbers as people write them, `D+(.D+)?`, compared without ever becoming a float.
+//! Unsigned decimal numbers, `D+(.D+)?`, compared digit by digit: no number is converted to floating point.
 
 use super::simd::digits_at_front;
 
 /// The digits of a number, split at its point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decimal<'a> {
-    /// Digits before the point, at least one.
+    /// The digits before the point, at least one.
     pub whole: &'a [u8],
-    /// Digits behind the point; empty if there is none.
+    /// The digits after the point; empty if there is no point.
     pub fraction: &'a [u8],
 }
 
 impl<'a> Decimal<'a> {
-    /// Reads all of `text`.
+    /// Parses all of `text`.
     pub fn parse(text: &'a [u8]) -> Option<Decimal<'a>> {
         let (decimal, rest) = Decimal::prefix(text)?;
         rest.is_empty().then_some(decimal)
     }
 
-    /// Reads a number from the front of `text`; gives what follows it too.
+    /// Parses a number at the front of `text`. Returns it and the rest of the text.
     #[inline]
     pub fn prefix(text: &'a [u8]) -> Option<(Decimal<'a>, &'a [u8])> {
         let (whole, rest) = digits(text);
         if whole.is_empty() {
             return None;
         }
-        let Some((b'.', behind)) = rest.split_first() else {
+        let Some((b'.', after_point)) = rest.split_first() else {
             return Some((Decimal { whole, fraction: &[] }, rest));
         };
-        let (fraction, rest) = digits(behind);
+        let (fraction, rest) = digits(after_point);
         if fraction.is_empty() {
             return None;
         }
         Some((Decimal { whole, fraction }, rest))
     }
 
-    /// Whether the number is at most `limit`, which is exact however many digits were written.
+    /// Whether the number is at most `limit`. Exact for any number of digits.
     #[inline]
     pub fn at_most(&self, limit: u32) -> bool {
         let Some(whole) = integer(self.whole) else {
@@ -45,7 +45,8 @@ impl<'a> Decimal<'a> {
     }
 }
 
-/// The value of digits, or `None` when it does not fit or when a byte is no digit.
+/// The value of `digits`. `None`: there are none, a byte is not a digit, or the value needs more than 64
+/// bits.
 pub fn integer(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
@@ -69,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn forms() {
+    fn only_digits_around_one_point_are_a_number() {
         let d = Decimal::parse(b"012.50").unwrap();
         assert_eq!((d.whole, d.fraction), (&b"012"[..], &b"50"[..]));
         assert!(Decimal::parse(b"7").is_some());
@@ -80,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_exact() {
+    fn limits_are_exact_for_any_number_of_digits() {
         let within = |text: &str| Decimal::parse(text.as_bytes()).unwrap().at_most(50);
         assert!(within("50") && within("50.000") && within("49.9999999999999999999999999999"));
         assert!(within("0000000000000000000000000000000050"));
@@ -89,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn integers() {
+    fn integers_need_digits_only_and_fit_64_bits() {
         assert_eq!(integer(b"18446744073709551615"), Some(u64::MAX));
         assert_eq!(integer(b"18446744073709551616"), None);
         assert_eq!(integer(b""), None);

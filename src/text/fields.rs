@@ -1,7 +1,7 @@
-//! White space and fields: how a line is cut into words.
+//! The tokenizer of lines: fields separated by white space. It knows no command.
 //!
-//! White space is exactly six bytes (docs/protocol.md, section 1). Everything else, bytes that are
-//! not UTF-8 and NUL included, is an ordinary byte of a field.
+//! White space is exactly six bytes (docs/protocol.md, "How to read it"). Every other byte, NUL and bytes
+//! that are not UTF-8 included, is part of a field.
 
 use super::simd::{Positions, WhiteSpace};
 
@@ -10,17 +10,17 @@ pub const fn is_white_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | 0x0c | 0x0b)
 }
 
-/// Whether `text` could be one field of a line: not empty, and without white space.
+/// Whether `text` can be one field of a line: not empty, and without white space.
 pub fn is_field(text: &[u8]) -> bool {
     !text.is_empty() && !text.iter().copied().any(is_white_space)
 }
 
-/// `line` without its leading and trailing white space.
+/// Returns `line` without its leading and trailing white space.
 pub fn trim(line: &[u8]) -> &[u8] {
     let Some(first) = line.iter().position(|&b| !is_white_space(b)) else {
         return &[];
     };
-    // There is one at `first`, so there is a last one.
+    // Always found: `first` is not white space.
     let last = line.iter().rposition(|&b| !is_white_space(b)).unwrap_or(first);
     &line[first..=last]
 }
@@ -30,7 +30,7 @@ pub fn fields(line: &[u8]) -> Fields<'_> {
     Fields { line, start: 0, white_space: Positions::of(line) }
 }
 
-/// Exactly `N` fields, or `None` if the line has more or fewer.
+/// The fields of a line that has exactly `N` of them; `None` if it has more or fewer.
 pub fn exactly<const N: usize>(line: &[u8]) -> Option<[&[u8]; N]> {
     let mut found = [&[][..]; N];
     let mut all = fields(line);
@@ -40,11 +40,11 @@ pub fn exactly<const N: usize>(line: &[u8]) -> Option<[&[u8]; N]> {
     all.next().is_none().then_some(found)
 }
 
-/// Iterator over the fields of a line; see [`fields`].
+/// An iterator over the fields of a line; see [`fields`].
 #[derive(Clone, Debug)]
 pub struct Fields<'a> {
     line: &'a [u8],
-    /// Where the next field begins, or white space before it.
+    /// The start of the next field, or of white space before it.
     start: usize,
     white_space: Positions<'a, WhiteSpace>,
 }
@@ -55,7 +55,7 @@ impl<'a> Iterator for Fields<'a> {
     #[inline]
     fn next(&mut self) -> Option<&'a [u8]> {
         while self.start < self.line.len() {
-            let end = self.white_space.next_place();
+            let end = self.white_space.next_position();
             let field = &self.line[self.start..end];
             self.start = end + 1;
             if !field.is_empty() {
@@ -84,14 +84,14 @@ mod tests {
     }
 
     #[test]
-    fn exactly_wants_neither_more_nor_fewer() {
+    fn exactly_rejects_more_and_fewer_fields() {
         assert_eq!(exactly::<2>(b" a  b "), Some([&b"a"[..], b"b"]));
         assert_eq!(exactly::<2>(b"a"), None);
         assert_eq!(exactly::<2>(b"a b c"), None);
     }
 
     #[test]
-    fn trim_takes_both_ends_only() {
+    fn trim_keeps_white_space_within_the_line() {
         assert_eq!(trim(b"\r a  b\x0b"), b"a  b");
         assert_eq!(trim(b" \n"), b"");
     }

@@ -1,28 +1,30 @@
-//! What is kept of a line that is too long to be kept: how it ends.
+//! The last field of a line longer than `limits.max_line`, tracked while the rest of the line is discarded.
+//!
+//! It answers one question: does the line end like an HTTP request?
 
 use super::command::is_http_version;
 use super::fields::is_white_space;
 
-/// The last field of a line that is too long to be kept.
+/// The last field of the part of a line that was read so far.
 #[derive(Clone, Debug, Default)]
 pub struct LastField {
-    /// Its first bytes.
+    /// The first bytes of the field.
     bytes: [u8; HTTP_VERSION_LENGTH],
-    /// Its length, counted up to one more than is kept.
+    /// The length of the field; [`HTTP_VERSION_LENGTH`] + 1 for any longer one.
     length: u8,
-    /// Whether white space followed it.
+    /// Whether white space follows the field.
     ended: bool,
 }
 
 impl LastField {
-    /// That of a line.
+    /// The last field of `line`.
     pub fn of(line: &[u8]) -> LastField {
         let mut last = LastField::default();
         last.push(line);
         last
     }
 
-    /// Goes on with the line.
+    /// Takes the next bytes of the line.
     pub fn push(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             if is_white_space(byte) {
@@ -32,8 +34,8 @@ impl LastField {
             if self.ended {
                 *self = LastField::default();
             }
-            if let Some(place) = self.bytes.get_mut(usize::from(self.length)) {
-                *place = byte;
+            if let Some(slot) = self.bytes.get_mut(usize::from(self.length)) {
+                *slot = byte;
                 self.length += 1;
             } else {
                 self.length = HTTP_VERSION_LENGTH as u8 + 1;
@@ -41,13 +43,13 @@ impl LastField {
         }
     }
 
-    /// Whether a line that ends here looks like the first one of an HTTP request.
+    /// Whether the field is an HTTP version, as at the end of a request line.
     pub fn is_http_version(&self) -> bool {
         self.bytes.get(..usize::from(self.length)).is_some_and(is_http_version)
     }
 }
 
-/// `HTTP/1.1`
+/// The bytes of `HTTP/1.1`.
 const HTTP_VERSION_LENGTH: usize = 8;
 
 #[cfg(test)]
@@ -55,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_does_not_matter_how_the_line_is_cut() {
+    fn the_last_field_does_not_depend_on_how_the_line_is_split() {
         for (line, is_http) in [
             ("GET /xxx HTTP/1.1", true),
             ("GET /xxx HTTP/1.0 \r", true),

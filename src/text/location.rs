@@ -1,58 +1,60 @@
-//! Locations: decimal degrees after ISO 6709, `+34.068930-118.445127`.
+//! The parser of locations: decimal degrees after ISO 6709, `+34.068930-118.445127`. It computes no
+//! distances.
 
 use super::decimal::Decimal;
 use super::simd::{NoDigit, Positions};
 
-/// Greatest latitude, in degrees, north or south.
+/// The greatest latitude, in degrees, north or south.
 const LATITUDE_MAX: u32 = 90;
-/// Greatest longitude, in degrees, east or west.
+/// The greatest longitude, in degrees, east or west.
 const LONGITUDE_MAX: u32 = 180;
-/// ISO 6709 writes latitudes with two digits of degrees; one is accepted as the course's clients send it.
+/// ISO 6709 writes latitudes with two digits of degrees; one digit is accepted because existing clients send
+/// it.
 const LATITUDE_DIGITS_MAX: usize = 2;
 /// ISO 6709 writes longitudes with three digits of degrees; fewer are accepted as well.
 const LONGITUDE_DIGITS_MAX: usize = 3;
 
-/// A valid location, as the client wrote it.
+/// A valid location, in the client's own bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Location<'a> {
     /// The whole text.
     pub text: &'a [u8],
-    /// Degrees north, with sign.
+    /// The latitude in degrees, with its sign; north is positive.
     pub latitude: &'a [u8],
-    /// Degrees east, with sign.
+    /// The longitude in degrees, with its sign; east is positive.
     pub longitude: &'a [u8],
 }
 
 impl<'a> Location<'a> {
-    /// Reads `[+-]D{1,2}(.D+)?[+-]D{1,3}(.D+)?` within ±90 and ±180 degrees, both ends allowed.
+    /// Parses `[+-]D{1,2}(.D+)?[+-]D{1,3}(.D+)?`, from -90 to 90 and from -180 to 180 degrees.
     pub fn parse(text: &'a [u8]) -> Option<Location<'a>> {
-        let mut others = Positions::<NoDigit>::of(text);
-        if others.next_place() != 0 {
+        let mut no_digits = Positions::<NoDigit>::of(text);
+        if no_digits.next_position() != 0 {
             return None;
         }
-        let east = coordinate(text, 0, &mut others, LATITUDE_DIGITS_MAX, LATITUDE_MAX)?;
-        let end = coordinate(text, east, &mut others, LONGITUDE_DIGITS_MAX, LONGITUDE_MAX)?;
-        let (latitude, longitude) = text.split_at(east);
+        let middle = coordinate(text, 0, &mut no_digits, LATITUDE_DIGITS_MAX, LATITUDE_MAX)?;
+        let end = coordinate(text, middle, &mut no_digits, LONGITUDE_DIGITS_MAX, LONGITUDE_MAX)?;
+        let (latitude, longitude) = text.split_at(middle);
         (end == text.len()).then_some(Location { text, latitude, longitude })
     }
 }
 
-/// Reads one signed coordinate that begins at `start`, with `others` behind its sign. Gives where it ends.
+/// Parses one signed coordinate that begins at `start`. `no_digits` has passed its sign. Returns its end.
 #[inline]
 fn coordinate(
     text: &[u8],
     start: usize,
-    others: &mut Positions<'_, NoDigit>,
+    no_digits: &mut Positions<'_, NoDigit>,
     digits_max: usize,
     limit: u32,
 ) -> Option<usize> {
-    let (Some(b'+' | b'-'), point) = (text.get(start), others.next_place()) else {
+    let (Some(b'+' | b'-'), point) = (text.get(start), no_digits.next_position()) else {
         return None;
     };
     let whole = &text[start + 1..point];
     let (fraction, end) = match text.get(point) {
         Some(b'.') => {
-            let end = others.next_place();
+            let end = no_digits.next_position();
             (&text[point + 1..end], end)
         }
         _ => (&[][..], point),
@@ -68,7 +70,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn forms_that_are_accepted() {
+    fn valid_forms_are_accepted() {
         let kiwi = Location::parse(b"+34.068930-118.445127").unwrap();
         assert_eq!((kiwi.latitude, kiwi.longitude), (&b"+34.068930"[..], &b"-118.445127"[..]));
         for text in ["+12-118", "+27.5916+086.5640", "-90.000-180.0", "+90+180", "-0+0", "+5.1-3.2"] {
@@ -77,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn forms_that_are_not() {
+    fn invalid_forms_are_rejected() {
         for text in [
             "",
             "+",
@@ -113,7 +115,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn agrees_with_numbers(lat in -95_000i64..95_000, lon in -185_000i64..185_000) {
+        fn bounds_agree_with_integer_arithmetic(lat in -95_000i64..95_000, lon in -185_000i64..185_000) {
             let part = |v: i64| format!("{}{}.{:03}", if v < 0 { '-' } else { '+' }, v.abs() / 1000, v.abs() % 1000);
             let text = part(lat) + &part(lon);
             let valid = lat.abs() <= 90_000 && lon.abs() <= 180_000;
@@ -121,7 +123,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_accepted_is_put_together_of_its_parts(text in "[+-][0-9.+-]{0,12}") {
+        fn an_accepted_location_is_its_latitude_and_longitude(text in "[+-][0-9.+-]{0,12}") {
             if let Some(l) = Location::parse(text.as_bytes()) {
                 prop_assert_eq!([l.latitude, l.longitude].concat(), text.as_bytes());
             }

@@ -1,4 +1,5 @@
-//! What is said: pure functions over bytes, without state, socket or clock.
+//! Parsers and writers of everything that goes over a connection as text: pure functions over bytes,
+//! without state, sockets or clock.
 
 pub mod command;
 pub mod decimal;

@@ -1,24 +1,24 @@
-//! What servers say to each other beside AT lines: HELLO, WELCOME, REFUSED, MARK, ACK
-//! (docs/protocol.md, section 2). Fields behind the known ones are ignored, so that a later version
-//! can add some.
+//! Parsers and writers of the lines between servers, except AT lines: HELLO, WELCOME, REFUSED, MARK, ACK
+//! (docs/protocol.md, section 2). Fields after the known ones are ignored, so that a later version can add
+//! some.
 
 use std::fmt;
 
 use super::decimal::integer;
 use super::fields::{fields, is_white_space};
 
-/// The version of the protocol between servers that this program speaks.
+/// The version of the protocol between servers that this program implements.
 pub const VERSION: &[u8] = b"1";
-/// A HELLO may have so many bytes: five short fields, and room for those of a later version.
+/// The greatest length of a HELLO, in bytes: five short fields, and room for those of a later version.
 pub const HELLO_MAX: usize = 1024;
 
-/// One life of a server's store: chosen at random when the server starts.
+/// The incarnation of a server's store, chosen at random when the server starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Epoch(pub u64);
 
 impl Epoch {
     fn parse(text: &[u8]) -> Option<Epoch> {
-        /// A `u64` in hexadecimal.
+        /// Hexadecimal digits of a `u64`.
         const DIGITS: usize = 16;
         if text.len() != DIGITS || !text.iter().all(u8::is_ascii_hexdigit) {
             return None;
@@ -33,19 +33,19 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// What a dialler introduces itself with.
+/// The first line of a dialler: its identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hello<'a> {
-    /// The name of its herd.
+    /// The name of the dialler's herd.
     pub herd: &'a [u8],
-    /// Its own name.
+    /// The dialler's name.
     pub name: &'a [u8],
-    /// The life of its store.
+    /// The incarnation of the dialler's store.
     pub epoch: Epoch,
 }
 
-/// Whether a line says HELLO in some version of this protocol: its first two fields are `HELLO` and
-/// `herd/` with a version. Holds for the beginning of such a line too, once the version has begun.
+/// Whether a line is a HELLO of any version of this protocol: its first two fields are `HELLO` and `herd/`
+/// with a version. Also true for a prefix of such a line that reaches into the version.
 pub fn is_hello(line: &[u8]) -> bool {
     let mut words = fields(line);
     words.next() == Some(b"HELLO") && words.next().and_then(version).is_some()
@@ -56,7 +56,7 @@ fn version(field: &[u8]) -> Option<&[u8]> {
 }
 
 impl<'a> Hello<'a> {
-    /// Reads a line for which [`is_hello`] holds; the error is the reason to refuse it.
+    /// Parses a line for which [`is_hello`] is true. The error is the reason of the REFUSED.
     pub fn parse(line: &'a [u8]) -> Result<Hello<'a>, &'static str> {
         let mut words = fields(line).skip(1);
         if words.next().and_then(version) != Some(VERSION) {
@@ -72,25 +72,15 @@ impl<'a> Hello<'a> {
     /// Appends the line with its LF.
     pub fn write(&self, output: &mut Vec<u8>) {
         let epoch = self.epoch.to_string();
-        let parts = [
-            b"HELLO herd/",
-            VERSION,
-            b" ",
-            self.herd,
-            b" ",
-            self.name,
-            b" ",
-            epoch.as_bytes(),
-            b"
-",
-        ];
+        let parts =
+            [b"HELLO herd/", VERSION, b" ", self.herd, b" ", self.name, b" ", epoch.as_bytes(), b"\n"];
         parts.iter().for_each(|part| output.extend_from_slice(part));
     }
 }
 
-/// A line of the dialler behind its HELLO that is no AT line: everything up to this change stands above.
+/// Parses a MARK of the dialler: the lines before it contain every change up to this sequence number.
 pub fn parse_mark(line: &[u8]) -> Option<u64> {
-    number_behind(b"MARK", line)
+    number_after(b"MARK", line)
 }
 
 /// Appends a MARK.
@@ -103,7 +93,7 @@ pub fn write_ack(sequence: u64, output: &mut Vec<u8>) {
     write_number(b"ACK ", sequence, output);
 }
 
-/// Appends a WELCOME: the acceptor's name and epoch, and the last change of the dialler's epoch that it holds.
+/// Appends a WELCOME: the acceptor's name and epoch, and the last change of the dialler's epoch that it has.
 pub fn write_welcome(name: &[u8], epoch: Epoch, since: u64, output: &mut Vec<u8>) {
     let epoch = epoch.to_string();
     let parts = [b"WELCOME ", name, b" ", epoch.as_bytes()];
@@ -117,26 +107,26 @@ pub fn write_refused(reason: &str, output: &mut Vec<u8>) {
     parts.iter().for_each(|part| output.extend_from_slice(part));
 }
 
-/// A line of the acceptor.
+/// A line from the acceptor to the dialler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AcceptorLine<'a> {
     /// The link is accepted.
     Welcome {
         /// The acceptor's name.
         name: &'a [u8],
-        /// The life of its store.
+        /// The incarnation of the acceptor's store.
         epoch: Epoch,
-        /// The last change of the dialler's epoch that it holds; 0: none.
+        /// The last change of the dialler's epoch that the acceptor has; 0: none.
         since: u64,
     },
-    /// It is not, and why.
+    /// The link is refused, for this reason.
     Refused(&'a [u8]),
-    /// The acceptor holds everything up to this change.
+    /// The acceptor acknowledges every change up to this one.
     Ack(u64),
 }
 
 impl<'a> AcceptorLine<'a> {
-    /// Reads a line without its LF.
+    /// Parses a line without its LF.
     pub fn parse(line: &'a [u8]) -> Option<AcceptorLine<'a>> {
         let mut words = fields(line);
         match words.next()? {
@@ -145,13 +135,13 @@ impl<'a> AcceptorLine<'a> {
                 Some(AcceptorLine::Welcome { name, epoch: Epoch::parse(epoch)?, since: integer(since)? })
             }
             b"REFUSED" => Some(AcceptorLine::Refused(line.strip_prefix(b"REFUSED")?.trim_ascii())),
-            b"ACK" => number_behind(b"ACK", line).map(AcceptorLine::Ack),
+            b"ACK" => number_after(b"ACK", line).map(AcceptorLine::Ack),
             _ => None,
         }
     }
 }
 
-fn number_behind(verb: &[u8], line: &[u8]) -> Option<u64> {
+fn number_after(verb: &[u8], line: &[u8]) -> Option<u64> {
     let rest = line.strip_prefix(verb)?;
     if !is_white_space(*rest.first()?) {
         return None;
@@ -171,7 +161,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_is_a_hello() {
+    fn a_hello_is_known_by_its_first_two_fields() {
         for line in
             ["HELLO herd/1 bruins Riley 0123456789abcdef", " HELLO\therd/2", "HELLO herd/1", "HELLO herd/x y"]
         {
@@ -185,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn hello_is_read_as_it_was_written() {
+    fn a_hello_is_parsed_as_it_was_written() {
         let hello = Hello { herd: b"bruins", name: b"Riley", epoch: Epoch(0xabc) };
         let mut line = Vec::new();
         hello.write(&mut line);
@@ -195,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn reasons_to_refuse() {
+    fn a_malformed_hello_is_refused_with_a_reason() {
         for (line, reason) in [
             ("HELLO herd/2 bruins Riley 0123456789abcdef", "herd/1"),
             ("HELLO herd/10 bruins Riley 0123456789abcdef", "herd/1"),
@@ -210,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn answers() {
+    fn lines_of_the_acceptor_are_parsed() {
         let mut lines = Vec::new();
         write_welcome(b"Jaquez", Epoch(1), 7, &mut lines);
         assert_eq!(lines, b"WELCOME Jaquez 0000000000000001 7\n");
@@ -238,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn marks() {
+    fn a_mark_needs_a_64_bit_number() {
         assert_eq!(parse_mark(b"MARK 18446744073709551615"), Some(u64::MAX));
         assert_eq!(parse_mark(b"MARK 0 more\r"), Some(0));
         for line in ["MARK", "MARK ", "MARK x", "MARK 18446744073709551616", "MARKS 1", "mark 1", "MARK1"] {
@@ -248,7 +238,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_makes_it_panic(line in proptest::collection::vec(any::<u8>(), 0..60)) {
+        fn no_input_panics(line in proptest::collection::vec(any::<u8>(), 0..60)) {
             for verb in [&b""[..], b"HELLO herd/1 ", b"WELCOME ", b"MARK ", b"ACK ", b"REFUSED "] {
                 let line = [verb, &line].concat();
                 is_hello(&line);

@@ -1,4 +1,4 @@
-//! The AT line: what a server says of a client, and which of two such statements wins.
+//! The AT line: its parser and writer, and the total order of statements. It stores nothing.
 
 use std::cmp::Ordering;
 
@@ -8,36 +8,37 @@ use super::location::Location;
 use super::simd::digits_at_front;
 use super::time::{FRACTION_DIGITS, Skew, Time};
 
-/// A statement, `AT SERVER SKEW ID LOCATION TIME`: where a client was when, who heard it first, and when.
+/// A statement, `AT SERVER SKEW ID LOCATION TIME`: the location of a client at a time, and the server that
+/// received it first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Statement<'a> {
-    /// The server that got the IAMAT.
+    /// The server that received the IAMAT.
     pub server: &'a [u8],
-    /// That server's time when it got it minus the client's time.
+    /// The time of receipt by that server's clock, minus `time`.
     pub skew: Skew,
-    /// The client.
+    /// The client's ID.
     pub id: &'a [u8],
-    /// Where it was.
+    /// The client's location.
     pub location: Location<'a>,
-    /// When, by the client's clock.
+    /// The time of the IAMAT, by the client's clock.
     pub time: Time,
-    /// The same as the client wrote it.
+    /// `time` in the client's own bytes.
     pub time_text: &'a [u8],
 }
 
 impl<'a> Statement<'a> {
-    /// The statement that `server` makes of an IAMAT that it received at `received`.
+    /// The statement that `server` makes from an IAMAT that it received at `received`.
     pub fn of(iam_at: &IamAt<'a>, server: &'a [u8], received: Time) -> Statement<'a> {
         let &IamAt { id, location, time, time_text } = iam_at;
         Statement { server, skew: Skew::between(received, time), id, location, time, time_text }
     }
 
-    /// Reads a line without its LF. It must have exactly the form that [`Statement::write`] gives it.
+    /// Parses a line without its LF. It must have exactly the form that [`Statement::write`] produces.
     pub fn parse(line: &'a [u8]) -> Option<Statement<'a>> {
         let [b"AT", server, skew, id, location, time_text] = exactly::<6>(line)? else {
             return None;
         };
-        // One byte between two fields and none at the ends: then each gap must be a space.
+        // There must be one byte between two fields, a space, and none at the ends.
         let mut gap = b"AT".len();
         let length =
             [server, skew, id, location, time_text].iter().map(|field| 1 + field.len()).sum::<usize>();
@@ -55,10 +56,10 @@ impl<'a> Statement<'a> {
         Some(Statement { server, skew, id, location, time, time_text })
     }
 
-    /// Whether this statement's time is later than that of a line without its LF, or `None` when they are
-    /// equal. Looks at nothing but the times.
+    /// Whether this statement's time is later than that of a line without its LF; `None`: they are equal.
+    /// Reads only the time of the line.
     pub fn is_later_than(&self, line: &[u8]) -> Option<bool> {
-        let order = match alike(self.time_text, line) {
+        let order = match comparable_time(self.time_text, line) {
             Some(known) => self.time_text.cmp(known),
             None => self.time.cmp(&Time::parse(&line[memchr::memrchr(b' ', line)? + 1..])?),
         };
@@ -78,10 +79,10 @@ impl<'a> Statement<'a> {
         output.push(b'\n');
     }
 
-    /// Whether this statement replaces `other` of the same client, everywhere and in whatever order
-    /// they are heard (docs/protocol.md, section 1): the greater client time wins; then the smaller
-    /// server time; then the smaller server name, location and time text as bytes. Only a statement
-    /// that is the same byte for byte wins neither way.
+    /// Whether this statement replaces `other` of the same client. The order is total, so that all servers
+    /// agree in whatever order they receive statements (docs/protocol.md, "Which statement wins"): the
+    /// greater client time wins; then the smaller server time; then the smaller server name, location and
+    /// time text, compared as bytes. Of two identical statements neither wins.
     pub fn wins_over(&self, other: &Statement<'_>) -> bool {
         other
             .time
@@ -93,21 +94,21 @@ impl<'a> Statement<'a> {
             == Ordering::Less
     }
 
-    /// When the server got it, by the server's clock, in nanoseconds since 1970.
+    /// The time of receipt, by the server's clock, in nanoseconds since 1970.
     fn received(&self) -> i128 {
         self.time.nanoseconds() + self.skew.nanoseconds()
     }
 }
 
-/// The time at the end of a line, if it has as many digits as another time, nine of them behind the point:
-/// the texts of both are then in the order of the times.
-fn alike<'a>(time_text: &[u8], line: &'a [u8]) -> Option<&'a [u8]> {
+/// The time at the end of a line, if it and `time_text` have the same number of digits, nine of them after
+/// the point. Comparing such texts as bytes compares the times.
+fn comparable_time<'a>(time_text: &[u8], line: &'a [u8]) -> Option<&'a [u8]> {
     let point = time_text.len().checked_sub(FRACTION_DIGITS + 1)?;
     let (before, known) = line.split_at_checked(line.len().checked_sub(time_text.len())?)?;
-    // It may begin within an earlier field, or with one.
+    // If the time of the line is shorter, `known` begins in an earlier field, or at its start.
     let is_whole = before.last() == Some(&b' ') && digits_at_front(known) == point;
-    let is_alike = known[point] == b'.' && digits_at_front(&known[point + 1..]) == FRACTION_DIGITS;
-    (time_text[point] == b'.' && is_whole && is_alike).then_some(known)
+    let has_fraction = known[point] == b'.' && digits_at_front(&known[point + 1..]) == FRACTION_DIGITS;
+    (time_text[point] == b'.' && is_whole && has_fraction).then_some(known)
 }
 
 #[cfg(test)]
@@ -118,14 +119,14 @@ mod tests {
     const LINE: &[u8] = b"AT Riley +0.263873386 kiwi.cs.ucla.edu +34.068930-118.445127 1621464827.959498503";
 
     #[test]
-    fn a_line_is_written_as_it_was_read() {
+    fn a_line_is_written_as_it_was_parsed() {
         let mut output = Vec::new();
         Statement::parse(LINE).unwrap().write(&mut output);
         assert_eq!(output, [LINE, b"\n"].concat());
     }
 
     #[test]
-    fn times_are_compared_without_the_rest() {
+    fn is_later_than_compares_only_times() {
         let line = |time: &str| format!("AT Riley +0.000000000 kiwi +1-1 {time}");
         let times =
             ["0.5", "9", "9.000000001", "9.1", "10", "10.000000000", "10.000000001", "99.900000000", "100.0"];
@@ -137,7 +138,7 @@ mod tests {
                 assert_eq!(statement.is_later_than(other.as_bytes()), expected, "{one} {other}");
             }
         }
-        // What stands before the time is not taken for a part of it.
+        // Bytes before the time are not taken for a part of it.
         for (new, known) in [
             ("0000000005.000000000", "AT Riley +0.000000000 7 +1-1 99.900000000"),
             ("0000000005.000000000", "AT Riley +0.000000000 kiwi +12-13 999.900000000"),
@@ -177,7 +178,7 @@ mod tests {
 
     #[test]
     fn each_rule_decides_where_those_before_it_do_not() {
-        // Sorted: each line wins over all behind it.
+        // Sorted: each line wins over all after it.
         let lines = [
             "AT Riley +9.000000000 kiwi +9-9 2000.000000001",
             "AT Riley +1.000000000 kiwi +9-9 2000",
@@ -197,7 +198,7 @@ mod tests {
     }
 
     fn statement_line() -> impl Strategy<Value = String> {
-        // Few values each, so that ties of every depth are common.
+        // Few values for each field, so that ties of every depth are common.
         ("[AB]", 0..3i64, "[+-][12][+-][12]", 1..3u64, "(\\.0{1,2})?").prop_map(
             |(server, skew, location, time, zeros)| {
                 format!("AT {server} +{skew}.000000000 kiwi {location} {time}{zeros}")
@@ -235,7 +236,7 @@ mod tests {
         }
 
         #[test]
-        fn nothing_makes_it_panic(line in proptest::collection::vec(any::<u8>(), 0..80)) {
+        fn no_input_panics(line in proptest::collection::vec(any::<u8>(), 0..80)) {
             Statement::parse(&line);
             Statement::parse(&[&b"AT "[..], &line].concat());
         }

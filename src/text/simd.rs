@@ -1,21 +1,22 @@
-//! Bytes, many at a time.
+//! Search, classification and conversion of bytes with SIMD vectors, and with words as vectors (SWAR). No
+//! `unsafe`; the `wide` crate has the vectors.
 //!
-//! An IAMAT, its reply and its lines in the log are four hundred bytes. Looking at each of them on its own
-//! took most of the time of a command. Sixteen of them are one vector here, and eight digits one 64-bit
-//! word, the first of them its lowest; all of them go through one operation.
+//! An IAMAT, its reply and its log lines are four hundred bytes, and a loop over single bytes took most of
+//! the time of a command. Sixteen bytes are one vector here. Eight digits are one 64-bit word, the first
+//! digit in its lowest byte.
 
 use std::marker::PhantomData;
 
 use wide::{CmpEq, CmpGt, CmpLt, i8x16};
 
-/// Digits that are read and written together.
+/// Digits in a word.
 pub const EIGHT: usize = 8;
-/// Bytes that are looked at together.
+/// Bytes in a vector.
 const SIXTEEN: usize = 16;
 
 /// A class of bytes.
 pub trait Class {
-    /// All bits of each byte that belongs to it.
+    /// A mask with all bits set in each byte that belongs to the class.
     fn of(bytes: i8x16) -> i8x16;
 }
 
@@ -26,12 +27,12 @@ pub struct WhiteSpace;
 impl Class for WhiteSpace {
     #[inline]
     fn of(bytes: i8x16) -> i8x16 {
-        // Signed, so that what is not ASCII is below everything.
+        // The comparison is signed: bytes from 0x80 on are negative, below all of ASCII.
         bytes.cmp_eq(each(b' ')) | bytes.cmp_gt(each(b'\t' - 1)) & bytes.cmp_lt(each(b'\r' + 1))
     }
 }
 
-/// Everything but the digits.
+/// Every byte that is not an ASCII digit.
 #[derive(Clone, Copy, Debug)]
 pub struct NoDigit;
 
@@ -42,26 +43,27 @@ impl Class for NoDigit {
     }
 }
 
-/// Where the bytes of a class stand in a text, one after the other.
+/// The positions of the bytes of a class in a text, in order.
 #[derive(Clone, Debug)]
 pub struct Positions<'a, C> {
     text: &'a [u8],
-    /// Where the sixteen bytes begin that are looked at, and which of them were not met yet.
+    /// The start of the current block of sixteen bytes.
     block: usize,
+    /// The bytes of the block that belong to the class and were not returned yet, one bit each.
     mask: u32,
     class: PhantomData<C>,
 }
 
 impl<'a, C: Class> Positions<'a, C> {
-    /// Those of all of `text`.
+    /// The positions in all of `text`.
     #[inline]
     pub fn of(text: &'a [u8]) -> Positions<'a, C> {
         Positions { text, block: 0, mask: mask(text, 0, C::of), class: PhantomData }
     }
 
-    /// Where the next one stands; the length of the text when there is none.
+    /// The next position; the length of the text after the last one.
     #[inline]
-    pub fn next_place(&mut self) -> usize {
+    pub fn next_position(&mut self) -> usize {
         while self.mask == 0 {
             self.block += SIXTEEN;
             if self.block >= self.text.len() {
@@ -69,20 +71,20 @@ impl<'a, C: Class> Positions<'a, C> {
             }
             self.mask = mask(self.text, self.block, C::of);
         }
-        let place = self.block + self.mask.trailing_zeros() as usize;
+        let position = self.block + self.mask.trailing_zeros() as usize;
         self.mask &= self.mask - 1;
-        place
+        position
     }
 }
 
 /// Whether all bytes are printable ASCII.
 #[inline]
-pub fn is_plain(text: &[u8]) -> bool {
-    let odd = |bytes: i8x16| bytes.cmp_lt(each(b' ')) | bytes.cmp_eq(each(b'~' + 1));
-    (0..text.len()).step_by(SIXTEEN).fold(0, |found, at| found | mask(text, at, odd)) == 0
+pub fn is_printable(text: &[u8]) -> bool {
+    let others = |bytes: i8x16| bytes.cmp_lt(each(b' ')) | bytes.cmp_eq(each(b'~' + 1));
+    (0..text.len()).step_by(SIXTEEN).fold(0, |found, at| found | mask(text, at, others)) == 0
 }
 
-/// How many digits stand at the front.
+/// The number of digits at the front of `text`.
 #[inline]
 pub fn digits_at_front(text: &[u8]) -> usize {
     let mut length = 0;
@@ -100,21 +102,21 @@ pub fn digits_at_front(text: &[u8]) -> usize {
 pub fn eight_digits(text: &[u8]) -> Option<u64> {
     const EACH: u64 = 0x0101_0101_0101_0101;
     let values = u64::from_le_bytes(*text.first_chunk()?) ^ (EACH * b'0' as u64);
-    // A digit's value stays below 0x80 when 0x80 - 10 is added. A carry comes only from where one does not.
+    // Adding 0x80 - 10 keeps the value of a digit below 0x80. Only a byte that is not a digit can carry.
     if (values.wrapping_add(EACH * (0x80 - 10)) | values) & (EACH * 0x80) != 0 {
         return None;
     }
-    // Neighbours are added up: eight numbers below 10, four below 100, two below 10,000, one.
+    // Adds up pairs: eight numbers below 10, four below 100, two below 10,000, one.
     let tens = values.wrapping_mul(1 + (10 << 8)) >> 8;
     let hundreds = (tens & 0x00ff_00ff_00ff_00ff).wrapping_mul(1 + (100 << 16)) >> 16;
     Some((hundreds & 0x0000_ffff_0000_ffff).wrapping_mul(1 + (10_000 << 32)) >> 32)
 }
 
-/// The digits of a number below 10^8, with noughts before it.
+/// The digits of a number below 10^8, padded with leading zeros.
 #[inline]
 pub fn write_eight(value: u32) -> [u8; EIGHT] {
-    // The other way round: halves below 10,000, quarters below 100, digits. The factors are 1/100 and
-    // 1/10 in fixed point, exact for what they are applied to.
+    // Splits into halves below 10,000, quarters below 100, digits. The factors are 1/100 and 1/10 in fixed
+    // point, exact for these ranges.
     let halves = u64::from(value / 10_000) | u64::from(value % 10_000) << 32;
     let upper = ((halves * 10_486) >> 20) & 0x0000_007f_0000_007f;
     let quarters = upper | (halves - 100 * upper) << 16;
@@ -123,15 +125,15 @@ pub fn write_eight(value: u32) -> [u8; EIGHT] {
     (digits | 0x3030_3030_3030_3030).to_le_bytes()
 }
 
-/// Which of the sixteen bytes from `at` on something is true of; of none behind the end.
+/// Applies `predicate` to the sixteen bytes from `at` on: one bit for each byte. Bits after the end are 0.
 #[inline]
-fn mask(text: &[u8], at: usize, is_true: impl Fn(i8x16) -> i8x16) -> u32 {
-    let of = |bytes: &[u8; SIXTEEN]| is_true(i8x16::from(bytes.map(|byte| byte as i8))).move_mask() as u32;
+fn mask(text: &[u8], at: usize, predicate: impl Fn(i8x16) -> i8x16) -> u32 {
+    let of = |bytes: &[u8; SIXTEEN]| predicate(i8x16::from(bytes.map(|byte| byte as i8))).move_mask() as u32;
     let rest = text.get(at..).unwrap_or_default();
     if let Some(bytes) = rest.first_chunk() {
         return of(bytes);
     }
-    // The last sixteen begin earlier.
+    // Fewer than sixteen are left: takes the last sixteen, and shifts out those before `at`.
     if let Some(bytes) = text.last_chunk() {
         return of(bytes) >> (SIXTEEN - rest.len());
     }
@@ -140,6 +142,7 @@ fn mask(text: &[u8], at: usize, is_true: impl Fn(i8x16) -> i8x16) -> u32 {
     of(&bytes) & ((1 << rest.len()) - 1)
 }
 
+/// A vector of sixteen copies of `byte`.
 fn each(byte: u8) -> i8x16 {
     i8x16::splat(byte as i8)
 }
@@ -150,7 +153,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn eight_are_read() {
+    fn eight_digits_need_eight_digits() {
         assert_eq!(eight_digits(b"12345678"), Some(12_345_678));
         assert_eq!(eight_digits(b"000000019"), Some(1));
         assert_eq!(eight_digits(b"99999999."), Some(99_999_999));
@@ -160,28 +163,33 @@ mod tests {
     }
 
     #[test]
-    fn each_byte_is_white_or_plain_or_not_wherever_it_stands() {
+    fn each_byte_is_classified_at_each_position() {
         for byte in 0..=u8::MAX {
             for length in 1..=35 {
                 for at in 0..length {
                     let mut text = vec![b'x'; length];
                     text[at] = byte;
-                    let mut places = Positions::<WhiteSpace>::of(&text);
-                    let found: Vec<usize> =
-                        std::iter::from_fn(|| Some(places.next_place()).filter(|&place| place < length))
-                            .collect();
+                    let mut positions = Positions::<WhiteSpace>::of(&text);
+                    let found: Vec<usize> = std::iter::from_fn(|| {
+                        Some(positions.next_position()).filter(|&found| found < length)
+                    })
+                    .collect();
                     let expected = if b" \t\r\n\x0b\x0c".contains(&byte) { vec![at] } else { Vec::new() };
                     assert_eq!(found, expected, "{byte} at {at} of {length}");
-                    assert_eq!(is_plain(&text), (b' '..=b'~').contains(&byte), "{byte} at {at} of {length}");
+                    assert_eq!(
+                        is_printable(&text),
+                        (b' '..=b'~').contains(&byte),
+                        "{byte} at {at} of {length}"
+                    );
                 }
             }
         }
-        assert!(is_plain(b""));
+        assert!(is_printable(b""));
     }
 
     proptest! {
         #[test]
-        fn they_are_written_as_they_are_read(value in 0..100_000_000u32) {
+        fn eight_digits_are_written_as_they_are_read(value in 0..100_000_000u32) {
             prop_assert_eq!(write_eight(value).to_vec(), format!("{value:08}").into_bytes());
             prop_assert_eq!(eight_digits(&write_eight(value)), Some(u64::from(value)));
         }

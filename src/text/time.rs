@@ -1,16 +1,18 @@
-//! Times: POSIX seconds to exact nanoseconds, and the skew between two clocks.
+//! Wall time as text: POSIX seconds with exact nanoseconds, and the skew between two clocks. No clock is read
+//! here.
 
 use super::simd::{EIGHT, eight_digits, write_eight};
 
 /// Nanoseconds in a second.
 pub const SECOND_NS: i128 = 1_000_000_000;
 
-/// Digits of seconds that a time may have: more than the age of the universe, and it fits 64 bits.
+/// The greatest number of digits before the point of a time. 18 digits fit 64 bits.
 const SECONDS_DIGITS_MAX: usize = 18;
-/// Digits behind the point: nanoseconds.
+/// The greatest number of digits after the point of a time: nanoseconds.
 pub const FRACTION_DIGITS: usize = 9;
 
-/// A moment by somebody's wall clock, in seconds and nanoseconds since 1970-01-01 00:00:00 UTC.
+/// A time by the wall clock of a client or a server, in seconds and nanoseconds since 1970-01-01 00:00:00
+/// UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time {
     seconds: u64,
@@ -18,7 +20,7 @@ pub struct Time {
 }
 
 impl Time {
-    /// Reads `D{1,18}(.D{1,9})?`.
+    /// Parses `D{1,18}(.D{1,9})?`.
     pub fn parse(text: &[u8]) -> Option<Time> {
         let (mut seconds, mut digits) = eight_digits(text).map_or((0, 0), |value| (value, EIGHT));
         let mut bytes = text[digits..].iter();
@@ -39,25 +41,25 @@ impl Time {
         (digits > 0).then_some(Time { seconds, nanoseconds: 0 })
     }
 
-    /// From nanoseconds since 1970.
+    /// Converts from nanoseconds since 1970.
     pub const fn from_nanoseconds(nanoseconds: u64) -> Time {
         Time { seconds: nanoseconds / 1_000_000_000, nanoseconds: (nanoseconds % 1_000_000_000) as u32 }
     }
 
-    /// Nanoseconds since 1970.
+    /// Returns the nanoseconds since 1970.
     pub const fn nanoseconds(self) -> i128 {
         self.seconds as i128 * SECOND_NS + self.nanoseconds as i128
     }
 }
 
-/// Reads `D{1,9}` behind the point.
+/// Parses the digits after the point, `D{1,9}`.
 fn nanoseconds(fraction: &[u8]) -> Option<u32> {
     const WEIGHTS: [u32; FRACTION_DIGITS + 1] =
         [0, 100_000_000, 10_000_000, 1_000_000, 100_000, 10_000, 1_000, 100, 10, 1];
-    // No digit at all has no weight.
+    // Without a digit the weight is 0.
     let weight = *WEIGHTS.get(fraction.len()).filter(|&&weight| weight > 0)?;
-    let (mut value, known) = eight_digits(fraction).map_or((0, 0), |value| (value as u32, EIGHT));
-    for &byte in &fraction[known..] {
+    let (mut value, parsed) = eight_digits(fraction).map_or((0, 0), |value| (value as u32, EIGHT));
+    for &byte in &fraction[parsed..] {
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
             return None;
@@ -67,12 +69,12 @@ fn nanoseconds(fraction: &[u8]) -> Option<u32> {
     Some(value * weight)
 }
 
-/// The difference of two clocks in nanoseconds, as an AT line shows it: `+0.263873386`.
+/// The difference of two clocks in nanoseconds, written in an AT line as `+0.263873386`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Skew(i128);
 
 impl Skew {
-    /// What the clock of a server showed when a client's message arrived, minus the client's time.
+    /// The server's time when it received a client's message, minus the client's time.
     pub const fn between(server: Time, client: Time) -> Skew {
         Skew(server.nanoseconds() - client.nanoseconds())
     }
@@ -82,13 +84,13 @@ impl Skew {
         self.0
     }
 
-    /// Reads exactly what [`Skew::write`] writes and nothing else: one statement must have one text,
-    /// or servers could hold different bytes for the same statement.
+    /// Parses exactly the form that [`Skew::write`] produces. Any second form would let servers store
+    /// different bytes for the same statement.
     pub fn parse(text: &[u8]) -> Option<Skew> {
         let (&sign, unsigned) = text.split_first()?;
         let point = unsigned.len().checked_sub(FRACTION_DIGITS + 1)?;
-        let superfluous_nought = point > 1 && unsigned[0] == b'0';
-        if unsigned[point] != b'.' || superfluous_nought {
+        let has_leading_zero = point > 1 && unsigned[0] == b'0';
+        if unsigned[point] != b'.' || has_leading_zero {
             return None;
         }
         let size = Time::parse(unsigned)?.nanoseconds();
@@ -103,9 +105,9 @@ impl Skew {
     pub fn write(self, output: &mut Vec<u8>) {
         let size = self.0.unsigned_abs();
         let (seconds, nanoseconds) = match u64::try_from(size) {
-            // Nearly always: that is up to 584 years, and dividing 128 bits takes long.
+            // Up to 584 years. Dividing 128 bits is slow.
             Ok(size) => (size / SECOND_NS as u64, (size % SECOND_NS as u64) as u32),
-            // Both fit: a skew lies between two times of at most 18 digits of seconds.
+            // Both fit, because times have at most 18 digits of seconds.
             Err(_) => ((size / SECOND_NS as u128) as u64, (size % SECOND_NS as u128) as u32),
         };
         output.push(if self.0 < 0 { b'-' } else { b'+' });
@@ -119,7 +121,7 @@ impl Skew {
 
 /// Appends the decimal digits of `value`.
 pub fn write_integer(mut value: u64, output: &mut Vec<u8>) {
-    /// Digits of the greatest `u64`.
+    /// Decimal digits of the greatest `u64`.
     const DIGITS_MAX: usize = 20;
     let mut text = [b'0'; DIGITS_MAX];
     let mut first = DIGITS_MAX;
@@ -146,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn forms_of_times() {
+    fn valid_times_are_parsed_exactly_and_others_rejected() {
         let ns = |text: &str| Time::parse(text.as_bytes()).map(Time::nanoseconds);
         assert_eq!(ns("1621464827.959498503"), Some(1_621_464_827_959_498_503));
         assert_eq!(ns("1621464827.9"), Some(1_621_464_827_900_000_000));
@@ -159,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn skews_always_have_a_sign_and_nine_digits() {
+    fn a_skew_always_has_a_sign_and_nine_digits() {
         let at = |ns| Time::from_nanoseconds(ns);
         assert_eq!(written(Skew::between(at(1_500_000_000), at(1_236_126_614))), "+0.263873386");
         assert_eq!(written(Skew::between(at(0), at(500_000_000))), "-0.500000000");
@@ -190,7 +192,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_skew_is_read_as_it_was_written(server in any::<u64>(), seconds in 0..10u64.pow(18), ns in 0..1_000_000_000u32) {
+        fn a_skew_is_parsed_as_it_was_written(server in any::<u64>(), seconds in 0..10u64.pow(18), ns in 0..1_000_000_000u32) {
             let client = Time { seconds, nanoseconds: ns };
             let skew = Skew::between(Time::from_nanoseconds(server), client);
             prop_assert_eq!(client.nanoseconds() + skew.nanoseconds(), i128::from(server));
@@ -204,7 +206,7 @@ mod tests {
         }
 
         #[test]
-        fn integers_are_written_as_ever(value in any::<u64>()) {
+        fn integers_are_written_like_the_standard_library(value in any::<u64>()) {
             let mut output = Vec::new();
             write_integer(value, &mut output);
             prop_assert_eq!(output, value.to_string().into_bytes());

@@ -1,4 +1,4 @@
-//! The usual exchanges with servers.
+//! Common exchanges with servers.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,7 +10,7 @@ pub const UCLA: &str = "+34.068930-118.445127";
 pub const TIME: &str = "1621464827.959498503";
 const TIME_NS: i128 = 1_621_464_827_959_498_503;
 
-/// Tells a server where a client is, checks the reply, and gives that AT line (without LF).
+/// Sends an IAMAT to a server and checks the reply. Returns it, an AT line without LF.
 pub fn iamat(lab: &Lab, server: &str, id: &str) -> String {
     let sent = now();
     let line = lab.connect(server).ask(&format!("IAMAT {id} {UCLA} {TIME}"));
@@ -24,8 +24,8 @@ pub fn iamat(lab: &Lab, server: &str, id: &str) -> String {
     line
 }
 
-/// The AT line (without LF) that a server has of a client.
-pub fn knows(lab: &Lab, server: &str, id: &str) -> Option<String> {
+/// The AT line (without LF) that a server has stored for a client; `None`: the client is unknown.
+pub fn stored_line(lab: &Lab, server: &str, id: &str) -> Option<String> {
     let question = format!("WHATSAT {id} 1 1");
     let line = lab.connect(server).ask(&question);
     if line == format!("? {question}") {
@@ -35,10 +35,12 @@ pub fn knows(lab: &Lab, server: &str, id: &str) -> Option<String> {
     Some(line)
 }
 
-/// Waits until these servers have this AT line of a client.
-pub fn everyone(lab: &Lab, servers: &[&str], id: &str, line: &str) {
+/// Waits until all these servers have stored this AT line for a client.
+pub fn await_everywhere(lab: &Lab, servers: &[&str], id: &str, line: &str) {
     for server in servers {
-        until(&format!("{server} knows {id}"), || knows(lab, server, id).as_deref() == Some(line));
+        until(&format!("{server} has the line of {id}"), || {
+            stored_line(lab, server, id).as_deref() == Some(line)
+        });
     }
 }
 

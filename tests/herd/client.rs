@@ -1,4 +1,4 @@
-//! A client: raw bytes to a server and back.
+//! A blocking test client, which sends and receives raw bytes.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
@@ -23,16 +23,17 @@ impl Client {
         Client { stream, received: Vec::new() }
     }
 
-    /// The same, for one that reads little or nothing: the system keeps only so many bytes for it.
+    /// Connects with a small receive buffer, in bytes, so that unread replies fill the server's output and
+    /// not the system's buffers.
     pub fn connect_narrow(port: u16, bytes: usize) -> Client {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        // Before it connects: afterwards the other side has been told of more.
+        // Before connecting, because the handshake announces the window.
         socket.set_recv_buffer_size(bytes).unwrap();
         socket.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into()).unwrap();
         Client { stream: socket.into(), received: Vec::new() }
     }
 
-    /// This side's address.
+    /// The local address.
     pub fn address(&self) -> SocketAddr {
         self.stream.local_addr().unwrap()
     }
@@ -46,25 +47,25 @@ impl Client {
         self
     }
 
-    /// Sends a byte that TCP calls urgent.
+    /// Sends a byte of urgent data.
     pub fn send_urgent(&mut self, byte: u8) -> &mut Client {
         assert_eq!(SockRef::from(&self.stream).send_out_of_band(&[byte]).unwrap(), 1);
         self
     }
 
-    /// Whether they could be sent: not if the other side has ended the connection.
+    /// Sends bytes. False: the server has closed the connection.
     pub fn try_send(&mut self, bytes: &[u8]) -> bool {
         self.stream.write_all(bytes).is_ok()
     }
 
-    /// Sends until the other side has not taken anything for a while, which it must do before it has
-    /// taken so many bytes. Gives how many it took.
-    pub fn send_until_stuck(&mut self, bytes: &[u8], while_long: Duration, at_most: usize) -> usize {
+    /// Sends `bytes` again and again until no write succeeds for `timeout`. Returns the number of bytes sent,
+    /// and panics when it reaches `at_most`.
+    pub fn send_until_stuck(&mut self, bytes: &[u8], timeout: Duration, at_most: usize) -> usize {
         let mut sent = 0;
-        self.stream.set_write_timeout(Some(while_long)).unwrap();
+        self.stream.set_write_timeout(Some(timeout)).unwrap();
         loop {
-            assert!(sent < at_most, "{sent} bytes were taken");
-            // From where the last piece ended, so that lines stay whole.
+            assert!(sent < at_most, "{sent} bytes were accepted");
+            // Continues after a partial write, so that lines stay whole.
             match self.stream.write(&bytes[sent % bytes.len()..]) {
                 Ok(length) => sent += length,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return sent,
@@ -73,8 +74,8 @@ impl Client {
         }
     }
 
-    /// Sends as much as the other side takes without a pause, at most all.
-    pub fn send_what_is_taken(&mut self, bytes: &[u8]) {
+    /// Sends as many of `bytes` as possible without blocking.
+    pub fn send_without_blocking(&mut self, bytes: &[u8]) {
         let mut sent = 0;
         self.stream.set_nonblocking(true).unwrap();
         while sent < bytes.len() {
@@ -87,29 +88,29 @@ impl Client {
         self.stream.set_nonblocking(false).unwrap();
     }
 
-    /// Ends the connection by a reset.
+    /// Closes the connection by a reset.
     pub fn reset(self) {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
-    /// No more commands follow, but the replies are still wanted.
+    /// Half-closes the connection.
     pub fn half_close(&mut self) -> &mut Client {
         self.stream.shutdown(Shutdown::Write).unwrap();
         self
     }
 
-    /// The next line, without its LF.
+    /// Receives the next line, without its LF.
     pub fn line(&mut self) -> String {
         let end = self.find(b"\n");
         self.take(end, 1)
     }
 
-    /// The last of so many lines, of which nothing else is wanted.
+    /// Receives `count` lines and returns the last one.
     pub fn last_of_lines(&mut self, count: usize) -> String {
         let mut seen = 0;
         let mut searched = 0;
         loop {
-            // One search for each piece: there may be hundreds of thousands of lines.
+            // Fast, because there may be hundreds of thousands of lines.
             for at in memchr::memchr_iter(b'\n', &self.received[searched..]) {
                 seen += 1;
                 if seen == count {
@@ -119,7 +120,7 @@ impl Client {
                     return self.take(end - start, 1);
                 }
             }
-            // Of what was searched only the beginning of the next line may be needed.
+            // Keeps only the start of the next line.
             let kept = memchr::memrchr(b'\n', &self.received).map_or(0, |end| end + 1);
             self.received.drain(..kept);
             searched = self.received.len();
@@ -127,12 +128,12 @@ impl Client {
         }
     }
 
-    /// Sends a line and gives the next one that comes.
+    /// Sends a line and receives the next line.
     pub fn ask(&mut self, line: &str) -> String {
         self.send(&format!("{line}\n")).line()
     }
 
-    /// The next reply to a WHATSAT: its AT line without LF, and its JSON text.
+    /// Receives the reply to a WHATSAT: the AT line without LF, and the JSON.
     pub fn whats_at(&mut self) -> (String, Value) {
         let line = self.line();
         assert!(line.starts_with("AT "), "{line}");
@@ -142,30 +143,30 @@ impl Client {
         (line, json)
     }
 
-    /// Everything until the server closes.
+    /// Receives everything until the server closes, as text.
     pub fn everything(&mut self) -> String {
         String::from_utf8(self.every_byte()).unwrap()
     }
 
-    /// The same, for what is not UTF-8.
+    /// Receives everything until the server closes.
     pub fn every_byte(&mut self) -> Vec<u8> {
         while self.receive() {}
         std::mem::take(&mut self.received)
     }
 
-    /// Whether the server closes the connection without another word. It may do so by a reset: what
-    /// was sent to it and not read is lost.
+    /// Waits for input. Whether the server closes the connection, in order or by a reset, before it sends
+    /// anything.
     pub fn is_closed(&mut self) -> bool {
         let open = self.receive();
         !open && self.received.is_empty()
     }
 
-    /// Whether anything comes before the server closes.
+    /// Waits for input. Whether the server sends anything before it closes.
     pub fn is_answered(&mut self) -> bool {
         self.receive()
     }
 
-    /// Whether nothing has come yet and the connection is open. Does not wait.
+    /// Whether the connection is open and nothing was received. Does not wait.
     pub fn is_quiet(&mut self) -> bool {
         self.stream.set_nonblocking(true).unwrap();
         let result = self.stream.peek(&mut [0]);
@@ -189,7 +190,7 @@ impl Client {
         String::from_utf8(taken).unwrap()
     }
 
-    /// Whether the connection was open and something came.
+    /// Receives bytes. False: the server has closed the connection.
     fn receive(&mut self) -> bool {
         let mut bytes = [0; 16 * 1024];
         match self.stream.read(&mut bytes) {

@@ -1,27 +1,27 @@
-//! A server that has no file descriptors left.
+//! Tests of a server without free file descriptors.
 
 use std::thread;
 use std::time::Duration;
 
-use crate::ask::{everyone, iamat};
+use crate::ask::{await_everywhere, iamat};
 use crate::client::Client;
 use crate::lab::{Lab, PAIR, until};
 
-/// When descriptors run out, newcomers are closed or wait, and the server does not spin. Clients that
-/// are in, neighbours (also one that comes back) and questions to Places go on. When clients leave,
-/// others get in.
+/// Without free descriptors, new clients are closed or wait in the backlog, and the server does not spin.
+/// Connected clients, neighbours (also a restarted one) and questions to Places are served. When clients
+/// leave, others are accepted.
 #[test]
 fn row_35_server_without_descriptors_goes_on() {
     let mut lab = Lab::new(PAIR);
     lab.start_with_descriptors("Riley", DESCRIPTORS);
     lab.start("Jaquez");
     let before = iamat(&lab, "Riley", "before");
-    everyone(&lab, &["Jaquez"], "before", &before);
+    await_everywhere(&lab, &["Jaquez"], "before", &before);
     let mut talker = lab.connect("Riley");
-    assert_eq!(talker.ask("HALLO"), "? HALLO");
+    assert_eq!(talker.ask("PING"), "? PING");
 
     let mut crowd: Vec<Client> = (0..2 * DESCRIPTORS).map(|_| lab.connect("Riley")).collect();
-    // Who was before them is served all the same, and this was read after they had come.
+    // An earlier client is served, after the new ones have connected.
     assert_eq!(talker.ask("STILL HERE"), "? STILL HERE");
     let cpu_before = lab.process("Riley").cpu_time();
     thread::sleep(Duration::from_secs(1));
@@ -30,9 +30,9 @@ fn row_35_server_without_descriptors_goes_on() {
 
     lab.kill("Jaquez");
     lab.start("Jaquez");
-    everyone(&lab, &["Jaquez"], "before", &before);
+    await_everywhere(&lab, &["Jaquez"], "before", &before);
     let line = iamat(&lab, "Jaquez", "after");
-    until("Riley hears the neighbour that came back", || {
+    until("Riley has the statement of the restarted neighbour", || {
         talker.send("WHATSAT after 1 1\n");
         let reply = talker.line();
         if reply != line {
@@ -46,7 +46,7 @@ fn row_35_server_without_descriptors_goes_on() {
     });
 
     crowd.clear();
-    until("there is room again", || {
+    until("another client is accepted", || {
         let mut client = lab.connect("Riley");
         client.send("A\n");
         client.is_answered()

@@ -1,4 +1,4 @@
-//! Google Places as a test wants it: an HTTP server on loopback with a script for each location.
+//! A fake Google Places: an HTTP server on loopback with a scripted behaviour for each location.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -12,26 +12,27 @@ use socket2::SockRef;
 
 use crate::lab::{free_port, until};
 
-/// What is done with a question.
+/// The behaviour for a question.
 #[derive(Clone)]
 pub enum Play {
-    /// It is answered with this JSON text.
+    /// Answers with this JSON text.
     Answer(String),
-    /// So it is, but not before [`FakePlaces::release`]; until then it hangs.
+    /// Answers with this JSON text after [`FakePlaces::release`].
     WhenReleased(String),
-    /// The connection is closed instead.
+    /// Closes the connection.
     Drop,
-    /// So it is if it was asked before. On a new one this JSON text answers.
+    /// Answers the first question of a connection with this JSON text, and closes the connection on any
+    /// further one.
     DropKept(String),
-    /// It is answered with these bytes, then this happens.
+    /// Sends these bytes, then does this to the connection.
     Raw(Vec<u8>, Then),
-    /// It is answered with these bytes, and then with those again and again.
+    /// Sends the first bytes once, then the second bytes for ever.
     Endless(Vec<u8>, Vec<u8>),
-    /// It is answered with this JSON text, byte by byte, which takes longer than anybody waits.
+    /// Answers with this JSON text byte by byte, which takes longer than any timeout.
     Trickle(String),
 }
 
-/// What happens to a connection after an answer.
+/// The state of a connection after an answer.
 #[derive(Clone, Copy)]
 pub enum Then {
     Keep,
@@ -54,13 +55,13 @@ struct Shared {
 #[derive(Default)]
 struct Script {
     plays: HashMap<String, Play>,
-    /// The locations that were asked about.
+    /// The locations of all questions.
     asked: Vec<String>,
-    /// The head of the last request, as it came.
+    /// The head of the last request.
     last_head: String,
     released: bool,
     connections: Vec<TcpStream>,
-    /// How many connections there have been.
+    /// The number of accepted connections.
     accepted: usize,
 }
 
@@ -83,7 +84,7 @@ impl FakePlaces {
                 thread::spawn(move || {
                     let end = serve(&shared, &stream);
                     if !matches!(end, Then::Reset) {
-                        // The copy that is kept would hold the connection open.
+                        // Explicit, because the copy in the script keeps the connection open.
                         let _ = stream.shutdown(Shutdown::Both);
                     }
                 });
@@ -96,35 +97,35 @@ impl FakePlaces {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// What to do when this location (as an IAMAT has it) is asked about. Others are answered at once
-    /// with no results.
+    /// Sets the behaviour for questions about this location, in the format of an IAMAT. The default is an
+    /// answer without results.
     pub fn on(&self, location: &str, play: Play) {
         self.shared.script.lock().unwrap().plays.insert(as_asked(location), play);
     }
 
-    /// How often this location was asked about.
+    /// The number of questions about this location.
     pub fn asked(&self, location: &str) -> usize {
         let location = as_asked(location);
         self.shared.script.lock().unwrap().asked.iter().filter(|asked| **asked == location).count()
     }
 
-    /// Whether this text stood in the last request.
+    /// Whether the last request contains this text.
     pub fn was_sent(&self, text: &str) -> bool {
         self.shared.script.lock().unwrap().last_head.contains(text)
     }
 
-    /// How many connections there have been.
+    /// The number of accepted connections.
     pub fn connections(&self) -> usize {
         self.shared.script.lock().unwrap().accepted
     }
 
-    /// Lets answers go that wait for it, now and later.
+    /// Sends all answers that wait for it, now and later.
     pub fn release(&self) {
         self.shared.script.lock().unwrap().released = true;
         self.shared.released.notify_all();
     }
 
-    /// Waits until this location was asked about.
+    /// Waits for a question about this location.
     pub fn await_question(&self, location: &str) {
         let location = as_asked(location);
         until("Places is asked", || self.shared.script.lock().unwrap().asked.contains(&location));
@@ -141,12 +142,12 @@ impl Drop for FakePlaces {
             }
         }
         self.shared.released.notify_all();
-        // Wakes the thread that accepts.
+        // Wakes the accepting thread.
         let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
     }
 }
 
-/// An answer with so many results, `Place 0` and so on.
+/// An answer with this number of results, `Place 0` and so on.
 pub fn nearby(results: usize) -> String {
     let results: Vec<String> = (0..results).map(|n| format!("{{ \"name\" : \"Place {n}\" }}")).collect();
     format!(
@@ -155,20 +156,20 @@ pub fn nearby(results: usize) -> String {
     )
 }
 
-/// `+34.0-118.4` as the question has it: `34.0,-118.4`.
+/// Converts `+34.0-118.4` to the format of a question, `34.0,-118.4`.
 fn as_asked(location: &str) -> String {
     let second = location.rfind(['+', '-']).unwrap();
     let without_plus = |text: &str| text.trim_start_matches('+').to_owned();
     format!("{},{}", without_plus(&location[..second]), without_plus(&location[second..]))
 }
 
-/// The whole response with this body.
+/// An HTTP response with this body.
 pub fn response(body: &str) -> String {
     let length = body.len();
     format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}")
 }
 
-/// Answers one question after the other until the connection ends.
+/// Answers the questions of a connection until it ends.
 fn serve(shared: &Shared, mut stream: &TcpStream) -> Then {
     let mut questions = 0;
     while let Some((head, location)) = read_question(stream) {
@@ -221,7 +222,7 @@ fn serve(shared: &Shared, mut stream: &TcpStream) -> Then {
     Then::Close
 }
 
-/// Reads the head of a request. Gives it, and the location that it asks about.
+/// Reads the head of a request. Returns it and the location in it.
 fn read_question(mut stream: &TcpStream) -> Option<(String, String)> {
     let mut received = Vec::new();
     while !received.ends_with(b"\r\n\r\n") {
@@ -235,12 +236,12 @@ fn read_question(mut stream: &TcpStream) -> Option<(String, String)> {
     Some((head, location))
 }
 
-/// Leaves the connection to its thread alone, so that it is reset when that lets go of it.
+/// Drops the script's copy of a connection, so that it is reset when its thread drops it.
 fn forget(shared: &Shared, stream: &TcpStream) {
     SockRef::from(stream).set_linger(Some(Duration::ZERO)).unwrap();
     let other_side = stream.peer_addr().ok();
     shared.script.lock().unwrap().connections.retain(|copy| copy.peer_addr().ok() != other_side);
 }
 
-/// Between two bytes.
+/// The delay between two bytes.
 const TRICKLE: Duration = Duration::from_millis(30);

@@ -1,5 +1,5 @@
-//! A proxy between one who dials and one who is dialled. It does to their connections what bad networks
-//! do: it delays, trickles, stops forwarding without a word, cuts, resets, corrupts.
+//! A TCP proxy that injects network faults: latency, low bandwidth, packet loss, closed and reset
+//! connections, and corrupted bytes. It does not parse what it forwards.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -12,27 +12,27 @@ use socket2::SockRef;
 
 use crate::lab::free_port;
 
-/// Which way bytes go.
+/// A direction of forwarding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// From who dials to who is dialled.
-    Forth,
-    /// The other way.
-    Back,
+    /// From the dialler to the dialled side.
+    ToDialled,
+    /// From the dialled side to the dialler.
+    ToDialler,
 }
 
-/// How bytes are forwarded.
+/// The way bytes are forwarded in one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Flow {
     #[default]
     Free,
-    /// Not at all, and nobody is told: like a network that loses every packet, until it is better and
-    /// what was lost is sent again.
-    Held,
-    /// Each piece later by so much.
+    /// Nothing is forwarded and no connection is closed, as on a network that loses every packet. Bytes are
+    /// delayed, not lost, because TCP would retransmit them.
+    Blackhole,
+    /// Each read is forwarded after this latency.
     Delayed(Duration),
-    /// So many bytes a second.
-    Trickling(u32),
+    /// This many bytes are forwarded each second.
+    Throttled(u32),
 }
 
 pub struct FaultProxy {
@@ -49,28 +49,31 @@ struct Shared {
 #[derive(Default)]
 struct State {
     flows: [Flow; 2],
-    /// Directions whose next piece is to be corrupted.
+    /// By direction: whether the next read is corrupted.
     corrupting: [bool; 2],
-    /// Newcomers are closed at once.
+    /// Whether new connections are closed at once.
     refusing: bool,
+    /// Whether the proxy is being dropped.
     ending: bool,
     pairs: Vec<Arc<Pair>>,
+    /// The number of accepted connections.
     accepted: usize,
+    /// By direction: the number of forwarded bytes.
     passed: [u64; 2],
 }
 
-/// A connection and the one that continues it.
+/// An accepted connection, and the connection to the target.
 struct Pair {
     dialler: TcpStream,
     dialled: TcpStream,
-    /// Its threads shall end and close it.
+    /// Whether the threads of the pair must end.
     over: AtomicBool,
-    /// Nothing is forwarded any more.
-    stuck: AtomicBool,
+    /// Whether nothing is forwarded any more, for ever.
+    stranded: AtomicBool,
 }
 
 impl FaultProxy {
-    /// A proxy to this port of 127.0.0.1.
+    /// Starts a proxy to this port of 127.0.0.1.
     pub fn to(target: u16) -> FaultProxy {
         let port = free_port();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
@@ -93,22 +96,24 @@ impl FaultProxy {
         FaultProxy { port, shared }
     }
 
-    /// Where it listens.
+    /// The port of the proxy.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Forwards so from now on, in one direction.
+    /// Sets the flow of one direction, for current and new connections.
     pub fn set(&self, direction: Direction, flow: Flow) {
         self.shared.state().flows[direction as usize] = flow;
         self.shared.changed.notify_all();
     }
 
     pub fn set_both(&self, flow: Flow) {
-        [Direction::Forth, Direction::Back].into_iter().for_each(|direction| self.set(direction, flow));
+        [Direction::ToDialled, Direction::ToDialler]
+            .into_iter()
+            .for_each(|direction| self.set(direction, flow));
     }
 
-    /// Ends all connections in order, and newcomers at once, until [`FaultProxy::mend`].
+    /// Closes all connections, and new ones until [`FaultProxy::mend`].
     pub fn cut(&self) {
         let mut state = self.shared.state();
         state.refusing = true;
@@ -120,17 +125,18 @@ impl FaultProxy {
         self.shared.changed.notify_all();
     }
 
-    /// Lets newcomers in again.
+    /// Forwards new connections again.
     pub fn mend(&self) {
         self.shared.state().refusing = false;
     }
 
-    /// Ends all connections by a reset, in both directions.
+    /// Resets all connections, on both sides.
     pub fn reset(&self) {
         for pair in self.shared.state().pairs.drain(..) {
             for stream in [&pair.dialler, &pair.dialled] {
                 SockRef::from(stream).set_linger(Some(Duration::ZERO)).unwrap();
-                // Wakes the thread that reads it. It is closed, and thereby reset, by the last of them.
+                // Wakes the thread that reads from it. The last thread to drop the stream closes and thereby
+                // resets it.
                 let _ = stream.shutdown(Shutdown::Read);
             }
             pair.over.store(true, Ordering::SeqCst);
@@ -138,14 +144,14 @@ impl FaultProxy {
         self.shared.changed.notify_all();
     }
 
-    /// Forwards nothing more between those that are connected now, without telling them. Newcomers get through.
+    /// Blackholes all current connections for ever. New connections are forwarded.
     pub fn strand(&self) {
         for pair in &self.shared.state().pairs {
-            pair.stuck.store(true, Ordering::SeqCst);
+            pair.stranded.store(true, Ordering::SeqCst);
         }
     }
 
-    /// Ends the connections of those who dialled. Those who were dialled are not told.
+    /// Closes all current connections on the dialler's side only. The dialled side does not see it.
     pub fn strand_dialled(&self) {
         self.strand();
         for pair in &self.shared.state().pairs {
@@ -153,17 +159,17 @@ impl FaultProxy {
         }
     }
 
-    /// Flips a bit in the first byte of the next piece.
+    /// Flips a bit in the first byte of the next read.
     pub fn corrupt(&self, direction: Direction) {
         self.shared.state().corrupting[direction as usize] = true;
     }
 
-    /// Bytes that were forwarded.
+    /// The number of forwarded bytes.
     pub fn passed(&self, direction: Direction) -> u64 {
         self.shared.state().passed[direction as usize]
     }
 
-    /// Connections that were accepted.
+    /// The number of accepted connections.
     pub fn accepted(&self) -> usize {
         self.shared.state().accepted
     }
@@ -174,7 +180,7 @@ impl Drop for FaultProxy {
         self.cut();
         self.shared.state().ending = true;
         self.shared.changed.notify_all();
-        // Wakes the thread that accepts.
+        // Wakes the accepting thread.
         let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
     }
 }
@@ -184,22 +190,24 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Continues a connection to the target.
+    /// Forwards a new connection to the target.
     fn join(self: Arc<Self>, dialler: TcpStream) {
-        // Of a connection that is lost on its way the target hears nothing.
-        let is_held =
-            |state: &mut State| state.flows[Direction::Forth as usize] == Flow::Held && !state.ending;
-        let state = self.changed.wait_while(self.state(), is_held).unwrap_or_else(PoisonError::into_inner);
+        // A lost SYN does not reach the target, so it is dialled only after the blackhole.
+        let is_blackholed = |state: &mut State| {
+            state.flows[Direction::ToDialled as usize] == Flow::Blackhole && !state.ending
+        };
+        let state =
+            self.changed.wait_while(self.state(), is_blackholed).unwrap_or_else(PoisonError::into_inner);
         drop(state);
-        let Some(said) = said_while_waiting(&dialler) else { return };
+        let Some(received) = received_while_waiting(&dialler) else { return };
         let Ok(dialled) = TcpStream::connect((Ipv4Addr::LOCALHOST, self.target)) else { return };
         for stream in [&dialler, &dialled] {
             stream.set_nodelay(true).unwrap();
-            // So that a thread that cannot write sees that its connection is over.
-            stream.set_write_timeout(Some(GLANCE)).unwrap();
+            // A blocked write must notice that the pair is over.
+            stream.set_write_timeout(Some(POLL_INTERVAL)).unwrap();
         }
-        let (over, stuck) = (AtomicBool::new(false), AtomicBool::new(false));
-        let pair = Arc::new(Pair { dialler, dialled, over, stuck });
+        let (over, stranded) = (AtomicBool::new(false), AtomicBool::new(false));
+        let pair = Arc::new(Pair { dialler, dialled, over, stranded });
         let mut state = self.state();
         if state.refusing || state.ending {
             return;
@@ -207,27 +215,27 @@ impl Shared {
         state.pairs.push(Arc::clone(&pair));
         drop(state);
         let (shared, of_thread) = (Arc::clone(&self), Arc::clone(&pair));
-        let back = thread::spawn(move || shared.pump(&of_thread, Direction::Back));
-        if self.forward(&pair, Direction::Forth, &said) {
-            self.pump(&pair, Direction::Forth);
+        let back = thread::spawn(move || shared.pump(&of_thread, Direction::ToDialler));
+        if self.forward(&pair, Direction::ToDialled, &received) {
+            self.pump(&pair, Direction::ToDialled);
         }
         back.join().unwrap();
-        // One that is stranded stays open until the proxy ends: its other end must not be told.
-        if !pair.stuck.load(Ordering::SeqCst) {
+        // A stranded pair stays open until the proxy is dropped, so that no side sees an end.
+        if !pair.stranded.load(Ordering::SeqCst) {
             self.state().pairs.retain(|other| !Arc::ptr_eq(other, &pair));
         }
     }
 
-    /// Forwards one direction of a connection until it ends.
+    /// Forwards one direction of a pair until it ends.
     fn pump(&self, pair: &Pair, direction: Direction) {
         let (mut source, sink) = match direction {
-            Direction::Forth => (&pair.dialler, &pair.dialled),
-            Direction::Back => (&pair.dialled, &pair.dialler),
+            Direction::ToDialled => (&pair.dialler, &pair.dialled),
+            Direction::ToDialler => (&pair.dialled, &pair.dialler),
         };
         let mut buffer = [0; 64 * 1024];
         loop {
             let length = source.read(&mut buffer);
-            // An end comes through no sooner than bytes do.
+            // A FIN is delayed by a blackhole like bytes are.
             if !self.may_pass(pair, direction) {
                 return;
             }
@@ -239,17 +247,17 @@ impl Shared {
                 buffer[0] ^= 1;
             }
             if !self.forward(pair, direction, &buffer[..length]) {
-                // Who does not take it shall get no more of it.
+                // The sink is closed: ends the source, too.
                 let _ = source.shutdown(Shutdown::Both);
                 return;
             }
         }
     }
 
-    /// Waits while nothing may pass. Whether the connection goes on.
+    /// Waits while the direction is blackholed. False: the pair is over.
     fn may_pass(&self, pair: &Pair, direction: Direction) -> bool {
         let mut state = self.state();
-        while state.flows[direction as usize] == Flow::Held || pair.stuck.load(Ordering::SeqCst) {
+        while state.flows[direction as usize] == Flow::Blackhole || pair.stranded.load(Ordering::SeqCst) {
             if pair.over.load(Ordering::SeqCst) {
                 return false;
             }
@@ -258,8 +266,9 @@ impl Shared {
         !pair.over.load(Ordering::SeqCst)
     }
 
+    /// Writes bytes as the flow of the direction allows. False: the pair is over, or the write failed.
     fn forward(&self, pair: &Pair, direction: Direction, mut bytes: &[u8]) -> bool {
-        let mut sink = if direction == Direction::Forth { &pair.dialled } else { &pair.dialler };
+        let mut sink = if direction == Direction::ToDialled { &pair.dialled } else { &pair.dialler };
         if let Flow::Delayed(delay) = self.state().flows[direction as usize] {
             thread::sleep(delay);
         }
@@ -268,9 +277,9 @@ impl Shared {
                 return false;
             }
             let mut piece = bytes.len();
-            if let Flow::Trickling(bytes_per_second) = self.state().flows[direction as usize] {
-                piece = piece.min((bytes_per_second / GLANCES_PER_SECOND).max(1) as usize);
-                thread::sleep(GLANCE);
+            if let Flow::Throttled(bytes_per_second) = self.state().flows[direction as usize] {
+                piece = piece.min((bytes_per_second / POLLS_PER_SECOND).max(1) as usize);
+                thread::sleep(POLL_INTERVAL);
             }
             match sink.write(&bytes[..piece]) {
                 Ok(written) => {
@@ -286,15 +295,16 @@ impl Shared {
     }
 }
 
-/// What somebody said who had to wait, or nothing if he has hung up meanwhile.
-fn said_while_waiting(mut dialler: &TcpStream) -> Option<Vec<u8>> {
-    let mut said = Vec::new();
+/// Reads what the dialler has sent so far. `None`: it has closed the connection.
+fn received_while_waiting(mut dialler: &TcpStream) -> Option<Vec<u8>> {
+    let mut received = Vec::new();
     dialler.set_nonblocking(true).unwrap();
-    let end = dialler.read_to_end(&mut said);
+    let end = dialler.read_to_end(&mut received);
     dialler.set_nonblocking(false).unwrap();
-    end.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock).then_some(said)
+    end.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock).then_some(received)
 }
 
-/// How often a thread that waits for others looks whether its connection is over.
-const GLANCE: Duration = Duration::from_millis(50);
-const GLANCES_PER_SECOND: u32 = 20;
+/// The interval at which a blocked write checks whether its pair is over, and at which a throttled flow
+/// writes.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+const POLLS_PER_SECOND: u32 = 20;

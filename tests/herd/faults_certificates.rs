@@ -1,4 +1,4 @@
-//! A Places service that cannot prove that it is the one that was meant (docs/faults.md, rows 26, 27).
+//! Tests of Places services with invalid certificates or incomplete TLS (docs/faults.md, rows 26, 27).
 
 use std::fs;
 use std::io::{Read, Write};
@@ -16,21 +16,21 @@ use crate::fake_places::{nearby, response};
 use crate::faults_places::{fails, with_timeout};
 use crate::lab::{Lab, free_port};
 
-/// An authority of this test's own, and what its certificate is in PEM.
+/// Creates a certificate authority.
 fn authority() -> CertifiedIssuer<'static, KeyPair> {
     let mut parameters = CertificateParams::new(Vec::<String>::new()).unwrap();
     parameters.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap()
 }
 
-/// A certificate of this authority, or of nobody but itself.
+/// Creates a certificate, signed by `authority`, or self-signed without one.
 fn certificate(
     authority: Option<&CertifiedIssuer<'static, KeyPair>>,
     name: &str,
-    is_over: bool,
+    is_expired: bool,
 ) -> Arc<ServerConfig> {
     let mut parameters = CertificateParams::new(vec![name.to_owned()]).unwrap();
-    if is_over {
+    if is_expired {
         (parameters.not_before, parameters.not_after) =
             (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
     }
@@ -43,25 +43,24 @@ fn certificate(
     server_config(der, PrivateKeyDer::Pkcs8(key.serialize_der().into())).unwrap()
 }
 
-/// A Places server that shows this certificate, and ends each connection after its answer, in order or
-/// without a word.
-fn places(config: Arc<ServerConfig>, is_cut: bool) -> u16 {
+/// Starts a Places server with this certificate. It closes each connection after its answer, without
+/// close_notify. With `without_length` only the end of the connection marks the end of the answer.
+fn places(config: Arc<ServerConfig>, without_length: bool) -> u16 {
     let body = nearby(1);
-    // Without a length, so that only the end of the connection says where it ends.
-    let cut = format!("HTTP/1.1 200 OK\r\n\r\n{body}");
-    let answer = if is_cut { cut } else { response(&body) };
+    let unframed = format!("HTTP/1.1 200 OK\r\n\r\n{body}");
+    let answer = if without_length { unframed } else { response(&body) };
     on_connection(move |stream| {
         let session = ServerConnection::new(config.clone()).unwrap();
         let mut stream = StreamOwned::new(session, stream);
         let mut question = [0; 4096];
-        // It fails when the other side does not believe the certificate.
+        // Fails when the client rejects the certificate.
         if stream.read(&mut question).is_ok() {
             let _ = stream.write_all(answer.as_bytes());
         }
     })
 }
 
-/// Listens until the test ends.
+/// Calls `serve` for each connection, until the test ends. Returns the port.
 fn on_connection(serve: impl Fn(std::net::TcpStream) + Send + 'static) -> u16 {
     let port = free_port();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
@@ -69,6 +68,7 @@ fn on_connection(serve: impl Fn(std::net::TcpStream) + Send + 'static) -> u16 {
     port
 }
 
+/// A herd with a Places server on this port, which trusts this authority.
 fn asking(port: u16, trusted: &CertifiedIssuer<'static, KeyPair>) -> Lab {
     with_timeout(10_000, |lab| {
         fs::write(lab.folder.path("trusted.pem"), trusted.pem()).unwrap();
@@ -77,10 +77,10 @@ fn asking(port: u16, trusted: &CertifiedIssuer<'static, KeyPair>) -> Lab {
     })
 }
 
-/// A certificate that does not prove enough is refused, in words that say why, of which none is the key.
-/// The same server with a good one is believed, so it is the certificate that was refused.
+/// An invalid certificate is rejected, and the message gives the reason without the key. The same server with
+/// a valid certificate is accepted.
 #[test]
-fn row_26_certificates_that_prove_nothing() {
+fn row_26_invalid_certificates() {
     let (ours, others) = (authority(), authority());
     for (config, words) in [
         (certificate(Some(&ours), "elsewhere.example", false), "not valid for name"),
@@ -99,7 +99,7 @@ fn row_26_certificates_that_prove_nothing() {
     assert_eq!(client.whats_at().1["status"], "OK");
 }
 
-/// One that speaks only a version of TLS that is not safe, or none at all, is refused.
+/// A Places server that only supports an insecure version of TLS, or no TLS, is rejected.
 #[test]
 fn row_26_old_versions_of_tls() {
     let ours = authority();
@@ -118,9 +118,10 @@ fn row_26_old_versions_of_tls() {
     }
 }
 
-/// An encrypted answer whose end nobody announced may be cut short by somebody else: it is none.
+/// An answer without a length must end with a TLS close_notify. Without it the answer may be truncated by an
+/// attacker, so it is rejected.
 #[test]
-fn row_27_encrypted_answer_without_an_announced_end() {
+fn row_27_tls_answer_without_close_notify() {
     let ours = authority();
     let lab = asking(places(certificate(Some(&ours), "localhost", false), true), &ours);
     fails(&lab, "+1+1", "");

@@ -1,28 +1,28 @@
-//! Input that nobody should send (docs/faults.md, rows 12, 17, 19, 21).
+//! Tests of invalid input from clients (docs/faults.md, rows 12, 17, 19, 21).
 
 use std::time::Duration;
 
 use serde_json::json;
 
-use crate::ask::{UCLA, iamat, knows};
+use crate::ask::{UCLA, iamat, stored_line};
 use crate::lab::{Lab, SOLO};
 use crate::process::Signal;
 
-/// A client cannot tell of a location in the words of servers, neither as a client nor in the shadow of
-/// a HELLO that is begun or refused.
+/// A client cannot report a location with an AT line, neither as a client nor after an incomplete or refused
+/// HELLO.
 #[test]
-fn row_12_forged_at_from_a_client() {
+fn row_12_forged_at_line_from_a_client() {
     let lab = Lab::running(SOLO);
     let forged = format!("AT Solo +0.000000000 kiwi {UCLA} 1621464827");
     let mut client = lab.connect("Solo");
     assert_eq!(client.ask(&forged), format!("? {forged}"));
-    // A HELLO that is not the first line makes no neighbour.
+    // A HELLO counts only as the first line.
     let late = "HELLO herd/1 laboratory Solo 0123456789abcdef";
     assert_eq!(client.ask(late), format!("? {late}"));
     assert_eq!(client.ask(&forged), format!("? {forged}"));
     let half_handshakes = [
         format!("HELLO herd/1 laboratory\n{forged}\nMARK 1\n"),
-        format!("HELLO herd/1 laboratory Nobody 0123456789abcdef\n{forged}\nMARK 1\n"),
+        format!("HELLO herd/1 laboratory Stranger 0123456789abcdef\n{forged}\nMARK 1\n"),
         format!("HELLO herd/1 laboratory Solo 0123456789abcdef\n{forged}\nMARK 1\n"),
     ];
     for half_handshake in half_handshakes {
@@ -31,12 +31,12 @@ fn row_12_forged_at_from_a_client() {
     }
     let half = lab.connect("Solo").send(&format!("HELLO herd/1 {forged}")).half_close().everything();
     assert!(!half.starts_with("WELCOME"), "{half}");
-    assert_eq!(knows(&lab, "Solo", "kiwi"), None);
+    assert_eq!(stored_line(&lab, "Solo", "kiwi"), None);
 }
 
-/// Times that are no times, or too far ahead of the server's clock, are invalid and not stored.
+/// An IAMAT with a malformed time, or one too far ahead of the server's clock, is invalid and not stored.
 #[test]
-fn row_17_impossible_times() {
+fn row_17_invalid_times() {
     let lab = Lab::running(SOLO);
     let mut client = lab.connect("Solo");
     let long = "9".repeat(5000);
@@ -67,12 +67,12 @@ fn row_17_impossible_times() {
         let command = format!("IAMAT kiwi {UCLA} {time}");
         assert_eq!(client.ask(&command), format!("? {}", command.trim_end()), "{time:?}");
     }
-    assert_eq!(knows(&lab, "Solo", "kiwi"), None);
+    assert_eq!(stored_line(&lab, "Solo", "kiwi"), None);
     for time in ["0", "0.000000000", "000000000000000001", "0.1"] {
         let line = client.ask(&format!("IAMAT kiwi-{time} {UCLA} {time}"));
         assert!(line.starts_with("AT Solo +") && line.ends_with(&format!(" {time}")), "{line}");
     }
-    // A billion digits are not needed to see that a line with so many is too long.
+    // A time of two million digits makes the line too long.
     let mut endless = lab.connect("Solo");
     endless.send(&format!("IAMAT kiwi {UCLA} "));
     for _ in 0..32 {
@@ -82,26 +82,26 @@ fn row_17_impossible_times() {
     assert_eq!(endless.ask("\nGOES ON"), "? GOES ON");
 }
 
-/// Of a line without an end no more than `limits.max_line` bytes are echoed, and no memory is taken for
-/// the rest. The connection goes on when it ends, unless it took too long.
+/// Of an oversized line the first `limits.max_line` bytes are echoed, and the rest takes no memory. After the
+/// end of the line the connection goes on.
 #[test]
 fn row_19_oversized_line() {
     let mut lab = Lab::running(SOLO);
     let mut client = lab.connect("Solo");
-    client.ask("HALLO");
+    client.ask("PING");
     let memory = lab.process("Solo").status_number("VmRSS");
     let piece = vec![b'x'; 1024 * 1024];
     for _ in 0..OVERSIZED_MIB {
         client.send_bytes(&piece);
     }
-    // So all of it was read.
+    // The reply proves that all of it was read.
     assert_eq!(client.send("\n").line(), format!("? {}", "x".repeat(8192)));
-    assert_eq!(client.ask("HALLO"), "? HALLO");
+    assert_eq!(client.ask("PING"), "? PING");
     let grown = lab.process("Solo").status_number("VmRSS").saturating_sub(memory);
     assert!(grown < OVERSIZED_KIB_MAX, "{grown} KiB more");
 }
 
-/// A line without an end is over when its time is up.
+/// An oversized line that does not end in time closes the connection.
 #[test]
 fn row_19_oversized_line_that_never_ends() {
     let mut lab = Lab::new(SOLO);
@@ -113,10 +113,10 @@ fn row_19_oversized_line_that_never_ends() {
     assert_eq!(client.everything(), format!("? {}\n", "x".repeat(8192)));
 }
 
-/// Bytes that mean nothing are echoed as they came, without the six bytes of white space around them,
-/// and cannot write into the log what they like.
+/// Lines of arbitrary bytes are echoed unchanged, except for white space around them. In the log they are
+/// escaped.
 #[test]
-fn row_21_strange_bytes() {
+fn row_21_arbitrary_bytes() {
     let lab = Lab::running(SOLO);
     let exchanges: [(&[u8], &[u8]); 12] = [
         (b"\0", b"\0"),
@@ -139,26 +139,26 @@ fn row_21_strange_bytes() {
     }
     let every = |sent: &[u8]| lab.connect("Solo").send_bytes(sent).half_close().every_byte();
     assert_eq!(every(&sent).escape_ascii().to_string(), expected.escape_ascii().to_string());
-    // Only CR: there is no line yet. The end of input makes one.
+    // CR does not end a line; the end of input does.
     assert_eq!(every(b"FOO\rBAR\r"), b"? FOO\rBAR\n");
     lab.await_log("Solo", r"received '\x1b[2J\x1b]0;title\x07' from ");
     assert!(lab.log("Solo").bytes().all(|byte| byte == b'\n' || (b' '..=b'~').contains(&byte)));
 }
 
-/// Urgent data, as telnet sends it with its interrupt: what stands before and behind it is carried out
-/// at once, also when all of it comes together.
+/// Urgent data, as telnet sends it with an interrupt, is left out. The lines before and after it are executed
+/// at once, even if all of it arrives together.
 #[test]
 fn row_21_urgent_data() {
     let mut lab = Lab::running(SOLO);
     let mut client = lab.connect("Solo");
-    assert_eq!(client.ask("HALLO"), "? HALLO");
+    assert_eq!(client.ask("PING"), "? PING");
     lab.signal("Solo", Signal::STOP);
-    client.send("BEFORE\n").send_urgent(b'!').send("BEHIND\n");
+    client.send("BEFORE\n").send_urgent(b'!').send("AFTER\n");
     lab.signal("Solo", Signal::CONT);
-    assert_eq!((client.line(), client.line()), ("? BEFORE".to_owned(), "? BEHIND".to_owned()));
+    assert_eq!((client.line(), client.line()), ("? BEFORE".to_owned(), "? AFTER".to_owned()));
 }
 
-/// Whoever speaks TLS has sent a line without meaning, at the latest when he gives up.
+/// A TLS ClientHello is an invalid line, which ends at the latest with the half-close.
 #[test]
 fn row_21_tls_on_the_line_port() {
     let lab = Lab::running(SOLO);
@@ -170,7 +170,7 @@ fn row_21_tls_on_the_line_port() {
     );
 }
 
-/// An HTTP request gets one reply and nothing behind it is carried out.
+/// An HTTP request gets one reply, and nothing after it is executed.
 #[test]
 fn row_21_http_on_the_line_port() {
     let lab = Lab::running(SOLO);
@@ -183,13 +183,13 @@ fn row_21_http_on_the_line_port() {
         let line = request.lines().next().unwrap();
         assert_eq!(replies, format!("? {}\n", &line[..line.len().min(8192)]));
     }
-    assert_eq!(knows(&lab, "Solo", "evil"), None);
+    assert_eq!(stored_line(&lab, "Solo", "evil"), None);
     iamat(&lab, "Solo", "kiwi");
 }
 
-/// Every byte on a connection of its own, and everything that begins like something: nothing panics.
+/// No first byte of a connection, and no prefix of valid lines, ends the server.
 #[test]
-fn row_21_every_beginning() {
+fn row_21_every_first_byte_and_prefix() {
     let mut lab = Lab::running(SOLO);
     for byte in 0..=255u8 {
         let echo = lab.connect("Solo").send_bytes(&[byte]).half_close().every_byte();
@@ -201,9 +201,9 @@ fn row_21_every_beginning() {
     for end in 0..whole.len() {
         lab.connect("Solo").send(&whole[..end]).half_close().every_byte();
     }
-    assert_eq!(lab.connect("Solo").ask("HALLO"), "? HALLO");
+    assert_eq!(lab.connect("Solo").ask("PING"), "? PING");
     assert!(lab.output("Solo").is_empty(), "{}", lab.output("Solo"));
-    // It has not been started anew by anybody: the process is the one that began.
+    // Still the same process.
     assert!(lab.process("Solo").cpu_time() < Duration::from_secs(60));
 }
 

@@ -1,16 +1,16 @@
-//! Links between neighbours that are slow, dead or broken (docs/faults.md, rows 4 to 7, 10).
+//! Tests of slow, dead and corrupted links between neighbours (docs/faults.md, rows 4 to 7, 10).
 
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::ask::{everyone, iamat, knows};
+use crate::ask::{await_everywhere, iamat, stored_line};
 use crate::fault_proxy::{Direction, FaultProxy, Flow};
-use crate::faults_partitions::make_impatient;
+use crate::faults_partitions::shorten_silence;
 use crate::lab::{Lab, until};
 use crate::process::Signal;
 
-/// Hub has a slow or dead neighbour Far, behind proxies, and one like any other.
+/// Hub has a neighbour Far, through proxies, and a neighbour Near without faults.
 const STAR: &[(&str, &[&str])] = &[("Hub", &["Far", "Near"]), ("Far", &[]), ("Near", &[])];
 
 fn star(prepare: impl Fn(&mut Lab)) -> (Lab, [FaultProxy; 2]) {
@@ -20,17 +20,18 @@ fn star(prepare: impl Fn(&mut Lab)) -> (Lab, [FaultProxy; 2]) {
     lab.write();
     lab.start_all();
     let linked = iamat(&lab, "Far", "linked");
-    everyone(&lab, &lab.names(), "linked", &linked);
+    await_everywhere(&lab, &lab.names(), "linked", &linked);
     let linked = iamat(&lab, "Near", "linked-too");
-    everyone(&lab, &lab.names(), "linked-too", &linked);
+    await_everywhere(&lab, &lab.names(), "linked-too", &linked);
     (lab, proxies)
 }
 
-fn quiet(lab: &mut Lab) {
+/// Logs events only, which is faster.
+fn log_events_only(lab: &mut Lab) {
     lab.config["log"] = json!({ "level": "events" });
 }
 
-/// Moves `CLIENTS` clients so many times, on one connection. Gives the last reply.
+/// Sends `updates` IAMATs of [`CLIENTS`] clients on one connection. Returns the last reply.
 fn move_clients(lab: &Lab, server: &str, updates: usize) -> String {
     let mut talker = lab.connect(server);
     let mut last = String::new();
@@ -42,63 +43,63 @@ fn move_clients(lab: &Lab, server: &str, updates: usize) -> String {
     last
 }
 
-/// Names so long that what is queued shows in the memory.
+/// A client ID, so long that queued lines would be visible in the memory of a server.
 fn client(number: usize) -> String {
     format!("client-{number}-{}", "x".repeat(100))
 }
 
-/// A neighbour that takes 1 KB/s costs no memory, since clients that move are sent once, and holds up
-/// neither replies nor the other neighbour. It is not taken for dead. When it is fast again, it has
+/// A neighbour that reads 1 KB/s takes no memory, because only the newest statement of each client is sent.
+/// It delays neither replies nor the other neighbour, and its link stays. When it is fast again, it gets
 /// everything at once.
 #[test]
 fn row_04_slow_peer() {
-    let (mut lab, [to_far, _]) = star(quiet);
-    to_far.set(Direction::Forth, Flow::Trickling(1000));
+    let (mut lab, [to_far, _]) = star(log_events_only);
+    to_far.set(Direction::ToDialled, Flow::Throttled(1000));
     let memory = lab.process("Hub").status_number("VmRSS");
-    let passed = to_far.passed(Direction::Forth);
+    let passed = to_far.passed(Direction::ToDialled);
     let last = move_clients(&lab, "Hub", UPDATES);
     let id = client(CLIENTS - 1);
-    everyone(&lab, &["Near"], &id, &last);
+    await_everywhere(&lab, &["Near"], &id, &last);
     let grown = lab.process("Hub").status_number("VmRSS").saturating_sub(memory);
     assert!(grown < GROWN_KIB_MAX, "{grown} KiB more");
-    to_far.set(Direction::Forth, Flow::Free);
-    everyone(&lab, &["Far"], &id, &last);
+    to_far.set(Direction::ToDialled, Flow::Free);
+    await_everywhere(&lab, &["Far"], &id, &last);
     assert!(!lab.log("Hub").contains("Connection to server Far was dropped"));
-    let passed = to_far.passed(Direction::Forth) - passed;
-    assert!(passed < TOLD_BYTES_MAX, "{passed} bytes for {CLIENTS} clients");
+    let passed = to_far.passed(Direction::ToDialled) - passed;
+    assert!(passed < SENT_BYTES_MAX, "{passed} bytes for {CLIENTS} clients");
 }
 
-/// A neighbour that is stopped while 50,000 statements come, its connections open:
-/// it is taken for dead, costs no memory, holds up nobody, and has everything when it goes on.
+/// A neighbour is stopped, with open connections, during 50,000 updates. Its links are dropped, it takes no
+/// memory and delays no other server. When it continues, it gets everything that it missed.
 #[test]
 fn row_05_hung_peer() {
     let (mut lab, _proxies) = star(|lab| {
-        quiet(lab);
-        make_impatient(lab);
+        log_events_only(lab);
+        shorten_silence(lab);
     });
     let memory = lab.process("Hub").status_number("VmRSS");
     lab.signal("Far", Signal::STOP);
     let last = move_clients(&lab, "Hub", UPDATES);
     let id = client(CLIENTS - 1);
-    everyone(&lab, &["Near"], &id, &last);
+    await_everywhere(&lab, &["Near"], &id, &last);
     lab.await_log("Hub", "Connection to server Far was dropped");
     lab.await_log("Hub", "Connection from server Far is ended: nothing arrived for 500ms");
     let grown = lab.process("Hub").status_number("VmRSS").saturating_sub(memory);
     assert!(grown < GROWN_KIB_MAX, "{grown} KiB more");
     lab.signal("Far", Signal::CONT);
-    everyone(&lab, &["Far"], &id, &last);
+    await_everywhere(&lab, &["Far"], &id, &last);
     let back = iamat(&lab, "Far", "back");
-    everyone(&lab, &lab.names(), "back", &back);
+    await_everywhere(&lab, &lab.names(), "back", &back);
 }
 
-/// A neighbour vanishes without a word, its machine with it, and comes back as a new one at the same
-/// address: the link is ended after the time of silence, and the newcomer is told everything.
+/// A neighbour vanishes without closing its connections, like a machine that loses power. Its link is dropped
+/// after the silence. When it is restarted, it gets every statement.
 #[test]
 fn row_06_half_open_link() {
-    let (mut lab, proxies) = star(make_impatient);
+    let (mut lab, proxies) = star(shorten_silence);
     let before = iamat(&lab, "Hub", "before");
-    everyone(&lab, &["Far"], "before", &before);
-    proxies.iter().for_each(|proxy| proxy.set_both(Flow::Held));
+    await_everywhere(&lab, &["Far"], "before", &before);
+    proxies.iter().for_each(|proxy| proxy.set_both(Flow::Blackhole));
     lab.kill("Far");
     lab.await_log("Hub", "Connection from server Far is ended: nothing arrived for 500ms");
     lab.await_log("Hub", "Connection to server Far was dropped");
@@ -106,15 +107,15 @@ fn row_06_half_open_link() {
     proxies.iter().for_each(|proxy| proxy.set_both(Flow::Free));
     lab.start("Far");
     for (id, line) in [("before", before), ("missed", missed)] {
-        everyone(&lab, &["Far"], id, &line);
+        await_everywhere(&lab, &["Far"], id, &line);
     }
 }
 
-/// Connections of clients and neighbours that are reset while much is written to them end alone. What
-/// neighbours missed is told again.
+/// A connection of a client or neighbour that is reset during a write ends without affecting others. A
+/// neighbour gets the statements that it missed on the next link.
 #[test]
 fn row_07_reset_in_the_middle_of_a_write() {
-    let (lab, proxies) = star(quiet);
+    let (lab, proxies) = star(log_events_only);
     let mut other = lab.connect("Hub");
     let mut lines = Vec::new();
     for round in 0..10 {
@@ -123,24 +124,24 @@ fn row_07_reset_in_the_middle_of_a_write() {
         let mut client = lab.connect("Hub");
         client.send(&commands);
         lines.push((ids[0].clone(), client.line()));
-        // The rest of the replies is on its way or not written yet.
+        // The other replies are in flight or not written yet.
         client.reset();
         proxies.iter().for_each(FaultProxy::reset);
         assert_eq!(other.ask("STILL HERE"), "? STILL HERE");
     }
     for (id, line) in &lines {
-        everyone(&lab, &lab.names(), id, line);
+        await_everywhere(&lab, &lab.names(), id, line);
     }
-    let last = knows(&lab, "Hub", "client-9-499");
-    until("Far knows the last one", || knows(&lab, "Far", "client-9-499") == last);
+    let last = stored_line(&lab, "Hub", "client-9-499");
+    until("Far has the last statement", || stored_line(&lab, "Far", "client-9-499") == last);
 }
 
-/// The side that dials sees its link end and dials again, of which the other side has not been told:
-/// the new link takes the place of the old one at once, not after the time of silence.
+/// The dialler sees its link close and dials again; the acceptor has not seen the old link close. The new
+/// link replaces the old one at once, not after the silence.
 #[test]
-fn row_10_new_link_replaces_one_not_yet_seen_dead() {
+fn row_10_new_link_replaces_the_old_one_at_once() {
     let (mut lab, [to_far, _]) = star(|lab| lab.config["peers"]["silence_ms"] = json!(60_000));
-    // The log is open by then.
+    // Opens the log, which takes a descriptor.
     lab.await_log("Far", "New connection from server Hub was made");
     let descriptors = lab.process("Far").descriptors();
     for round in 0..3 {
@@ -148,22 +149,22 @@ fn row_10_new_link_replaces_one_not_yet_seen_dead() {
         let id = format!("client-{round}");
         let began = Instant::now();
         let line = iamat(&lab, "Hub", &id);
-        everyone(&lab, &["Far"], &id, &line);
+        await_everywhere(&lab, &["Far"], &id, &line);
         assert!(began.elapsed() < REPLACED_MAX, "{:?}", began.elapsed());
     }
     let links = || lab.log("Far").matches("New connection from server Hub was made").count();
     until("each link is in the log", || links() > 3);
-    assert_eq!(links(), 1 + 3, "the first one, and one for each round");
-    until("nothing is left behind", || lab.process("Far").descriptors() <= descriptors);
+    assert_eq!(links(), 1 + 3, "the first link, and one for each round");
+    until("all descriptors are closed", || lab.process("Far").descriptors() <= descriptors);
 }
 
-/// A byte that the network changed makes a line that is not understood: the link ends, nothing is
-/// learned, and the same is told again on a new one.
+/// A corrupted byte makes a line malformed: the link ends, the line is not stored, and it is sent again on a
+/// new link.
 #[test]
-fn a_corrupted_line_ends_the_link_and_is_told_again() {
+fn a_corrupted_line_ends_the_link_and_is_sent_again() {
     let (lab, [to_far, to_hub]) = star(|_| {});
     for (round, (proxy, direction)) in
-        [(&to_far, Direction::Forth), (&to_hub, Direction::Forth), (&to_far, Direction::Back)]
+        [(&to_far, Direction::ToDialled), (&to_hub, Direction::ToDialled), (&to_far, Direction::ToDialler)]
             .iter()
             .enumerate()
     {
@@ -172,26 +173,26 @@ fn a_corrupted_line_ends_the_link_and_is_told_again() {
         for origin in ["Hub", "Far"] {
             let id = format!("{origin}-{round}");
             let line = iamat(&lab, origin, &id);
-            everyone(&lab, &lab.names(), &id, &line);
+            await_everywhere(&lab, &lab.names(), &id, &line);
         }
         until("there is a new link", || proxy.accepted() > links);
     }
-    // 'A' or 'M' with another last bit.
-    let said = |server: &str, text: &str| lab.log(server).contains(text);
-    assert!(said("Far", "Connection from server Hub is ended: '") && said("Far", "' was not understood"));
-    assert!(said("Hub", "Connection from server Far is ended: '"));
-    assert!(said("Hub", "Connection to server Far is ended: '@CK "));
+    let logged = |server: &str, text: &str| lab.log(server).contains(text);
+    assert!(logged("Far", "Connection from server Hub is ended: '") && logged("Far", "' was not understood"));
+    assert!(logged("Hub", "Connection from server Far is ended: '"));
+    // "ACK", with a flipped bit.
+    assert!(logged("Hub", "Connection to server Far is ended: '@CK "));
 }
 
-/// A delay on the way is nothing but a delay.
+/// Latency delays statements and does not end links.
 #[test]
-fn a_slow_way_keeps_its_link() {
-    let (lab, proxies) = star(make_impatient);
+fn latency_does_not_end_a_link() {
+    let (lab, proxies) = star(shorten_silence);
     proxies.iter().for_each(|proxy| proxy.set_both(Flow::Delayed(Duration::from_millis(50))));
     for n in 0..3 {
         let id = format!("client-{n}");
         let line = iamat(&lab, "Far", &id);
-        everyone(&lab, &lab.names(), &id, &line);
+        await_everywhere(&lab, &lab.names(), &id, &line);
     }
     for (server, other) in [("Hub", "Far"), ("Far", "Hub")] {
         assert!(!lab.log(server).contains(&format!("server {other} was dropped")));
@@ -200,9 +201,9 @@ fn a_slow_way_keeps_its_link() {
 
 const CLIENTS: usize = 1000;
 const UPDATES: usize = 50_000;
-/// 50,000 lines that wait for somebody would be 8 MB.
+/// Less than 50,000 queued lines, which would take 8 MB.
 const GROWN_KIB_MAX: u64 = 2 * 1024;
-/// The socket's buffers, which the system may make some megabytes large, and each client once.
-const TOLD_BYTES_MAX: u64 = 5_000_000;
-/// A second is the longest delay before a neighbour is dialled again.
+/// One line for each client, and the socket buffers, which the system may grow to some megabytes.
+const SENT_BYTES_MAX: u64 = 5_000_000;
+/// More than the longest backoff of a second, and much less than the silence.
 const REPLACED_MAX: Duration = Duration::from_secs(5);

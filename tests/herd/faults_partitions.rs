@@ -1,33 +1,33 @@
-//! Servers that cannot reach each other for a while (docs/faults.md, rows 1, 2, 3, 18).
+//! Tests of network partitions (docs/faults.md, rows 1, 2, 3, 18).
 
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::ask::{everyone, iamat, knows};
+use crate::ask::{await_everywhere, iamat, stored_line};
 use crate::fault_proxy::{Direction, FaultProxy, Flow};
 use crate::lab::{Lab, PAIR, until};
 
-/// Left and Right, each with a neighbour of its own, and the edge between them through proxies.
+/// A herd of two halves, West and Left, Right and East. The edge between Left and Right goes through proxies.
 fn two_halves() -> (Lab, [FaultProxy; 2]) {
     let mut lab = Lab::new(&[("West", &["Left"]), ("Left", &["Right"]), ("Right", &["East"]), ("East", &[])]);
     let proxies = lab.edge_through_proxies("Left", "Right");
-    make_impatient(&mut lab);
+    shorten_silence(&mut lab);
     lab.start_all();
     let linked = iamat(&lab, "West", "linked");
-    everyone(&lab, &lab.names(), "linked", &linked);
+    await_everywhere(&lab, &lab.names(), "linked", &linked);
     (lab, proxies)
 }
 
-/// Links that are silent for half a second are dropped: tests need not wait for the usual three.
-pub fn make_impatient(lab: &mut Lab) {
+/// Sets `peers.silence_ms` to half a second instead of three, to make tests faster.
+pub fn shorten_silence(lab: &mut Lab) {
     lab.config["peers"]["silence_ms"] = json!(SILENCE_MS);
     lab.write();
 }
 
-/// Both halves take statements while nothing passes between them, the same clients and others, then
-/// they can reach each other again: within 5 s all hold the same, the newest wins, and no statement
-/// crosses the edge more than once in each direction.
+/// Both halves accept statements during a partition, of the same clients and of others. Within 5 s of its end
+/// all servers have the newest statement of each client, and no statement has crossed the edge more than once
+/// in each direction.
 fn halves_agree_again(break_it: impl Fn(&FaultProxy), mend: impl Fn(&FaultProxy), is_noticed: bool) {
     let (lab, proxies) = two_halves();
     proxies.iter().for_each(break_it);
@@ -47,59 +47,59 @@ fn halves_agree_again(break_it: impl Fn(&FaultProxy), mend: impl Fn(&FaultProxy)
         cut_off.push((format!("both-{n}"), older));
     }
     for (id, older) in &cut_off {
-        everyone(&lab, &["West", "Left"], id, older);
+        await_everywhere(&lab, &["West", "Left"], id, older);
     }
-    assert_eq!((knows(&lab, "East", "west-0"), knows(&lab, "West", "east-0")), (None, None));
+    assert_eq!((stored_line(&lab, "East", "west-0"), stored_line(&lab, "West", "east-0")), (None, None));
 
     let mended = Instant::now();
     proxies.iter().for_each(mend);
     for (id, line) in &newest {
-        everyone(&lab, &lab.names(), id, line);
+        await_everywhere(&lab, &lab.names(), id, line);
     }
     let took = mended.elapsed();
     assert!(took < AGREED_MAX, "{took:?}");
     for server in ["Left", "Right"] {
         let log = lab.log(server);
         for (id, line) in &newest {
-            let heard = log.matches(&format!("{server} received '{line}' from ")).count();
-            assert!(heard <= 1, "{server} was told {heard} times of {id}");
+            let received = log.matches(&format!("{server} received '{line}' from ")).count();
+            assert!(received <= 1, "{server} has received the line of {id} {received} times");
         }
     }
 }
 
 #[test]
-fn row_01_full_partition_that_nobody_is_told_of() {
-    let lose_all = |proxy: &FaultProxy| proxy.set_both(Flow::Held);
+fn row_01_full_partition_without_closed_connections() {
+    let lose_all = |proxy: &FaultProxy| proxy.set_both(Flow::Blackhole);
     halves_agree_again(lose_all, |proxy| proxy.set_both(Flow::Free), true);
 }
 
 #[test]
-fn row_01_full_partition_by_connections_that_end() {
+fn row_01_full_partition_with_closed_connections() {
     halves_agree_again(FaultProxy::cut, FaultProxy::mend, true);
 }
 
-/// One that heals before anybody has noticed it.
+/// A partition that ends before any server has noticed it.
 #[test]
 fn row_01_short_partition() {
-    let lose_all = |proxy: &FaultProxy| proxy.set_both(Flow::Held);
+    let lose_all = |proxy: &FaultProxy| proxy.set_both(Flow::Blackhole);
     halves_agree_again(lose_all, |proxy| proxy.set_both(Flow::Free), false);
 }
 
-/// What Riley says is lost, what Jaquez says arrives: the side that hears nothing closes, the other one
-/// sees it, and both try again without leaving anything behind. Afterwards they agree.
+/// Packets from Riley are lost, packets from Jaquez arrive: Jaquez drops the link after the silence, Riley
+/// sees it close, and both retry without leaking descriptors. After the partition they agree.
 #[test]
 fn row_02_one_way_partition() {
     let mut lab = Lab::new(PAIR);
     let [to_jaquez, to_riley] = lab.edge_through_proxies("Riley", "Jaquez");
-    make_impatient(&mut lab);
+    shorten_silence(&mut lab);
     lab.start_all();
     let before = iamat(&lab, "Riley", "before");
-    everyone(&lab, &lab.names(), "before", &before);
+    await_everywhere(&lab, &lab.names(), "before", &before);
     let descriptors = |lab: &mut Lab| ["Riley", "Jaquez"].map(|name| lab.process(name).descriptors());
     let linked = descriptors(&mut lab);
 
-    to_jaquez.set(Direction::Forth, Flow::Held);
-    to_riley.set(Direction::Back, Flow::Held);
+    to_jaquez.set(Direction::ToDialled, Flow::Blackhole);
+    to_riley.set(Direction::ToDialler, Flow::Blackhole);
     lab.await_log("Jaquez", "Connection from server Riley is ended: nothing arrived for 500ms");
     lab.await_log("Jaquez", "Connection to server Riley is ended: nothing arrived for 500ms");
     lab.await_log("Riley", "Connection to server Jaquez was dropped");
@@ -110,22 +110,22 @@ fn row_02_one_way_partition() {
     let attempts_max = since.elapsed().as_millis() / u128::from(SILENCE_MS) + 2;
     assert!(attempts as u128 <= attempts_max, "{attempts} attempts in {:?}", since.elapsed());
     for (before, now) in linked.into_iter().zip(descriptors(&mut lab)) {
-        assert!(now <= before + 2, "{now} descriptors, {before} when all was well");
+        assert!(now <= before + 2, "{now} descriptors, {before} before the partition");
     }
-    assert_eq!(knows(&lab, "Jaquez", "missed"), None);
+    assert_eq!(stored_line(&lab, "Jaquez", "missed"), None);
 
-    to_jaquez.set(Direction::Forth, Flow::Free);
-    to_riley.set(Direction::Back, Flow::Free);
-    everyone(&lab, &["Jaquez"], "missed", &missed);
+    to_jaquez.set(Direction::ToDialled, Flow::Free);
+    to_riley.set(Direction::ToDialler, Flow::Free);
+    await_everywhere(&lab, &["Jaquez"], "missed", &missed);
     let back = iamat(&lab, "Jaquez", "back");
-    everyone(&lab, &["Riley"], "back", &back);
-    // One may be a connection to Places that is kept.
-    let left_behind = |lab: &mut Lab| descriptors(lab).iter().zip(linked).any(|(now, was)| *now > was + 1);
-    until("nothing is left behind", || !left_behind(&mut lab));
+    await_everywhere(&lab, &["Riley"], "back", &back);
+    // One more may be a kept connection to Places.
+    let has_more = |lab: &mut Lab| descriptors(lab).iter().zip(linked).any(|(now, was)| *now > was + 1);
+    until("all other descriptors are closed", || !has_more(&mut lab));
 }
 
-/// A link that comes and goes five times a second costs little time and few log lines, and everything
-/// has arrived 2 s after it stays.
+/// A link that flaps five times a second takes little processor time and few log lines. Within 2 s of the
+/// last flap every statement has arrived.
 fn flaps(flapping: Duration) {
     let (mut lab, proxies) = two_halves();
     let (cpu_before, log_before) = (lab.process("Left").cpu_time(), lab.log("Left").lines().count());
@@ -141,15 +141,15 @@ fn flaps(flapping: Duration) {
         std::thread::sleep(FLAP / 2);
         flaps += 1;
     }
-    let stays = Instant::now();
-    // The last statement can only be told after all before it.
+    let stable_since = Instant::now();
+    // Changes are sent in order, so the last one arrives last.
     for (id, line) in &lines[lines.len() - 2..] {
-        everyone(&lab, &lab.names(), id, line);
+        await_everywhere(&lab, &lab.names(), id, line);
     }
-    let took = stays.elapsed();
+    let took = stable_since.elapsed();
     assert!(took < FLAPPED_MAX, "{took:?}");
     for (id, line) in &lines {
-        everyone(&lab, &lab.names(), id, line);
+        await_everywhere(&lab, &lab.names(), id, line);
     }
     let cpu = lab.process("Left").cpu_time() - cpu_before;
     assert!(cpu < began.elapsed() / 4, "{cpu:?} of processor time in {:?}", began.elapsed());
@@ -168,12 +168,12 @@ fn row_03_flapping_link_for_a_minute() {
     flaps(Duration::from_secs(60));
 }
 
-/// Two servers hear of a client with the same time while they cannot reach each other: in the end both
-/// hold the one that was received first, whoever tells whom first.
+/// During a partition two servers receive statements of one client with the same time. After it all servers
+/// have the one that was received first.
 #[test]
 fn row_18_equal_times_at_two_servers() {
     let (lab, proxies) = two_halves();
-    proxies.iter().for_each(|proxy| proxy.set_both(Flow::Held));
+    proxies.iter().for_each(|proxy| proxy.set_both(Flow::Blackhole));
     let statements: Vec<(String, String)> = (0..10)
         .map(|n| {
             let (first, second) = if n % 2 == 0 { ("West", "East") } else { ("East", "West") };
@@ -185,14 +185,14 @@ fn row_18_equal_times_at_two_servers() {
         .collect();
     proxies.iter().for_each(|proxy| proxy.set_both(Flow::Free));
     for (id, winner) in &statements {
-        everyone(&lab, &lab.names(), id, winner);
+        await_everywhere(&lab, &lab.names(), id, winner);
     }
 }
 
 pub const SILENCE_MS: u64 = 500;
-/// From when servers can reach each other again until all hold the same.
+/// The bound from the end of a partition until all servers agree.
 const AGREED_MAX: Duration = Duration::from_secs(5);
 const FLAPPING: Duration = Duration::from_secs(3);
 const FLAP: Duration = Duration::from_millis(200);
-/// From when a link stays up until everything has arrived.
+/// The bound from the last flap until every statement has arrived.
 const FLAPPED_MAX: Duration = Duration::from_secs(2);

@@ -1,4 +1,4 @@
-//! Neighbours that are not what they should be (docs/faults.md, rows 9, 11, 13, 14, 15).
+//! Tests of neighbours that violate the protocol (docs/faults.md, rows 9, 11, 13, 14, 15).
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener};
@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::ask::{UCLA, everyone, iamat, knows};
+use crate::ask::{UCLA, await_everywhere, iamat, stored_line};
 use crate::client::Client;
 use crate::lab::{Lab, PAIR, free_port, until};
 
 const JAQUEZ: &str = "HELLO herd/1 laboratory Jaquez 0123456789abcdef\n";
 
-/// Riley alone, and a connection on which it takes the test for Jaquez.
+/// A running server Riley, and a connection that it has accepted as its neighbour Jaquez.
 fn as_jaquez() -> (Lab, Client) {
     let mut lab = Lab::new(PAIR);
     lab.start("Riley");
@@ -26,14 +26,13 @@ fn welcome(jaquez: &mut Client) {
     assert!(welcome.starts_with("WELCOME Riley "), "{welcome}");
 }
 
-/// A second server of a name, with a file of its own and another port, takes the link of the first one,
-/// which takes it back, and so on: both are heard, nobody else is disturbed, and it is over when one
-/// of them ends.
+/// Two servers with the same name and different ports replace each other's link again and again. The
+/// statements of both arrive, no other server is disturbed, and it stops when one of the two ends.
 #[test]
 fn row_09_duplicate_server_name() {
     let mut lab = Lab::running(PAIR);
     let first = iamat(&lab, "Riley", "of-the-first");
-    everyone(&lab, &["Jaquez"], "of-the-first", &first);
+    await_everywhere(&lab, &["Jaquez"], "of-the-first", &first);
     let impostor = free_port();
     let file = lab.folder.path("impostor.json");
     let mut config = lab.config.clone();
@@ -41,27 +40,29 @@ fn row_09_duplicate_server_name() {
     config["log"] = json!({ "dir": "logs-of-impostor" });
     std::fs::write(&file, config.to_string()).unwrap();
     let mut second = lab.start_with_file("Riley", &file);
-    until("the second one listens", || std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, impostor)).is_ok());
+    until("the second server listens", || {
+        std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, impostor)).is_ok()
+    });
     let line = Client::connect(impostor).ask(&format!("IAMAT of-the-second {UCLA} 5"));
-    everyone(&lab, &["Jaquez"], "of-the-second", &line);
+    await_everywhere(&lab, &["Jaquez"], "of-the-second", &line);
     let both = iamat(&lab, "Riley", "of-the-first-again");
-    everyone(&lab, &["Jaquez"], "of-the-first-again", &both);
+    await_everywhere(&lab, &["Jaquez"], "of-the-first-again", &both);
     let cpu = lab.process("Jaquez").cpu_time();
     let began = Instant::now();
     let mut client = lab.connect("Jaquez");
     while began.elapsed() < Duration::from_secs(1) {
-        assert_eq!(client.ask("HALLO"), "? HALLO");
+        assert_eq!(client.ask("PING"), "? PING");
         std::thread::sleep(Duration::from_millis(5));
     }
     let cpu = lab.process("Jaquez").cpu_time() - cpu;
     assert!(cpu < began.elapsed() / 2, "{cpu:?} of processor time in {:?}", began.elapsed());
     second.kill();
     let last = iamat(&lab, "Jaquez", "last");
-    everyone(&lab, &["Riley"], "last", &last);
+    await_everywhere(&lab, &["Riley"], "last", &last);
 }
 
-/// Somebody of another herd, of no name that is known, of another version or with something missing is
-/// refused with the reason, and what he says behind it is not heard. The reason is in the log.
+/// A peer of another herd, with an unknown name, another version or a missing field is refused with the
+/// reason, which is also in the log. The lines after its HELLO are ignored.
 #[test]
 fn row_11_peer_of_another_herd() {
     let mut lab = Lab::new(PAIR);
@@ -69,8 +70,8 @@ fn row_11_peer_of_another_herd() {
     let forged = format!("AT Jaquez +0.000000000 kiwi {UCLA} 5\nMARK 1\n");
     for (hello, reason) in [
         ("HELLO herd/1 bruins Jaquez 0123456789abcdef", "this server is of another herd"),
-        ("HELLO herd/1 laboratory Nobody 0123456789abcdef", "no neighbour of this server has that name"),
-        // What Riley itself says, played back to it.
+        ("HELLO herd/1 laboratory Stranger 0123456789abcdef", "no neighbour of this server has that name"),
+        // Riley's own name.
         ("HELLO herd/1 laboratory Riley 0123456789abcdef", "no neighbour of this server has that name"),
         ("HELLO herd/2 laboratory Jaquez 0123456789abcdef", "this server speaks herd/1"),
         ("HELLO herd/1 laboratory Jaquez", "a HELLO needs a version, a herd, a name and an epoch"),
@@ -83,38 +84,37 @@ fn row_11_peer_of_another_herd() {
     }
     let long = format!("HELLO herd/1 laboratory Jaquez {}", "0".repeat(1024));
     assert_eq!(lab.connect("Riley").send(&long).everything(), "REFUSED a HELLO has at most 1024 bytes\n");
-    // One that does not end.
+    // An incomplete HELLO.
     let began = Instant::now();
     let refused = lab.connect("Riley").send("HELLO herd/1 lab").everything();
     assert_eq!(refused, "REFUSED a HELLO must be complete within 2 s\n");
     assert!(began.elapsed() >= Duration::from_secs(2));
-    assert_eq!(knows(&lab, "Riley", "kiwi"), None);
+    assert_eq!(stored_line(&lab, "Riley", "kiwi"), None);
 }
 
-/// A HELLO that was overheard and is said again is taken for the neighbour's own: today a herd relies on
-/// everybody on its machine. It changes nothing that was known, and the neighbour itself comes back.
+/// A replayed HELLO is accepted, because a herd trusts every program on its machine. It changes no statement,
+/// and the neighbour itself reconnects.
 #[test]
 fn row_11_replayed_handshake() {
     let lab = Lab::running(PAIR);
     let line = iamat(&lab, "Jaquez", "kiwi");
-    everyone(&lab, &["Riley"], "kiwi", &line);
+    await_everywhere(&lab, &["Riley"], "kiwi", &line);
     let mut hello = None;
     until("its HELLO is in the log", || {
         let log = lab.log("Jaquez");
-        let said = log.lines().find_map(|line| line.split_once("sent to server Riley '"));
-        hello = said.map(|(_, hello)| hello.trim_end_matches('\'').to_owned());
+        let sent = log.lines().find_map(|line| line.split_once("sent to server Riley '"));
+        hello = sent.map(|(_, hello)| hello.trim_end_matches('\'').to_owned());
         hello.is_some()
     });
     let replayed = format!("{}\n", hello.unwrap());
     let welcome = lab.connect("Riley").send(&replayed).half_close().everything();
     assert!(welcome.starts_with("WELCOME Riley "), "{welcome}");
-    assert_eq!(knows(&lab, "Riley", "kiwi"), Some(line));
+    assert_eq!(stored_line(&lab, "Riley", "kiwi"), Some(line));
     let after = iamat(&lab, "Jaquez", "after");
-    everyone(&lab, &["Riley"], "after", &after);
+    await_everywhere(&lab, &["Riley"], "after", &after);
 }
 
-/// A line of a neighbour that has not exactly the form of the contract ends the link and changes
-/// nothing, whatever it looks like.
+/// A malformed line of a neighbour ends the link. Neither it nor any line after it changes a statement.
 #[test]
 fn row_13_malformed_line_of_a_peer() {
     let mut lab = Lab::new(PAIR);
@@ -146,18 +146,18 @@ fn row_13_malformed_line_of_a_peer() {
     for line in lines {
         let mut jaquez = lab.connect("Riley");
         welcome(&mut jaquez);
-        let behind = b"\nAT Jaquez +0.000000000 behind +1+1 5\nMARK 7\n";
-        let rest = jaquez.send_bytes(&[line, behind].concat()).every_byte();
+        let after = b"\nAT Jaquez +0.000000000 after +1+1 5\nMARK 7\n";
+        let rest = jaquez.send_bytes(&[line, after].concat()).every_byte();
         assert!(!rest.windows(5).any(|reply| reply == b"ACK 7"), "{}", line.escape_ascii());
-        assert_eq!(knows(&lab, "Riley", "behind"), None, "{}", line.escape_ascii());
+        assert_eq!(stored_line(&lab, "Riley", "after"), None, "{}", line.escape_ascii());
     }
-    assert_eq!(knows(&lab, "Riley", "kiwi"), Some(before));
+    assert_eq!(stored_line(&lab, "Riley", "kiwi"), Some(before));
     lab.await_log("Riley", r"Connection from server Jaquez is ended: '\xff\xfe\x80' was not understood");
     lab.await_log("Riley", "Connection from server Jaquez is ended: a line has more than 9216 bytes");
 }
 
-/// One that is dialled and answers nonsense, whatever it is, is dialled ever more slowly, and told
-/// nothing before a WELCOME.
+/// A dialled neighbour that answers with a malformed line is dialled again with exponential backoff. No
+/// statement is sent before a valid WELCOME.
 #[test]
 fn row_13_malformed_answer_of_a_peer() {
     let mut lab = Lab::new(PAIR);
@@ -167,7 +167,7 @@ fn row_13_malformed_answer_of_a_peer() {
     let endless = "x".repeat(5000);
     let answers = [
         "HTTP/1.1 400 Bad Request\r\n\r\n",
-        "WELCOME Nobody 0123456789abcdef 0\n",
+        "WELCOME Stranger 0123456789abcdef 0\n",
         "WELCOME Jaquez 0123 0\n",
         "ACK 5\n",
         "\n",
@@ -190,48 +190,48 @@ fn row_13_malformed_answer_of_a_peer() {
             "{answer}: {next}"
         );
     }
-    // Half of 50, 100, 200, 400, 800, 1000 and 1000 ms at least: nobody is stormed.
+    // The delays are at least half of 50, 100, 200, 400, 800, 1000 and 1000 ms.
     assert!(began.elapsed() > Duration::from_millis(1775), "{:?}", began.elapsed());
     let mut client = lab.connect("Riley");
-    assert_eq!(client.ask("HALLO"), "? HALLO");
+    assert_eq!(client.ask("PING"), "? PING");
 }
 
-/// Clocks differ, so what a neighbour tells of the far future is believed, and wins until something
-/// newer is said; the bound is for clients.
+/// A neighbour's record of the far future is accepted, because clocks differ, and wins until a newer one
+/// arrives. `limits.max_future_s` is for clients only.
 #[test]
 fn row_14_records_of_the_far_future_from_a_peer() {
     let (lab, mut jaquez) = as_jaquez();
     let future = "AT Jaquez -100.000000000 kiwi +1+1 999999999999999999";
     jaquez.send(&format!("{future}\nMARK 1\n"));
     while jaquez.line() != "ACK 1" {}
-    assert_eq!(knows(&lab, "Riley", "kiwi").as_deref(), Some(future));
+    assert_eq!(stored_line(&lab, "Riley", "kiwi").as_deref(), Some(future));
     let own = format!("IAMAT kiwi {UCLA} 999999999999999999");
     assert_eq!(lab.connect("Riley").ask(&own), format!("? {own}"));
     iamat(&lab, "Riley", "kiwi");
-    assert_eq!(knows(&lab, "Riley", "kiwi").as_deref(), Some(future));
+    assert_eq!(stored_line(&lab, "Riley", "kiwi").as_deref(), Some(future));
 }
 
-/// A `since` or an epoch that cannot be true makes nobody forget anything: what is told is told again.
+/// A `since` above the last sequence number counts as 0: every statement is sent.
 #[test]
-fn a_peer_that_claims_to_know_the_future_is_told_everything() {
+fn a_peer_with_an_impossible_since_gets_everything() {
     let mut lab = Lab::new(PAIR);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, lab.port("Jaquez"))).unwrap();
     lab.start("Riley");
     let line = iamat(&lab, "Riley", "kiwi");
     let mut stream = listener.accept().unwrap().0;
     let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let mut said = String::new();
-    reader.read_line(&mut said).unwrap();
+    let mut received = String::new();
+    reader.read_line(&mut received).unwrap();
     stream.write_all(b"WELCOME Jaquez 0123456789abcdef 18446744073709551615\n").unwrap();
-    said.clear();
-    reader.read_line(&mut said).unwrap();
-    reader.read_line(&mut said).unwrap();
-    assert_eq!(said, format!("{line}\nMARK 1\n"));
+    received.clear();
+    reader.read_line(&mut received).unwrap();
+    reader.read_line(&mut received).unwrap();
+    assert_eq!(received, format!("{line}\nMARK 1\n"));
 }
 
-/// A ring with chords, each edge named on both sides, somebody who names himself, and an edge that only
-/// one side names: for one statement at most two lines cross an edge, nobody tells himself, and all
-/// learn it.
+/// A ring with chords, edges configured on both sides or on one, and servers that are their own neighbours:
+/// each statement reaches all servers, at most two lines of it cross an edge, and no server sends it to
+/// itself.
 #[test]
 fn row_15_cycles_and_a_neighbour_of_itself() {
     let lab = Lab::running(&[
@@ -244,17 +244,17 @@ fn row_15_cycles_and_a_neighbour_of_itself() {
     for origin in lab.names() {
         let id = format!("client-of-{origin}");
         let line = iamat(&lab, origin, &id);
-        everyone(&lab, &lab.names(), &id, &line);
+        await_everywhere(&lab, &lab.names(), &id, &line);
     }
     for one in lab.names() {
         for other in lab.names() {
             for origin in lab.names() {
-                let tell = |from: &str, to: &str| {
+                let sent = |from: &str, to: &str| {
                     let log = lab.log(from);
-                    let told = |line: &&str| line.contains(&format!("sent to server {to} 'AT {origin} "));
-                    log.lines().filter(told).count()
+                    let is_sent = |line: &&str| line.contains(&format!("sent to server {to} 'AT {origin} "));
+                    log.lines().filter(is_sent).count()
                 };
-                let crossed = if one == other { tell(one, one) } else { tell(one, other) + tell(other, one) };
+                let crossed = if one == other { sent(one, one) } else { sent(one, other) + sent(other, one) };
                 let at_most = if one == other { 0 } else { 2 };
                 assert!(crossed <= at_most, "{crossed} lines of {origin} between {one} and {other}");
             }

@@ -1,4 +1,4 @@
-//! A Places service that is slow, dead or lying (docs/faults.md, rows 24, 25, 27 to 32).
+//! Tests of Places services that are slow, unreachable or invalid (docs/faults.md, rows 24, 25, 27 to 32).
 
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::ask::{TIME, iamat};
 use crate::fake_places::{Play, Then, nearby, response};
 use crate::lab::{Lab, SOLO, free_port, until};
 
-/// A server that waits so many milliseconds for Places.
+/// Starts a server with this `places.timeout_ms`. `prepare` changes the lab before the start.
 pub fn with_timeout(milliseconds: u32, prepare: impl Fn(&mut Lab)) -> Lab {
     let mut lab = Lab::new(SOLO);
     lab.config["places"]["timeout_ms"] = json!(milliseconds);
@@ -20,7 +20,7 @@ pub fn with_timeout(milliseconds: u32, prepare: impl Fn(&mut Lab)) -> Lab {
     lab
 }
 
-/// What a client is told is near a location.
+/// The answer to a WHATSAT of a client at `location`.
 fn near(lab: &Lab, location: &str) -> Value {
     let mut client = lab.connect("Solo");
     client.ask(&format!("IAMAT near{location} {location} {TIME}"));
@@ -28,8 +28,7 @@ fn near(lab: &Lab, location: &str) -> Value {
     client.whats_at().1
 }
 
-/// Checks that there is no usable answer, for a reason with these words, and that the next question is
-/// answered all the same.
+/// Checks that the answer to a WHATSAT at `location` is UNKNOWN_ERROR, with a message that contains `words`.
 pub fn fails(lab: &Lab, location: &str, words: &str) {
     let json = near(lab, location);
     assert_eq!((&json["status"], &json["results"]), (&json!("UNKNOWN_ERROR"), &json!([])), "{location}");
@@ -37,9 +36,10 @@ pub fn fails(lab: &Lab, location: &str, words: &str) {
     assert!(message.contains(words), "{location}: {message}");
 }
 
-/// So long is waited, and no longer; meanwhile others are served.
+/// Checks that a WHATSAT at `location` fails after 500 ms, that other clients are served meanwhile, and that
+/// no descriptor is leaked.
 fn hangs(lab: &mut Lab, location: &str) {
-    // So its log is open.
+    // Opens the log, which takes a descriptor.
     iamat(lab, "Solo", "first");
     let descriptors = lab.process("Solo").descriptors();
     let mut client = lab.connect("Solo");
@@ -47,18 +47,18 @@ fn hangs(lab: &mut Lab, location: &str) {
     let began = Instant::now();
     client.send(&format!("WHATSAT near{location} 10 20\n"));
     let mut other = lab.connect("Solo");
-    assert_eq!(other.ask("HALLO"), "? HALLO");
+    assert_eq!(other.ask("PING"), "? PING");
     assert!(client.is_quiet());
     let (_, json) = client.whats_at();
     assert!(json["error_message"].as_str().unwrap().contains("no answer within 500ms"), "{json}");
     assert!(began.elapsed() >= Duration::from_millis(500));
     drop((client, other));
-    until("nothing is left behind", || lab.process("Solo").descriptors() <= descriptors);
+    until("all descriptors are closed", || lab.process("Solo").descriptors() <= descriptors);
 }
 
 #[test]
 fn row_24_places_never_accepts() {
-    // One connection waits to be accepted, a further one is not answered.
+    // One connection fills the backlog; the SYN of another one is not answered.
     let port = free_port();
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     listener.bind(&SockAddr::from(std::net::SocketAddr::from((Ipv4Addr::LOCALHOST, port)))).unwrap();
@@ -81,8 +81,8 @@ fn row_24_places_trickles() {
     hangs(&mut lab, "+1+1");
 }
 
-/// What is too large or not HTTP is cut off at its bound, costs no more memory than that, and its
-/// connection is not used again.
+/// An answer that is too large or not HTTP is rejected at its bound and takes no more memory than that. Its
+/// connection is not reused.
 #[test]
 fn row_25_oversized_and_malformed_answers() {
     let mut lab = with_timeout(20_000, |_| {});
@@ -119,15 +119,15 @@ fn row_25_oversized_and_malformed_answers() {
         let connections = lab.places.connections();
         fails(&lab, &location, words);
         assert_eq!(near(&lab, "+9+9")["status"], "OK");
-        assert!(lab.places.connections() > connections, "{location}: the connection was used again");
+        assert!(lab.places.connections() > connections, "{location}: the connection was reused");
     }
     let grown = lab.process("Solo").status_number("VmRSS").saturating_sub(memory);
     assert!(grown < ANSWERS_KIB_MAX, "{grown} KiB more");
 }
 
-/// An answer that breaks off is none, whatever stands in the part that came.
+/// A truncated answer is rejected, whatever it contains, and the question is not sent again.
 #[test]
-fn row_27_answers_that_break_off() {
+fn row_27_truncated_answers() {
     let lab = with_timeout(20_000, |_| {});
     let whole = response(&nearby(3));
     let short = whole.as_bytes()[..whole.len() - 1].to_vec();
@@ -143,7 +143,7 @@ fn row_27_answers_that_break_off() {
     }
 }
 
-/// A redirection is not followed, wherever it leads. The reason says so.
+/// A redirection is not followed. The message has its status.
 #[test]
 fn row_28_redirections() {
     let lab = with_timeout(20_000, |_| {});
@@ -161,10 +161,9 @@ fn row_28_redirections() {
     assert_eq!(lab.places.asked("+5+5"), 0);
 }
 
-/// What has the shape of an answer is passed on, whatever its status; what has not is refused. Neither
-/// is kept for the next question.
+/// An answer of the right format is passed on, whatever its status; any other is rejected. Neither is cached.
 #[test]
-fn row_29_answers_that_say_no() {
+fn row_29_error_answers() {
     let lab = with_timeout(20_000, |_| {});
     for status in ["OVER_QUERY_LIMIT", "REQUEST_DENIED", "INVALID_REQUEST", "ZERO_RESULTS", "NEWS"] {
         let body = format!("{{\"results\":[],\"status\":\"{status}\"}}");
@@ -183,7 +182,7 @@ fn row_29_answers_that_say_no() {
     assert_eq!(near(&lab, "+1+1")["results"].as_array().unwrap().len(), 2);
 }
 
-/// However deep an answer is nested, and whether it is whole or not, the stack holds.
+/// No nesting of an answer, complete or not, overflows the stack.
 #[test]
 fn row_29_deep_nesting() {
     let lab = with_timeout(20_000, |_| {});
@@ -201,10 +200,10 @@ fn row_29_deep_nesting() {
     assert!(deep(1_000_000, "}").contains("UNKNOWN_ERROR"));
 }
 
-/// A kept connection that ends just as it is asked again is replaced by a new one, once, and nobody
-/// notices.
+/// When a kept connection closes as a question is sent on it, the question is sent once more, on a new
+/// connection.
 #[test]
-fn row_30_kept_connection_that_ends_as_it_is_asked() {
+fn row_30_kept_connection_that_closes_on_the_next_question() {
     let lab = with_timeout(20_000, |_| {});
     lab.places.on("+1+1", Play::DropKept(nearby(1)));
     for round in 1..=5 {
@@ -218,17 +217,17 @@ fn row_30_kept_connection_that_ends_as_it_is_asked() {
     assert_eq!(lab.places.asked("+1+1"), 2 * 5 + 2);
 }
 
-/// A thousand questions while Places is silent: 64 are asked at a time, all are answered when their
-/// time is up, others are served meanwhile, and questions are answered again once Places does.
+/// A thousand questions while Places does not answer: 64 are in flight, each fails when its timeout expires,
+/// other clients are served meanwhile, and questions succeed again when Places answers again.
 #[test]
-fn row_31_a_thousand_questions_in_vain() {
+fn row_31_thousand_questions_without_an_answer() {
     let mut lab = with_timeout(2000, |lab| lab.places.on("+1+1", Play::WhenReleased(nearby(1))));
     lab.connect("Solo").ask(&format!("IAMAT kiwi +1+1 {TIME}"));
     let descriptors = lab.process("Solo").descriptors();
     let memory = lab.process("Solo").status_number("VmRSS");
     let mut crowd: Vec<_> = (0..20).map(|_| lab.connect("Solo")).collect();
     crowd.iter_mut().for_each(|client| _ = client.send(&"WHATSAT kiwi 10 1\n".repeat(50)));
-    until("as many as may are asked", || lab.places.asked("+1+1") == 64);
+    until("64 questions are in flight", || lab.places.asked("+1+1") == 64);
     iamat(&lab, "Solo", "other");
     assert_eq!(lab.places.connections(), 64);
     let now = lab.process("Solo").descriptors();
@@ -241,24 +240,24 @@ fn row_31_a_thousand_questions_in_vain() {
     let grown = lab.process("Solo").status_number("VmRSS").saturating_sub(memory);
     assert!(grown < ANSWERS_KIB_MAX, "{grown} KiB more");
     drop(crowd);
-    until("nothing is left behind", || lab.process("Solo").descriptors() <= descriptors);
+    until("all descriptors are closed", || lab.process("Solo").descriptors() <= descriptors);
     lab.places.release();
     assert_eq!(near(&lab, "+1+1")["status"], "OK");
 }
 
-/// A name that cannot be looked up, or not soon, holds up nobody.
+/// A host name that cannot be resolved, or not in time, delays no other client.
 #[test]
-fn row_32_name_that_is_not_found() {
+fn row_32_host_name_that_is_not_found() {
     let lab = with_timeout(500, |lab| lab.config["places"]["url"] = json!("https://places.invalid"));
     let mut client = lab.connect("Solo");
     client.ask(&format!("IAMAT kiwi +1+1 {TIME}"));
     client.send("WHATSAT kiwi 10 1\n");
     let mut other = lab.connect("Solo");
-    assert_eq!(other.ask("HALLO"), "? HALLO");
+    assert_eq!(other.ask("PING"), "? PING");
     let (_, json) = client.whats_at();
     let message = json["error_message"].as_str().unwrap();
     assert!(message.contains("cannot be looked up") || message.contains("no answer within"), "{message}");
 }
 
-/// Some answers of 4 MiB that come one after the other, with what reading them takes.
+/// A few answers of 4 MiB, one after the other, and the memory to parse them.
 const ANSWERS_KIB_MAX: u64 = 24 * 1024;

@@ -1,15 +1,14 @@
-//! Statements reach everybody, on every graph that a report has.
+//! Tests that statements reach all servers, on the graph of each course report.
 
 use std::path::Path;
 
 use herd::config::Herd;
 
-use crate::ask::{UCLA, everyone, iamat};
+use crate::ask::{UCLA, await_everywhere, iamat};
 use crate::lab::{BRUINS, Lab};
 
-/// The herd of a file in `herds/`, on ports of this test's own: an IAMAT at any server is soon known,
-/// byte for byte, to all of them, the server that is reached by one edge only as well.
-fn everyone_learns(file: &str) {
+/// In the herd of a file in `herds/`, an IAMAT at any server reaches all servers, byte for byte.
+fn statements_reach_all_servers(file: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("herds").join(file);
     let herd = Herd::read(&path).unwrap_or_else(|error| panic!("{error}"));
     let neighbours: Vec<(&str, Vec<&str>)> = herd
@@ -27,52 +26,52 @@ fn everyone_learns(file: &str) {
         .map(|(id, origin)| (iamat(&lab, origin, &id), id))
         .collect();
     for (line, id) in &lines {
-        everyone(&lab, &lab.names(), id, line);
+        await_everywhere(&lab, &lab.names(), id, line);
     }
 }
 
 #[test]
-fn everyone_learns_in_the_herd_of_report_000() {
-    everyone_learns("report-000.json");
+fn statements_reach_the_herd_of_report_000() {
+    statements_reach_all_servers("report-000.json");
 }
 
 #[test]
-fn everyone_learns_in_the_herd_of_report_001() {
-    everyone_learns("report-001.json");
+fn statements_reach_the_herd_of_report_001() {
+    statements_reach_all_servers("report-001.json");
 }
 
 #[test]
-fn everyone_learns_in_the_herd_of_report_002() {
-    everyone_learns("report-002.json");
+fn statements_reach_the_herd_of_report_002() {
+    statements_reach_all_servers("report-002.json");
 }
 
 #[test]
-fn row_15_everyone_learns_in_the_herd_of_report_003() {
-    everyone_learns("report-003.json");
+fn row_15_statements_reach_the_herd_of_report_003() {
+    statements_reach_all_servers("report-003.json");
 }
 
 #[test]
-fn everyone_learns_in_the_herd_of_report_004() {
-    everyone_learns("report-004.json");
+fn statements_reach_the_herd_of_report_004() {
+    statements_reach_all_servers("report-004.json");
 }
 
-/// The greater client time wins everywhere, wherever it was said and in whatever order. An IAMAT that
-/// loses is answered with its own data, but neither stored nor passed on.
+/// The statement with the greatest client time wins on all servers, whatever server received it and in
+/// whatever order. A losing IAMAT is answered with its own data, but neither stored nor flooded.
 #[test]
 fn the_newest_statement_wins_everywhere() {
     let lab = Lab::running(BRUINS);
-    let say = |server: &str, time: &str| {
+    let report = |server: &str, time: &str| {
         let line = lab.connect(server).ask(&format!("IAMAT kiwi {UCLA} {time}"));
         assert!(line.starts_with(&format!("AT {server} ")) && line.ends_with(&format!(" {time}")), "{line}");
         line
     };
-    say("Riley", "5.000000001");
-    let newest = say("Campbell", "5.000000002");
-    everyone(&lab, &lab.names(), "kiwi", &newest);
-    say("Bernard", "5.000000001");
-    say("Riley", "4");
-    // Once this one, which was said later, is everywhere, those would be too if they were passed on.
+    report("Riley", "5.000000001");
+    let newest = report("Campbell", "5.000000002");
+    await_everywhere(&lab, &lab.names(), "kiwi", &newest);
+    report("Bernard", "5.000000001");
+    report("Riley", "4");
+    // Changes arrive in order: when this later one has arrived, the losers would have arrived, too.
     let later = iamat(&lab, "Riley", "later");
-    everyone(&lab, &lab.names(), "later", &later);
-    everyone(&lab, &lab.names(), "kiwi", &newest);
+    await_everywhere(&lab, &lab.names(), "later", &later);
+    await_everywhere(&lab, &lab.names(), "kiwi", &newest);
 }

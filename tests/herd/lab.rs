@@ -1,4 +1,5 @@
-//! A herd in a folder of its own, whose servers a test starts, kills, stops and asks.
+//! The laboratory: a herd in its own temporary folder. A test starts, kills and stops its servers, and sends
+//! them commands.
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -17,9 +18,9 @@ use crate::fake_places::FakePlaces;
 use crate::fault_proxy::FaultProxy;
 use crate::process::{FORKING, Process, Signal, herd};
 use crate::secrecy::{KEY, assert_secret_in};
-use crate::turn::Turn;
+use crate::test_lock::TestLock;
 
-/// The built-in herd's names, and whom each of them talks to.
+/// The servers of the built-in herd, each with its neighbours.
 pub const BRUINS: &[(&str, &[&str])] = &[
     ("Riley", &["Jaquez", "Juzang"]),
     ("Jaquez", &["Bernard"]),
@@ -30,39 +31,40 @@ pub const BRUINS: &[(&str, &[&str])] = &[
 pub const PAIR: &[(&str, &[&str])] = &[("Riley", &["Jaquez"]), ("Jaquez", &[])];
 pub const SOLO: &[(&str, &[&str])] = &[("Solo", &[])];
 
-/// One herd. A test has one at most: two that each wait for the other's turn would wait for ever.
+/// A herd. A test must have only one: a second exclusive one would wait for the lock of the first.
 pub struct Lab {
-    // In the order in which they have to end: the folder is the servers' own until they are gone.
+    // The fields are dropped in this order: the servers must be gone before their folder.
     servers: BTreeMap<String, Process>,
     pub places: FakePlaces,
     names: Vec<String>,
-    /// The herd file, which [`Lab::write`] writes.
+    /// The content of the herd file, as [`Lab::write`] writes it.
     pub config: Value,
-    /// By the name of who dials: under which port he finds whom.
+    /// By the name of the dialler: the neighbours that it reaches through a proxy, and the ports of the
+    /// proxies.
     detours: BTreeMap<String, Vec<(String, u16)>>,
     pub folder: Folder,
-    _turn: Turn,
+    _lock: TestLock,
 }
 
 impl Lab {
-    /// A herd of which no server runs yet, on free ports, with a Places server of its own.
+    /// Creates a herd on free ports, with its own fake Places. No server runs yet.
     pub fn new(edges: &[(&str, &[&str])]) -> Lab {
-        Lab::with_turn(edges, Turn::with_others())
+        Lab::with_lock(edges, TestLock::shared())
     }
 
-    /// The same, while no other test runs: for those that measure time.
+    /// Creates a herd while no other test runs. For tests that measure time.
     pub fn alone(edges: &[(&str, &[&str])]) -> Lab {
-        Lab::with_turn(edges, Turn::alone())
+        Lab::with_lock(edges, TestLock::exclusive())
     }
 
-    /// A herd that runs.
+    /// Creates a herd and starts all its servers.
     pub fn running(edges: &[(&str, &[&str])]) -> Lab {
         let mut lab = Lab::new(edges);
         lab.start_all();
         lab
     }
 
-    fn with_turn(edges: &[(&str, &[&str])], turn: Turn) -> Lab {
+    fn with_lock(edges: &[(&str, &[&str])], lock: TestLock) -> Lab {
         let places = FakePlaces::start();
         let servers = edges.iter().map(|(name, talks_to)| {
             let listen = format!("127.0.0.1:{}", free_port());
@@ -71,13 +73,13 @@ impl Lab {
         let config = json!({
             "herd": "laboratory",
             "servers": Value::Object(servers.collect()),
-            // No test that holds an answer back may be overtaken by the time-out.
+            // Long, so that it does not expire in tests that delay an answer.
             "places": { "url": places.url(), "timeout_ms": 60_000 },
             "peers": { "tls": false },
         });
         let names = edges.iter().map(|(name, _)| (*name).to_owned()).collect();
         let (servers, detours, folder) = (BTreeMap::new(), BTreeMap::new(), Folder::new());
-        let lab = Lab { servers, places, names, config, detours, folder, _turn: turn };
+        let lab = Lab { servers, places, names, config, detours, folder, _lock: lock };
         lab.write();
         lab
     }
@@ -91,19 +93,20 @@ impl Lab {
         self.folder.path("herd.json")
     }
 
-    /// Has `dialler` find `dialled` behind a proxy, from its next start on.
+    /// Makes `dialler` reach `dialled` through a proxy, from its next start on.
     pub fn through_proxy(&mut self, dialler: &str, dialled: &str) -> FaultProxy {
         let proxy = FaultProxy::to(self.port(dialled));
         self.detours.entry(dialler.to_owned()).or_default().push((dialled.to_owned(), proxy.port()));
         proxy
     }
 
-    /// Has both sides of an edge find each other behind a proxy, from their next start on.
+    /// Makes both servers of an edge reach each other through proxies, from their next start on.
     pub fn edge_through_proxies(&mut self, one: &str, other: &str) -> [FaultProxy; 2] {
         [self.through_proxy(one, other), self.through_proxy(other, one)]
     }
 
-    /// The herd file of a server: a copy of its own if it finds others elsewhere.
+    /// The herd file of a server: its own copy, with other addresses, if it reaches neighbours through
+    /// proxies.
     fn file_of(&self, server: &str) -> PathBuf {
         let Some(detours) = self.detours.get(server) else { return self.file() };
         let mut config = self.config.clone();
@@ -137,12 +140,12 @@ impl Lab {
         names.iter().for_each(|name| self.await_listening(name));
     }
 
-    /// Starts a server with at most so many file descriptors.
+    /// Starts a server with a limit on its file descriptors.
     pub fn start_with_descriptors(&mut self, server: &str, descriptors: u32) {
         self.start_after(&format!("ulimit -n {descriptors}"), server);
     }
 
-    /// Starts a server from a shell that has run this command.
+    /// Starts a server from a shell, after the shell command `prelude`.
     pub fn start_after(&mut self, prelude: &str, server: &str) {
         let program = herd();
         let mut shell = Command::new("sh");
@@ -156,7 +159,7 @@ impl Lab {
         self.await_listening(server);
     }
 
-    /// Starts another server of this name, by another herd file. The lab does not keep it.
+    /// Starts a second server with this name and another herd file. The caller owns it.
     pub fn start_with_file(&self, server: &str, file: &Path) -> Process {
         let mut command = herd();
         command.arg("serve").arg(server).arg("-c").arg(file).current_dir("/").env("PLACES_API_KEY", KEY);
@@ -167,7 +170,7 @@ impl Lab {
     fn spawn(&self, mut command: Command, server: &str) -> Process {
         let output = OpenOptions::new().append(true).create(true).open(self.output_file(server)).unwrap();
         command.arg("serve").arg(server).arg("-c").arg(self.file_of(server));
-        // Not a folder that a relative path could be meant from.
+        // Another folder than that of the herd file: relative paths must not depend on the current folder.
         command.current_dir("/").env("PLACES_API_KEY", KEY).stdin(Stdio::null());
         command.stdout(output.try_clone().unwrap()).stderr(output);
         Process::start(&mut command, &self.folder.name())
@@ -194,7 +197,7 @@ impl Lab {
         Client::connect(self.port(server))
     }
 
-    /// The log of a server, as far as it is written.
+    /// The lines that are in the log file of a server.
     pub fn log(&self, server: &str) -> String {
         fs::read_to_string(self.folder.path(format!("logs/{server}.log"))).unwrap_or_default()
     }
@@ -204,7 +207,7 @@ impl Lab {
         until(&format!("{text:?} is in the log of {server}"), || self.log(server).contains(text));
     }
 
-    /// What a server said on standard output and standard error.
+    /// The standard output and standard error of a server.
     pub fn output(&self, server: &str) -> String {
         fs::read_to_string(self.output_file(server)).unwrap_or_default()
     }
@@ -214,8 +217,8 @@ impl Lab {
     }
 }
 
-/// A folder that is removed with this value, unless the test has failed. Servers that had it are gone
-/// by then, and nothing that they left may hold the key.
+/// A temporary folder. When it is dropped, it is checked for the Places key and removed; if the test has
+/// failed, it stays.
 pub struct Folder(PathBuf);
 
 impl Folder {
@@ -232,7 +235,7 @@ impl Folder {
         self.0.join(inside)
     }
 
-    /// Its path, which stands in the command lines of what runs in it.
+    /// The path of the folder, which is in the command line of each server of the lab.
     pub fn name(&self) -> String {
         self.0.to_str().unwrap().to_owned()
     }
@@ -241,7 +244,7 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         if thread::panicking() {
-            eprintln!("what the test left is in {}", self.0.display());
+            eprintln!("the files of the failed test are in {}", self.0.display());
         } else {
             assert_secret_in(&self.0);
             let _ = fs::remove_dir_all(&self.0);
@@ -249,12 +252,12 @@ impl Drop for Folder {
     }
 }
 
-/// Waits for what must come soon.
+/// Polls until `condition` is true. Panics when it is still false after [`PATIENCE`].
 pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !condition() {
-        assert!(Instant::now() < end, "in vain within {PATIENCE:?}: {what}");
-        thread::sleep(PAUSE);
+        assert!(Instant::now() < end, "still waiting after {PATIENCE:?} until {what}");
+        thread::sleep(POLL_INTERVAL);
     }
 }
 
@@ -262,11 +265,11 @@ pub fn is_listening(port: u16) -> bool {
     TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
-/// A port of 127.0.0.1 that nobody listens on, given to nobody else in this process. Processes that
-/// test at the same time begin in different places.
+/// Returns a free port of 127.0.0.1, and each port at most once. Test processes that run at the same time
+/// begin at different ports.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let _not_forking = FORKING.lock().unwrap_or_else(PoisonError::into_inner);
+    let _no_fork = FORKING.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
         let next = NEXT.fetch_add(1, Ordering::Relaxed);
         assert!(next < PORTS, "no port is free");
@@ -278,12 +281,13 @@ pub fn free_port() -> u16 {
     }
 }
 
-/// Above the ports of the built-in herd and below those that the system lends to whoever dials out.
+/// The first port: above those of the built-in herd. The last one is below the system's ephemeral ports.
 const FIRST_PORT: u16 = 18_000;
 const PORTS: u32 = 14_000;
-/// More than one run needs, and prime to [`PORTS`].
+/// The distance between the first ports of two test processes: more than one run needs, and coprime to
+/// [`PORTS`].
 const PORTS_APART: u32 = 211;
 
-/// How long to wait for what must come: only a failure takes so long.
+/// The time after which waiting has failed.
 pub const PATIENCE: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_millis(4);
+const POLL_INTERVAL: Duration = Duration::from_millis(4);

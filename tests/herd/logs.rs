@@ -1,4 +1,4 @@
-//! What a server writes down, and what it does when it cannot.
+//! Tests of the log: its lines, its levels, and failures to write it.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::ask::{TIME, UCLA, everyone, iamat};
+use crate::ask::{TIME, UCLA, await_everywhere, iamat};
 use crate::lab::{Lab, PAIR, until};
 
-/// Each message in and out, and connections of other servers, in the words of report 003: `Riley
-/// received '…' from (HOST, PORT)`, `Riley sent to client '…'`, `Riley sent to server Jaquez '…'`,
-/// `New connection to server Jaquez was made`, `Connection to server Jaquez was dropped`. Each line has
-/// its time before it.
+/// The log has each message received and sent, and each connection to a server, in the format of report 003:
+/// `Riley received '…' from (HOST, PORT)`, `Riley sent to client '…'`, `Riley sent to server Jaquez '…'`,
+/// `New connection to server Jaquez was made`, `Connection to server Jaquez was dropped`. Each line starts
+/// with its time.
 #[test]
 fn a_log_has_every_message_and_every_neighbour() {
     let mut lab = Lab::running(PAIR);
@@ -20,12 +20,12 @@ fn a_log_has_every_message_and_every_neighbour() {
     let mut client = lab.connect("Riley");
     let (question, address) = (format!("IAMAT kiwi {UCLA} {TIME}"), client.address());
     let line = client.ask(&question);
-    everyone(&lab, &["Jaquez"], "kiwi", &line);
+    await_everywhere(&lab, &["Jaquez"], "kiwi", &line);
     lab.await_log("Riley", &format!("Riley received '{question}' from (127.0.0.1, {})\n", address.port()));
     lab.await_log("Riley", &format!("Riley sent to client '{line}'\n"));
     lab.await_log("Riley", &format!("Riley sent to server Jaquez '{line}'\n"));
     lab.await_log("Jaquez", &format!("Jaquez received '{line}' from (127.0.0.1, "));
-    // Three bytes that have no business in a log, and one that could begin a line of its own.
+    // Control characters, and a CR that could start a new line.
     client.ask("X\x1b[2J\x07\rY");
     lab.await_log("Riley", r"Riley received 'X\x1b[2J\x07\x0dY' from ");
     lab.kill("Jaquez");
@@ -40,16 +40,16 @@ fn a_log_has_every_message_and_every_neighbour() {
     }
 }
 
-/// `events` has connections only, `off` nothing at all.
+/// Level `events` logs connections only, `off` nothing.
 #[test]
-fn a_log_has_no_more_than_its_level_says() {
+fn the_level_limits_the_log() {
     for (level, has_connections) in [("events", true), ("off", false)] {
         let mut lab = Lab::new(PAIR);
         lab.config["log"] = json!({ "level": level });
         lab.write();
         lab.start_all();
         let line = iamat(&lab, "Riley", "kiwi");
-        everyone(&lab, &["Jaquez"], "kiwi", &line);
+        await_everywhere(&lab, &["Jaquez"], "kiwi", &line);
         lab.signal("Riley", crate::process::Signal::TERM);
         lab.process("Riley").wait();
         let log = lab.log("Riley");
@@ -62,24 +62,24 @@ fn a_log_has_no_more_than_its_level_says() {
     }
 }
 
-/// A log that cannot be written stops nothing, and says so once on standard error.
+/// A server whose log cannot be written serves on, and reports the failure once on standard error.
 fn serves_without_a_log(prepare: impl Fn(&mut Lab)) {
     let mut lab = Lab::new(PAIR);
     prepare(&mut lab);
     lab.start_all();
     let mut client = lab.connect("Riley");
-    // Long enough for it to try again, in vain.
-    let end = Instant::now() + TRIED_AGAIN;
+    // Long enough for a second, failing attempt.
+    let end = Instant::now() + RETRIED;
     while Instant::now() < end {
-        assert_eq!(client.ask("HALLO"), "? HALLO");
+        assert_eq!(client.ask("PING"), "? PING");
     }
     let line = iamat(&lab, "Riley", "kiwi");
-    everyone(&lab, &["Jaquez"], "kiwi", &line);
-    until("Riley speaks of its log", || !lab.output("Riley").is_empty());
+    await_everywhere(&lab, &["Jaquez"], "kiwi", &line);
+    until("Riley reports the failure", || !lab.output("Riley").is_empty());
     let output = lab.output("Riley");
-    let said: Vec<&str> = output.lines().filter(|line| line.contains("Riley.log")).collect();
-    assert_eq!(said.len(), 1, "{output}");
-    assert!(said[0].starts_with("herd: "), "{output}");
+    let reports: Vec<&str> = output.lines().filter(|line| line.contains("Riley.log")).collect();
+    assert_eq!(reports.len(), 1, "{output}");
+    assert!(reports[0].starts_with("herd: "), "{output}");
 }
 
 #[test]
@@ -90,9 +90,9 @@ fn row_33_full_disk_stops_nothing() {
     });
 }
 
-/// The rights of a folder do not bind a superuser; that there is a file in its place does.
+/// There is a file at the path of the folder. (Missing permissions would not stop a superuser.)
 #[test]
-fn row_33_folder_that_cannot_be_made_stops_nothing() {
+fn row_33_folder_that_cannot_be_created_stops_nothing() {
     serves_without_a_log(|lab| {
         fs::write(lab.folder.path("file"), "").unwrap();
         lab.config["log"] = json!({ "dir": "file/logs" });
@@ -100,5 +100,5 @@ fn row_33_folder_that_cannot_be_made_stops_nothing() {
     });
 }
 
-/// A log that cannot be written is left alone for a second.
-const TRIED_AGAIN: Duration = Duration::from_millis(1500);
+/// More than the delay of a second before a failing log is written again.
+const RETRIED: Duration = Duration::from_millis(1500);

@@ -1,23 +1,24 @@
-//! The program as its users have it: real processes on loopback ports, told what clients say, killed,
-//! stopped and started again.
+//! Black-box tests of the program: real server processes on loopback ports. The tests send commands to them,
+//! and kill, stop and restart them.
 //!
-//! Each test's first lines say which rule of docs/protocol.md it holds. `HERD_BIN` names another
-//! program to test than the one that was built with these tests.
+//! The doc comment of each test states the rule of docs/protocol.md or the row of docs/faults.md that it
+//! checks. The environment variable `HERD_BIN` names another program to test.
 
 mod ask;
 mod client;
+mod cost_of_slowness;
 mod crowds;
 mod descriptors;
 mod fake_places;
 mod fault_proxy;
 mod faults_certificates;
 mod faults_crowds;
-mod faults_ends;
 mod faults_input;
 mod faults_links;
 mod faults_partitions;
 mod faults_peers;
 mod faults_places;
+mod faults_shutdown;
 mod flooding;
 mod lab;
 mod logs;
@@ -28,5 +29,4 @@ mod run_all;
 mod secrecy;
 mod signals;
 mod telnet_session;
-mod turn;
-mod what_slowness_costs;
+mod test_lock;

@@ -1,4 +1,4 @@
-//! Processes that end with the test that started them, also when it panics.
+//! Child processes of a test. They are killed when the test ends, also when it panics.
 
 use std::fs;
 use std::path::PathBuf;
@@ -19,22 +19,22 @@ pub fn herd() -> Command {
     Command::new(program)
 }
 
-/// Held while a process is started: until it has become another program it has all sockets of this one,
-/// and a port that another test has just found free and let go of is not free.
+/// Locked while a process is started. Between fork and exec the child has copies of all sockets of this
+/// process, among them those with which [`crate::lab::free_port`] tries ports.
 pub static FORKING: Mutex<()> = Mutex::new(());
 
-/// A process of this test's own.
+/// A child process.
 pub struct Process {
     child: Child,
-    /// Processes that it started and that this test has seen: its end need not be theirs.
+    /// The children of the process that [`Process::children`] has seen. They may outlive it.
     children: Vec<u32>,
-    /// What stands in the command line of each of them and of nobody else's.
+    /// A text in the command lines of the process and its children, and in no other.
     mark: String,
 }
 
 impl Process {
-    /// `mark` is a text that stands in the command line of this process and of its children only, such
-    /// as the path of a temporary folder.
+    /// Starts a process. `mark` must be a text in the command lines of the process and its children, and in
+    /// no other, such as the path of a temporary folder.
     pub fn start(command: &mut Command, mark: &str) -> Process {
         let _forking = FORKING.lock().unwrap_or_else(PoisonError::into_inner);
         let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
@@ -45,14 +45,14 @@ impl Process {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Ends it without a chance to say anything, and waits until it is gone.
+    /// Kills the process by SIGKILL and waits for its end.
     pub fn kill(&mut self) {
-        // It may have ended already: then there is nothing to kill.
+        // Fails if the process has ended already.
         let _ = self.child.kill();
         self.child.wait().unwrap();
     }
 
-    /// Waits for its end.
+    /// Waits for the end of the process.
     pub fn wait(&mut self) -> ExitStatus {
         let mut status = None;
         until("the process ends", || {
@@ -62,7 +62,7 @@ impl Process {
         status.unwrap()
     }
 
-    /// The processes that it started and that have not ended.
+    /// The running children of the process.
     pub fn children(&mut self) -> Vec<u32> {
         let id = self.child.id();
         let text = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
@@ -71,16 +71,16 @@ impl Process {
         children
     }
 
-    /// Processor time that it has used.
+    /// The processor time that the process has used.
     pub fn cpu_time(&self) -> Duration {
         let text = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        // The name of the program, in parentheses, may hold spaces; what follows it may not.
+        // The name of the program, in parentheses, may contain spaces.
         let fields: Vec<&str> = text.rsplit_once(')').unwrap().1.split_whitespace().collect();
         let ticks: u64 = [USER_TIME, SYSTEM_TIME].iter().map(|&at| fields[at].parse::<u64>().unwrap()).sum();
         TICK * u32::try_from(ticks).unwrap()
     }
 
-    /// How many file descriptors it has open.
+    /// The number of open file descriptors.
     pub fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
@@ -93,7 +93,7 @@ impl Process {
     }
 }
 
-/// Lets this process, and those that it starts from now on, have so many descriptors.
+/// Raises the limit of file descriptors of this process, and of processes that it starts from now on.
 pub fn allow_descriptors(wanted: u64) {
     let limit = getrlimit(Resource::Nofile);
     if limit.current.is_some_and(|current| current < wanted) {
@@ -115,15 +115,15 @@ impl Drop for Process {
     }
 }
 
-/// Whether this process runs and its command line holds the mark: the system gives the numbers of
-/// processes that ended to others.
+/// Whether the process `id` runs and has the mark in its command line. The system reuses the ids of ended
+/// processes.
 pub fn is_running(id: u32, mark: &str) -> bool {
-    // The command line of one that has ended and was not waited for is empty.
+    // The command line of a zombie is empty.
     fs::read(format!("/proc/{id}/cmdline")).is_ok_and(|line| String::from_utf8_lossy(&line).contains(mark))
 }
 
-/// Places in /proc/PID/stat, counted behind the name of the program.
+/// Indices of fields in /proc/PID/stat, from 0, after the name of the program.
 const USER_TIME: usize = 11;
 const SYSTEM_TIME: usize = 12;
-/// USER_HZ is 100 on every Linux.
+/// The unit of these fields: USER_HZ is 100 on Linux.
 const TICK: Duration = Duration::from_millis(10);

@@ -1,13 +1,13 @@
-//! Replies that have to wait for Places.
+//! Tests of replies that wait for Places.
 
 use serde_json::json;
 
-use crate::ask::{TIME, UCLA, everyone, iamat, knows};
+use crate::ask::{TIME, UCLA, await_everywhere, iamat, stored_line};
 use crate::fake_places::{Play, nearby};
 use crate::lab::{Lab, PAIR, SOLO, until};
 
-/// After the client's half-close the server still answers everything that it received, slow commands
-/// and a last line without LF included, and then closes.
+/// After the client's half-close the server answers all received commands, including slow ones and a last
+/// line without LF, and then closes.
 #[test]
 fn a_half_close_waits_for_slow_replies() {
     let lab = Lab::running(SOLO);
@@ -17,7 +17,7 @@ fn a_half_close_waits_for_slow_replies() {
     client.send("FIRST\nWHATSAT kiwi 10 2\nWHATSAT kiwi 10 1\nLAST").half_close();
     assert_eq!(client.line(), "? FIRST");
     lab.places.await_question(UCLA);
-    // A server that closes at the end of input has done so before it does this.
+    // Gives the server the time to close too early.
     iamat(&lab, "Solo", "other");
     assert!(client.is_quiet());
     lab.places.release();
@@ -28,22 +28,22 @@ fn a_half_close_waits_for_slow_replies() {
     assert_eq!(client.everything(), "? LAST\n");
 }
 
-/// Replies leave in the order of the commands, also when a slow one stands before a fast one. The fast
-/// one takes effect at once: it is stored and flooded; only its reply waits.
+/// Replies are sent in the order of the commands. A fast command after a slow one is executed at once: its
+/// statement is stored and flooded, only its reply waits.
 #[test]
-fn a_fast_command_behind_a_slow_one_takes_effect_at_once() {
+fn a_fast_command_after_a_slow_one_takes_effect_at_once() {
     let lab = Lab::running(PAIR);
     let line = iamat(&lab, "Riley", "kiwi");
     lab.places.on(UCLA, Play::WhenReleased(nearby(1)));
     let mut client = lab.connect("Riley");
     client.send(&format!("WHATSAT kiwi 10 1\nIAMAT fast +1.5-2.5 {TIME}\nWHATSAT fast 10 1\n"));
     lab.places.await_question(UCLA);
-    // Its own question to Places does not stand behind the slow one.
+    // Its question to Places does not wait for the slow one.
     lab.places.await_question("+1.5-2.5");
     let mut fast = None;
     for server in lab.names() {
-        until(&format!("{server} knows it"), || {
-            fast = knows(&lab, server, "fast");
+        until(&format!("{server} has stored it"), || {
+            fast = stored_line(&lab, server, "fast");
             fast.is_some()
         });
     }
@@ -56,10 +56,10 @@ fn a_fast_command_behind_a_slow_one_takes_effect_at_once() {
     assert_eq!((statement, results(&json)), (fast, 0));
 }
 
-/// A WHATSAT that waits for Places holds up nobody else, neither at this server nor at others; and
-/// what it tells is the statement that was stored when it arrived.
+/// A WHATSAT that waits for Places delays no other client of any server. Its reply has the statement that was
+/// stored when the WHATSAT arrived.
 #[test]
-fn a_slow_whatsat_holds_up_nobody_else() {
+fn a_slow_whatsat_delays_no_other_client() {
     let lab = Lab::running(PAIR);
     let line = lab.connect("Riley").ask(&format!("IAMAT kiwi +3-4 {TIME}"));
     lab.places.on("+3-4", Play::WhenReleased(nearby(1)));
@@ -67,18 +67,18 @@ fn a_slow_whatsat_holds_up_nobody_else() {
     slow.send("WHATSAT kiwi 10 1\n");
     lab.places.await_question("+3-4");
     let other = iamat(&lab, "Riley", "other");
-    everyone(&lab, &lab.names(), "other", &other);
+    await_everywhere(&lab, &lab.names(), "other", &other);
     let moved = lab.connect("Riley").ask("IAMAT kiwi +1-1 1621464828");
-    everyone(&lab, &["Riley", "Jaquez"], "kiwi", &moved);
+    await_everywhere(&lab, &["Riley", "Jaquez"], "kiwi", &moved);
     assert!(slow.is_quiet());
     lab.places.release();
     let (statement, json) = slow.whats_at();
     assert_eq!((statement, results(&json)), (line, 1));
 }
 
-/// When Places gives no usable answer, the reply has the same shape, and says what failed.
+/// Without a usable answer of Places the reply has the same format, and an error message with the reason.
 #[test]
-fn places_that_hangs_up_or_hangs_is_told_of() {
+fn a_failure_of_places_is_reported_in_the_reply() {
     let mut lab = Lab::new(SOLO);
     lab.config["places"]["timeout_ms"] = json!(100);
     lab.write();

@@ -1,23 +1,22 @@
-//! Servers that are killed, frozen, and come back.
+//! Tests of servers that are killed, stopped and restarted.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
 use std::time::{Duration, Instant};
 
-use crate::ask::{everyone, iamat, knows};
+use crate::ask::{await_everywhere, iamat, stored_line};
 use crate::lab::{BRUINS, Lab};
 use crate::process::Signal;
 
-/// A restarted server is in the flood again within half a second of its start, however long it was
-/// away, with everything that it missed: who hears from it does not wait for the time of his own next
-/// attempt.
+/// Within half a second of its start a restarted server has every statement and floods again, however long it
+/// was down: its HELLO makes its neighbours dial at once, whatever their backoff.
 #[test]
 fn a_restarted_server_is_in_the_flood_within_half_a_second() {
     let mut lab = Lab::alone(&[("Left", &["Middle"]), ("Middle", &["Right"]), ("Right", &[])]);
     lab.start_all();
     let before = iamat(&lab, "Middle", "before");
-    everyone(&lab, &lab.names(), "before", &before);
+    await_everywhere(&lab, &lab.names(), "before", &before);
     lab.kill("Middle");
     let of_left = iamat(&lab, "Left", "of-left");
     let of_right = iamat(&lab, "Right", "of-right");
@@ -27,14 +26,14 @@ fn a_restarted_server_is_in_the_flood_within_half_a_second() {
     lab.start("Middle");
     let after = iamat(&lab, "Middle", "after");
     for (id, line) in [("before", before), ("of-left", of_left), ("of-right", of_right), ("after", after)] {
-        everyone(&lab, &lab.names(), id, &line);
+        await_everywhere(&lab, &lab.names(), id, &line);
     }
     let took = started.elapsed();
     assert!(took < Duration::from_millis(500), "{took:?}");
 }
 
-/// Hangs up in the place of `server` until its neighbours have had so many attempts in vain that they
-/// wait longest before the next one. That one of the last who tried is then at least half a second off.
+/// Accepts and closes connections on the port of `server` until the backoff of its neighbours has reached its
+/// maximum. The next attempt of the last one is then at least half a second away.
 fn await_long_delays(lab: &Lab, server: &str, neighbours: &[&str]) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, lab.port(server))).unwrap();
     let mut attempts: HashMap<String, u32> = HashMap::new();
@@ -46,8 +45,8 @@ fn await_long_delays(lab: &Lab, server: &str, neighbours: &[&str]) {
     }
 }
 
-/// Of each pair of servers that fails, the others learn whatever they can reach, and those that they
-/// cannot reach do not learn. When both are back, everyone agrees.
+/// For each pair of failed servers: a statement reaches exactly the servers that are still connected to its
+/// origin. When both are restarted, all servers agree.
 #[test]
 fn any_two_servers_fail() {
     let mut lab = Lab::running(BRUINS);
@@ -68,21 +67,21 @@ fn two_servers_fail(lab: &mut Lab, names: &[&str], first: &str, second: &str) {
         left.iter().copied().partition(|name| reachable(origin, &left).contains(name));
     let id = format!("without-{first}-and-{second}");
     let line = iamat(lab, origin, &id);
-    everyone(lab, &reached, &id, &line);
-    // What is said after it and has arrived overtakes nothing.
+    await_everywhere(lab, &reached, &id, &line);
+    // Changes arrive in order, so the first statement would have arrived before this one.
     let second_id = format!("{id}-again");
     let second_line = iamat(lab, origin, &second_id);
-    everyone(lab, &reached, &second_id, &second_line);
+    await_everywhere(lab, &reached, &second_id, &second_line);
     for name in cut_off {
-        assert_eq!(knows(lab, name, &id), None, "{name} was told by nobody");
+        assert_eq!(stored_line(lab, name, &id), None, "{name} cannot be reached");
     }
     lab.start(first);
     lab.start(second);
-    everyone(lab, names, &id, &line);
-    everyone(lab, names, &second_id, &second_line);
+    await_everywhere(lab, names, &id, &line);
+    await_everywhere(lab, names, &second_id, &second_line);
 }
 
-/// Whom a statement of `origin` reaches when only `left` run.
+/// The servers that a statement of `origin` reaches when only the servers `left` run.
 fn reachable<'a>(origin: &'a str, left: &[&'a str]) -> BTreeSet<&'a str> {
     let mut reached = BTreeSet::from([origin]);
     loop {
@@ -101,21 +100,21 @@ fn reachable<'a>(origin: &'a str, left: &[&'a str]) -> BTreeSet<&'a str> {
     }
 }
 
-/// A neighbour that does not answer though its connections are open holds up nobody. When it goes on,
-/// it gets what it missed.
+/// A stopped server, whose connections stay open, delays no other server. When it continues, it gets the
+/// statements that it missed.
 #[test]
-fn row_05_frozen_server_holds_up_nobody() {
+fn row_05_stopped_server_delays_no_other() {
     let mut lab = Lab::running(BRUINS);
     let before = iamat(&lab, "Riley", "before");
-    everyone(&lab, &lab.names(), "before", &before);
+    await_everywhere(&lab, &lab.names(), "before", &before);
     lab.signal("Jaquez", Signal::STOP);
     let missed = iamat(&lab, "Riley", "missed");
-    everyone(&lab, &["Riley", "Juzang", "Campbell", "Bernard"], "missed", &missed);
+    await_everywhere(&lab, &["Riley", "Juzang", "Campbell", "Bernard"], "missed", &missed);
     lab.signal("Jaquez", Signal::CONT);
-    everyone(&lab, &["Jaquez"], "missed", &missed);
+    await_everywhere(&lab, &["Jaquez"], "missed", &missed);
     let after = iamat(&lab, "Jaquez", "after");
-    everyone(&lab, &lab.names(), "after", &after);
+    await_everywhere(&lab, &lab.names(), "after", &after);
 }
 
-/// With delays of 50, 100, 200, 400, 800 and 1000 ms between them.
+/// Attempts until the backoff is at its maximum: 50, 100, 200, 400, 800, 1000 ms.
 const ATTEMPTS: u32 = 6;

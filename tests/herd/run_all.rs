@@ -1,8 +1,8 @@
-//! `herd run-all`: the whole herd as one process and its children.
+//! Tests of `herd run-all`: one process that starts all servers of a herd as its children.
 
 use std::process::Stdio;
 
-use crate::ask::{everyone, iamat};
+use crate::ask::{await_everywhere, iamat};
 use crate::lab::{Lab, is_listening, until};
 use crate::process::{Process, Signal, herd, is_running};
 use crate::secrecy::KEY;
@@ -14,7 +14,7 @@ fn run_all(lab: &Lab) -> Process {
     command.arg("run-all").arg("-c").arg(lab.file()).env("PLACES_API_KEY", KEY);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut all = Process::start(&mut command, &lab.folder.name());
-    until("every server has been started", || all.children().len() >= THREE.len());
+    until("every server is started", || all.children().len() >= THREE.len());
     lab.names().iter().for_each(|name| lab.await_listening(name));
     all
 }
@@ -28,22 +28,22 @@ fn await_end_of_all(lab: &Lab, children: &[u32]) {
     }
 }
 
-/// Every server of the herd runs, and they talk to each other. Ctrl-C ends all of them, with status 0.
+/// All servers of the herd run and are linked. Ctrl-C ends all of them, with status 0.
 #[test]
-fn control_c_ends_all() {
+fn control_c_ends_all_servers() {
     let lab = Lab::new(THREE);
     let mut all = run_all(&lab);
     let line = iamat(&lab, "Riley", "kiwi");
-    everyone(&lab, &lab.names(), "kiwi", &line);
+    await_everywhere(&lab, &lab.names(), "kiwi", &line);
     let children = all.children();
     all.signal(Signal::INT);
     assert_eq!(all.wait().code(), Some(0));
     await_end_of_all(&lab, &children);
 }
 
-/// No server outlives it, even if it has no time to end them.
+/// When `run-all` is killed, its servers end, although it cannot stop them.
 #[test]
-fn servers_end_with_a_run_all_that_is_killed() {
+fn servers_end_when_run_all_is_killed() {
     let lab = Lab::new(THREE);
     let mut all = run_all(&lab);
     let children = all.children();

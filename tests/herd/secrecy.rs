@@ -1,4 +1,4 @@
-//! The key of Places, which nobody may read but Places.
+//! Tests that the Places key stays secret: it is sent to Places and written nowhere else.
 
 use std::fs;
 use std::path::Path;
@@ -6,74 +6,74 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 
-use crate::ask::{TIME, UCLA, everyone, iamat};
+use crate::ask::{TIME, UCLA, await_everywhere, iamat};
 use crate::fake_places::{Play, Then, nearby, response};
 use crate::lab::{Lab, PAIR, free_port, until};
 use crate::process::{Process, Signal, herd};
 
-/// The key of every server that a test starts. It opens nothing.
+/// The key of every server that a test starts. It is not a real key.
 pub const KEY: &str = "S3cret key/of+the&1aboratory";
-/// How it goes over the wire.
+/// The key as it is sent.
 const PERCENT_ENCODED: &str = "S3cret%20key%2Fof%2Bthe%261aboratory";
-/// Its beginning and its end stay as they are, however it is encoded or cut.
+/// The start and the end of the key, which are the same in every encoding.
 const PARTS: [&str; 2] = ["S3cret", "1aboratory"];
 
-/// Checks that neither the key nor half of it stands in what somebody can read.
+/// Panics when `bytes` contain the start or the end of the key.
 pub fn assert_secret(what: &str, bytes: &[u8]) {
     for part in PARTS {
         let at = memchr::memmem::find(bytes, part.as_bytes());
         assert!(
             at.is_none(),
-            "the key stands in {what}, at byte {at:?}: {}",
+            "the key is in {what}, at byte {at:?}: {}",
             String::from_utf8_lossy(&bytes[at.unwrap_or(0).saturating_sub(200)..][..300.min(bytes.len())])
         );
     }
 }
 
-/// The same for every file that servers left in a folder: logs, what they said on standard error, keys.
-/// So each test of this folder looks for the key, whatever else it is about.
+/// Panics when a file in `folder` contains a part of the key: logs, standard error, certificates.
+/// [`crate::lab::Lab`] calls it at the end of every test.
 pub fn assert_secret_in(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let Ok(kind) = entry.file_type() else { continue };
         if kind.is_dir() {
             assert_secret_in(&entry.path());
-        // Neither a FIFO nor a link to a device.
+        // No FIFO and no link to a device.
         } else if kind.is_file() {
-            // A server that still ends may take it away.
+            // A server that is shutting down may remove the file.
             let bytes = fs::read(entry.path()).unwrap_or_default();
             assert_secret(&entry.path().display().to_string(), &bytes);
         }
     }
 }
 
-/// What a client is told is near a location.
+/// The replies to an IAMAT at `location` and to a WHATSAT of that client.
 fn near(lab: &Lab, location: &str) -> String {
     let mut client = lab.connect("Riley");
     client.send(&format!("IAMAT near{location} {location} {TIME}\nWHATSAT near{location} 10 20\n"));
     client.half_close().everything()
 }
 
-/// Places answers, refuses, redirects, breaks off, says things that are no HTTP and repeats what it was
-/// asked, in every place where an answer has words. Then it hangs until the time is up, hangs at the
-/// end of the server, is not there, is not found, speaks no TLS, and its certificates cannot be read.
-/// The key was sent with each question, and stands in no reply, log or error.
+/// The key is sent with each question, and is in no reply, log or error message. Places answers, refuses,
+/// redirects, truncates answers, sends bytes that are not HTTP, and repeats the question in every part of an
+/// answer. It does not answer in time, hangs during shutdown, cannot be reached, has an unknown host name,
+/// does not speak TLS, and its root certificate cannot be parsed.
 #[test]
-fn the_key_stands_in_no_reply_log_or_error() {
+fn the_key_is_in_no_reply_log_or_error() {
     let mut lab = Lab::new(PAIR);
     lab.config["places"]["timeout_ms"] = json!(TIMEOUT_MS);
     lab.write();
     lab.start_all();
-    let mut said = Vec::new();
+    let mut texts = Vec::new();
     for (number, (play, words)) in plays().into_iter().enumerate() {
         let location = format!("+1+{number}");
         lab.places.on(&location, play);
         let replies = near(&lab, &location);
         assert!(replies.contains(words), "{location}: {replies}");
-        said.push(replies);
+        texts.push(replies);
     }
     assert!(lab.places.was_sent(&format!("&key={PERCENT_ENCODED} HTTP/1.1\r\n")), "the key was sent");
     let line = iamat(&lab, "Riley", "kiwi");
-    everyone(&lab, &["Jaquez"], "kiwi", &line);
+    await_everywhere(&lab, &["Jaquez"], "kiwi", &line);
 
     let reachable = lab.config["places"].clone();
     let trust = lab.folder.path("trust.pem");
@@ -89,24 +89,24 @@ fn the_key_stands_in_no_reply_log_or_error() {
         lab.write();
         lab.signal("Riley", Signal::HUP);
         let location = format!("+2+{number}");
-        // The signal is not seen at once: until then the former Places answers.
+        // Until the signal is handled, the previous Places answers.
         until(&format!("the reply is: {words}"), || {
-            said.push(near(&lab, &location));
-            said.last().is_some_and(|replies| replies.contains(words))
+            texts.push(near(&lab, &location));
+            texts.last().is_some_and(|replies| replies.contains(words))
         });
     }
-    // Somebody wrote the key where its variable's name belongs.
+    // A mistake in the herd file: the key instead of the name of its variable.
     lab.config["places"] = json!({ "url": lab.places.url(), "key_env": KEY });
     lab.write();
     lab.signal("Riley", Signal::HUP);
-    until("Riley says what is wrong", || lab.output("Riley").contains("places.key_env"));
-    said.push(output_of(&lab, "check"));
+    until("Riley reports the error", || lab.output("Riley").contains("places.key_env"));
+    texts.push(output_of(&lab, "check"));
     lab.config["places"] = reachable;
     lab.write();
     lab.signal("Riley", Signal::HUP);
-    said.push(output_of(&lab, "check"));
+    texts.push(output_of(&lab, "check"));
 
-    // The time of a question that hangs at the end of the server.
+    // Long, for the question that is pending during shutdown.
     lab.config["places"]["timeout_ms"] = json!(60_000);
     lab.write();
     lab.signal("Riley", Signal::HUP);
@@ -117,21 +117,21 @@ fn the_key_stands_in_no_reply_log_or_error() {
     lab.places.await_question(UCLA);
     lab.signal("Riley", Signal::TERM);
     lab.process("Riley").wait();
-    said.push(waiting.everything());
+    texts.push(waiting.everything());
 
-    for replies in &said {
-        assert_secret("a reply", replies.as_bytes());
+    for text in &texts {
+        assert_secret("a reply", text.as_bytes());
     }
     for server in lab.names() {
         assert!(lab.log(server).contains("received '"), "{server} logs every message");
         assert_secret("a log", lab.log(server).as_bytes());
-        assert_secret("what a server said", lab.output(server).as_bytes());
+        assert_secret("the output of a server", lab.output(server).as_bytes());
     }
-    assert!(lab.log("Riley").contains("UNKNOWN_ERROR"), "answers stand in the log");
+    assert!(lab.log("Riley").contains("UNKNOWN_ERROR"), "answers are in the log");
     assert_secret_in(&lab.folder.path("."));
 }
 
-/// What Places does with a question, and words of the reply that is right then.
+/// Behaviours of Places, each with a text that the reply must contain.
 fn plays() -> Vec<(Play, &'static str)> {
     let raw = |text: String| Play::Raw(text.into_bytes(), Then::Close);
     let target = format!("/maps/api/place/nearbysearch/json?location=1,1&key={PERCENT_ENCODED}");
@@ -159,7 +159,7 @@ fn plays() -> Vec<(Play, &'static str)> {
     ]
 }
 
-/// What a command says of the herd file, on both outputs.
+/// The standard output and standard error of a command on the herd file.
 fn output_of(lab: &Lab, command: &str) -> String {
     let file = lab.folder.path("output-of-a-command");
     let output = fs::File::create(&file).unwrap();
@@ -167,10 +167,10 @@ fn output_of(lab: &Lab, command: &str) -> String {
     process.arg(command).arg("-c").arg(lab.file()).env("PLACES_API_KEY", KEY).stdin(Stdio::null());
     process.stdout(output.try_clone().unwrap()).stderr(output);
     Process::start(&mut process, &lab.folder.name()).wait();
-    let said = fs::read_to_string(file).unwrap();
-    assert!(!said.is_empty());
-    said
+    let text = fs::read_to_string(file).unwrap();
+    assert!(!text.is_empty());
+    text
 }
 
-/// Long enough for every answer that comes, short enough to wait for those that do not.
+/// Long enough for every answer, short enough to wait for.
 const TIMEOUT_MS: u32 = 1000;

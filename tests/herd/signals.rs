@@ -1,4 +1,4 @@
-//! How a server is told to end, or to read its file again; and a second one of the same name.
+//! Tests of signals: shutdown by SIGTERM and SIGINT, reloading by SIGHUP; and of a second server of one name.
 
 use std::fs;
 use std::process::Stdio;
@@ -6,80 +6,80 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::ask::{UCLA, everyone, iamat, knows};
+use crate::ask::{UCLA, await_everywhere, iamat, stored_line};
 use crate::fake_places::{Play, nearby};
 use crate::lab::{Lab, PAIR, SOLO, is_listening, until};
 use crate::process::{Process, Signal, herd};
 
-/// SIGTERM and SIGINT end a server within 300 ms with status 0: it answers what was received, a WHATSAT
-/// that still waits with UNKNOWN_ERROR, and sends what is written. The next one gets the port at once.
-fn ends_in_order(signal: Signal) {
+/// SIGTERM and SIGINT end a server within 300 ms with status 0. It answers all received commands, a pending
+/// WHATSAT with UNKNOWN_ERROR, and sends all pending output. The next server can bind the port at once.
+fn shuts_down_gracefully(signal: Signal) {
     let mut lab = Lab::alone(SOLO);
     lab.start("Solo");
     let line = iamat(&lab, "Solo", "kiwi");
     lab.places.on(UCLA, Play::WhenReleased(nearby(1)));
     let mut idle = lab.connect("Solo");
-    assert_eq!(idle.ask("HALLO"), "? HALLO");
+    assert_eq!(idle.ask("PING"), "? PING");
     let mut waiting = lab.connect("Solo");
-    waiting.send("WHATSAT kiwi 10 1\nBEHIND\n");
+    waiting.send("WHATSAT kiwi 10 1\nAFTER\n");
     lab.places.await_question(UCLA);
-    lab.await_log("Solo", "received 'BEHIND'");
+    lab.await_log("Solo", "received 'AFTER'");
 
     let began = Instant::now();
     lab.signal("Solo", signal);
     let status = lab.process("Solo").wait();
     let took = began.elapsed();
     assert_eq!(status.code(), Some(0));
-    assert!(took < END_MAX, "{took:?}");
+    assert!(took < SHUTDOWN_MAX, "{took:?}");
     assert!(idle.is_closed());
     let (statement, json) = waiting.whats_at();
     assert_eq!(statement, line);
     assert_eq!((&json["status"], &json["results"]), (&json!("UNKNOWN_ERROR"), &json!([])));
-    assert_eq!(waiting.everything(), "? BEHIND\n");
+    assert_eq!(waiting.everything(), "? AFTER\n");
     assert!(!is_listening(lab.port("Solo")));
     lab.start("Solo");
-    assert_eq!(lab.connect("Solo").ask("HALLO"), "? HALLO");
+    assert_eq!(lab.connect("Solo").ask("PING"), "? PING");
 }
 
 #[test]
-fn row_37_end_in_order_by_sigterm() {
-    ends_in_order(Signal::TERM);
+fn row_37_graceful_shutdown_by_sigterm() {
+    shuts_down_gracefully(Signal::TERM);
 }
 
 #[test]
-fn row_37_end_in_order_by_control_c() {
-    ends_in_order(Signal::INT);
+fn row_37_graceful_shutdown_by_sigint() {
+    shuts_down_gracefully(Signal::INT);
 }
 
-/// What a client said before the signal is answered, and told to the neighbours as well, though the
-/// server had not read it yet: whoever has a reply can rely on it.
+/// Commands sent before the signal are answered and flooded, even if the server had not read them yet. An
+/// answered statement is never lost by a graceful shutdown.
 #[test]
-fn row_37_what_is_answered_at_the_end_is_flooded() {
+fn row_37_statements_answered_at_shutdown_are_flooded() {
     let mut lab = Lab::running(PAIR);
     let linked = iamat(&lab, "Riley", "linked");
-    everyone(&lab, &["Jaquez"], "linked", &linked);
+    await_everywhere(&lab, &["Jaquez"], "linked", &linked);
     let mut client = lab.connect("Riley");
-    assert_eq!(client.ask("HALLO"), "? HALLO");
-    // So it finds the commands and the signal at the same time.
+    assert_eq!(client.ask("PING"), "? PING");
+    // Stopped, so that the server finds the commands and the signal at the same time.
     lab.signal("Riley", Signal::STOP);
     let commands: String = (0..100).map(|n| format!("IAMAT client-{n} {UCLA} 1\n")).collect();
     client.send(&commands);
-    // One that connected before the signal, too, was received.
+    // A connection made before the signal is served, too.
     let mut late = lab.connect("Riley");
-    late.send("HALLO\n");
+    late.send("PING\n");
     lab.signal("Riley", Signal::TERM);
     lab.signal("Riley", Signal::CONT);
     assert_eq!(lab.process("Riley").wait().code(), Some(0));
     let replies = client.everything();
     assert_eq!(replies.lines().count(), 100, "{replies}");
-    assert_eq!(late.everything(), "? HALLO\n");
-    everyone(&lab, &["Jaquez"], "client-99", replies.lines().last().unwrap());
+    assert_eq!(late.everything(), "? PING\n");
+    await_everywhere(&lab, &["Jaquez"], "client-99", replies.lines().last().unwrap());
 }
 
-/// A port is never shared: a second server of a name says so in one line, exits 1, and leaves the first
-/// alone, its clients and its log included.
+/// Ports are not shared: a second server on the same port reports the error in one line and exits with status
+/// 1. The first server, its clients and its log are not disturbed.
 #[test]
-fn row_09_second_server_of_a_name() {
+fn row_09_second_server_on_the_same_port() {
     let lab = Lab::running(SOLO);
     let mut client = lab.connect("Solo");
     assert_eq!(client.ask("A"), "? A");
@@ -93,15 +93,15 @@ fn row_09_second_server_of_a_name() {
     assert_eq!(errors.lines().count(), 1, "{errors}");
     assert!(errors.starts_with("herd: ") && errors.contains(&lab.port("Solo").to_string()), "{errors}");
     assert_eq!(client.ask("B"), "? B");
-    // Each newcomer finds the first one, none is shared out to a second.
+    // All new connections reach the first server.
     for _ in 0..20 {
         assert_eq!(lab.connect("Solo").ask("C"), "? C");
     }
 }
 
-/// SIGHUP opens the log file anew: what was renamed stays as it was.
+/// SIGHUP reopens the log file. A renamed log gets no more lines.
 #[test]
-fn row_34_hang_up_opens_the_log_anew() {
+fn row_34_sighup_reopens_the_log() {
     let mut lab = Lab::running(SOLO);
     let mut client = lab.connect("Solo");
     client.ask("BEFORE");
@@ -116,9 +116,9 @@ fn row_34_hang_up_opens_the_log_anew() {
     assert!(!fs::read_to_string(old).unwrap().contains("AFTER"));
 }
 
-/// A log that is off is no file, also after SIGHUP.
+/// With log level `off` no log file is created, not even by SIGHUP.
 #[test]
-fn hang_up_opens_no_log_that_is_off() {
+fn sighup_creates_no_log_at_level_off() {
     let mut lab = Lab::new(SOLO);
     lab.config["log"] = json!({ "dir": "logs", "level": "off" });
     lab.config["limits"] = json!({ "max_line": 100 });
@@ -128,41 +128,41 @@ fn hang_up_opens_no_log_that_is_off() {
     lab.write();
     lab.signal("Solo", Signal::HUP);
     let long = "x".repeat(80);
-    until("the herd file was read again", || lab.connect("Solo").ask(&long).len() == 66);
+    until("the herd file is reloaded", || lab.connect("Solo").ask(&long).len() == 66);
     assert!(!lab.folder.path("logs/Solo.log").exists());
 }
 
-/// SIGHUP reads the herd file again: a new neighbour is dialled and gets everything, one that was
-/// removed hears no more, clients stay.
+/// SIGHUP reloads the herd file. A new neighbour is dialled and gets every statement, a removed neighbour
+/// gets no more, and clients stay connected.
 #[test]
-fn row_42_hang_up_brings_and_takes_neighbours() {
+fn row_42_sighup_adds_and_removes_neighbours() {
     let mut lab = Lab::running(&[("Left", &[]), ("Middle", &["Left"]), ("Right", &[])]);
     let mut client = lab.connect("Middle");
     assert_eq!(client.ask("STAYS"), "? STAYS");
     let first = iamat(&lab, "Middle", "first");
-    everyone(&lab, &["Left"], "first", &first);
-    assert_eq!(knows(&lab, "Right", "first"), None);
+    await_everywhere(&lab, &["Left"], "first", &first);
+    assert_eq!(stored_line(&lab, "Right", "first"), None);
 
     lab.config["servers"]["Middle"]["talks_to"] = json!(["Right"]);
     lab.write();
     for server in ["Left", "Middle", "Right"] {
         lab.signal(server, Signal::HUP);
     }
-    everyone(&lab, &["Right"], "first", &first);
-    until("Left is no longer told", || lab.log("Middle").contains("Connection to server Left was dropped"));
+    await_everywhere(&lab, &["Right"], "first", &first);
+    lab.await_log("Middle", "Connection to server Left was dropped");
     let second = iamat(&lab, "Middle", "second");
-    everyone(&lab, &["Right"], "second", &second);
-    assert_eq!(knows(&lab, "Left", "second"), None);
+    await_everywhere(&lab, &["Right"], "second", &second);
+    assert_eq!(stored_line(&lab, "Left", "second"), None);
     assert_eq!(client.ask("STAYED"), "? STAYED");
 }
 
-/// A neighbour that was removed and does not know it dials on. It is refused with the reason, nothing that
-/// it says is heard, and nothing is told to it.
+/// A removed neighbour that was not reloaded keeps dialling. It is refused with the reason, and no statement
+/// crosses the edge.
 #[test]
-fn row_42_removed_neighbour_that_dials_on() {
+fn row_42_removed_neighbour_that_keeps_dialling() {
     let mut lab = Lab::running(&[("Left", &[]), ("Middle", &["Left"])]);
     let before = iamat(&lab, "Left", "before");
-    everyone(&lab, &["Middle"], "before", &before);
+    await_everywhere(&lab, &["Middle"], "before", &before);
     lab.config["servers"]["Middle"]["talks_to"] = json!([]);
     lab.write();
     lab.signal("Middle", Signal::HUP);
@@ -171,20 +171,20 @@ fn row_42_removed_neighbour_that_dials_on() {
     let after = iamat(&lab, "Left", "after");
     let of_middle = iamat(&lab, "Middle", "of-middle");
     let refusals = lab.log("Left").matches(refusal).count();
-    until("Left has tried twice more", || lab.log("Left").matches(refusal).count() >= refusals + 2);
-    assert_eq!((knows(&lab, "Middle", "after"), knows(&lab, "Left", "of-middle")), (None, None));
-    assert_eq!(knows(&lab, "Middle", "before"), Some(before));
+    until("Left has dialled two more times", || lab.log("Left").matches(refusal).count() >= refusals + 2);
+    assert_eq!((stored_line(&lab, "Middle", "after"), stored_line(&lab, "Left", "of-middle")), (None, None));
+    assert_eq!(stored_line(&lab, "Middle", "before"), Some(before));
 
     lab.config["servers"]["Middle"]["talks_to"] = json!(["Left"]);
     lab.write();
     lab.signal("Middle", Signal::HUP);
-    everyone(&lab, &["Middle"], "after", &after);
-    everyone(&lab, &["Left"], "of-middle", &of_middle);
+    await_everywhere(&lab, &["Middle"], "after", &after);
+    await_everywhere(&lab, &["Left"], "of-middle", &of_middle);
 }
 
-/// A file with an error, or with another `listen`, changes nothing, and the server says so.
+/// A herd file with an error, or with another `listen`, changes nothing. The server reports the reason.
 #[test]
-fn row_42_hang_up_with_a_wrong_file_changes_nothing() {
+fn row_42_sighup_with_an_invalid_file_changes_nothing() {
     let mut lab = Lab::running(PAIR);
     let mut client = lab.connect("Riley");
     assert_eq!(client.ask("STAYS"), "? STAYS");
@@ -195,15 +195,15 @@ fn row_42_hang_up_with_a_wrong_file_changes_nothing() {
     for (count, wrong) in ["{".to_owned(), other_port.to_string(), no_server.to_string()].iter().enumerate() {
         fs::write(lab.file(), wrong).unwrap();
         lab.signal("Riley", Signal::HUP);
-        until(&format!("Riley says what is wrong with {wrong}"), || {
+        until(&format!("Riley reports the error in {wrong}"), || {
             lab.output("Riley").lines().filter(|line| line.starts_with("herd: ")).count() > count
         });
         assert_eq!(client.ask("STAYED"), "? STAYED");
         let id = format!("client-{count}");
         let line = iamat(&lab, "Riley", &id);
-        everyone(&lab, &["Jaquez"], &id, &line);
+        await_everywhere(&lab, &["Jaquez"], &id, &line);
     }
 }
 
-/// 300 ms, and what a busy machine takes to notice.
-const END_MAX: Duration = Duration::from_millis(500);
+/// The grace period of 300 ms, and some time for a busy machine.
+const SHUTDOWN_MAX: Duration = Duration::from_millis(500);

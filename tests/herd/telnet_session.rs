@@ -1,18 +1,17 @@
-//! The session that a newcomer has first: the herd with the local Places server, as everyone has it
-//! who clones the repository, but on ports of the test's own.
+//! The first session of a new user: the herd of the repository with the local Places server, on free ports.
 
 use std::fs;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::ask::{UCLA, everyone, iamat};
+use crate::ask::{UCLA, await_everywhere, iamat};
 use crate::lab::{BRUINS, Lab, free_port, is_listening, until};
 use crate::process::{Process, herd};
 
-/// WHATSAT is answered by the local Places server, over TLS, from its embedded data, trusted by the
-/// root that it leaves for its port: real places around that client, at most as many as
-/// wanted, in the form of Google's legacy Nearby Search.
+/// WHATSAT is answered by the local Places server, over TLS, from its embedded places. The herd trusts the
+/// root certificate that the server writes. The answer has the format of Google's legacy Nearby Search, with
+/// places near the client, and at most as many as requested.
 #[test]
 fn places_near_ucla_without_key_and_network() {
     let mut lab = Lab::new(BRUINS);
@@ -31,14 +30,14 @@ fn places_near_ucla_without_key_and_network() {
     lab.write();
     lab.start_all();
     let line = iamat(&lab, "Riley", "kiwi.cs.ucla.edu");
-    everyone(&lab, &["Bernard"], "kiwi.cs.ucla.edu", &line);
+    await_everywhere(&lab, &["Bernard"], "kiwi.cs.ucla.edu", &line);
 
     let mut client = lab.connect("Bernard");
     client.send("WHATSAT kiwi.cs.ucla.edu 10 5\n");
     let (statement, json) = client.whats_at();
     assert_eq!(statement, line);
     assert_eq!(json["status"], "OK", "{json}");
-    // The licence of the data wants its authors to be named.
+    // The licence of the data requires attribution.
     assert!(json["html_attributions"][0].as_str().is_some_and(|text| text.contains("GeoNames")), "{json}");
     let results = json["results"].as_array().unwrap();
     assert_eq!(results.len(), 5, "{json}");
@@ -53,13 +52,13 @@ fn places_near_ucla_without_key_and_network() {
         assert!(result["place_id"].is_string(), "{result}");
     }
 
-    // The session goes on.
-    assert_eq!(client.ask("WHATSAT nobody 10 5"), "? WHATSAT nobody 10 5");
+    // The connection stays open.
+    assert_eq!(client.ask("WHATSAT unknown 10 5"), "? WHATSAT unknown 10 5");
     client.send("WHATSAT kiwi.cs.ucla.edu 10 0\n");
     assert_eq!(client.whats_at().1["results"], json!([]));
 }
 
-/// Along the ground, to within the flattening of the earth.
+/// The great-circle distance from UCLA, in metres, accurate to the flattening of the earth.
 fn metres_from_ucla(location: &Value) -> f64 {
     assert_eq!(UCLA, "+34.068930-118.445127");
     let (latitude, longitude) = (34.068_930_f64.to_radians(), -118.445_127_f64.to_radians());
@@ -70,5 +69,5 @@ fn metres_from_ucla(location: &Value) -> f64 {
     2.0 * EARTH_RADIUS_M * half_chord.sqrt().asin()
 }
 
-/// That of the spheres that places are measured on differ by a thousandth; this is the smallest.
+/// The polar radius, so that the result is not above the distance on any usual sphere.
 const EARTH_RADIUS_M: f64 = 6_356_752.0;

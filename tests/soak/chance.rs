@@ -1,9 +1,10 @@
-//! Chance that is the same in each run.
+//! A seeded random number generator, the same in each run.
 
-/// Numbers that look random (splitmix64).
+/// The generator splitmix64, with its state.
 pub struct Chance(pub u64);
 
 impl Chance {
+    /// A number from 0 to `bound` - 1.
     pub fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;

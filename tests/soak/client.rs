@@ -1,4 +1,4 @@
-//! One connection of a client.
+//! A blocking client connection with timeouts.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -25,7 +25,7 @@ impl Client {
         self.stream.get_mut().write_all(bytes)
     }
 
-    /// The next line, without its LF.
+    /// Receives the next line, without its LF.
     pub fn line(&mut self) -> io::Result<String> {
         let mut line = String::new();
         match self.stream.read_line(&mut line)? {
@@ -34,7 +34,7 @@ impl Client {
         }
     }
 
-    /// The reply to a WHATSAT: the AT line, or `None` for an unknown client.
+    /// Receives the reply to a WHATSAT. Returns its AT line, or `None` for an unknown client.
     pub fn whatsat_reply(&mut self) -> io::Result<Option<String>> {
         let first = self.line()?;
         if first.starts_with("? ") {
@@ -45,9 +45,9 @@ impl Client {
     }
 }
 
-/// What the clock of a client shows, in nanoseconds since 1970.
+/// The wall time, in nanoseconds since 1970.
 pub fn now() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is later than 1970");
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a time after 1970");
     since.as_nanos() as u64
 }
 
@@ -55,11 +55,11 @@ pub fn time_text(nanoseconds: u64) -> String {
     format!("{}.{:09}", nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000)
 }
 
-/// The time of an AT line.
+/// The time of an AT line, in nanoseconds since 1970.
 pub fn time_of(line: &str) -> Option<u64> {
     let (seconds, fraction) = line.rsplit_once(' ')?.1.split_once('.')?;
     format!("{seconds}{fraction}").parse().ok()
 }
 
-/// A server that is stopped answers nobody; its clients go elsewhere.
+/// The timeout of connecting, reading and writing. The clients of a stopped server go to another one.
 const PATIENCE: Duration = Duration::from_secs(2);

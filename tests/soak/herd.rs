@@ -1,4 +1,4 @@
-//! The servers: processes that are killed, stopped and started again.
+//! The servers of the soak test, as processes that can be killed, stopped and restarted.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -20,14 +20,14 @@ pub struct Server {
     pub name: String,
     pub port: u16,
     process: Option<Child>,
-    /// Its process is there, and does nothing.
+    /// Whether the process is stopped by SIGSTOP.
     stopped: bool,
     pub started: Instant,
     pub killed: Vec<Instant>,
 }
 
 impl Herd {
-    /// The built-in herd on free ports, in an empty folder.
+    /// Starts the built-in herd on free ports, in an empty folder.
     pub fn start(folder: &Path, places: &str) -> Herd {
         let _ = fs::remove_dir_all(folder);
         fs::create_dir_all(folder).unwrap();
@@ -99,13 +99,13 @@ impl Herd {
         self.servers[server].stopped = false;
     }
 
-    /// Those that can answer.
-    pub fn living(&self) -> Vec<usize> {
-        let lives = |&server: &usize| {
+    /// The indices of the servers that are neither killed nor stopped.
+    pub fn running(&self) -> Vec<usize> {
+        let is_running = |&server: &usize| {
             let server = &self.servers[server];
             server.process.is_some() && !server.stopped
         };
-        (0..self.servers.len()).filter(lives).collect()
+        (0..self.servers.len()).filter(is_running).collect()
     }
 }
 
@@ -116,7 +116,7 @@ impl Drop for Herd {
 }
 
 impl Server {
-    /// Resident memory in KiB.
+    /// The resident memory in KiB.
     pub fn memory_kib(&self) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.as_ref()?.id())).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
@@ -129,15 +129,15 @@ impl Server {
 
     fn signal(&self, signal: Signal) {
         if let Some(process) = &self.process {
-            // It may have ended by itself, which the next sample shows.
+            // Fails if the process has ended by itself; the next sample shows that.
             let _ = kill_process(Pid::from_child(process), signal);
         }
     }
 }
 
-/// Below the ports that the system lends to those who dial out, which would be gone at a restart.
+/// Below the system's ephemeral ports, one of which could be in use at a restart.
 const FIRST_PORT: u16 = 21_500;
-/// From the start of a process to its first connection, on a busy machine.
+/// The bound from the start of a process to its first connection, on a busy machine.
 const START_MAX: Duration = Duration::from_secs(10);
-/// Short, so that half lines end within the run.
+/// Short, so that incomplete lines expire within the run.
 const LINE_TIMEOUT_S: u64 = 5;

@@ -1,4 +1,4 @@
-//! Clients: those that walk, those that ask, and those that nobody wants.
+//! The load: clients that send IAMATs, clients that send WHATSATs, and clients that violate the protocol.
 
 use std::collections::HashMap;
 use std::io;
@@ -11,13 +11,16 @@ use std::time::{Duration, Instant};
 use crate::chance::Chance;
 use crate::client::{Client, now, time_text};
 
-/// The newest statement of each client that a server has answered.
-pub type Acknowledged = HashMap<String, Acknowledgement>;
+/// The newest answered statement of each client, by client ID.
+pub type Answered = HashMap<String, AnsweredStatement>;
 
 #[derive(Clone)]
-pub struct Acknowledgement {
+pub struct AnsweredStatement {
+    /// The client time, in nanoseconds since 1970.
     pub time: u64,
+    /// The index of the server that has answered.
     pub server: usize,
+    /// The time of the answer.
     pub at: Instant,
 }
 
@@ -28,10 +31,10 @@ pub struct Load {
 
 struct Shared {
     ports: Vec<u16>,
-    /// Held for reading while something is on its way.
+    /// Locked for reading by a client while its commands are pending.
     gate: RwLock<()>,
     ended: AtomicBool,
-    acknowledged: Mutex<Acknowledged>,
+    answered: Mutex<Answered>,
 }
 
 impl Load {
@@ -40,10 +43,10 @@ impl Load {
             ports,
             gate: RwLock::new(()),
             ended: AtomicBool::new(false),
-            acknowledged: Mutex::new(HashMap::new()),
+            answered: Mutex::new(HashMap::new()),
         });
         let mut threads = Vec::new();
-        let kinds: [fn(&Shared, u64); 4] = [walk, walk, ask, rabble];
+        let kinds: [fn(&Shared, u64); 4] = [report, report, ask, misbehave];
         for (number, kind) in (0..).zip(kinds) {
             let shared = Arc::clone(&shared);
             threads.push(thread::spawn(move || kind(&shared, number)));
@@ -51,25 +54,25 @@ impl Load {
         Load { shared, threads }
     }
 
-    /// Runs something while no client says anything, with what was acknowledged until then.
-    pub fn in_calm(&self, act: impl FnOnce(&Acknowledged)) {
+    /// Pauses all clients and calls `check` with the statements answered so far.
+    pub fn in_calm(&self, check: impl FnOnce(&Answered)) {
         let _calm = self.shared.gate.write().unwrap();
-        act(&self.shared.acknowledged.lock().unwrap().clone());
+        check(&self.shared.answered.lock().unwrap().clone());
     }
 
-    /// Ends every client.
-    pub fn stop(self) -> Acknowledged {
+    /// Ends all clients.
+    pub fn stop(self) -> Answered {
         self.shared.ended.store(true, Ordering::SeqCst);
         for thread in self.threads {
             thread.join().unwrap();
         }
-        self.shared.acknowledged.lock().unwrap().clone()
+        self.shared.answered.lock().unwrap().clone()
     }
 }
 
 impl Shared {
-    /// A visit to one server after the other until the load ends. A visit that fails is no failure:
-    /// its server may have been killed under it.
+    /// Connects to one random server after the other until the load ends. Errors are ignored, because the
+    /// server may have been killed.
     fn visit(
         &self,
         chance: &mut Chance,
@@ -85,16 +88,16 @@ impl Shared {
     }
 }
 
-/// Tells where its clients are, many lines at a time.
-fn walk(shared: &Shared, walker: u64) {
-    shared.visit(&mut Chance(walker), |chance, server, mut client| {
+/// Sends IAMATs of many clients, in batches, and checks the replies.
+fn report(shared: &Shared, reporter: u64) {
+    shared.visit(&mut Chance(reporter), |chance, server, mut client| {
         for _ in 0..BATCHES {
             {
                 let _gate = shared.gate.read().unwrap();
                 let mut lines = String::new();
                 let mut expected = Vec::new();
                 for _ in 0..BATCH {
-                    let id = format!("walker-{walker}-{}", chance.below(CLIENTS));
+                    let id = format!("client-{reporter}-{}", chance.below(CLIENTS));
                     let (time, latitude) = (now(), chance.below(90));
                     lines += &format!("IAMAT {id} +{latitude}.5-118.445127 {}\n", time_text(time));
                     expected.push((id, time));
@@ -106,7 +109,7 @@ fn walk(shared: &Shared, walker: u64) {
                     let is_reply = words.len() == 6 && words[0] == "AT" && words[3] == id;
                     assert!(is_reply && words[5] == time_text(time), "{reply} for {id} at {time}");
                     let at = Instant::now();
-                    shared.acknowledged.lock().unwrap().insert(id, Acknowledgement { time, server, at });
+                    shared.answered.lock().unwrap().insert(id, AnsweredStatement { time, server, at });
                 }
             }
             thread::sleep(PAUSE);
@@ -115,14 +118,14 @@ fn walk(shared: &Shared, walker: u64) {
     });
 }
 
-/// Asks what is near clients, known and unknown ones.
+/// Sends WHATSATs about known and unknown clients.
 fn ask(shared: &Shared, asker: u64) {
     shared.visit(&mut Chance(asker), |chance, _, mut client| {
         for _ in 0..BATCHES {
             {
                 let _gate = shared.gate.read().unwrap();
                 for _ in 0..4 {
-                    let id = format!("walker-{}-{}", chance.below(2), chance.below(CLIENTS + 5));
+                    let id = format!("client-{}-{}", chance.below(2), chance.below(CLIENTS + 5));
                     client.send(format!("WHATSAT {id} 10 1\n").as_bytes())?;
                 }
                 for _ in 0..4 {
@@ -135,8 +138,8 @@ fn ask(shared: &Shared, asker: u64) {
     });
 }
 
-/// Breaks every rule of good manners.
-fn rabble(shared: &Shared, seed: u64) {
+/// Sends incomplete lines, random bytes, oversized lines, HTTP and a forged HELLO, and does not read replies.
+fn misbehave(shared: &Shared, seed: u64) {
     let mut half_lines = Vec::new();
     shared.visit(&mut Chance(seed), |chance, _, mut client| {
         {
@@ -153,13 +156,13 @@ fn rabble(shared: &Shared, seed: u64) {
                     client.socket().shutdown(Shutdown::Write)?;
                     while client.line().is_ok() {}
                 }
-                // Replies that are never read make the system send a reset.
-                2 => client.send("WHATSAT walker-0-1 10 20\n".repeat(500).as_bytes())?,
+                // Closing with unread replies sends a reset.
+                2 => client.send("WHATSAT client-0-1 10 20\n".repeat(500).as_bytes())?,
                 3 => client.send("GET / HTTP/1.1\r\nIAMAT browser +1-1 1\r\n\r\n".as_bytes())?,
                 4 => client.send(&[b'x'; 100_000])?,
                 5 => client.send(b"HELLO herd/1 soak Riley 0123456789abcdef nonsense")?,
                 _ => {
-                    for byte in b"WHATSAT walker-1-1 10 20\n" {
+                    for byte in b"WHATSAT client-1-1 10 20\n" {
                         client.send(&[*byte])?;
                     }
                     client.whatsat_reply()?;
@@ -174,12 +177,12 @@ fn rabble(shared: &Shared, seed: u64) {
     });
 }
 
-/// Clients of each walker: few enough that memory is level after a minute.
+/// The number of client IDs of a reporter, so few that memory is constant after a minute.
 const CLIENTS: usize = 1000;
-/// Lines that are sent before the first reply is read.
+/// Commands sent before the first reply is read.
 const BATCH: usize = 20;
-/// Batches before the next server is visited.
+/// Batches on one connection.
 const BATCHES: usize = 50;
-/// Between two batches: the herd is to be busy, not the machine.
+/// The pause between two batches, so that the machine is not overloaded.
 const PAUSE: Duration = Duration::from_millis(20);
 const HALF_LINES_MAX: usize = 200;

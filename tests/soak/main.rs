@@ -1,8 +1,8 @@
-//! A real herd for as long as one likes: mixed load, clients that come and go, neighbours that are
-//! killed and stopped, and every second a look at memory, descriptors and agreement.
+//! The soak test: real servers under mixed load for minutes or hours. Clients connect and leave, servers are
+//! killed and stopped, and every second memory, descriptors and agreement are sampled.
 //!
-//! `MINUTES=10 cargo test --release --test soak -- --ignored --nocapture` ends with `soak passed` or
-//! `soak failed` and why, and leaves a plot in `target/soak.svg`.
+//! `MINUTES=10 cargo test --release --test soak -- --ignored --nocapture` ends with `soak passed` or `soak
+//! failed` and the reasons, and writes a plot to `target/soak.svg`.
 
 mod chance;
 mod client;
@@ -46,8 +46,8 @@ fn soak() {
         thread::sleep(next.saturating_duration_since(Instant::now()));
     }
     storm.end(&mut herd);
-    let acknowledged = load.stop();
-    samples.agree(&herd, &acknowledged);
+    let answered = load.stop();
+    samples.agree(&herd, &answered);
     samples.await_baseline(&herd);
     let failures = samples.failures();
     let verdict = if failures.is_empty() { "passed" } else { "failed" };
@@ -62,15 +62,15 @@ fn soak() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
-/// How long it takes, from the environment.
+/// The duration, from the environment variable `MINUTES`.
 fn minutes() -> u64 {
     let text = std::env::var("MINUTES").unwrap_or_else(|_| MINUTES_DEFAULT.to_string());
     let minutes = text.parse().ok().filter(|minutes| (1..=MINUTES_MAX).contains(minutes));
-    minutes.unwrap_or_else(|| panic!("MINUTES is from 1 to {MINUTES_MAX}, not {text:?}"))
+    minutes.unwrap_or_else(|| panic!("MINUTES: expected an integer from 1 to {MINUTES_MAX}, got {text:?}"))
 }
 
 const MINUTES_DEFAULT: u64 = 10;
-/// A night. The samples of more would not fit the plot, nor anybody's patience.
+/// A night. The plot has no room for more samples.
 const MINUTES_MAX: u64 = 600;
-/// Until all links are up and everything is allocated that an idle herd needs.
+/// The time until all links are up and the memory of an idle herd is allocated.
 const SETTLING: Duration = Duration::from_secs(3);

@@ -1,4 +1,4 @@
-//! A stand-in for Places on loopback: whatever is asked, there is one place.
+//! A fake Places on loopback, which answers every question with one place.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -9,7 +9,7 @@ pub struct Places {
 }
 
 impl Places {
-    /// Its threads end with this process.
+    /// Starts the server. Its threads run until this process ends.
     pub fn start() -> Places {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();

@@ -1,4 +1,4 @@
-//! The samples as a picture.
+//! The plot of the samples, as SVG.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -44,7 +44,7 @@ fn memory(area: &Area<'_>, samples: &Samples) -> Result<(), Failure> {
     let lines: Vec<&[(f64, f64)]> = samples.servers.iter().map(|server| &server.memory[..]).collect();
     let most = lines.iter().copied().flatten().fold(1.0, |most: f64, (_, y)| most.max(*y));
     let caption = format!(
-        "Resident memory, MiB. Above: by how much it grows in the second half; {GROWTH_MIB} MiB and {:.0} % fail",
+        "Resident memory, MiB. Above: growth in the second half; more than {GROWTH_MIB} MiB and {:.0} % fails",
         GROWTH_PART * 100.0
     );
     let mut chart = panel(area, samples, &caption, most)?;
@@ -56,13 +56,13 @@ fn memory(area: &Area<'_>, samples: &Samples) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Each of five servers goes up and down as clients come and go: five lines would hide each other.
+/// One band for all servers: five lines would hide each other.
 fn descriptors(area: &Area<'_>, samples: &Samples) -> Result<(), Failure> {
     let mut at_once: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
     for (at, count) in samples.servers.iter().flat_map(|server| &server.descriptors) {
         at_once.entry(at.to_bits()).or_default().push(*count);
     }
-    // Positive numbers are in the order of their bits.
+    // The bits of positive numbers have the order of the numbers.
     let spread: Vec<[f64; 4]> = at_once
         .into_iter()
         .map(|(at, mut counts)| {
@@ -76,7 +76,7 @@ fn descriptors(area: &Area<'_>, samples: &Samples) -> Result<(), Failure> {
         samples.servers.iter().map(|server| of(server).to_string()).collect::<Vec<_>>().join(", ")
     };
     let caption = format!(
-        "Open descriptors: fewest, middle and most of the {}. Before the load {}; when all had left {}",
+        "Open descriptors: minimum, median and maximum of the {}. Before the load {}; after it {}",
         samples.servers.len(),
         numbers(|server| server.baseline),
         numbers(|server| server.left)
@@ -91,7 +91,7 @@ fn descriptors(area: &Area<'_>, samples: &Samples) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A panel of what is counted from zero up to `most`.
+/// A panel with a scale from zero to `most`.
 fn panel<'a, 'b>(
     area: &'a Area<'b>,
     samples: &Samples,
@@ -115,7 +115,7 @@ fn panel<'a, 'b>(
     Ok(chart)
 }
 
-/// When servers were killed and stopped, one lane for each.
+/// The times at which servers were killed and stopped, one lane for each.
 fn events(area: &Area<'_>, samples: &Samples) -> Result<(), Failure> {
     area.draw_text("Ticks: killed. Bars: stopped for 4 s", &text(16, INK), (MARGIN, 6))?;
     let minutes = samples.length / 60.0;
@@ -137,7 +137,7 @@ fn events(area: &Area<'_>, samples: &Samples) -> Result<(), Failure> {
 fn agreement(area: &Area<'_>, samples: &Samples) -> Result<(), Failure> {
     let bound = AGREEMENT_MAX.as_secs_f64() * 1000.0;
     let minutes = samples.length / 60.0;
-    let caption = "Until all that live know what one was told (dots, under load), and all say the same (rings, in calm)";
+    let caption = "Time until a statement has reached all servers (dots, under load), and all agree (rings, load paused)";
     area.draw_text(caption, &text(16, INK), (MARGIN, 6))?;
     let mut chart = chart(area).build_cartesian_2d(0.0..minutes, (0.5..bound * 2.0).log_scale())?;
     chart
@@ -158,7 +158,7 @@ fn agreement(area: &Area<'_>, samples: &Samples) -> Result<(), Failure> {
         dots.collect::<Vec<_>>()
     };
     chart.draw_series(LineSeries::new([(0.0, bound), (minutes, bound)], LIMIT.stroke_width(2)))?;
-    let note = format!("the bound, {:.0} s", bound / 1000.0);
+    let note = format!("bound: {:.0} s", bound / 1000.0);
     chart.draw_series([Text::new(note, (minutes * 0.005, bound * 0.88), text(13, LIMIT))])?;
     chart.draw_series(dots(&samples.probes, 2, INK.mix(0.45).filled()))?;
     chart.draw_series(dots(&samples.agreements, 5, LIMIT.stroke_width(2)))?;
@@ -176,7 +176,7 @@ fn minute_text(minute: f64, of: f64) -> String {
     if of < 10.0 { format!("{minute:.1}") } else { format!("{minute:.0}") }
 }
 
-/// Pieces of a line where nothing is missing, in minutes.
+/// The parts of a line without gaps, in minutes.
 fn unbroken(points: &[(f64, f64)]) -> Vec<Vec<(f64, f64)>> {
     let mut lines: Vec<Vec<(f64, f64)>> = Vec::new();
     let mut last = f64::NEG_INFINITY;
@@ -197,22 +197,22 @@ fn text(size: i32, color: RGBColor) -> TextStyle<'static> {
 }
 
 const SIZE: (u32, u32) = (1200, 1050);
-/// Where the headline and each of the panels end.
+/// The vertical ends of the headline and of each panel but the last.
 const PANELS: [i32; 4] = [100, 370, 495, 760];
 const MARGIN: i32 = 48;
 const LABELS: i32 = 42;
-/// From one server's name to the next.
+/// The distance between two names in the legend.
 const LEGEND: i32 = 200;
-/// Longer than between two samples, shorter than a server is away.
+/// The shortest gap, in seconds: longer than the sampling interval, shorter than a restart.
 const GAP_S: f64 = 1.9;
 const STOPPED_S: f64 = 4.0;
-/// Ticks that fit side by side.
+/// The number of ticks that fit side by side.
 const TICKS: f64 = 400.0;
 const INK: RGBColor = RGBColor(35, 40, 48);
 const FAINT: RGBColor = RGBColor(110, 118, 129);
 const GRID: RGBColor = RGBColor(226, 230, 235);
 const LIMIT: RGBColor = RGBColor(200, 60, 50);
-/// Okabe and Ito's: told apart also by those who do not see red and green.
+/// The palette of Okabe and Ito, which is distinguishable with red-green colour blindness.
 const COLORS: [RGBColor; 5] = [
     RGBColor(0, 114, 178),
     RGBColor(230, 159, 0),

@@ -1,34 +1,35 @@
-//! What is looked at every second, and what it comes to.
+//! The measurements of the soak test, and the failures that follow from them.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::client::{Client, now, time_of, time_text};
 use crate::herd::Herd;
-use crate::load::{Acknowledged, Acknowledgement};
+use crate::load::{Answered, AnsweredStatement};
 
 pub struct Samples {
     begin: Instant,
     pub servers: Vec<ServerSamples>,
-    /// When a statement was made, and after how many milliseconds all that lived had it.
+    /// For each probe its time, and the milliseconds until all running servers had its statement.
     pub probes: Vec<(f64, f64)>,
-    /// When it was calm, and after how many milliseconds all gave the same lines.
+    /// For each pause of the load its time, and the milliseconds until all servers agreed.
     pub agreements: Vec<(f64, f64)>,
-    /// How long it has taken, in seconds.
+    /// The time of the last sample.
     pub length: f64,
     failures: Vec<String>,
 }
 
-/// Of one server, with the seconds since the begin.
+/// The samples of one server. All times are in seconds since the start.
 pub struct ServerSamples {
     pub name: String,
-    /// In MiB.
+    /// Times and MiB.
     pub memory: Vec<(f64, f64)>,
     pub descriptors: Vec<(f64, f64)>,
     pub kills: Vec<f64>,
     pub stops: Vec<f64>,
-    /// Descriptors before the load, and when all clients have left.
+    /// The number of descriptors before the load.
     pub baseline: usize,
+    /// The number of descriptors after all clients have left.
     pub left: usize,
 }
 
@@ -40,7 +41,7 @@ impl Samples {
             descriptors: Vec::new(),
             kills: Vec::new(),
             stops: Vec::new(),
-            baseline: server.descriptors().expect("it runs"),
+            baseline: server.descriptors().expect("a running server"),
             left: 0,
         });
         Samples {
@@ -57,8 +58,8 @@ impl Samples {
         let at = self.seconds();
         self.length = at;
         for (server, samples) in herd.servers.iter().zip(&mut self.servers) {
-            // A server that has just started is still on its way to what it needs.
-            if server.started.elapsed() < GROWING_UP {
+            // The memory of a server that has just started is still growing.
+            if server.started.elapsed() < WARM_UP {
                 continue;
             }
             if let (Some(memory), Some(descriptors)) = (server.memory_kib(), server.descriptors()) {
@@ -78,35 +79,35 @@ impl Samples {
         self.servers[server].stops.push(at);
     }
 
-    /// What one living server is told, all living ones must know soon.
+    /// Sends an IAMAT to one running server, and waits until all running servers have the statement.
     pub fn probe(&mut self, herd: &Herd) {
-        let (at, begin, living) = (self.seconds(), Instant::now(), herd.living());
+        let (at, begin, running) = (self.seconds(), Instant::now(), herd.running());
         let number = self.probes.len();
-        let origin = living[number % living.len()];
+        let origin = running[number % running.len()];
         let (id, time) = (format!("probe-{}", number % PROBES), now());
-        let tell = || {
+        let report = || {
             let mut client = Client::connect(herd.servers[origin].port)?;
             client.send(format!("IAMAT {id} +34.068930-118.445127 {}\n", time_text(time)).as_bytes())?;
             client.line()
         };
-        if let Err(error) = tell() {
+        if let Err(error) = report() {
             self.failures.push(format!("{at:.0} s: {} answers no IAMAT: {error}", herd.servers[origin].name));
             return;
         }
-        for server in living {
+        for server in running {
             let port = herd.servers[server].port;
-            let knows = || {
+            let has_statement = || {
                 let line = Client::connect(port).and_then(|mut client| {
                     client.send(format!("WHATSAT {id} 0 0\n").as_bytes())?;
                     client.whatsat_reply()
                 });
                 line.ok().flatten().is_some_and(|line| time_of(&line) == Some(time))
             };
-            while !knows() {
+            while !has_statement() {
                 if begin.elapsed() > AGREEMENT_MAX {
                     let (from, to) = (&herd.servers[origin].name, &herd.servers[server].name);
                     self.failures.push(format!(
-                        "{at:.0} s: what {from} was told {to} did not know within {AGREEMENT_MAX:?}"
+                        "{at:.0} s: a statement of {from} did not reach {to} within {AGREEMENT_MAX:?}"
                     ));
                     return;
                 }
@@ -116,31 +117,31 @@ impl Samples {
         self.probes.push((at, begin.elapsed().as_secs_f64() * 1000.0));
     }
 
-    /// When nobody says anything, all servers must soon give the same lines, none of them older than
-    /// what its client was answered.
-    pub fn agree(&mut self, herd: &Herd, acknowledged: &Acknowledged) {
+    /// Waits, while the load is paused, until all running servers have the same lines, none of them older
+    /// than the answered statement of its client.
+    pub fn agree(&mut self, herd: &Herd, answered: &Answered) {
         let (at, begin) = (self.seconds(), Instant::now());
-        let mut ids: Vec<&String> = acknowledged.keys().collect();
+        let mut ids: Vec<&String> = answered.keys().collect();
         ids.sort();
         let step = (ids.len() / SAMPLE).max(1);
         let ids: Vec<&String> = ids.into_iter().skip(self.agreements.len() % step).step_by(step).collect();
         loop {
             let answers: Vec<_> =
-                herd.living().into_iter().map(|server| lines(herd.servers[server].port, &ids)).collect();
+                herd.running().into_iter().map(|server| lines(herd.servers[server].port, &ids)).collect();
             let disagreement = ids.iter().enumerate().find_map(|(index, id)| {
                 let first = answers[0].get(index);
                 if first.is_none() || answers.iter().any(|answer| answer.get(index) != first) {
-                    return Some(format!("of {id} not all say the same"));
+                    return Some(format!("the servers do not agree on {id}"));
                 }
-                let known = first.and_then(|line| time_of(line.as_ref()?));
-                let acknowledgement = &acknowledged[*id];
-                let is_lost = must_be_known(herd, acknowledgement) && known < Some(acknowledgement.time);
-                is_lost.then(|| format!("of {id} all have forgotten what was answered"))
+                let stored = first.and_then(|line| time_of(line.as_ref()?));
+                let statement = &answered[*id];
+                let is_lost = must_be_stored(herd, statement) && stored < Some(statement.time);
+                is_lost.then(|| format!("the answered statement of {id} is lost"))
             });
             match disagreement {
                 None => break,
-                Some(what) if begin.elapsed() > AGREEMENT_MAX => {
-                    self.failures.push(format!("{at:.0} s: in calm for {AGREEMENT_MAX:?}, {what}"));
+                Some(reason) if begin.elapsed() > AGREEMENT_MAX => {
+                    self.failures.push(format!("{at:.0} s: after {AGREEMENT_MAX:?} without load, {reason}"));
                     return;
                 }
                 Some(_) => thread::sleep(Duration::from_millis(5)),
@@ -149,7 +150,7 @@ impl Samples {
         self.agreements.push((at, begin.elapsed().as_secs_f64() * 1000.0));
     }
 
-    /// When everybody has left, the descriptors must be what they were.
+    /// Waits until all servers have as many descriptors as before the load.
     pub fn await_baseline(&mut self, herd: &Herd) {
         let begin = Instant::now();
         for (server, samples) in herd.servers.iter().zip(&mut self.servers) {
@@ -163,12 +164,12 @@ impl Samples {
             if left > baseline {
                 let name = &server.name;
                 self.failures
-                    .push(format!("{name} has {left} descriptors when all have left, {baseline} before"));
+                    .push(format!("{name} has {left} descriptors after the load, {baseline} before"));
             }
         }
     }
 
-    /// Everything that is wrong, the growth of memory included.
+    /// All failures, including growth of memory.
     pub fn failures(&self) -> Vec<String> {
         let mut failures = self.failures.clone();
         for server in &self.servers {
@@ -181,7 +182,7 @@ impl Samples {
             }
         }
         if self.agreements.is_empty() {
-            failures.push("it was never calm".to_owned());
+            failures.push("agreement was never checked".to_owned());
         }
         failures
     }
@@ -209,13 +210,13 @@ impl Samples {
 }
 
 impl ServerSamples {
-    /// Whether memory grows by more than chance.
+    /// Whether memory has grown by more than noise.
     fn has_grown(&self, length: f64) -> bool {
         let (growth, mean) = self.growth(length);
         growth > GROWTH_MIB.max(mean * GROWTH_PART)
     }
 
-    /// By how many MiB memory grows in the second half, by least squares, and what it is on average.
+    /// The growth of memory in the second half, by least squares, and the mean, both in MiB.
     pub fn growth(&self, length: f64) -> (f64, f64) {
         let half: Vec<(f64, f64)> =
             self.memory.iter().copied().filter(|(at, _)| *at >= length / 2.0).collect();
@@ -231,7 +232,7 @@ impl ServerSamples {
     }
 }
 
-/// The lines of these clients at one server, as far as it gives them.
+/// The lines of these clients at one server; empty if it does not answer.
 fn lines(port: u16, ids: &[&String]) -> Vec<Option<String>> {
     let ask = || {
         let mut client = Client::connect(port)?;
@@ -242,32 +243,31 @@ fn lines(port: u16, ids: &[&String]) -> Vec<Option<String>> {
     ask().unwrap_or_default()
 }
 
-/// What only a server knew that was killed at once is lost.
-fn must_be_known(herd: &Herd, acknowledgement: &Acknowledgement) -> bool {
-    let spread = acknowledgement.at + SPREADING;
-    !herd.servers[acknowledgement.server]
-        .killed
-        .iter()
-        .any(|&killed| killed > acknowledgement.at && killed < spread)
+/// Whether an answered statement must not be lost: its server was not killed within [`SPREADING`] of the
+/// answer.
+fn must_be_stored(herd: &Herd, statement: &AnsweredStatement) -> bool {
+    let spread = statement.at + SPREADING;
+    !herd.servers[statement.server].killed.iter().any(|&killed| killed > statement.at && killed < spread)
 }
 
-/// A link is taken for dead after 3 s, its neighbour is dialled again within 1 s, and what it lacks
-/// is told within another.
+/// The bound of agreement: 3 s until a dead link is dropped, 1 s until it is dialled again, 1 s to send the
+/// missing statements.
 pub const AGREEMENT_MAX: Duration = Duration::from_secs(5);
-/// A statement that a server has had so long before its end has reached a neighbour.
+/// The time within which a statement reaches a neighbour.
 const SPREADING: Duration = Duration::from_secs(1);
-/// From the start of a server until it has everything that the others know.
-const GROWING_UP: Duration = Duration::from_millis(1500);
-/// Kept connections to Places end after 30 s, half lines sooner.
+/// The time from the start of a server until it has all statements of the others.
+const WARM_UP: Duration = Duration::from_millis(1500);
+/// Longer than a connection to Places is kept (30 s), and than the line timeout.
 const BASELINE_MAX: Duration = Duration::from_secs(45);
-/// Growth of memory in the second half that is none. The load is the same all the time, so a leak of
-/// one byte for each message would be 1 MiB in ten minutes; an allocator's heap moves by less.
+/// The tolerated growth of memory in the second half, in MiB. The load is constant, so that a leak of one
+/// byte per message is 1 MiB in ten minutes; the noise of the allocator is less.
 pub const GROWTH_MIB: f64 = 1.0;
-/// The same as a part of what there is: large heaps move more.
+/// The tolerated growth as a fraction of the mean, since large heaps have more noise.
 pub const GROWTH_PART: f64 = 0.05;
-/// Clients that are asked about in calm: fewer than the WHATSATs that one connection may have waiting.
+/// The number of clients checked for agreement, below the greatest number of pending WHATSATs of a
+/// connection.
 const SAMPLE: usize = 50;
-/// Clients that probe.
+/// The number of client IDs of probes.
 const PROBES: usize = 50;
 
 #[cfg(test)]
@@ -275,7 +275,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_leak_is_seen_and_a_level_memory_is_none() {
+    fn a_leak_is_detected_and_constant_memory_is_not_a_leak() {
         let server = |memory: fn(f64) -> f64| ServerSamples {
             name: "Riley".to_owned(),
             memory: (0..600).map(|second| (f64::from(second), memory(f64::from(second)))).collect(),
@@ -288,8 +288,8 @@ mod tests {
         let leaks = server(|second| 6.0 + second / 200.0);
         assert!((leaks.growth(600.0).0 - 1.5).abs() < 0.01 && leaks.has_grown(600.0));
         let saw = server(|second| 6.0 + second % 15.0 / 15.0);
-        assert!(!saw.has_grown(600.0), "a server that is killed again and again");
+        assert!(!saw.has_grown(600.0), "a server that is restarted again and again");
         let warms_up = server(|second| 6.0 + (second / 60.0).min(3.0));
-        assert!(!warms_up.has_grown(600.0), "what comes in the first half is no leak");
+        assert!(!warms_up.has_grown(600.0), "growth in the first half is not a leak");
     }
 }

@@ -1,4 +1,5 @@
-//! Neighbours that are killed and stopped, and the calm in between.
+//! The schedule of faults: servers that are killed and stopped, and pauses of the load in which servers must
+//! agree.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -9,11 +10,12 @@ use crate::samples::Samples;
 
 pub struct Storm {
     begin: Instant,
-    plan: VecDeque<(u64, Act)>,
+    /// Actions and their times, in seconds since `begin`.
+    plan: VecDeque<(u64, Action)>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Act {
+enum Action {
     Kill(usize),
     Start(usize),
     Stop(usize),
@@ -22,60 +24,61 @@ enum Act {
 }
 
 impl Storm {
-    /// The plan for so many seconds. One server at a time is away, so that the others are connected.
+    /// The plan for a number of seconds. Only one server at a time is down, so that the others stay
+    /// connected.
     pub fn new(seconds: u64) -> Storm {
         let mut plan = VecDeque::new();
         for (number, start) in (0..).zip((0..seconds).step_by(ROUND_S)) {
             for (at, victim) in [(2, 0), (7, 1), (12, 2)] {
-                plan.push_back((start + at, Act::Kill(VICTIMS[victim])));
-                plan.push_back((start + at + 1, Act::Start(VICTIMS[victim])));
+                plan.push_back((start + at, Action::Kill(VICTIMS[victim])));
+                plan.push_back((start + at + 1, Action::Start(VICTIMS[victim])));
             }
             let stopped = number % SERVERS;
-            plan.push_back((start + 17, Act::Stop(stopped)));
-            // Longer than `peers.silence_ms`, so that its links are taken for dead.
-            plan.push_back((start + 21, Act::Resume(stopped)));
-            plan.push_back((start + 26, Act::Calm));
+            plan.push_back((start + 17, Action::Stop(stopped)));
+            // Longer than `peers.silence_ms`, so that its links are dropped.
+            plan.push_back((start + 21, Action::Resume(stopped)));
+            plan.push_back((start + 26, Action::Calm));
         }
         Storm { begin: Instant::now(), plan }
     }
 
-    /// Does what is due next, one thing at a time.
+    /// Carries out the next action, if it is due.
     pub fn act(&mut self, herd: &mut Herd, load: &Load, samples: &mut Samples) {
         let elapsed = self.begin.elapsed();
         if self.plan.front().is_some_and(|(at, _)| Duration::from_secs(*at) <= elapsed)
-            && let Some((_, act)) = self.plan.pop_front()
+            && let Some((_, action)) = self.plan.pop_front()
         {
-            match act {
-                Act::Kill(server) => samples.note_kill(server),
-                Act::Stop(server) => samples.note_stop(server),
-                Act::Start(_) | Act::Resume(_) | Act::Calm => {}
+            match action {
+                Action::Kill(server) => samples.note_kill(server),
+                Action::Stop(server) => samples.note_stop(server),
+                Action::Start(_) | Action::Resume(_) | Action::Calm => {}
             }
-            match act {
-                Act::Calm => load.in_calm(|acknowledged| samples.agree(herd, acknowledged)),
-                act => carry_out(act, herd),
+            match action {
+                Action::Calm => load.in_calm(|answered| samples.agree(herd, answered)),
+                action => carry_out(action, herd),
             }
         }
     }
 
-    /// Brings back whoever is away.
+    /// Starts or resumes the server that is down.
     pub fn end(mut self, herd: &mut Herd) {
-        if let Some((_, act @ (Act::Start(_) | Act::Resume(_)))) = self.plan.pop_front() {
-            carry_out(act, herd);
+        if let Some((_, action @ (Action::Start(_) | Action::Resume(_)))) = self.plan.pop_front() {
+            carry_out(action, herd);
         }
     }
 }
 
-fn carry_out(act: Act, herd: &mut Herd) {
-    match act {
-        Act::Kill(server) => herd.kill(server),
-        Act::Start(server) => herd.start_server(server),
-        Act::Stop(server) => herd.stop(server),
-        Act::Resume(server) => herd.resume(server),
-        Act::Calm => {}
+fn carry_out(action: Action, herd: &mut Herd) {
+    match action {
+        Action::Kill(server) => herd.kill(server),
+        Action::Start(server) => herd.start_server(server),
+        Action::Stop(server) => herd.stop(server),
+        Action::Resume(server) => herd.resume(server),
+        Action::Calm => {}
     }
 }
 
 const ROUND_S: usize = 30;
 const SERVERS: usize = 5;
-/// Jaquez, Juzang and Campbell. Riley and Bernard live from the beginning to the end: what leaks shows in them.
+/// Jaquez, Juzang and Campbell. Riley and Bernard are never killed, so that leaks are visible in them.
 pub const VICTIMS: [usize; 3] = [1, 2, 3];

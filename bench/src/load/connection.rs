@@ -1,4 +1,4 @@
-//! One connection of the load generator.
+//! One connection of the load generator. It sends messages, delimits replies and records their latencies.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
@@ -17,14 +17,15 @@ pub(super) struct Connection {
     written: usize,
     waiting: VecDeque<Sent>,
     in_flight: usize,
-    /// What came before the next byte: decides where a reply begins and ends.
+    /// The position of the next byte of input in a reply.
     position: Position,
-    /// Bytes so far of the reply to a WHATSAT.
+    /// The length so far of the reply to a WHATSAT.
     length: usize,
 }
 
-/// Messages of one kind that were sent one after the other at the same time.
+/// Consecutive messages of one kind that were sent at the same time.
 struct Sent {
+    /// The time from which their latency counts.
     from: u64,
     count: usize,
     whatsat: bool,
@@ -32,16 +33,17 @@ struct Sent {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Position {
-    /// A reply begins.
+    /// Before the first byte of a reply.
     Beginning,
     /// Within a line.
     Within,
-    /// Behind the LF of a line that is not the last of its reply.
+    /// After the LF of a line that is not the last of its reply.
     LineEnded,
-    /// Within a line that is no reply.
+    /// Within a line that is not part of a reply.
     Aside,
 }
 
+/// The numbers of replies in one read.
 #[derive(Default)]
 pub(super) struct Seen {
     pub(super) replies: u64,
@@ -79,7 +81,7 @@ impl Connection {
         self.in_flight
     }
 
-    /// Appends the next message, whose reply takes as long as it comes after `from`.
+    /// Appends the next message. The latency of its reply counts from `from`.
     pub(super) fn compose(&mut self, messages: &mut Messages, whatsat: bool, from: u64) {
         if whatsat {
             messages.whatsat(&mut self.output);
@@ -108,7 +110,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads all that is there, and records how long each reply took until `now`.
+    /// Reads all available input, and records the latency of each reply at `now`.
     pub(super) fn read(
         &mut self,
         buffer: &mut [u8],
@@ -118,12 +120,13 @@ impl Connection {
         let mut seen = Seen::default();
         loop {
             match self.stream.read(buffer) {
-                Ok(0) => return Err(io::Error::new(ErrorKind::UnexpectedEof, "the server hung up")),
+                Ok(0) => {
+                    return Err(io::Error::new(ErrorKind::UnexpectedEof, "the server closed the connection"));
+                }
                 Ok(length) => {
                     self.received(&buffer[..length], now, latency, &mut seen);
-                    // On Linux a short read of a TCP socket has emptied it, and what comes later is
-                    // a new edge. The servers under test may not rely on that; this saves half of
-                    // the generator's calls.
+                    // On Linux a short read has emptied a TCP socket, and later input causes a new edge. This
+                    // saves half of the generator's reads. (The servers under test may not rely on it.)
                     if length < buffer.len() {
                         return Ok(seen);
                     }
@@ -145,7 +148,7 @@ impl Connection {
                 Position::Beginning => {
                     if first != self.dialect.reply_begins_with() {
                         seen.wrong += 1;
-                        // A refusal is one line, also of a WHATSAT.
+                        // An error reply is one line, also to a WHATSAT.
                         if let Some(sent) = self.waiting.front_mut().filter(|sent| sent.whatsat) {
                             sent.whatsat = false;
                         }
@@ -155,7 +158,7 @@ impl Connection {
                 }
                 Position::LineEnded if first == b'\n' => {
                     rest = &rest[1..];
-                    // An answer without places is no answer.
+                    // A short answer has no places and is wrong.
                     seen.wrong += u64::from(self.length < PLACES_MIN);
                     self.reply_ended(now, latency, seen);
                     continue;
@@ -172,7 +175,7 @@ impl Connection {
             rest = &rest[end + 1..];
             self.length += end + 1;
             if self.position == Position::Aside {
-                // The one thing that NATS says unasked is PING.
+                // The only unsolicited message of NATS is PING.
                 self.output.extend_from_slice(b"PONG\r\n");
                 self.position = Position::Beginning;
             } else if self.waiting.front().is_some_and(|sent| sent.whatsat) {
@@ -199,7 +202,7 @@ impl Connection {
     }
 }
 
-/// NATS speaks first; with `verbose` it acknowledges everything from then on.
+/// Reads the greeting of NATS and enables `verbose`, with which it acknowledges every message.
 fn greet_nats(mut stream: &std::net::TcpStream) -> io::Result<()> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
@@ -207,8 +210,12 @@ fn greet_nats(mut stream: &std::net::TcpStream) -> io::Result<()> {
     stream.write_all(b"CONNECT {\"verbose\":true,\"pedantic\":false}\r\n")?;
     line.clear();
     reader.read_line(&mut line)?;
-    if line.starts_with("+OK") { Ok(()) } else { Err(io::Error::other(format!("NATS said {line}"))) }
+    if line.starts_with("+OK") {
+        Ok(())
+    } else {
+        Err(io::Error::other(format!("NATS: expected +OK, got {line}")))
+    }
 }
 
-/// Bytes of a reply with places, at least: an AT line and the first place.
+/// The least length of a reply with places, in bytes: an AT line and the first place.
 const PLACES_MIN: usize = 600;

@@ -1,15 +1,15 @@
-//! The languages of the servers: the same statement, said so that each of them stores it.
+//! The protocols of the servers: the same statement in a form that each server stores.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// What a server understands.
+/// The protocol of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// `IAMAT` and `WHATSAT`; the reply is the `AT` line.
     Herd,
-    /// The bytes of `IAMAT`, which come back as they are.
+    /// `IAMAT`, which the echo server returns unchanged.
     Echo,
-    /// The `AT` line, which a relay passes on and sends back.
+    /// The `AT` line, which the relay returns and forwards.
     Relay,
     /// The `AT` line by `SET`.
     RedisSet,
@@ -22,7 +22,7 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    /// The first byte of a good reply.
+    /// The first byte of a correct reply.
     pub fn reply_begins_with(self) -> u8 {
         match self {
             Dialect::Herd | Dialect::Relay => b'A',
@@ -33,7 +33,7 @@ impl Dialect {
         }
     }
 
-    /// One statement, with the marks that [`Messages`] replaces.
+    /// The template of a statement, with the placeholders that [`Messages`] replaces.
     fn statement(self) -> String {
         let location = format!("+34.06{PLACE}-118.44{PLACE}");
         let at = format!("AT Riley +0.263873386 {CLIENT} {location} {TIME}");
@@ -54,24 +54,24 @@ impl Dialect {
     }
 }
 
-// A client's name is as long as kiwi.cs.ucla.edu, so that lines are as long as the course's example.
+// As long as kiwi.cs.ucla.edu, so that lines are as long as the example of the course.
 const CLIENT: &str = "c#######.cs.ucla";
 const CLIENT_DIGITS: usize = 7;
 const TIME: &str = "@@@@@@@@@@.@@@@@@@@@";
 const PLACE: &str = "%%%%";
 
-/// Messages of many clients, in turn, each with a time later than any before.
+/// A generator of messages of many clients, with increasing times.
 pub struct Messages {
     statement: Template,
     whatsat: Template,
     clients: u32,
-    /// Messages so far.
+    /// The number of messages so far.
     number: u32,
     time: TimeText,
 }
 
 impl Messages {
-    /// Messages of so many clients.
+    /// A generator of messages of a number of clients.
     pub fn new(dialect: Dialect, clients: u32) -> Messages {
         Messages {
             statement: Template::new(&dialect.statement()),
@@ -89,21 +89,21 @@ impl Messages {
         self.statement.write(client, &self.time.0, output);
     }
 
-    /// Appends the next question.
+    /// Appends the next WHATSAT.
     pub fn whatsat(&mut self, output: &mut Vec<u8>) {
         let client = self.next_client();
         self.whatsat.write(client, &self.time.0, output);
     }
 
-    /// The name of a client.
+    /// The ID of a client.
     pub fn client_name(client: u32) -> String {
         CLIENT.replace(&"#".repeat(CLIENT_DIGITS), &format!("{client:07}"))
     }
 
-    /// Who the message with this number (from 1) is about.
+    /// The client of the message with this number, from 1.
     pub fn client_of(number: u32, clients: u32) -> u32 {
-        // A stride that shares no factor with any round number: all clients in turn, and none beside
-        // the one before in anybody's memory.
+        // The stride is coprime to round numbers, so that all clients take turns, and consecutive messages
+        // are not about neighbouring records in the memory of a server.
         (u64::from(number) * 7_919_317 % u64::from(clients)) as u32
     }
 
@@ -113,9 +113,10 @@ impl Messages {
     }
 }
 
-/// A message whose marks are replaced by digits. Nothing is formatted: the generator has to be fast.
+/// A message with placeholders that are overwritten with digits, which is faster than formatting.
 struct Template {
     text: Vec<u8>,
+    /// The offsets of the placeholders.
     clients: Vec<usize>,
     times: Vec<usize>,
     places: Vec<usize>,
@@ -148,22 +149,22 @@ impl Template {
         for &at in &self.times {
             message[at..at + TIME.len()].copy_from_slice(time);
         }
-        // Each statement is about another place: GEOADD of the same place would do nothing.
+        // Each statement has another location: GEOADD of an unchanged location does no work.
         for &at in &self.places {
             message[at..at + PLACE.len()].copy_from_slice(&time[TIME.len() - PLACE.len()..]);
         }
     }
 }
 
-/// POSIX time as text that is counted up digit by digit: one nanosecond for each message, so it
-/// never overtakes the clock and a later run begins later than an earlier one ended.
+/// A POSIX time as text, incremented by one nanosecond for each message. It never overtakes the clock, so
+/// that a later run begins with a later time than the last one of an earlier run.
 struct TimeText([u8; TIME.len()]);
 
 impl TimeText {
     fn now() -> TimeText {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970");
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
         let text = format!("{:010}.{:09}", now.as_secs(), now.subsec_nanos());
-        TimeText(text.into_bytes().try_into().expect("ten digits, a point, nine digits"))
+        TimeText(text.into_bytes().try_into().expect("a text of ten digits, a point and nine digits"))
     }
 
     fn advance(&mut self) {
@@ -182,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_are_about_all_clients_and_times_increase() {
+    fn messages_cover_all_clients_with_increasing_times() {
         let mut messages = Messages::new(Dialect::Herd, 1000);
         let (mut text, mut last) = (Vec::new(), Vec::new());
         for _ in 0..1000 {
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_are_right() {
+    fn the_nats_payload_length_is_right() {
         let mut text = Vec::new();
         Messages::new(Dialect::Nats, 1).statement(&mut text);
         let text = String::from_utf8(text).unwrap();

@@ -1,5 +1,5 @@
-//! A connection for each message, as the course's graders do it: connect, send, half-close, read to
-//! the end.
+//! The load of workload (d): a connection for each message, like the graders of the course. A visit connects,
+//! sends, half-closes and reads to the end.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
@@ -20,12 +20,12 @@ struct Visit {
     first: Option<u8>,
 }
 
-/// Visits for so long, so many at a time.
+/// Measures visits for `time`, `concurrency` of them at a time. `server` is the process ID of the server.
 pub fn measure(
     address: SocketAddr,
     dialect: Dialect,
     server: u32,
-    at_a_time: usize,
+    concurrency: usize,
     time: Duration,
 ) -> io::Result<Measured> {
     let mut poll = Poll::new()?;
@@ -37,7 +37,7 @@ pub fn measure(
         count += 1;
         begin(poll, Token(number), address, count)
     };
-    for number in 0..at_a_time {
+    for number in 0..concurrency {
         visits.push(visit(&poll, number)?);
     }
     let (mut latency, mut replies, mut wrong) = (histogram(), 0, 0);
@@ -81,8 +81,8 @@ fn begin(poll: &Poll, token: Token, address: SocketAddr, count: u32) -> io::Resu
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
-    // Whoever half-closes first keeps the port for a minute. One address has 28,000 ports, a second
-    // may bring more visits than that; so the visitors come from many loopback addresses.
+    // The side that closes first keeps the port in TIME_WAIT for a minute. One address has 28,000 ports,
+    // fewer than the visits of a second, so visits come from many loopback addresses.
     let from = SocketAddr::from((Ipv4Addr::new(127, 0, 1, (count % SOURCES) as u8 + 1), 0));
     socket.bind(&SockAddr::from(from))?;
     match socket.connect(&SockAddr::from(address)) {
@@ -95,6 +95,7 @@ fn begin(poll: &Poll, token: Token, address: SocketAddr, count: u32) -> io::Resu
     Ok(Visit { stream, begun, sent: false, first: None })
 }
 
+/// Reads the reply. Whether the server has closed the connection.
 fn ended(visit: &mut Visit, buffer: &mut [u8]) -> io::Result<bool> {
     loop {
         match visit.stream.read(buffer) {
@@ -108,7 +109,7 @@ fn ended(visit: &mut Visit, buffer: &mut [u8]) -> io::Result<bool> {
     }
 }
 
-/// Loopback addresses that visitors come from.
+/// The number of loopback addresses of visits.
 const SOURCES: u32 = 200;
-/// Linux' number for "a connection that does not block is being made".
+/// The error of a non-blocking connect in progress on Linux.
 const EINPROGRESS: i32 = 115;

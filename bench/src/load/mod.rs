@@ -1,9 +1,9 @@
-//! The load generator: many connections, one thread, a histogram of what each reply took.
+//! The load generator: many connections in one thread, and a histogram of the latencies.
 //!
-//! In a closed loop each connection keeps `depth` messages in flight and sends the next when a reply
-//! comes. In an open loop messages are due at a fixed rate, whatever the server does, and a reply's
-//! time counts from when its message was due. So a server that stalls cannot hide the stall by
-//! holding back the messages that would have seen it (coordinated omission).
+//! In a closed loop each connection keeps `depth` messages in flight and sends the next one when a reply
+//! arrives. In an open loop messages are due at a fixed rate, and the latency of a reply counts from the time
+//! its message was due. A server that stalls can therefore not hide the stall by delaying messages
+//! (coordinated omission).
 
 mod connection;
 pub mod dialect;
@@ -20,43 +20,43 @@ use crate::process::{cpu_of, cpu_of_this_process};
 use connection::Connection;
 use dialect::{Dialect, Messages};
 
-/// What is sent.
+/// The parameters of a load.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
-    /// To whom.
+    /// The address of the server.
     pub address: SocketAddr,
-    /// In which language.
+    /// The protocol of the server.
     pub dialect: Dialect,
-    /// Connections.
+    /// The number of connections.
     pub connections: usize,
-    /// How many messages of a connection wait for their reply at a time.
+    /// The number of messages in flight on each connection.
     pub depth: usize,
-    /// How many different clients speak.
+    /// The number of client IDs.
     pub clients: u32,
-    /// Every how many messages one asks WHATSAT; 0: none.
+    /// Every how many messages one is a WHATSAT; 0: none.
     pub whatsat_every: u32,
-    /// Messages in a second, all connections together; none: as fast as replies come.
+    /// The messages per second of all connections, in an open loop; `None`: a closed loop.
     pub rate: Option<u32>,
 }
 
-/// What was seen.
+/// The result of a measurement.
 pub struct Measured {
-    /// Nanoseconds until each reply.
+    /// The latencies, in nanoseconds.
     pub latency: Histogram<u64>,
-    /// Replies.
+    /// The number of replies.
     pub replies: u64,
-    /// Replies that were not what they should be.
+    /// The number of wrong replies.
     pub wrong: u64,
-    /// How long it went.
+    /// The duration.
     pub elapsed: Duration,
-    /// Processor time of the server.
+    /// The processor time of the server.
     pub server_cpu: Duration,
-    /// Processor time of this load generator.
+    /// The processor time of the load generator.
     pub own_cpu: Duration,
 }
 
 impl Measured {
-    /// Replies in a second.
+    /// The replies per second.
     pub fn rate(&self) -> f64 {
         self.replies as f64 / self.elapsed.as_secs_f64()
     }
@@ -66,23 +66,23 @@ impl Measured {
         self.latency.value_at_quantile(quantile) as f64 / 1000.0
     }
 
-    /// Processor time of the server for one message, in microseconds.
+    /// The server's processor time per message, in microseconds.
     pub fn server_cpu_each(&self) -> f64 {
         self.server_cpu.as_secs_f64() * 1e6 / self.replies.max(1) as f64
     }
 
-    /// Processor time of the load generator for one message, in microseconds.
+    /// The load generator's processor time per message, in microseconds.
     pub fn own_cpu_each(&self) -> f64 {
         self.own_cpu.as_secs_f64() * 1e6 / self.replies.max(1) as f64
     }
 }
 
-/// Nanoseconds up to ten minutes, to three digits.
+/// A histogram of nanoseconds up to ten minutes, with three significant digits.
 pub fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, 600_000_000_000, 3).expect("these bounds are fine")
+    Histogram::new_with_bounds(1, 600_000_000_000, 3).expect("valid bounds")
 }
 
-/// Connections that are open and ready to speak.
+/// A load generator with open connections.
 pub struct Generator {
     load: Load,
     poll: Poll,
@@ -94,7 +94,8 @@ pub struct Generator {
     latency: Histogram<u64>,
     replies: u64,
     wrong: u64,
-    /// Messages sent so far; decides which connection is next and which message is a WHATSAT.
+    /// The number of messages sent so far. It selects the next connection, and the messages that are
+    /// WHATSATs.
     sent: u64,
 }
 
@@ -121,7 +122,7 @@ impl Generator {
         })
     }
 
-    /// Warms up, then measures. `server` is the process whose processor time is counted.
+    /// Warms up, then measures. `server` is the process ID of the server.
     pub fn measure(&mut self, server: u32, warm_up: Duration, time: Duration) -> io::Result<Measured> {
         self.run(Some(warm_up), None)?;
         self.reset();
@@ -141,7 +142,7 @@ impl Generator {
         Ok(measured)
     }
 
-    /// Sends exactly so many messages and waits for their replies; how long that took.
+    /// Sends a number of messages and waits for all replies. Returns the duration.
     pub fn send(&mut self, messages: u64) -> io::Result<Duration> {
         let begin = Instant::now();
         let until = self.sent + messages;
@@ -185,7 +186,7 @@ impl Generator {
         }
     }
 
-    /// Spins, because a wait of epoll is rounded up to whole milliseconds.
+    /// Busy-waits, because epoll rounds timeouts up to whole milliseconds.
     fn open_loop(&mut self, begin: u64, end: u64, rate: u64) -> io::Result<()> {
         let mut due_messages = 0;
         loop {
@@ -205,12 +206,12 @@ impl Generator {
         }
     }
 
-    /// Waits for the replies that are still owed, so that the next measurement begins with none.
+    /// Waits for all pending replies, so that the next measurement begins with none in flight.
     fn drain(&mut self) -> io::Result<()> {
         let end = Instant::now() + DRAIN_MAX;
         while self.connections.iter().any(|each| each.in_flight() > 0) {
             if Instant::now() > end {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "replies did not come"));
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "not all replies arrived"));
             }
             self.turn(Some(PATIENCE), 0)?;
         }
@@ -225,7 +226,7 @@ impl Generator {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => {}
         }
-        // One clock reading for what one wait brought: the replies were all there when it returned.
+        // One clock reading for all events of one poll: their replies had arrived when it returned.
         let now = self.now();
         let tokens: Vec<usize> = self.events.iter().map(|event| event.token().0).collect();
         for number in tokens {
@@ -256,9 +257,9 @@ impl Generator {
     }
 }
 
-/// Bytes read at once.
+/// The greatest number of bytes of one read.
 const BUFFER: usize = 256 * 1024;
-/// The longest wait for events before the end is checked.
+/// The longest poll before the end of the measurement is checked.
 const PATIENCE: Duration = Duration::from_millis(50);
-/// How long replies that are owed may take at the end.
+/// The bound for pending replies at the end.
 const DRAIN_MAX: Duration = Duration::from_secs(20);

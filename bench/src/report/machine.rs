@@ -1,4 +1,4 @@
-//! On what, with what and when it was measured.
+//! The description of a run: machine, operating system, time, versions.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::process::processors;
 use crate::servers::Kind;
 
-/// A few lines of Markdown.
+/// The description as a Markdown table.
 pub fn describe() -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
@@ -25,13 +25,13 @@ pub fn describe() -> String {
         memory.unwrap_or(0).div_ceil(1024 * 1024),
         system.trim_matches('"'),
         kernel.trim(),
-        said("date", &["-u", "+%Y-%m-%d %H:%M UTC"]),
+        output_of("date", &["-u", "+%Y-%m-%d %H:%M UTC"]),
         load.split(' ').take(3).collect::<Vec<_>>().join(" "),
     );
-    let revision = said("git", &["describe", "--always"]);
+    let revision = output_of("git", &["describe", "--always"]);
     let changed = if is_changed() { ", changed since" } else { "" };
     let herd = Kind::Herd.program();
-    let of_file = said_by(&herd, &["--version"]);
+    let of_file = first_line(&herd, &["--version"]);
     text += &format!("| herd | {of_file}, bench at {revision}{changed} |\n");
     for (kind, argument) in [
         (Kind::Asyncio, "--version"),
@@ -42,25 +42,26 @@ pub fn describe() -> String {
         (Kind::Memcached, "--version"),
     ] {
         let name = kind.name().split(' ').next().unwrap_or_default();
-        let version = if kind.is_present() { said_by(&kind.program(), &[argument]) } else { "absent".into() };
+        let version =
+            if kind.is_present() { first_line(&kind.program(), &[argument]) } else { "absent".into() };
         text += &format!("| {name} | {version} |\n");
     }
     text
 }
 
-/// Whether the tree differs from its last commit, but for what a run writes itself.
+/// Whether the working tree differs from its last commit, except for the files that a run writes.
 fn is_changed() -> bool {
     let written = [":(top,exclude)bench/RESULTS.md", ":(top,exclude)bench/plots"];
     let status = Command::new("git").args(["diff", "--quiet", "HEAD", "--", ":(top)"]).args(written).status();
     !status.is_ok_and(|status| status.success())
 }
 
-fn said(program: &str, arguments: &[&str]) -> String {
-    said_by(Path::new(program), arguments)
+fn output_of(program: &str, arguments: &[&str]) -> String {
+    first_line(Path::new(program), arguments)
 }
 
-/// The first line that a program says.
-fn said_by(program: &Path, arguments: &[&str]) -> String {
+/// The first line of a program's output.
+fn first_line(program: &Path, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     let line = text.lines().next().unwrap_or("unknown version").trim().to_owned();

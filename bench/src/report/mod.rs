@@ -1,4 +1,4 @@
-//! What is written at the end: tables, goals, plots.
+//! The report of a run: tables, goals and plots.
 
 pub mod machine;
 pub mod plots;
@@ -11,7 +11,7 @@ use std::path::Path;
 use crate::comparison::Comparison;
 use crate::servers::Kind;
 
-/// All that a run has found.
+/// The report of a run.
 #[derive(Default)]
 pub struct Report {
     goals: Vec<Goal>,
@@ -19,22 +19,22 @@ pub struct Report {
 }
 
 struct Goal {
-    what: String,
+    name: String,
     goal: String,
     found: String,
     met: bool,
 }
 
-/// Which side of a goal is the good one.
+/// The direction of a goal.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Bound {
-    /// Not more than this.
+    /// The figure must be at most the goal.
     AtMost,
-    /// Not less.
+    /// The figure must be at least the goal.
     AtLeast,
 }
 
-/// The page so far: paragraphs and tables in Markdown.
+/// A section of the report, in Markdown.
 pub struct Section {
     text: String,
 }
@@ -51,12 +51,12 @@ impl Section {
         let _ = write!(self.text, "{text}\n\n");
     }
 
-    /// Adds a plot that lies in `bench/plots`.
+    /// Adds a plot in `bench/plots`.
     pub fn plot(&mut self, file: &str, title: &str) {
         let _ = write!(self.text, "![{title}](plots/{file})\n\n");
     }
 
-    /// Adds a table: the first column is text, the others are numbers.
+    /// Adds a table, whose first column is text and whose other columns are numbers.
     pub fn table(&mut self, columns: &[&str], rows: &[Vec<String>]) {
         let _ = writeln!(self.text, "| {} |", columns.join(" | "));
         let _ = writeln!(self.text, "| --- |{}", " ---: |".repeat(columns.len() - 1));
@@ -67,7 +67,7 @@ impl Section {
         self.text.push('\n');
     }
 
-    /// Adds a table of what each contender showed.
+    /// Adds a table of the results of all contenders.
     pub fn comparison(&mut self, comparison: &Comparison) {
         let rows: Vec<Vec<String>> = comparison
             .contenders
@@ -120,29 +120,29 @@ impl Report {
         self.sections.push(section.text);
     }
 
-    /// Judges a figure; what was not measured is said to be missing.
-    pub fn goal(&mut self, what: &str, bound: Bound, goal: f64, unit: &str, found: Option<f64>) {
+    /// Compares a figure with a goal; `None`: it was not measured.
+    pub fn goal(&mut self, name: &str, bound: Bound, goal: f64, unit: &str, found: Option<f64>) {
         let (sign, met) = match bound {
             Bound::AtMost => ("≤", found.is_some_and(|found| found <= goal)),
             Bound::AtLeast => ("≥", found.is_some_and(|found| found >= goal)),
         };
         let found = found.map_or("not measured here".into(), |found| format!("{} {unit}", short(found)));
-        eprintln!("  {what}: {found}, goal {sign} {goal} {unit}: {}", if met { "met" } else { "not met" });
-        self.goals.push(Goal { what: what.to_owned(), goal: format!("{sign} {goal} {unit}"), found, met });
+        eprintln!("  {name}: {found}, goal {sign} {goal} {unit}: {}", if met { "met" } else { "not met" });
+        self.goals.push(Goal { name: name.to_owned(), goal: format!("{sign} {goal} {unit}"), found, met });
     }
 
     /// Writes the page.
     pub fn write(&self, file: &Path, how: &str) -> io::Result<()> {
         let mut text = format!(
-            "# What it costs\n\nWritten by `{how}`; a later run replaces it. What the figures mean is said \
-             in [docs/measured.md](../docs/measured.md).\n\n{}\n",
+            "# Benchmark results\n\nWritten by `{how}`, and replaced by each complete run. \
+             [docs/measured.md](../docs/measured.md) explains the figures.\n\n{}\n",
             machine::describe()
         );
         if !self.goals.is_empty() {
-            text.push_str("## Goals\n\n| what | goal | found | |\n| --- | ---: | ---: | --- |\n");
-            for Goal { what, goal, found, met } in &self.goals {
+            text.push_str("## Goals\n\n| figure | goal | found | |\n| --- | ---: | ---: | --- |\n");
+            for Goal { name, goal, found, met } in &self.goals {
                 let met = if *met { "met" } else { "**not met**" };
-                let _ = writeln!(text, "| {what} | {goal} | {found} | {met} |");
+                let _ = writeln!(text, "| {name} | {goal} | {found} | {met} |");
             }
             text.push('\n');
         }
@@ -153,7 +153,7 @@ impl Report {
     }
 }
 
-/// Three digits that count.
+/// A number with three significant digits.
 pub fn short(value: f64) -> String {
     let size = value.abs();
     if size >= 10_000.0 {
@@ -167,12 +167,12 @@ pub fn short(value: f64) -> String {
     }
 }
 
-/// A whole number, its digits in groups of three.
+/// An integer with its digits in groups of three.
 pub fn thousands(value: f64) -> String {
     let digits = format!("{:.0}", value.abs());
     let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers() {
+    fn numbers_are_rounded_and_grouped() {
         assert_eq!(thousands(1_234_567.4), "1,234,567");
         assert_eq!(thousands(12.0), "12");
         assert_eq!(thousands(-1234.0), "-1,234");

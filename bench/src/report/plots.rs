@@ -1,5 +1,5 @@
-//! Plots as SVG: bars for rates, lines for distributions and costs. Names stand at the lines
-//! themselves, so nobody has to look colours up.
+//! Plots as SVG: bars for rates, lines for distributions and costs. The lines are labelled directly, without
+//! a legend.
 
 use std::io;
 use std::path::Path;
@@ -18,18 +18,19 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 
 /// A line of a plot.
 pub struct Line {
-    /// What stands at its end.
+    /// The label at its end.
     pub name: String,
-    /// Whose colour it has.
+    /// The kind of server that determines the colour.
     pub kind: Kind,
-    /// Its points, from left to right.
+    /// The points, from left to right.
     pub points: Vec<(f64, f64)>,
 }
 
 impl Line {
-    /// The quantiles of a latency in microseconds; to the right, each nine has the same width.
+    /// The quantiles of a latency, in microseconds. The axis is logarithmic: 90 %, 99 %, 99.9 % at equal
+    /// distances.
     pub fn of_latency(kind: Kind, latency: &Histogram<u64>) -> Line {
-        // A quantile that only a few replies decide says little.
+        // Quantiles of less than five replies are left out.
         let nines = (latency.len() as f64 / 5.0).max(10.0).log10().min(NINES_MAX);
         let steps = 120;
         let points = (0..=steps).map(|step| {
@@ -40,11 +41,11 @@ impl Line {
     }
 }
 
-/// What an axis shows.
+/// A horizontal axis.
 pub struct Axis {
-    /// Its title.
+    /// The title.
     pub title: String,
-    /// Marked values and what is written at them.
+    /// The marked values and their labels.
     pub marks: Vec<(f64, String)>,
 }
 
@@ -63,13 +64,13 @@ pub fn quantiles(file: &Path, title: &str, lines: &[Line]) -> io::Result<()> {
     let marks =
         [(0.0, "all"), (0.301, "50 %"), (1.0, "90 %"), (2.0, "99 %"), (3.0, "99.9 %"), (4.0, "99.99 %")];
     let axis = Axis {
-        title: "share of replies that came sooner".into(),
+        title: "share of faster replies".into(),
         marks: marks.map(|(at, text)| (at, text.to_owned())).into(),
     };
     plot_lines(file, title, "microseconds, logarithmic", &axis, lines, short)
 }
 
-/// Lines over an axis, with logarithmic values.
+/// Lines with a logarithmic vertical axis.
 pub fn plot_lines(
     file: &Path,
     title: &str,
@@ -107,7 +108,7 @@ pub fn plot_lines(
     }
     label(&root, &axis.title, ((left + right) / 2, bottom + 42), 13, INK_LIGHT, HPos::Center)?;
     let mut names = Vec::new();
-    // The herd last, on top of the others.
+    // The herd is drawn last, on top of the others.
     let mut order: Vec<&Line> = lines.iter().collect();
     order.sort_by_key(|line| line.kind == Kind::Herd);
     for line in order {
@@ -119,22 +120,22 @@ pub fn plot_lines(
         }
         draw(&root, PathElement::new(points, colour(line.kind).stroke_width(thick as u32)))?;
     }
-    // Names that would stand on each other move apart.
+    // Moves labels apart that would overlap.
     names.sort_by_key(|&(at, ..)| at);
     let mut free = top;
     for (at, end, line) in names {
-        let place = at.max(free);
-        free = place + 17;
+        let label_at = at.max(free);
+        free = label_at + 17;
         let from = (end + 6, at);
-        if (place - at).abs() > 3 || end < right - 4 {
-            draw(&root, PathElement::new(vec![from, (right + 14, place)], colour(line.kind).mix(0.35)))?;
+        if (label_at - at).abs() > 3 || end < right - 4 {
+            draw(&root, PathElement::new(vec![from, (right + 14, label_at)], colour(line.kind).mix(0.35)))?;
         }
-        name_of(&root, &line.name, line.kind, (right + 18, place), HPos::Left)?;
+        name_of(&root, &line.name, line.kind, (right + 18, label_at), HPos::Left)?;
     }
     root.present().map_err(io::Error::other)
 }
 
-/// Bars: messages in a second of all contenders, the fastest first.
+/// Bars of the messages per second of all contenders, the fastest first.
 pub fn rates(file: &Path, title: &str, comparison: &Comparison) -> io::Result<()> {
     let mut bars: Vec<_> = comparison
         .contenders
@@ -145,7 +146,7 @@ pub fn rates(file: &Path, title: &str, comparison: &Comparison) -> io::Result<()
     let step = 38;
     let (width, height) = (860, 100 + step * bars.len() as i32);
     let root = SVGBackend::new(file, (width, height as u32)).into_drawing_area();
-    heading(&root, title, "messages in a second; in brackets, how many times as many the herd serves")?;
+    heading(&root, title, "messages per second; in brackets, the herd's rate divided by this one")?;
     let (left, right) = (160, 640);
     let highest = bars.first().map_or(1.0, |bar| bar.1);
     for (number, (kind, rate)) in bars.into_iter().enumerate() {
@@ -196,7 +197,7 @@ where
     root.draw(&element).map_err(|error| io::Error::other(error.to_string()))
 }
 
-/// One, two and five of each power of ten between two logarithms, and whether it is the one.
+/// The values 1, 2 and 5 times a power of ten between two logarithms, and whether the factor is 1.
 fn round_values(low: f64, high: f64) -> Vec<(f64, bool)> {
     let wide = high - low > 3.0;
     let mut values = Vec::new();

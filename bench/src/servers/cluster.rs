@@ -1,4 +1,4 @@
-//! A whole herd, started by the bench.
+//! A herd of several servers, started by the bench.
 
 use std::fs;
 use std::io;
@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use super::Kind;
 use super::herd_file::{Graph, HerdFile};
-use crate::process::{Folder, Place, Process, cpu_of};
+use crate::process::{Affinity, Folder, Process, cpu_of};
 use crate::watch::Watchers;
 
 /// A running herd.
 pub struct Cluster {
-    /// Its servers, in the order of the graph.
+    /// The servers, in the order of the graph.
     pub servers: Vec<Process>,
-    /// Where its files are.
+    /// The folder of its files.
     pub folder: Folder,
 }
 
@@ -23,7 +23,7 @@ impl Cluster {
         Cluster::start_file(kind, graph, HerdFile::of(graph))
     }
 
-    /// Starts all servers of a graph, with a watcher at each but the first, and a client at the first.
+    /// Starts all servers of a graph, with a client of the first server and a watcher at each other one.
     pub fn start_watched(kind: Kind, graph: &Graph, clients: u32) -> io::Result<(Cluster, Watchers)> {
         let mut watchers = Watchers::listen(graph.names.len() - 1, kind.dialect(), clients)?;
         let mut herd = HerdFile::of(graph);
@@ -38,26 +38,26 @@ impl Cluster {
     fn start_file(kind: Kind, graph: &Graph, herd: HerdFile) -> io::Result<Cluster> {
         let folder = Folder::new()?;
         herd.write(folder.path())?;
-        let start = |name: &String| kind.start(&herd, name, Place::Anywhere, folder.path());
-        // A relay dials before it listens for events, and its neighbours may not be there yet.
+        let start = |name: &String| kind.start(&herd, name, Affinity::Anywhere, folder.path());
+        // In parallel, because a relay waits for its neighbours.
         let servers = graph.names.iter().map(start).collect::<io::Result<_>>()?;
         Ok(Cluster { servers, folder })
     }
 
-    /// Processor time of all servers together.
+    /// The processor time of all servers.
     pub fn cpu(&self) -> Duration {
         self.servers.iter().map(|server| cpu_of(server.id())).sum()
     }
 
-    /// What servers told each other since the logs were emptied: messages and their bytes.
-    pub fn told(&self) -> io::Result<(u64, u64)> {
+    /// The numbers of messages and bytes between servers since the logs were emptied.
+    pub fn traffic(&self) -> io::Result<(u64, u64)> {
         let (mut messages, mut bytes) = (0, 0);
         for entry in fs::read_dir(self.folder.path().join("logs"))? {
             let text = fs::read_to_string(entry?.path())?;
             for line in text.lines().filter(|line| line.contains(" sent to server ")) {
                 if let Some((_, message)) = line.split_once('\'') {
                     messages += 1;
-                    // The quote at the end stands for the LF.
+                    // The closing quote counts for the LF.
                     bytes += message.len() as u64;
                 }
             }

@@ -1,4 +1,4 @@
-//! The least that a server on epoll can do: read, write back what was read. On mio, as the herd is.
+//! A bare echo server on mio: the least work of a server on epoll, as a limit for the herd.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -43,13 +43,13 @@ pub fn serve(address: SocketAddr) -> io::Result<()> {
 
 struct Connection {
     stream: TcpStream,
-    /// What the other side did not take.
+    /// Output that the socket did not accept.
     unsent: Vec<u8>,
 }
 
 impl Connection {
-    /// Echoes all that is there; an error when the connection is over. An end that was announced is read
-    /// to, because it comes with no further edge.
+    /// Echoes all available input. The error means that the connection has ended. With `ending` it reads to
+    /// the end, because there is no further edge.
     fn ready(&mut self, buffer: &mut [u8], ending: bool) -> io::Result<()> {
         loop {
             if !self.unsent.is_empty() {
@@ -64,7 +64,7 @@ impl Connection {
                 Ok(length) => {
                     let sent = write(&mut self.stream, &buffer[..length])?;
                     self.unsent.extend_from_slice(&buffer[sent..length]);
-                    // A short read has emptied the socket: the limit has no call to spare.
+                    // A short read has emptied the socket, which saves a call.
                     if length < buffer.len() && self.unsent.is_empty() && !ending {
                         return Ok(());
                     }
@@ -76,7 +76,7 @@ impl Connection {
     }
 }
 
-/// How much the network took.
+/// Writes until the socket is full. Returns the number of bytes written.
 pub(super) fn write(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
     let mut sent = 0;
     while sent < bytes.len() {

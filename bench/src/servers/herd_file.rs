@@ -1,4 +1,4 @@
-//! Herd files for the herds that are measured, and the graphs that they have.
+//! The herd files and graphs of the measured herds.
 
 use std::fs;
 use std::io;
@@ -7,17 +7,17 @@ use std::path::Path;
 
 use crate::process::free_address;
 
-/// What stands in a herd file.
+/// The content of a herd file.
 #[derive(Clone)]
 pub struct HerdFile {
     servers: Vec<Server>,
-    /// How much is logged.
+    /// The log level.
     pub log_level: &'static str,
-    /// Base address of Places.
+    /// The URL of Places.
     pub places: Option<String>,
-    /// Its root certificate.
+    /// The file of the root certificate of Places.
     pub places_trust: Option<String>,
-    /// How long a WHATSAT waits.
+    /// The timeout of a WHATSAT.
     pub places_timeout_ms: u32,
 }
 
@@ -25,13 +25,13 @@ pub struct HerdFile {
 struct Server {
     name: String,
     listen: SocketAddr,
-    /// What neighbours dial, if that is another one.
+    /// The address that neighbours dial, if it is not `listen`.
     address: Option<SocketAddr>,
     talks_to: Vec<String>,
 }
 
 impl HerdFile {
-    /// These servers and edges.
+    /// A herd of these servers and edges.
     pub fn new(servers: &[(&str, SocketAddr)], edges: &[(&str, &str)]) -> HerdFile {
         let talks_to =
             |name: &str| edges.iter().filter(|edge| edge.0 == name).map(|edge| edge.1.to_owned()).collect();
@@ -64,32 +64,32 @@ impl HerdFile {
         self.servers.push(Server { name: name.to_owned(), listen, address: None, talks_to });
     }
 
-    /// Has neighbours dial `name` at another address than it listens at.
+    /// Sets the address that neighbours of `name` dial.
     pub fn set_address(&mut self, name: &str, address: SocketAddr) {
         for server in self.servers.iter_mut().filter(|server| server.name == name) {
             server.address = Some(address);
         }
     }
 
-    /// Where a server listens.
+    /// The address that a server listens on.
     pub fn address(&self, name: &str) -> SocketAddr {
         self.servers.iter().find(|server| server.name == name).expect("a server of this herd").listen
     }
 
-    /// Where the neighbours of a server listen.
+    /// The addresses that the neighbours of a server listen on.
     pub fn neighbours_of(&self, name: &str) -> Vec<String> {
         self.servers
             .iter()
             .filter(|other| {
                 let own = self.servers.iter().find(|server| server.name == name);
-                other.talks_to.iter().any(|talked_to| talked_to == name)
+                other.talks_to.iter().any(|neighbour| neighbour == name)
                     || own.is_some_and(|own| own.talks_to.contains(&other.name))
             })
             .map(|other| other.listen.to_string())
             .collect()
     }
 
-    /// Writes it as `herd.json`.
+    /// Writes `herd.json` in `folder`.
     pub fn write(&self, folder: &Path) -> io::Result<()> {
         let server = |server: &Server| {
             let talks_to: Vec<_> = server.talks_to.iter().map(|name| format!("\"{name}\"")).collect();
@@ -102,7 +102,7 @@ impl HerdFile {
             )
         };
         let servers: Vec<_> = self.servers.iter().map(server).collect();
-        // Without places a server asks the local ones; nobody is there, and the bench wants to know that.
+        // An address without a server, because the default is the local Places server, which is not running.
         let places = self.places.clone().unwrap_or_else(|| "http://127.0.0.1:9".to_owned());
         let trust =
             self.places_trust.as_ref().map_or(String::new(), |file| format!("\"trust\": \"{file}\", "));
@@ -120,18 +120,18 @@ impl HerdFile {
     }
 }
 
-/// Who talks to whom.
+/// The graph of a herd.
 pub struct Graph {
-    /// What it is called in reports.
+    /// The name in reports.
     pub title: String,
-    /// The servers.
+    /// The names of the servers.
     pub names: Vec<String>,
-    /// Pairs of neighbours, as indices.
+    /// The pairs of neighbours, as indices.
     pub edges: Vec<(usize, usize)>,
 }
 
 impl Graph {
-    /// The herd that a server knows without a file.
+    /// The built-in herd.
     pub fn built_in() -> Graph {
         Graph {
             title: "built-in".into(),
@@ -140,13 +140,13 @@ impl Graph {
         }
     }
 
-    /// One behind the other.
+    /// A line of servers.
     pub fn line(servers: usize) -> Graph {
         let edges = (1..servers).map(|number| (number - 1, number)).collect();
         Graph { title: format!("line of {servers}"), names: names(servers), edges }
     }
 
-    /// A line whose ends meet.
+    /// A ring of servers.
     pub fn ring(servers: usize) -> Graph {
         let mut ring = Graph::line(servers);
         if servers > 2 {
@@ -156,7 +156,7 @@ impl Graph {
         ring
     }
 
-    /// Everybody talks to everybody.
+    /// A complete graph.
     pub fn mesh(servers: usize) -> Graph {
         let edges = (0..servers).flat_map(|one| (one + 1..servers).map(move |other| (one, other))).collect();
         Graph { title: format!("mesh of {servers}"), names: names(servers), edges }

@@ -1,4 +1,4 @@
-//! Who is measured: the herd, what people would pick instead, and the limits.
+//! The measured servers: the herd, alternatives, and the limits.
 
 pub mod cluster;
 pub mod echo;
@@ -11,25 +11,25 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::load::dialect::Dialect;
-use crate::process::{Folder, Place, Process, free_address};
+use crate::process::{Affinity, Folder, Process, free_address};
 use herd_file::HerdFile;
 
-/// A program that can serve.
+/// A kind of server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// The herd of this repository.
     Herd,
-    /// It sends back what it got: the least that a server on epoll can do.
+    /// A bare echo server: the least work of a server on epoll.
     Echo,
-    /// It passes on lines over the same hops as a herd, without any other work.
+    /// A bare relay: it forwards lines over the same hops as a herd, and does no other work.
     Relay,
-    /// The same herd in plain Python, on asyncio's streams.
+    /// A herd in Python, with asyncio streams.
     Asyncio,
-    /// The same on asyncio's protocols.
+    /// A herd in Python, with asyncio protocols.
     AsyncioProtocol,
-    /// The same in plain Node.js.
+    /// A herd in Node.js.
     Node,
-    /// The same in plain Java, on NIO.
+    /// A herd in Java, with NIO.
     Java,
     /// Redis, `SET`.
     RedisSet,
@@ -42,7 +42,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// As it is called in reports.
+    /// The name in reports.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Herd => "herd",
@@ -59,7 +59,7 @@ impl Kind {
         }
     }
 
-    /// What it understands.
+    /// The protocol.
     pub fn dialect(self) -> Dialect {
         match self {
             Kind::Echo => Dialect::Echo,
@@ -87,23 +87,35 @@ impl Kind {
         }
     }
 
-    /// Whether it can be run here.
+    /// Whether the program is installed.
     pub fn is_present(self) -> bool {
         self.program().is_file()
     }
 
-    /// Starts the server `name` of a herd, or the one server that is no herd.
-    pub fn start(self, herd: &HerdFile, name: &str, place: Place, folder: &Path) -> io::Result<Process> {
+    /// Starts the server `name` of a herd, and waits until it listens.
+    pub fn start(
+        self,
+        herd: &HerdFile,
+        name: &str,
+        affinity: Affinity,
+        folder: &Path,
+    ) -> io::Result<Process> {
         let address = herd.address(name);
         let (arguments, environment) = self.arguments(herd, name, address, folder);
-        Process::start(&self.program(), &arguments, &environment, place, folder, address)
+        Process::start(&self.program(), &arguments, &environment, affinity, folder, address)
     }
 
-    /// The same without waiting until it listens.
-    pub fn spawn(self, herd: &HerdFile, name: &str, place: Place, folder: &Path) -> io::Result<Process> {
+    /// Starts the server `name` of a herd without waiting.
+    pub fn spawn(
+        self,
+        herd: &HerdFile,
+        name: &str,
+        affinity: Affinity,
+        folder: &Path,
+    ) -> io::Result<Process> {
         let address = herd.address(name);
         let (arguments, environment) = self.arguments(herd, name, address, folder);
-        Process::spawn(&self.program(), &arguments, &environment, place, folder, address)
+        Process::spawn(&self.program(), &arguments, &environment, affinity, folder, address)
     }
 
     fn arguments(
@@ -119,7 +131,7 @@ impl Kind {
         let mut environment = Vec::new();
         let line = match self {
             Kind::Herd => {
-                // Google's dialect asks nothing without a key.
+                // Without a key the herd does not ask Google's API.
                 environment.push(("PLACES_API_KEY", "none".to_owned()));
                 format!("serve {name} -c {file}")
             }
@@ -129,7 +141,7 @@ impl Kind {
             Kind::AsyncioProtocol => format!("{} {name} {file} protocol", source("herd_asyncio.py")),
             Kind::Node => format!("{} {name} {file}", source("herd_node.js")),
             Kind::Java => {
-                // The defaults of the collector depend on the processors seen; a small server's is this.
+                // Explicit, because the default garbage collector depends on the number of processors.
                 environment.push(("JDK_JAVA_OPTIONS", "-XX:+UseSerialGC -Xmx4g".to_owned()));
                 format!("{} {name} {file}", source("Herd.java"))
             }
@@ -147,50 +159,50 @@ impl Kind {
     }
 }
 
-/// One server alone, with what it needs.
-pub struct Alone {
-    /// What it is.
+/// A single server without neighbours.
+pub struct SingleServer {
+    /// The kind of the server.
     pub kind: Kind,
-    /// The server.
+    /// The process.
     pub process: Process,
-    /// Where its files are.
+    /// The folder of its files.
     pub folder: Folder,
 }
 
-impl Alone {
-    /// Starts one server without neighbours on a processor of its own.
-    pub fn start(kind: Kind, change: impl FnOnce(&mut HerdFile)) -> io::Result<Alone> {
+impl SingleServer {
+    /// Starts a server on its own processor. `change` edits its herd file.
+    pub fn start(kind: Kind, change: impl FnOnce(&mut HerdFile)) -> io::Result<SingleServer> {
         let folder = Folder::new()?;
         let mut herd = HerdFile::new(&[("Riley", free_address())], &[]);
         change(&mut herd);
         herd.write(folder.path())?;
-        let process = kind.start(&herd, "Riley", Place::OwnProcessor, folder.path())?;
-        Ok(Alone { kind, process, folder })
+        let process = kind.start(&herd, "Riley", Affinity::OwnProcessor, folder.path())?;
+        Ok(SingleServer { kind, process, folder })
     }
 
-    /// Starts all of those kinds that can be run here, and says which cannot. BENCH_ONLY may name a few,
-    /// with commas between them, for those who work on one server.
-    pub fn start_all(kinds: &[Kind]) -> io::Result<Vec<Alone>> {
+    /// Starts a server of each kind that is installed, and reports the others. The environment variable
+    /// BENCH_ONLY can restrict them to some names, separated by commas.
+    pub fn start_all(kinds: &[Kind]) -> io::Result<Vec<SingleServer>> {
         let only = std::env::var("BENCH_ONLY").unwrap_or_default();
         let wanted = |kind: Kind| only.is_empty() || only.split(',').any(|name| name == kind.name());
         let mut all = Vec::new();
         for &kind in kinds.iter().filter(|&&kind| wanted(kind)) {
             if kind.is_present() {
-                all.push(Alone::start(kind, |_| {})?);
+                all.push(SingleServer::start(kind, |_| {})?);
             } else {
-                eprintln!("  {} is left out: there is no {}", kind.name(), kind.program().display());
+                eprintln!("  {} is left out: {} is not installed", kind.name(), kind.program().display());
             }
         }
         Ok(all)
     }
 }
 
-/// Where the bench's own files are.
+/// The folder of the bench.
 pub fn bench_folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A program of this system; Debian's own before any other of that name.
+/// The path of a program. System folders are searched before PATH.
 fn found(program: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     ["/usr/bin", "/usr/sbin"]

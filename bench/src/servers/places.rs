@@ -1,7 +1,7 @@
-//! A stand-in for Google Places that costs next to nothing: the same answer to each question.
+//! A fake Google Places that takes little processor time: it gives the same answer to each question.
 //!
-//! The first part of the path decides: `/kept` leaves the connection open, `/closed` closes it behind
-//! each answer, `/hanging` never answers, `/count` says how many questions there were.
+//! The first segment of the path selects the behaviour: `/kept` keeps the connection open, `/closed` closes
+//! it after each answer, `/hanging` never answers, `/count` returns the number of questions.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -62,7 +62,7 @@ impl Connection {
             let path = self.input.split(|&byte| byte == b' ').nth(1).unwrap_or_default().to_vec();
             self.input.clear();
             *questions += u64::from(!path.starts_with(b"/count"));
-            // An answer is smaller than what a socket holds; who does not take it is not waited for.
+            // An answer fits the socket buffer, so the write does not block.
             if path.starts_with(b"/count") {
                 let body = questions.to_string();
                 let length = body.len();
@@ -98,7 +98,7 @@ impl Answers {
     }
 }
 
-/// Twenty results, spaced and about as long as Google's.
+/// An answer with twenty results, formatted like Google's and about as long.
 fn body() -> String {
     let result = |number: u32| {
         format!(

@@ -1,6 +1,6 @@
-//! A relay: it sends each line back, and passes it on to all neighbours but the one that told it.
-//! A line that is not newer than the last one dies here, by its last twenty bytes, the time. That is
-//! flooding without statements, store, log and links that say how far they are: the limit for a herd.
+//! A bare relay, as a limit for herds: flooding without statements, store, log and acknowledgements. It
+//! returns each line to its client, and forwards it to all neighbours except the one that sent it. A line
+//! that is not newer than the last one, by the time at its end, is dropped.
 
 use std::io::{self, ErrorKind, Read};
 use std::net::SocketAddr;
@@ -20,7 +20,7 @@ pub fn serve(address: SocketAddr, neighbours: &[SocketAddr]) -> io::Result<()> {
     let mut relay = Relay { connections: Vec::new(), newest: Vec::new() };
     for &neighbour in neighbours {
         let mut stream = dial(neighbour)?;
-        // It says where it listens, so that the neighbour knows whom not to tell what it told.
+        // Sends its own address, so that the neighbour does not return lines to it.
         let hello = format!("RELAY {address}\n");
         io::Write::write_all(&mut stream, hello.as_bytes())?;
         stream.set_nonblocking(true)?;
@@ -49,7 +49,7 @@ pub fn serve(address: SocketAddr, neighbours: &[SocketAddr]) -> io::Result<()> {
 }
 
 struct Relay {
-    /// Those that are over stay, as nobody: a measurement has few.
+    /// Closed connections stay, with [`Role::Over`]; a measurement has few.
     connections: Vec<Connection>,
     /// The time of the newest line.
     newest: Vec<u8>,
@@ -159,11 +159,11 @@ fn dial(address: SocketAddr) -> io::Result<std::net::TcpStream> {
             Err(_) => thread::sleep(Duration::from_millis(10)),
         }
     }
-    Err(io::Error::other(format!("{address} does not listen")))
+    Err(io::Error::other(format!("no server listens on {address}")))
 }
 
 const LISTENER: Token = Token(usize::MAX);
-/// A time with its nine digits, and LF.
+/// The length of a time with nine digits after the point, and LF.
 const TIME_LENGTH: usize = 21;
-/// How often a neighbour is dialled that does not listen yet.
+/// The greatest number of attempts to dial a neighbour.
 const DIALS: u32 = 1000;

@@ -1,4 +1,4 @@
-//! (i): what workload (b) loses when somebody else behaves badly.
+//! Workload (i): the loss of workload (b) when a neighbour, a client or Places misbehaves.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,36 +7,36 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::near::StandIn;
+use super::near::FakePlaces;
 use super::{Bench, steady};
 use crate::comparison::{load_for, median};
 use crate::load::dialect::{Dialect, Messages};
 use crate::load::{Generator, Measured};
 use crate::process::free_address;
 use crate::report::{Bound, Section, short, thousands};
-use crate::servers::{Alone, Kind};
+use crate::servers::{Kind, SingleServer};
 use crate::watch::{Watchers, answer};
 
-/// (i).
+/// Runs workload (i).
 pub fn disturbed(bench: &mut Bench) -> io::Result<()> {
-    let places = StandIn::start()?;
+    let places = FakePlaces::start()?;
     let neighbour = free_address();
     let url = format!("http://{}/hanging", places.process.address);
-    let server = Alone::start(Kind::Herd, |herd| {
+    let server = SingleServer::start(Kind::Herd, |herd| {
         herd.places = Some(url);
         herd.places_timeout_ms = 600_000;
         herd.add_neighbour("Riley", &Watchers::name(0), neighbour);
     })?;
     Generator::connect(load_for(&server, steady::load(50, 1)))?.send(20_000)?;
-    let mut section = Section::new("(i) Fifty clients while somebody behaves badly");
+    let mut section = Section::new("(i) Fifty clients during a disturbance");
     section.paragraph(
-        "Workload (b) at one server of the herd, in turn without and with the disturbance. The slow neighbour \
-         reads 100 kB/s, far less than it is told. The client that never reads asks until nobody takes more. \
-         Sixty-four WHATSATs wait for a Places that does not answer.",
+        "Workload (b) on one server of the herd, alternately without and with the disturbance. The slow neighbour \
+         reads 100 kB/s, far less than it is sent. The client that never reads sends commands until the buffers \
+         of both sides are full. Sixty-four WHATSATs wait for a Places that does not answer.",
     );
     let disturbances: [(&str, Begin); 3] = [
         ("a slow neighbour", slow_neighbour),
-        ("a client that never reads", deaf_client),
+        ("a client that never reads", unread_client),
         ("Places hangs", hanging),
     ];
     let mut rows = Vec::new();
@@ -68,9 +68,9 @@ pub fn disturbed(bench: &mut Bench) -> io::Result<()> {
             short(figure(&|round| round.microseconds(0.99))),
             format!("{:+.1} %", (p99 - 1.0) * 100.0),
         ]);
-        let mut goal = |what: &str, loss: f64| {
-            let what = format!("(i) {title}: loss of (b)'s {what}");
-            bench.report.goal(&what, Bound::AtMost, 10.0, "%", Some(loss * 100.0));
+        let mut goal = |figure: &str, loss: f64| {
+            let name = format!("(i) {title}: loss of (b)'s {figure}");
+            bench.report.goal(&name, Bound::AtMost, 10.0, "%", Some(loss * 100.0));
         };
         goal("rate", 1.0 - rate);
         goal("p99", p99 - 1.0);
@@ -80,19 +80,19 @@ pub fn disturbed(bench: &mut Bench) -> io::Result<()> {
     Ok(())
 }
 
-/// Begins a disturbance of the server at the first address, whose neighbour is dialled at the second.
+/// A function that begins a disturbance. Its arguments are the addresses of the server and of its neighbour.
 type Begin = fn(SocketAddr, SocketAddr) -> io::Result<Disturbance>;
 
-/// Goes on until it is dropped.
+/// A disturbance, which ends when it is dropped.
 struct Disturbance {
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
-    _held: Vec<TcpStream>,
+    _connections: Vec<TcpStream>,
 }
 
 impl Disturbance {
-    fn holding(held: Vec<TcpStream>) -> Disturbance {
-        Disturbance { over: Arc::default(), thread: None, _held: held }
+    fn of(connections: Vec<TcpStream>) -> Disturbance {
+        Disturbance { over: Arc::default(), thread: None, _connections: connections }
     }
 }
 
@@ -130,16 +130,16 @@ fn slow_neighbour(_: SocketAddr, neighbour: SocketAddr) -> io::Result<Disturbanc
             thread::sleep(Duration::from_millis(10));
         }
     });
-    Ok(Disturbance { over, thread: Some(thread), _held: Vec::new() })
+    Ok(Disturbance { over, thread: Some(thread), _connections: Vec::new() })
 }
 
-fn deaf_client(server: SocketAddr, _: SocketAddr) -> io::Result<Disturbance> {
+fn unread_client(server: SocketAddr, _: SocketAddr) -> io::Result<Disturbance> {
     let mut stream = TcpStream::connect(server)?;
     stream.set_nonblocking(true)?;
     let mut text = Vec::new();
     let mut messages = Messages::new(Dialect::Herd, 1000);
     (0..1000).for_each(|_| messages.statement(&mut text));
-    // Until neither side's buffers hold more, twice in a row.
+    // Until the buffers of both sides stay full.
     let mut full = 0;
     while full < 20 {
         match stream.write(&text) {
@@ -149,15 +149,15 @@ fn deaf_client(server: SocketAddr, _: SocketAddr) -> io::Result<Disturbance> {
         }
         thread::sleep(Duration::from_millis(2));
     }
-    Ok(Disturbance::holding(vec![stream]))
+    Ok(Disturbance::of(vec![stream]))
 }
 
 fn hanging(server: SocketAddr, _: SocketAddr) -> io::Result<Disturbance> {
-    let mut held = Vec::new();
+    let mut connections = Vec::new();
     for number in 0..64 {
         let mut stream = TcpStream::connect(server)?;
         stream.write_all(format!("WHATSAT {} 10 5\n", Messages::client_name(number)).as_bytes())?;
-        held.push(stream);
+        connections.push(stream);
     }
-    Ok(Disturbance::holding(held))
+    Ok(Disturbance::of(connections))
 }

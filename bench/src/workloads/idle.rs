@@ -1,4 +1,4 @@
-//! (g): ten thousand connections that say nothing.
+//! Workload (g): ten thousand idle connections.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -11,18 +11,17 @@ use super::{Bench, steady};
 use crate::comparison::{Effort, load_for, median};
 use crate::load::{Generator, Measured};
 use crate::report::{Bound, Section, short, thousands};
-use crate::servers::{Alone, Kind};
+use crate::servers::{Kind, SingleServer};
 
-/// (g).
+/// Runs workload (g).
 pub fn idle(bench: &mut Bench) -> io::Result<()> {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
     let count = if bench.effort.quick { COUNT_QUICK } else { COUNT };
-    let said = thousands(count as f64);
-    let mut section = Section::new(&format!("(g) {said} connections that say nothing"));
+    let mut section = Section::new(&format!("(g) {} idle connections", thousands(count as f64)));
     section.paragraph(
-        "Memory that the server holds (RSS) with the connections less that before, divided by their number. \
-         The kernel's own memory for a socket, which no server can change, is not counted.",
+        "The growth of the server's memory (RSS) with the connections, divided by their number. The kernel's \
+         memory for a socket is the same for all servers and not counted.",
     );
     let mut rows = Vec::new();
     for kind in [
@@ -38,22 +37,22 @@ pub fn idle(bench: &mut Bench) -> io::Result<()> {
         if !kind.is_present() {
             continue;
         }
-        let server = Alone::start(kind, |_| {})?;
-        // What a server needs only once is there before it is measured.
+        let server = SingleServer::start(kind, |_| {})?;
+        // Allocates what a server needs only once.
         let load = load_for(&server, steady::load(50, 1));
         Generator::connect(load)?.send(20_000)?;
         thread::sleep(Duration::from_millis(100));
         let before = server.process.memory();
-        let held = open(server.process.address, count)?;
+        let idle = open(server.process.address, count)?;
         thread::sleep(Duration::from_millis(300));
-        let each = server.process.memory().saturating_sub(before) as f64 / held.len() as f64;
+        let each = server.process.memory().saturating_sub(before) as f64 / idle.len() as f64;
         rows.push(vec![kind.name().to_owned(), thousands(each), short(before as f64 / 1e6)]);
         if kind == Kind::Herd {
             bench.report.goal("(g) RSS for an idle connection", Bound::AtMost, 300.0, "bytes", Some(each));
         }
     }
-    section.table(&["server", "bytes for a connection", "MB without them"], &rows);
-    section.paragraph("Workload (b) at the herd, with and without them:");
+    section.table(&["server", "bytes per connection", "MB without them"], &rows);
+    section.paragraph("Workload (b) on the herd, with and without idle connections:");
     let rows = meanwhile(bench.effort, count)?;
     section.table(&["", "messages/s", "p50 µs", "p99 µs"], &rows);
     bench.report.add(section);
@@ -61,7 +60,7 @@ pub fn idle(bench: &mut Bench) -> io::Result<()> {
 }
 
 fn meanwhile(effort: Effort, count: usize) -> io::Result<Vec<Vec<String>>> {
-    let server = Alone::start(Kind::Herd, |_| {})?;
+    let server = SingleServer::start(Kind::Herd, |_| {})?;
     let (mut without, mut with) = (Vec::new(), Vec::new());
     for _ in 0..effort.rounds.min(3) {
         let measure = || {
@@ -69,9 +68,9 @@ fn meanwhile(effort: Effort, count: usize) -> io::Result<Vec<Vec<String>>> {
             Generator::connect(load)?.measure(server.process.id(), effort.warm_up, effort.time)
         };
         without.push(measure()?);
-        let held = open(server.process.address, count)?;
+        let idle = open(server.process.address, count)?;
         with.push(measure()?);
-        drop(held);
+        drop(idle);
         thread::sleep(Duration::from_millis(300));
         server.folder.empty_logs();
     }
@@ -84,19 +83,19 @@ fn meanwhile(effort: Effort, count: usize) -> io::Result<Vec<Vec<String>>> {
             short(figure(&|round| round.microseconds(0.99))),
         ]
     };
-    Ok(vec![row("without", &without), row("with them", &with)])
+    Ok(vec![row("without", &without), row("with", &with)])
 }
 
 fn open(address: SocketAddr, count: usize) -> io::Result<Vec<TcpStream>> {
-    let mut held = Vec::with_capacity(count);
+    let mut idle = Vec::with_capacity(count);
     for number in 0..count {
-        held.push(TcpStream::connect(address)?);
-        // No more at once than a server's backlog holds.
+        idle.push(TcpStream::connect(address)?);
+        // No more at once than fit the backlog of a server.
         if number % 250 == 249 {
             thread::sleep(Duration::from_millis(10));
         }
     }
-    Ok(held)
+    Ok(idle)
 }
 
 const COUNT: usize = 10_000;

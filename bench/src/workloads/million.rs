@@ -1,4 +1,4 @@
-//! (h): a million records: what they weigh, and how fast a neighbour has them.
+//! Workload (h): the memory of a million records, and the time to transfer them to a neighbour.
 
 use std::io;
 use std::thread;
@@ -10,28 +10,28 @@ use super::{Bench, steady};
 use crate::comparison::{load_for, median};
 use crate::load::dialect::Messages;
 use crate::load::{Generator, Load};
-use crate::process::{Folder, Place, Process, free_address};
+use crate::process::{Affinity, Folder, Process, free_address};
 use crate::report::{Bound, Section, short, thousands};
 use crate::servers::herd_file::HerdFile;
-use crate::servers::{Alone, Kind};
+use crate::servers::{Kind, SingleServer};
 
-/// (h).
+/// Runs workload (h).
 pub fn million(bench: &mut Bench) -> io::Result<()> {
     let count: u32 = if bench.effort.quick { 200_000 } else { 1_000_000 };
     let mut section = Section::new(&format!("(h) {} records", thousands(f64::from(count))));
     section.paragraph(
-        "Bytes for a record: memory (RSS) with them less that before, divided by their number. Its text, the \
-         AT line, is 83 bytes of that; a store that finds it by name needs the rest.",
+        "Bytes per record: the growth of memory (RSS) divided by the number of records. The AT line takes 83 bytes \
+         of that, the index and other overhead the rest.",
     );
     let load = Load { clients: count, ..steady::load(50, 128) };
     let mut rows = Vec::new();
     for kind in
         [Kind::RedisSet, Kind::RedisGeoadd, Kind::Memcached, Kind::Java, Kind::Node, Kind::AsyncioProtocol]
     {
-        // What is slow is filled less far; bytes for a record hardly depend on it.
+        // Fewer records for slow servers; the bytes per record hardly depend on the number.
         let count = if kind == Kind::AsyncioProtocol { count / 4 } else { count };
         if kind.is_present() && !(bench.effort.quick && kind == Kind::AsyncioProtocol) {
-            let server = Alone::start(kind, |_| {})?;
+            let server = SingleServer::start(kind, |_| {})?;
             let load = Load { clients: count, ..load_for(&server, load) };
             rows.push(row(kind, weigh(&server.process, load)?));
         }
@@ -40,22 +40,22 @@ pub fn million(bench: &mut Bench) -> io::Result<()> {
     let first = pair.start("Riley")?;
     let weight = weigh(&first, Load { address: first.address, ..load })?;
     rows.insert(0, row(Kind::Herd, weight));
-    section.table(&["server", "bytes for a record", "records/s while it is filled"], &rows);
-    let what = format!("(h) bytes for a record, {} records", thousands(f64::from(count)));
-    bench.report.goal(&what, Bound::AtMost, 127.0, "bytes", Some(weight.0));
+    section.table(&["server", "bytes per record", "records/s while filling"], &rows);
+    let name = format!("(h) bytes per record, {} records", thousands(f64::from(count)));
+    bench.report.goal(&name, Bound::AtMost, 127.0, "bytes", Some(weight.0));
     let (whole, missed) = transfers(bench, &pair, &first, count)?;
     let whole_seconds = median(whole.iter().copied());
     let missed_milliseconds = median(missed.iter().copied()) * 1e3;
     section.paragraph(
-        "An empty neighbour gets them all: from the start of its process until it knows the last one. And one \
-         that was cut off for a while gets 1,000 changes that it missed: from its neighbour's new connection \
-         until it knows the last of them.",
+        "The time for all records is from the start of an empty neighbour's process until it has the last one. \
+         The time for 1,000 missed changes is from the new connection to a neighbour that was disconnected until \
+         it has the last one.",
     );
     section.table(
         &["", "median", "each"],
         &[
             vec![
-                "everything, s".into(),
+                "all records, s".into(),
                 format!("{whole_seconds:.2}"),
                 whole.iter().map(|each| format!("{each:.2}")).collect::<Vec<_>>().join(" "),
             ],
@@ -67,9 +67,9 @@ pub fn million(bench: &mut Bench) -> io::Result<()> {
         ],
     );
     let goal = 0.7 * f64::from(count) / 1e6;
-    let what = format!("(h) an empty server gets {} records", thousands(f64::from(count)));
-    bench.report.goal(&what, Bound::AtMost, goal, "s", Some(whole_seconds));
-    bench.report.goal("(h) 1,000 missed of them", Bound::AtMost, 20.0, "ms", Some(missed_milliseconds));
+    let name = format!("(h) an empty server gets {} records", thousands(f64::from(count)));
+    bench.report.goal(&name, Bound::AtMost, goal, "s", Some(whole_seconds));
+    bench.report.goal("(h) 1,000 missed changes", Bound::AtMost, 20.0, "ms", Some(missed_milliseconds));
     bench.report.add(section);
     Ok(())
 }
@@ -78,9 +78,9 @@ fn row(kind: Kind, (bytes, rate): (f64, f64)) -> Vec<String> {
     vec![kind.name().to_owned(), short(bytes), thousands(rate)]
 }
 
-/// Bytes for a record, and records in a second.
+/// The bytes per record, and the records per second.
 fn weigh(server: &Process, load: Load) -> io::Result<(f64, f64)> {
-    // The memory of connections is there before, and so is the first record.
+    // Connects first, so that the memory of the connections is not counted.
     let mut generator = Generator::connect(load)?;
     let before = server.memory();
     let took = generator.send(u64::from(load.clients))?;
@@ -90,7 +90,7 @@ fn weigh(server: &Process, load: Load) -> io::Result<(f64, f64)> {
     Ok((bytes, f64::from(load.clients) / took.as_secs_f64()))
 }
 
-/// Riley and Jaquez; the way from Riley to Jaquez can be cut.
+/// A herd of Riley and Jaquez. Riley dials Jaquez through a proxy.
 struct Pair {
     herd: HerdFile,
     folder: Folder,
@@ -109,7 +109,7 @@ impl Pair {
     }
 
     fn start(&self, name: &str) -> io::Result<Process> {
-        Kind::Herd.start(&self.herd, name, Place::Anywhere, self.folder.path())
+        Kind::Herd.start(&self.herd, name, Affinity::Anywhere, self.folder.path())
     }
 
     fn proxy(&self) -> Proxy {
@@ -119,17 +119,18 @@ impl Pair {
     }
 }
 
-/// Seconds until an empty server has everything, and until one has what it missed; one of each in each round.
+/// The seconds until an empty server has all records, and until a disconnected one has the missed changes,
+/// for each round.
 fn transfers(bench: &Bench, pair: &Pair, first: &Process, count: u32) -> io::Result<(Vec<f64>, Vec<f64>)> {
     let (mut whole, mut missed) = (Vec::new(), Vec::new());
     for round in 0..bench.effort.rounds {
         pair.folder.empty_logs();
-        let last = tell_a_new_one(first, count, 2 * round as u32)?;
-        let way = pair.proxy().let_one_through_later();
+        let last = report_new_client(first, count, 2 * round as u32)?;
+        let forwarded = pair.proxy().forward_one_later();
         let begin = Instant::now();
-        let second = Kind::Herd.spawn(&pair.herd, "Jaquez", Place::Anywhere, pair.folder.path())?;
+        let second = Kind::Herd.spawn(&pair.herd, "Jaquez", Affinity::Anywhere, pair.folder.path())?;
         whole.push((until_known(second.address, &last, TRANSFER_MAX)? - begin).as_secs_f64());
-        // That the last one is there shall mean that all are.
+        // Checks that the other records have arrived before the last one.
         for sample in (0..count).step_by((count / 100) as usize) {
             let client = Messages::client_name(sample);
             if !is_known(second.address, &client)? {
@@ -137,25 +138,26 @@ fn transfers(bench: &Bench, pair: &Pair, first: &Process, count: u32) -> io::Res
             }
         }
         let received = |result: Result<io::Result<(Proxy, Instant)>, _>| {
-            result.map_err(|_: std::sync::mpsc::RecvTimeoutError| io::Error::other("nobody dialled"))?
+            result
+                .map_err(|_: std::sync::mpsc::RecvTimeoutError| io::Error::other("no connection was made"))?
         };
-        let (mut proxy, _) = received(way.recv_timeout(TRANSFER_MAX))?;
+        let (mut proxy, _) = received(forwarded.recv_timeout(TRANSFER_MAX))?;
         proxy.cut();
         thread::sleep(Duration::from_millis(20));
         let load = Load { address: first.address, clients: count, ..steady::load(1, 128) };
         Generator::connect(load)?.send(MISSED - 1)?;
-        let last = tell_a_new_one(first, count, 2 * round as u32 + 1)?;
+        let last = report_new_client(first, count, 2 * round as u32 + 1)?;
         if is_known(second.address, &last)? {
-            return Err(io::Error::other("the way was not cut"));
+            return Err(io::Error::other("the connection was not cut"));
         }
-        let (_proxy, accepted) = received(proxy.let_one_through_later().recv_timeout(TRANSFER_MAX))?;
+        let (_proxy, accepted) = received(proxy.forward_one_later().recv_timeout(TRANSFER_MAX))?;
         missed.push((until_known(second.address, &last, TRANSFER_MAX)? - accepted).as_secs_f64());
     }
     Ok((whole, missed))
 }
 
-/// Has a server hear of a client that nobody knows yet, so that it is seen whether another server does.
-fn tell_a_new_one(server: &Process, count: u32, number: u32) -> io::Result<String> {
+/// Reports a new client to a server, as a marker of the last change. Returns its ID.
+fn report_new_client(server: &Process, count: u32, number: u32) -> io::Result<String> {
     use std::io::{Read, Write};
     let client = Messages::client_name(count + number);
     let mut stream = std::net::TcpStream::connect(server.address)?;
@@ -165,5 +167,5 @@ fn tell_a_new_one(server: &Process, count: u32, number: u32) -> io::Result<Strin
 }
 
 const MISSED: u64 = 1000;
-/// How long a transfer may take.
+/// The bound of a transfer.
 const TRANSFER_MAX: Duration = Duration::from_secs(60);

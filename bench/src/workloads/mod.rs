@@ -1,4 +1,4 @@
-//! What is measured.
+//! The workloads.
 
 mod disturbed;
 mod flood;
@@ -15,19 +15,19 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::comparison::Effort;
-use crate::process::{run_anywhere, stay_on_last_processor};
+use crate::process::{Affinity, run_anywhere, stay_on_last_processor};
 use crate::report::Report;
 use crate::servers::bench_folder;
 
 /// One run of the bench.
 pub struct Bench {
-    /// How much is measured.
+    /// The length of the run.
     pub effort: Effort,
-    /// What it has found.
+    /// The report.
     pub report: Report,
-    /// The letters of the workloads that are wanted.
+    /// The letters of the selected workloads.
     letters: Vec<char>,
-    /// Where the report and its plots lie.
+    /// The folder of the report and its plots.
     folder: PathBuf,
 }
 
@@ -37,29 +37,30 @@ pub const ALL: &str = "abcdefghij";
 impl Bench {
     /// A run of these workloads.
     pub fn new(effort: Effort, letters: &str) -> Bench {
-        // A run of some workloads is for looking at; the page is that of a whole run.
-        let whole =
+        // Only a complete run replaces the report in the repository.
+        let is_complete =
             ALL.chars().all(|letter| letters.contains(letter)) && std::env::var_os("BENCH_ONLY").is_none();
-        let folder = if whole { bench_folder() } else { bench_folder().join("target") };
+        let folder = if is_complete { bench_folder() } else { bench_folder().join("target") };
         Bench { effort, report: Report::default(), letters: letters.chars().collect(), folder }
     }
 
-    /// The page to be written.
+    /// The path of the report.
     pub fn page(&self) -> PathBuf {
         self.folder.join("RESULTS.md")
     }
 
-    /// Runs them all. A workload that fails is said, and the others go on; the first failure is the result.
+    /// Runs all selected workloads. A workload that fails is reported, and the others are run. Returns the
+    /// first failure.
     pub fn run(&mut self) -> io::Result<()> {
         fs::create_dir_all(self.folder.join("plots"))?;
         let mut result = Ok(());
-        for (letters, place, workload) in WORKLOADS {
+        for (letters, affinity, workload) in WORKLOADS {
             if !letters.chars().any(|letter| self.wants(letter)) {
                 continue;
             }
-            match place {
-                Generator::OwnProcessor => stay_on_last_processor(),
-                Generator::Anywhere => run_anywhere(),
+            match affinity {
+                Affinity::OwnProcessor => stay_on_last_processor(),
+                Affinity::Anywhere => run_anywhere(),
             }
             if let Err(error) = workload(self) {
                 eprintln!("herd-bench: workload {letters}: {error}");
@@ -78,25 +79,17 @@ impl Bench {
     }
 }
 
-/// Where the load generator runs.
-#[derive(Clone, Copy)]
-enum Generator {
-    /// Beside one server, each on its own processor.
-    OwnProcessor,
-    /// Among the servers of a whole herd.
-    Anywhere,
-}
-
 type Workload = fn(&mut Bench) -> io::Result<()>;
 
-const WORKLOADS: [(&str, Generator, Workload); 9] = [
-    ("ab", Generator::OwnProcessor, steady::one_at_a_time),
-    ("c", Generator::OwnProcessor, steady::pipelined),
-    ("d", Generator::OwnProcessor, visits::connection_per_message),
-    ("e", Generator::Anywhere, flood::flood),
-    ("f", Generator::OwnProcessor, near::near),
-    ("g", Generator::OwnProcessor, idle::idle),
-    ("h", Generator::Anywhere, million::million),
-    ("i", Generator::OwnProcessor, disturbed::disturbed),
-    ("j", Generator::Anywhere, size::size),
+/// The letters of each workload, and the processors of its load generator.
+const WORKLOADS: [(&str, Affinity, Workload); 9] = [
+    ("ab", Affinity::OwnProcessor, steady::one_at_a_time),
+    ("c", Affinity::OwnProcessor, steady::pipelined),
+    ("d", Affinity::OwnProcessor, visits::connection_per_message),
+    ("e", Affinity::Anywhere, flood::flood),
+    ("f", Affinity::OwnProcessor, near::near),
+    ("g", Affinity::OwnProcessor, idle::idle),
+    ("h", Affinity::Anywhere, million::million),
+    ("i", Affinity::OwnProcessor, disturbed::disturbed),
+    ("j", Affinity::Anywhere, size::size),
 ];

@@ -1,4 +1,4 @@
-//! (f): WHATSAT against a Places that costs next to nothing.
+//! Workload (f): WHATSAT, with a fake Places that answers at once.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -8,29 +8,30 @@ use std::time::{Duration, Instant};
 use super::{Bench, steady};
 use crate::comparison::{Comparison, load_for};
 use crate::load::{Generator, Load};
-use crate::process::{Folder, Place, Process, free_address};
+use crate::process::{Affinity, Folder, Process, free_address};
 use crate::report::{Section, plots, short};
-use crate::servers::{Alone, Kind};
+use crate::servers::{Kind, SingleServer};
 
-/// (f).
+/// Runs workload (f).
 pub fn near(bench: &mut Bench) -> io::Result<()> {
     let kinds = [Kind::Herd, Kind::Java, Kind::Node, Kind::AsyncioProtocol, Kind::Asyncio];
-    let places = StandIn::start()?;
+    let places = FakePlaces::start()?;
     let mut section = Section::new("(f) WHATSAT, with a Places that answers at once");
     section.paragraph(
-        "Places is a stand-in on this machine that gives the same twenty results (18 kB) to each question, over \
-         plain HTTP. It shares the load generator's processor. Each reply has the AT line and five results.",
+        "Places is a fake on this machine that gives the same twenty results (18 kB) to each question, over \
+         plain HTTP. It shares the processor of the load generator. Each reply has the AT line and five results.",
     );
     section.paragraph(
-        "The asyncio herd takes a new connection to Places for each question, as its author would; Node's agent \
-         and Java's client keep theirs. Ours keeps its connections; below is what new ones would cost it.",
+        "The asyncio herd makes a new connection to Places for each question, as its author would. The agent of \
+         Node.js, the client of Java and the herd of this repository keep their connections alive. The last table \
+         shows the cost of new connections for this herd.",
     );
     let kept = start(&kinds, &places, "kept")?;
     for (title, load) in [
         ("one connection", Load { whatsat_every: 1, ..steady::load(1, 1) }),
         ("fifty connections", Load { whatsat_every: 1, ..steady::load(50, 1) }),
         (
-            "fifty connections, one message of ten a WHATSAT, the others IAMAT",
+            "fifty connections, one message in ten is a WHATSAT, the others are IAMATs",
             Load { whatsat_every: 10, ..steady::load(50, 1) },
         ),
     ] {
@@ -38,44 +39,44 @@ pub fn near(bench: &mut Bench) -> io::Result<()> {
         section.paragraph(&format!("**{title}**"));
         section.comparison(&comparison);
         if load.whatsat_every == 1 && load.connections == 50 {
-            section.plot("f-near.svg", "WHATSATs in a second");
+            section.plot("f-near.svg", "WHATSATs per second");
             plots::rates(&bench.plot("f-near.svg"), "WHATSAT by fifty clients", &comparison)?;
         }
     }
     drop(kept);
-    let rows = ways(bench, &places)?;
-    section.paragraph("The herd alone, fifty connections:");
+    let rows = connections_to_places(bench, &places)?;
+    section.paragraph("Only this herd, fifty connections:");
     section.table(&["Places", "WHATSAT/s", "p50 µs", "p99", "questions to Places per WHATSAT"], &rows);
     bench.report.add(section);
     Ok(())
 }
 
-/// Servers that ask the stand-in, and know a thousand clients.
-fn start(kinds: &[Kind], places: &StandIn, way: &str) -> io::Result<Vec<Alone>> {
+/// Starts servers that use the fake Places, and reports a thousand clients to them.
+fn start(kinds: &[Kind], places: &FakePlaces, way: &str) -> io::Result<Vec<SingleServer>> {
     let mut servers = Vec::new();
     for &kind in kinds.iter().filter(|kind| kind.is_present()) {
         let url = format!("http://{}/{way}", places.process.address);
-        let server = Alone::start(kind, |herd| herd.places = Some(url))?;
-        know_clients(&server)?;
+        let server = SingleServer::start(kind, |herd| herd.places = Some(url))?;
+        report_clients(&server)?;
         servers.push(server);
     }
     Ok(servers)
 }
 
-fn know_clients(server: &Alone) -> io::Result<()> {
+fn report_clients(server: &SingleServer) -> io::Result<()> {
     let load = steady::load(1, 16);
     Generator::connect(load_for(server, load))?.send(u64::from(load.clients))?;
     Ok(())
 }
 
-/// What the way to Places costs.
-fn ways(bench: &mut Bench, places: &StandIn) -> io::Result<Vec<Vec<String>>> {
+/// The cost of connections to Places.
+fn connections_to_places(bench: &mut Bench, places: &FakePlaces) -> io::Result<Vec<Vec<String>>> {
     let fifty = Load { whatsat_every: 1, ..steady::load(50, 1) };
     let mut rows = Vec::new();
     for (title, way, clients) in [
         ("kept connections", "kept", 1000),
         ("a new connection for each question", "closed", 1000),
-        ("all ask the same", "kept", 1),
+        ("the same question always", "kept", 1),
     ] {
         let server = start(&[Kind::Herd], places, way)?.remove(0);
         let before = places.questions()?;
@@ -94,15 +95,15 @@ fn ways(bench: &mut Bench, places: &StandIn) -> io::Result<Vec<Vec<String>>> {
     Ok(rows)
 }
 
-/// The herd's own Places server, over TLS.
+/// WHATSAT with the herd's own Places server, over TLS.
 fn local_places(bench: &mut Bench, load: Load) -> io::Result<Vec<String>> {
     let folder = Folder::new()?;
     let address = free_address();
     let arguments = ["places".to_owned(), "-l".to_owned(), address.to_string()];
     let program = Kind::Herd.program();
-    let _places = Process::start(&program, &arguments, &[], Place::Anywhere, folder.path(), address)?;
+    let _places = Process::start(&program, &arguments, &[], Affinity::Anywhere, folder.path(), address)?;
     let root = folder.path().join(format!("run/places-ca-{}.pem", address.port()));
-    // It is written after the port is there.
+    // Written after the server listens.
     for _ in 0..1000 {
         if root.is_file() {
             break;
@@ -110,11 +111,11 @@ fn local_places(bench: &mut Bench, load: Load) -> io::Result<Vec<String>> {
         thread::sleep(Duration::from_millis(5));
     }
     let root = root.display().to_string();
-    let server = Alone::start(Kind::Herd, |herd| {
+    let server = SingleServer::start(Kind::Herd, |herd| {
         herd.places = Some(format!("https://localhost:{}", address.port()));
         herd.places_trust = Some(root);
     })?;
-    know_clients(&server)?;
+    report_clients(&server)?;
     let mut generator = Generator::connect(load_for(&server, load))?;
     let measured = generator.measure(server.process.id(), bench.effort.warm_up, 2 * bench.effort.time)?;
     Ok(vec![
@@ -126,25 +127,25 @@ fn local_places(bench: &mut Bench, load: Load) -> io::Result<Vec<String>> {
     ])
 }
 
-/// The stand-in for Places.
-pub struct StandIn {
-    /// Its process.
+/// A process of the fake Places.
+pub struct FakePlaces {
+    /// The process.
     pub process: Process,
     _folder: Folder,
 }
 
-impl StandIn {
-    /// Starts it.
-    pub fn start() -> io::Result<StandIn> {
+impl FakePlaces {
+    /// Starts the fake Places.
+    pub fn start() -> io::Result<FakePlaces> {
         let folder = Folder::new()?;
         let address = free_address();
         let arguments = ["serve-places".to_owned(), address.to_string()];
         let program = std::env::current_exe()?;
-        let process = Process::start(&program, &arguments, &[], Place::Anywhere, folder.path(), address)?;
-        Ok(StandIn { process, _folder: folder })
+        let process = Process::start(&program, &arguments, &[], Affinity::Anywhere, folder.path(), address)?;
+        Ok(FakePlaces { process, _folder: folder })
     }
 
-    /// Questions that it was asked so far.
+    /// The number of questions so far.
     fn questions(&self) -> io::Result<u64> {
         let mut stream = TcpStream::connect(self.process.address)?;
         stream.write_all(b"GET /count HTTP/1.1\r\n\r\n")?;
@@ -155,7 +156,7 @@ impl StandIn {
     }
 }
 
-/// Asks WHATSAT until the reply is a statement; when that was.
+/// Sends WHATSATs until the client is known. Returns the time of that reply.
 pub fn until_known(address: SocketAddr, client: &str, patience: Duration) -> io::Result<Instant> {
     let end = Instant::now() + patience;
     loop {

@@ -1,4 +1,4 @@
-//! A way between two servers that can be cut.
+//! A proxy between two servers, which can cut their connection.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -8,24 +8,24 @@ use std::time::Instant;
 
 use crate::process::free_address;
 
-/// An address whose connections lead to another one, as long as it is open.
+/// A proxy that forwards one connection at a time.
 pub struct Proxy {
-    /// Where it listens while it is open.
+    /// The address of the proxy. It listens only while it waits for a connection.
     pub address: SocketAddr,
     to: SocketAddr,
     open: Option<(TcpStream, TcpStream)>,
 }
 
 impl Proxy {
-    /// One that is shut.
+    /// A proxy to this address, which does not listen yet.
     pub fn to(to: SocketAddr) -> Proxy {
         Proxy { address: free_address(), to, open: None }
     }
 
-    /// Lets one connection through; returns when it came.
-    pub fn let_one_through(&mut self) -> io::Result<Instant> {
+    /// Waits for one connection and forwards it. Returns the time at which it was accepted.
+    pub fn forward_one(&mut self) -> io::Result<Instant> {
         let listener = listen(self.address)?;
-        // Who dials before the other side is there is hung up on, as if nobody had listened.
+        // A connection is closed while the target does not listen.
         let (inner, accepted, outer) = loop {
             let (inner, _) = listener.accept()?;
             let accepted = Instant::now();
@@ -41,17 +41,17 @@ impl Proxy {
         Ok(accepted)
     }
 
-    /// Lets one connection through as soon as it comes, and says when that was.
-    pub fn let_one_through_later(mut self) -> Receiver<io::Result<(Proxy, Instant)>> {
+    /// Does [`Proxy::forward_one`] in a thread, and sends its result.
+    pub fn forward_one_later(mut self) -> Receiver<io::Result<(Proxy, Instant)>> {
         let (sender, receiver) = channel();
         thread::spawn(move || {
-            let result = self.let_one_through().map(|accepted| (self, accepted));
+            let result = self.forward_one().map(|accepted| (self, accepted));
             let _ = sender.send(result);
         });
         receiver
     }
 
-    /// Cuts it.
+    /// Closes the connection on both sides.
     pub fn cut(&mut self) {
         if let Some((inner, outer)) = self.open.take() {
             let _ = inner.shutdown(Shutdown::Both);
@@ -69,7 +69,7 @@ impl Drop for Proxy {
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     use socket2::{Domain, Socket, Type};
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-    // The connection that was cut may still hold the port.
+    // The closed connection may still occupy the port.
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
     socket.listen(16)?;

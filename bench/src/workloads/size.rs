@@ -1,4 +1,4 @@
-//! (j): what an update costs a herd of two, five, ten, twenty servers.
+//! Workload (j): the cost of an update in herds of two, five, ten and twenty servers.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,12 +14,13 @@ use crate::servers::Kind;
 use crate::servers::cluster::Cluster;
 use crate::servers::herd_file::Graph;
 
-/// (j).
+/// Runs workload (j).
 pub fn size(bench: &mut Bench) -> io::Result<()> {
-    let mut section = Section::new("(j) What an update costs a herd");
+    let mut section = Section::new("(j) Cost of an update by size of the herd");
     section.paragraph(
-        "One client tells one server 200 statements a second; counted is what all servers together do. \
-         Messages are those of the log: AT lines, the MARK behind each batch of them, and its ACK. An edge is a pair of neighbours.",
+        "One client sends 200 statements per second to one server. The figures are sums over all servers. \
+         Messages are those in the logs: AT lines, the MARK after each batch of them, and its ACK. An edge is a \
+         pair of neighbours.",
     );
     let sizes: &[usize] = if bench.effort.quick { &[2, 5, 20] } else { &[2, 5, 10, 20] };
     let (mut rows, mut lines) = (Vec::new(), Vec::new());
@@ -44,7 +45,7 @@ pub fn size(bench: &mut Bench) -> io::Result<()> {
             points.push(((servers as f64).log2(), cost.microseconds));
         }
         let name = format!("{}, {shape}", kind.name());
-        // The mesh shares the herd's colour family by another kind's; its name stands at its end.
+        // Another colour for the mesh, since both lines are the herd's.
         let colour = if shape == "mesh" { Kind::RedisGeoadd } else { kind };
         lines.push(Line { name, kind: colour, points });
     }
@@ -61,21 +62,21 @@ pub fn size(bench: &mut Bench) -> io::Result<()> {
     );
     let marks = [2, 5, 10, 20].map(|servers| (f64::from(servers).log2(), servers.to_string()));
     let axis = Axis { title: "servers".into(), marks: marks.into() };
-    let subtitle = "processor microseconds for an update, all servers together, logarithmic";
+    let subtitle = "microseconds of processor time per update, all servers, logarithmic";
     let file = bench.plot("j-size.svg");
-    plots::plot_lines(&file, "What an update costs a herd", subtitle, &axis, &lines, short)?;
-    section.plot("j-size.svg", "Cost of an update against the size of the herd");
+    plots::plot_lines(&file, "Cost of an update by size of the herd", subtitle, &axis, &lines, short)?;
+    section.plot("j-size.svg", "Cost of an update by size of the herd");
     section.paragraph(
-        "The same fifty clients, sixteen messages under way on each, all at one server or spread over all servers \
-         of a ring. Each server has to hear of every update, so for updates alone more servers are more work; \
-         what a busy herd need not pass on, because the client has moved again, makes it less than that.",
+        "The same fifty clients, sixteen messages in flight on each, all at one server or spread over all servers \
+         of a ring. Each server must receive every update, so more servers mean more work. It grows less than \
+         the number of servers, because a busy herd coalesces updates of the same client.",
     );
     section.table(&["servers", "updates/s", "CPU µs per update, all servers"], &spread(bench.effort)?);
     bench.report.add(section);
     Ok(())
 }
 
-/// A graph of so many servers.
+/// A function from a number of servers to a graph.
 type Shape = fn(usize) -> Graph;
 
 struct Cost {
@@ -86,7 +87,7 @@ struct Cost {
 
 fn cost(kind: Kind, graph: &Graph, effort: Effort) -> io::Result<Cost> {
     let cluster = Cluster::start(kind, graph)?;
-    // Until the links are up.
+    // Waits until the links are up.
     thread::sleep(Duration::from_millis(700));
     let address = cluster.servers[0].address;
     let mut costs = Vec::new();
@@ -101,16 +102,16 @@ fn cost(kind: Kind, graph: &Graph, effort: Effort) -> io::Result<Cost> {
             thread::sleep(Duration::from_millis(5));
         }
         costs.push((cluster.cpu() - before).as_secs_f64() * 1e6 / f64::from(updates));
-        // The herds in other languages write their logs now and then.
+        // Waits for the herds in other languages to write their logs.
         thread::sleep(Duration::from_millis(300));
-        let told = cluster.told()?;
-        messages = told.0 as f64 / f64::from(updates);
-        bytes = told.1 as f64 / f64::from(updates);
+        let traffic = cluster.traffic()?;
+        messages = traffic.0 as f64 / f64::from(updates);
+        bytes = traffic.1 as f64 / f64::from(updates);
     }
     Ok(Cost { messages, bytes, microseconds: median(costs) })
 }
 
-/// Updates in a second and their cost, at herds of one, two and five servers.
+/// The updates per second and their cost, for herds of one, two and five servers.
 fn spread(effort: Effort) -> io::Result<Vec<Vec<String>>> {
     let mut rows = Vec::new();
     for servers in [1, 2, 5] {
@@ -131,7 +132,7 @@ fn spread(effort: Effort) -> io::Result<Vec<Vec<String>>> {
     Ok(rows)
 }
 
-/// Replies in a second of all servers together.
+/// The replies per second of all servers.
 fn together(addresses: &[SocketAddr], effort: Effort) -> io::Result<f64> {
     let connections = 50 / addresses.len();
     let load = |&address| Load { address, ..steady::load(connections, 16) };

@@ -1,4 +1,5 @@
-//! (a), (b), (c): a client that waits for each reply, fifty of them, fifty that do not wait.
+//! Workloads (a), (b) and (c): one client that waits for each reply, fifty clients that wait, fifty clients
+//! with several messages in flight.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,13 +9,13 @@ use crate::comparison::{Comparison, load_for};
 use crate::load::dialect::Dialect;
 use crate::load::{Generator, Load};
 use crate::report::{Bound, Section, plots};
-use crate::servers::{Alone, Kind};
+use crate::servers::{Kind, SingleServer};
 
-/// A load of statements by a thousand clients; address and language are those of the server it is for.
+/// A load of statements of a thousand clients. [`load_for`] sets its address and dialect.
 pub fn load(connections: usize, depth: usize) -> Load {
-    let nowhere = SocketAddr::from(([127, 0, 0, 1], 9));
+    let placeholder = SocketAddr::from(([127, 0, 0, 1], 9));
     Load {
-        address: nowhere,
+        address: placeholder,
         dialect: Dialect::Herd,
         connections,
         depth,
@@ -24,9 +25,9 @@ pub fn load(connections: usize, depth: usize) -> Load {
     }
 }
 
-/// (a) and (b), and (b) at a fixed rate.
+/// Runs workloads (a) and (b), and (b) at a fixed rate.
 pub fn one_at_a_time(bench: &mut Bench) -> io::Result<()> {
-    let servers = Alone::start_all(&[
+    let servers = SingleServer::start_all(&[
         Kind::Echo,
         Kind::Herd,
         Kind::RedisSet,
@@ -38,7 +39,7 @@ pub fn one_at_a_time(bench: &mut Bench) -> io::Result<()> {
         Kind::Asyncio,
     ])?;
     for server in &servers {
-        // What compiles while it runs has compiled.
+        // Lets just-in-time compilers finish.
         Generator::connect(load_for(server, load(50, 4)))?.send(30_000)?;
         server.folder.empty_logs();
     }
@@ -46,7 +47,7 @@ pub fn one_at_a_time(bench: &mut Bench) -> io::Result<()> {
         let comparison = Comparison::of_load(&servers, bench.effort, load(1, 1))?;
         let mut section = Section::new("(a) One connection, one message at a time");
         section.paragraph(
-            "The client sends IAMAT and waits for the reply. This is the delay of an idle server.",
+            "The client sends an IAMAT and waits for the reply. This is the latency of an idle server.",
         );
         section.comparison(&comparison);
         section.plot("a-latency.svg", "Latency distribution with one connection");
@@ -59,12 +60,13 @@ pub fn one_at_a_time(bench: &mut Bench) -> io::Result<()> {
         let comparison = Comparison::of_load(&servers, bench.effort, load(50, 1))?;
         let mut section = Section::new("(b) Fifty connections, one message at a time");
         section.paragraph(
-            "Fifty clients, each of which waits for its reply. Nearly all of this is the kernel's: a read and \
-             a write for each message, for the server and for the load generator. So the load generator costs as \
-             much as the bare echo, which it may hold up; the processor time of a message is not touched by that.",
+            "Fifty clients, each of which waits for its reply. Nearly all processor time is the kernel's: a read \
+             and a write for each message, in the server and in the load generator. The load generator therefore \
+             takes as much time as the bare echo and may limit its rate; the processor time per message is not \
+             affected.",
         );
         section.comparison(&comparison);
-        section.plot("b-throughput.svg", "Messages in a second with fifty connections");
+        section.plot("b-throughput.svg", "Messages per second with fifty connections");
         section.plot("b-latency.svg", "Latency distribution with fifty connections");
         plots::rates(&bench.plot("b-throughput.svg"), "Fifty clients, one message at a time", &comparison)?;
         plots::latencies(&bench.plot("b-latency.svg"), "Fifty clients, one message at a time", &comparison)?;
@@ -76,22 +78,22 @@ pub fn one_at_a_time(bench: &mut Bench) -> io::Result<()> {
         bench.report.add(section);
         let at_rate = Load { rate: Some(OPEN_RATE), ..load(50, 1) };
         let comparison = Comparison::of_load(&servers, bench.effort, at_rate)?;
-        let mut section = Section::new("(b′) The same at 10,000 messages a second, whatever the server does");
+        let mut section = Section::new("(b′) The same in an open loop, at 10,000 messages per second");
         section.paragraph(
-            "An open loop: messages are due at a fixed rate, and a reply's time counts from when its message \
-             was due. So a pause of the server is seen by every message that it delays.",
+            "Messages are due at a fixed rate, and the latency of a reply counts from the time its message was \
+             due. A pause of the server therefore shows in every message that it delays.",
         );
         section.comparison(&comparison);
         section.plot("b-open-loop.svg", "Latency distribution at a fixed rate");
-        plots::latencies(&bench.plot("b-open-loop.svg"), "10,000 messages a second", &comparison)?;
+        plots::latencies(&bench.plot("b-open-loop.svg"), "10,000 messages per second", &comparison)?;
         bench.report.add(section);
     }
     Ok(())
 }
 
-/// (c).
+/// Runs workload (c).
 pub fn pipelined(bench: &mut Bench) -> io::Result<()> {
-    let servers = Alone::start_all(&[
+    let servers = SingleServer::start_all(&[
         Kind::Echo,
         Kind::Herd,
         Kind::RedisSet,
@@ -106,29 +108,29 @@ pub fn pipelined(bench: &mut Bench) -> io::Result<()> {
     let clients = if bench.effort.quick { 20_000 } else { 200_000 };
     let known = |depth: usize| Load { clients, ..load(50, depth) };
     for server in &servers {
-        // Each client is known before anything is measured: a phone moves more often than it is bought.
+        // All clients are known before the measurement, because updates are the common case.
         Generator::connect(load_for(server, known(128)))?.send(u64::from(clients))?;
         server.folder.empty_logs();
     }
     for depth in [16, 128] {
         let comparison = Comparison::of_load(&servers, bench.effort, known(depth))?;
-        let mut section = Section::new(&format!("(c) Fifty connections, {depth} messages under way on each"));
+        let mut section = Section::new(&format!("(c) Fifty connections, {depth} messages in flight on each"));
         section.paragraph(&format!(
-            "{clients} clients, all of them known. Here the kernel's share is small, and what a server does \
-             with a message shows."
+            "{clients} clients, all of them known. The kernel's share is small here, so that the server's own \
+             work per message shows."
         ));
         section.comparison(&comparison);
         let file = format!("c-throughput-{depth}.svg");
-        section.plot(&file, "Messages in a second, pipelined");
+        section.plot(&file, "Messages per second, pipelined");
         plots::rates(
             &bench.plot(&file),
-            &format!("Fifty clients, {depth} messages under way on each"),
+            &format!("Fifty clients, {depth} messages in flight on each"),
             &comparison,
         )?;
         let rate = |other| comparison.herd_to(other, |round| round.rate());
         let mut goal = |name: &str, other, goal| {
-            let what = format!("(c) 50 × {depth}: rate ÷ {name}'s");
-            bench.report.goal(&what, Bound::AtLeast, goal, "×", rate(other));
+            let name = format!("(c) 50 × {depth}: rate ÷ {name}'s");
+            bench.report.goal(&name, Bound::AtLeast, goal, "×", rate(other));
         };
         goal("Redis SET", Kind::RedisSet, 2.5);
         goal("Redis GEOADD", Kind::RedisGeoadd, 4.0);
@@ -138,5 +140,5 @@ pub fn pipelined(bench: &mut Bench) -> io::Result<()> {
     Ok(())
 }
 
-/// Messages in a second that each of the contenders can serve.
+/// A rate that every contender can serve, in messages per second.
 const OPEN_RATE: u32 = 10_000;

@@ -1,4 +1,4 @@
-//! (d): a connection for each message.
+//! Workload (d): a connection for each message.
 
 use std::io;
 
@@ -6,11 +6,11 @@ use super::{Bench, steady};
 use crate::comparison::{Comparison, load_for};
 use crate::load::{Generator, graders};
 use crate::report::{Bound, Section, plots};
-use crate::servers::{Alone, Kind};
+use crate::servers::{Kind, SingleServer};
 
-/// (d).
+/// Runs workload (d).
 pub fn connection_per_message(bench: &mut Bench) -> io::Result<()> {
-    let servers = Alone::start_all(&[
+    let servers = SingleServer::start_all(&[
         Kind::Echo,
         Kind::Herd,
         Kind::Java,
@@ -21,7 +21,7 @@ pub fn connection_per_message(bench: &mut Bench) -> io::Result<()> {
     let effort = bench.effort;
     let mut section = Section::new("(d) A connection for each message");
     section.paragraph(
-        "As the course's graders do it: connect, send one IAMAT, half-close, read to the end. Eight visitors \
+        "As the course's graders do it: connect, send one IAMAT, half-close, read to the end. Eight visits \
          at a time.",
     );
     for server in &servers {
@@ -29,10 +29,10 @@ pub fn connection_per_message(bench: &mut Bench) -> io::Result<()> {
     }
     let comparison = Comparison::of(&servers, effort, |server| {
         let (address, dialect) = (server.process.address, server.kind.dialect());
-        graders::measure(address, dialect, server.process.id(), VISITORS, effort.time + effort.warm_up)
+        graders::measure(address, dialect, server.process.id(), CONCURRENCY, effort.time + effort.warm_up)
     })?;
     section.comparison(&comparison);
-    section.plot("d-throughput.svg", "Visits in a second");
+    section.plot("d-throughput.svg", "Visits per second");
     plots::rates(&bench.plot("d-throughput.svg"), "A connection for each message", &comparison)?;
     let rate = |other| comparison.herd_to(other, |round| round.rate());
     bench.report.goal("(d) rate ÷ asyncio herd's", Bound::AtLeast, 5.0, "×", rate(Kind::Asyncio));
@@ -41,5 +41,5 @@ pub fn connection_per_message(bench: &mut Bench) -> io::Result<()> {
     Ok(())
 }
 
-/// Visits at a time.
-const VISITORS: usize = 8;
+/// The number of concurrent visits.
+const CONCURRENCY: usize = 8;

@@ -1,4 +1,4 @@
-//! Tests of answers, in a file of their own for their length.
+//! Unit tests of answers.
 
 use super::*;
 use proptest::prelude::*;
@@ -10,7 +10,7 @@ fn cut(body: &str, bound: usize) -> String {
 }
 
 #[test]
-fn results_are_cut_and_all_else_stays() {
+fn results_are_cut_and_everything_else_stays() {
     let body = "\n {\n\n\n \"results\" : [ {\"a\\n\\u00e9 ]}\":4.50}\n\n ,\n 1E+5 , [[\"]\"]]\r\n\n] ,\t\"z\":-0.0, \"a\":[2, 1]\r\n}\n \n";
     for (bound, expected) in [
         (0, "{\n \"results\" : [\r\n] ,\t\"z\":-0.0, \"a\":[2, 1]\r\n}"),
@@ -28,7 +28,7 @@ fn results_are_cut_and_all_else_stays() {
 }
 
 #[test]
-fn an_array_without_results_stays_as_it_is() {
+fn an_empty_array_of_results_stays_unchanged() {
     for bound in [0, 1, 20] {
         assert_eq!(cut("{\"results\":[]}", bound), "{\"results\":[]}");
         assert_eq!(cut("{\"results\":[ \n\n ]}", bound), "{\"results\":[ \n ]}");
@@ -44,7 +44,7 @@ fn only_results_of_the_object_itself_count() {
 }
 
 #[test]
-fn unpleasant_json_is_passed_on() {
+fn unusual_json_is_passed_on_unchanged() {
     for body in [
         r#"{"results":[1e999,-0,123456789012345678901234567890.50]}"#,
         r#"{"\ud800":1,"results":["\udc00"]}"#,
@@ -56,7 +56,7 @@ fn unpleasant_json_is_passed_on() {
 }
 
 #[test]
-fn what_is_not_an_answer_says_why() {
+fn an_unusable_body_is_refused_with_a_reason() {
     let table: [(&[u8], &str); 24] = [
         (b"", "Places' answer is not JSON: EOF while parsing a value at line 1 column 0"),
         (b"OK", "Places' answer is not JSON: expected value at line 1 column 1"),
@@ -91,7 +91,7 @@ fn what_is_not_an_answer_says_why() {
 }
 
 #[test]
-fn only_status_200_has_an_answer() {
+fn only_status_200_is_usable() {
     let body = || br#"{"results":[]}"#.to_vec();
     assert!(Answer::from_response(200, body()).is_ok());
     assert_eq!(Answer::from_response(200, b"x".to_vec()), Answer::parse(b"x".to_vec()));
@@ -103,7 +103,7 @@ fn only_status_200_has_an_answer() {
 }
 
 #[test]
-fn own_answers_have_the_documented_form() {
+fn answers_of_the_herd_have_the_documented_form() {
     for (answer, expected) in [
         (
             Answer::unknown_error("no \"way\"\n\\ \u{1}é"),
@@ -124,7 +124,7 @@ fn own_answers_have_the_documented_form() {
 }
 
 #[test]
-fn deep_nesting_is_no_danger() {
+fn deep_nesting_does_not_overflow_the_stack() {
     let deep = |open: &str, close: &str| format!("{}{}", open.repeat(100_000), close.repeat(100_000));
     for nested in [deep("[", "]"), format!("{}1{}", "{\"a\":".repeat(100_000), "}".repeat(100_000))] {
         let body = format!("{{\"b\":{nested},\"results\":[{nested},2]}}");
@@ -135,7 +135,7 @@ fn deep_nesting_is_no_danger() {
     }
 }
 
-/// JSON that is not easily cut by counting brackets.
+/// JSON that cannot be cut by counting brackets.
 fn any_element() -> impl Strategy<Value = String> {
     let leaf = prop::sample::select(vec![
         "null",
@@ -162,7 +162,7 @@ fn any_element() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn the_cut_is_that_of_a_model(
+    fn the_cut_agrees_with_a_model(
         results in prop::collection::vec(("[ \t\r\n]{0,3}", any_element(), "[ \t\r\n]{0,3}"), 0..6),
         around in prop::collection::vec("[ \t\r\n]{0,4}", 6),
         before in any_element(),
@@ -177,7 +177,7 @@ proptest! {
 
         let tail = results.last().map_or(empty, |(_, _, space)| space);
         let kept = all[..bound.min(all.len())].join(",");
-        // The space behind the last result kept goes, that behind the last of all stays.
+        // White space after the last result kept is removed; that after the last result of all stays.
         let kept = kept.trim_end_matches([' ', '\t', '\r', '\n']);
         let mut expected = format!("{front}{kept}{tail}{back}");
         while expected.contains("\n\n") {
@@ -191,7 +191,7 @@ proptest! {
     }
 
     #[test]
-    fn no_body_makes_it_panic(body: Vec<u8>, text in "[{}\\[\\],:\"\\\\ruesltn0-9. ]{0,40}", bound: usize) {
+    fn no_body_panics(body: Vec<u8>, text in "[{}\\[\\],:\"\\\\ruesltn0-9. ]{0,40}", bound: usize) {
         for body in [body, format!("{{\"results\":[{text}]}}").into_bytes(), text.into_bytes()] {
             if let Ok(answer) = Answer::parse(body) {
                 answer.cut(bound, &mut Vec::new());

@@ -1,33 +1,35 @@
-//! Which positions lie within a radius: an index of boxes in latitude and longitude.
+//! A spatial index of fixed positions: finds all positions within a radius. It does not know what is at a
+//! position.
 //!
-//! The earth is cut into bands of equal height, and each band into columns about as wide as it is
-//! high, so fewer towards the poles. The points of a box lie next to each other, and so do the boxes
-//! of a band. A search reads the boxes that a circle can touch and measures each point in them.
+//! The index is a grid of boxes. The earth is divided into bands of equal height, and each band into columns
+//! about as wide as the band is high, so that there are fewer columns near the poles. The points of a box are
+//! contiguous, and so are the boxes of a band. A search reads the boxes that the circle may touch and
+//! computes the distance of each point in them.
 
 use std::f64::consts::PI;
 
 use super::packed::{Position, UNITS_PER_DEGREE};
 
-/// Mean radius of the earth, in metres (IUGG). As a sphere it is at most about 0.56 % off.
+/// The mean radius of the earth, in metres (IUGG). Distances on this sphere are at most about 0.56 % off.
 pub const EARTH_RADIUS_M: f64 = 6_371_008.8;
 
-/// A position within a radius.
+/// A result of a search.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Hit {
-    /// Place of the position in the list that the grid was built of.
+    /// The index of the position in the list that the grid was built from.
     pub index: usize,
     /// The position.
     pub position: Position,
-    /// From the centre, along the ground.
+    /// The great-circle distance from the centre, in metres.
     pub distance_m: f64,
 }
 
-/// The index.
+/// The spatial index.
 pub struct Grid {
     bands: Vec<Band>,
-    /// Where the points of each box begin, and at the end their number.
+    /// The index in `points` of the first point of each box, and finally the number of points.
     starts: Vec<u32>,
-    /// All points, box by box, as they were within a box.
+    /// All points, box by box, and within a box in the order of the list.
     points: Vec<Point>,
 }
 
@@ -37,7 +39,7 @@ struct Band {
     columns: u32,
 }
 
-/// The position stands here and not behind the index: a search reads points one after the other.
+/// An indexed position. It has a copy of the position, so that a search reads memory sequentially.
 #[derive(Clone, Copy)]
 struct Point {
     position: Position,
@@ -45,7 +47,7 @@ struct Point {
 }
 
 impl Grid {
-    /// Indexes `positions`, at most `u32::MAX` of them.
+    /// Builds the index of at most `u32::MAX` positions.
     pub fn new(positions: &[Position]) -> Grid {
         let mut bands = Vec::with_capacity(BANDS);
         let mut boxes = 0;
@@ -57,33 +59,33 @@ impl Grid {
 
         let boxes_of: Vec<u32> = positions.iter().map(|&position| box_of(&bands, position)).collect();
         let mut starts = vec![0; boxes as usize + 1];
-        for &at in &boxes_of {
-            starts[at as usize + 1] += 1;
+        for &number in &boxes_of {
+            starts[number as usize + 1] += 1;
         }
-        for at in 1..starts.len() {
-            starts[at] += starts[at - 1];
+        for number in 1..starts.len() {
+            starts[number] += starts[number - 1];
         }
 
-        let nowhere = Point { position: Position { latitude_e5: 0, longitude_e5: 0 }, index: 0 };
-        let mut points = vec![nowhere; positions.len()];
-        let mut free = starts.clone();
-        for (index, (&position, &at)) in positions.iter().zip(&boxes_of).enumerate() {
-            let place = &mut free[at as usize];
-            points[*place as usize] = Point { position, index: index as u32 };
-            *place += 1;
+        let placeholder = Point { position: Position { latitude_e5: 0, longitude_e5: 0 }, index: 0 };
+        let mut points = vec![placeholder; positions.len()];
+        let mut next_free = starts.clone();
+        for (index, (&position, &number)) in positions.iter().zip(&boxes_of).enumerate() {
+            let next = &mut next_free[number as usize];
+            points[*next as usize] = Point { position, index: index as u32 };
+            *next += 1;
         }
         Grid { bands, starts, points }
     }
 
-    /// Every position at most `radius_m` metres from the centre, in the order of the index, which is
-    /// the same each time. Nothing unless all three are finite, the latitude is one and the radius is
-    /// not negative; a longitude may go around the earth.
+    /// Returns every position at most `radius_m` metres from the centre, in the same order for each equal
+    /// search. Empty unless all three numbers are finite, the latitude is from -90 to 90 and the radius is
+    /// not negative. A longitude beyond 180 degrees wraps around.
     pub fn within(&self, latitude_degrees: f64, longitude_degrees: f64, radius_m: f64) -> Vec<Hit> {
         let mut hits = Vec::new();
-        let sensible = (-90.0..=90.0).contains(&latitude_degrees)
+        let is_valid = (-90.0..=90.0).contains(&latitude_degrees)
             && longitude_degrees.is_finite()
             && (0.0..f64::INFINITY).contains(&radius_m);
-        if !sensible {
+        if !is_valid {
             return hits;
         }
         let centre = Centre::new(latitude_degrees, longitude_degrees);
@@ -119,7 +121,7 @@ impl Grid {
     }
 }
 
-/// The centre of a search, with what each distance needs of it.
+/// The centre of a search, and values that each distance needs.
 struct Centre {
     latitude_degrees: f64,
     longitude_degrees: f64,
@@ -131,11 +133,11 @@ impl Centre {
         Centre { latitude_degrees, longitude_degrees, cosine: cosine_of_latitude(latitude_degrees) }
     }
 
-    /// Great-circle distance in metres, by haversine.
+    /// The great-circle distance in metres, by the haversine formula.
     fn distance_m(&self, to: Position) -> f64 {
         let latitude = (to.latitude_degrees() - self.latitude_degrees).to_radians();
-        // Without whole turns: the sine of half of one is not quite nothing, so +180 would lie beside
-        // -180 instead of on it.
+        // Whole turns are removed first: sin(pi) is not exactly 0 in floating point, so that +180 and -180
+        // would not be the same meridian.
         let longitude = (to.longitude_degrees() - self.longitude_degrees) % 360.0;
         let latitude_sine = (latitude / 2.0).sin();
         let longitude_sine = (longitude.to_radians() / 2.0).sin();
@@ -145,32 +147,35 @@ impl Centre {
     }
 }
 
-/// By the distance to the pole, so that it is exactly nothing there, where all longitudes are one point.
+/// The cosine of a latitude, computed from the distance to the pole: exactly 0 at the pole, where all
+/// longitudes are one point.
 fn cosine_of_latitude(latitude_degrees: f64) -> f64 {
     (90.0 - latitude_degrees.abs()).to_radians().sin()
 }
 
-/// How far a circle goes to the north and the south, and to the east and the west, in degrees.
+/// The extent of a circle in degrees: to the north and the south, and to the east and the west.
 fn reach(latitude_degrees: f64, radius_m: f64) -> (f64, f64) {
     let reach = radius_m / EARTH_RADIUS_M + MARGIN_RADIANS;
     let to_pole = (90.0 - latitude_degrees.abs()).to_radians();
     if reach >= to_pole {
-        // A circle with a pole in it has points of every longitude.
+        // A circle that contains a pole has points of every longitude.
         return (reach.min(PI).to_degrees(), 180.0);
     }
-    // Where the circle touches a meridian. The plainer reach/cos(latitude) is too small towards the
-    // poles. The quotient is below 1, for reach is less than the way to the pole.
+    // The longitude at which the circle touches a meridian. The simpler reach/cos(latitude) is too small near
+    // the poles. The quotient is below 1, because reach is less than the distance to the pole.
     let half_width = (reach.sin() / to_pole.sin()).min(1.0).asin();
     (reach.to_degrees(), half_width.to_degrees())
 }
 
+/// A range of columns of a band.
 enum Columns {
     All,
-    /// From the first to the last, eastward; across 180 degrees the first is the greater.
+    /// The first and the last column, eastward. Across 180 degrees the first is the greater number.
     From(u32, u32),
 }
 
-/// The columns of a band of `columns` from `half_width_degrees` west of a longitude to as much east.
+/// The columns, in a band of `columns`, from `half_width_degrees` west to `half_width_degrees` east of a
+/// longitude.
 fn columns_within(columns: u32, longitude_degrees: f64, half_width_degrees: f64) -> Columns {
     let from_west = (longitude_degrees + 180.0).rem_euclid(360.0);
     let column = |degrees: f64| (degrees / 360.0 * f64::from(columns)).floor() as i64;
@@ -180,16 +185,17 @@ fn columns_within(columns: u32, longitude_degrees: f64, half_width_degrees: f64)
     if east - west + 1 >= columns {
         return Columns::All;
     }
-    // A remainder of a u32.
+    // Both remainders fit: `columns` was a u32.
     Columns::From(west.rem_euclid(columns) as u32, east.rem_euclid(columns) as u32)
 }
 
-/// The band of a latitude, or the nearest one.
+/// The band of a latitude; of a latitude beyond a pole, the band at that pole.
 fn band_of(latitude_degrees: f64) -> usize {
-    // A cast takes what is below nothing as nothing.
+    // The cast turns negative numbers into 0.
     (((latitude_degrees + 90.0) / BAND_DEGREES) as usize).min(BANDS - 1)
 }
 
+/// The number of columns of a band.
 fn columns_of(band: usize) -> u32 {
     let south = band as f64 * BAND_DEGREES - 90.0;
     let north = south + BAND_DEGREES;
@@ -197,20 +203,21 @@ fn columns_of(band: usize) -> u32 {
     ((360.0 / BAND_DEGREES * cosine_of_latitude(widest)) as u32).max(1)
 }
 
+/// The number of the box of a position.
 fn box_of(bands: &[Band], position: Position) -> u32 {
     let band = bands[band_of(position.latitude_degrees())];
-    // In whole numbers, and +180 is -180: two names of a meridian are one column.
+    // Exact integers, modulo a turn: +180 and -180 are one meridian and one column.
     let turn = 360 * i64::from(UNITS_PER_DEGREE);
     let from_west = (i64::from(position.longitude_e5) + turn / 2).rem_euclid(turn);
     band.first_box + (from_west * i64::from(band.columns) / turn) as u32
 }
 
-/// Half a degree, 56 km: the widest circle that Places is asked for touches about nine boxes, and all
-/// boxes together cost less than a megabyte.
+/// The height of a band: half a degree, 56 km. The largest circle of a Nearby Search touches about nine
+/// boxes, and all boxes together take less than a megabyte.
 const BAND_DEGREES: f64 = 0.5;
 const BANDS: usize = 360;
-/// Added to each circle before its box is drawn, about a metre: more than all rounding on the way,
-/// so that no point is lost to it.
+/// Added to the radius when boxes are selected, about a metre: more than all rounding errors, so that no
+/// point is missed.
 const MARGIN_RADIANS: f64 = 2e-7;
 
 #[cfg(test)]
@@ -229,8 +236,9 @@ mod tests {
         found
     }
 
-    /// Along the straight line through the earth, which knows neither poles nor 180 degrees.
-    fn plain_distance_m(latitude: f64, longitude: f64, to: Position) -> f64 {
+    /// The same distance computed from the chord through the earth, without special cases at the poles and at
+    /// 180 degrees.
+    fn chord_distance_m(latitude: f64, longitude: f64, to: Position) -> f64 {
         let vector = |latitude: f64, longitude: f64| {
             let (latitude, longitude) = (latitude.to_radians(), longitude.to_radians());
             [latitude.cos() * longitude.cos(), latitude.cos() * longitude.sin(), latitude.sin()]
@@ -241,15 +249,16 @@ mod tests {
         2.0 * EARTH_RADIUS_M * (square.sqrt() / 2.0).min(1.0).asin()
     }
 
-    /// What is surely within, and what may be: roundings differ by less than `slack_m`.
+    /// Compares a search with the distances of all positions. Distances within `tolerance_m` of the radius
+    /// may differ by rounding.
     fn check_against_all(positions: &[Position], grid: &Grid, latitude: f64, longitude: f64, radius_m: f64) {
-        // Towards the antipode a straight line says little of the way along the ground.
-        let slack_m = if radius_m > 0.49 * PI * EARTH_RADIUS_M { 1.0 } else { 1e-3 };
+        // Near the antipode the chord determines the great-circle distance badly.
+        let tolerance_m = if radius_m > 0.49 * PI * EARTH_RADIUS_M { 1.0 } else { 1e-3 };
         let found = found(grid, latitude, longitude, radius_m);
         assert!(found.windows(2).all(|pair| pair[0] < pair[1]), "a point twice");
         for (index, &at) in positions.iter().enumerate() {
-            let distance_m = plain_distance_m(latitude, longitude, at);
-            if (distance_m - radius_m).abs() > slack_m {
+            let distance_m = chord_distance_m(latitude, longitude, at);
+            if (distance_m - radius_m).abs() > tolerance_m {
                 assert_eq!(
                     found.binary_search(&index).is_ok(),
                     distance_m < radius_m,
@@ -259,7 +268,7 @@ mod tests {
         }
     }
 
-    /// Coordinates that lie on an edge as often as not.
+    /// Positions, about half of them at a pole, the equator or 180 degrees.
     fn positions() -> impl Strategy<Value = Position> {
         let latitude = prop_oneof![
             -9_000_000..=9_000_000,
@@ -283,7 +292,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(100))]
 
         #[test]
-        fn nothing_is_lost_and_nothing_added(
+        fn a_search_finds_exactly_the_positions_within_the_radius(
             positions in proptest::collection::vec(positions(), 0..200),
             centre in positions(),
             radius_m in prop_oneof![
@@ -297,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn caps_near_a_pole_reach_far_to_the_east() {
+    fn circles_near_a_pole_are_wide_in_longitude() {
         // At 89.5 degrees a circle of 55 km, just short of the pole, is 164 degrees wide.
         let positions: Vec<Position> = (0..3600)
             .flat_map(|tenth| {
@@ -320,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_radius_of_nothing_finds_the_point_itself_under_all_its_names() {
+    fn a_radius_of_zero_finds_all_notations_of_a_point() {
         let grid = Grid::new(&[
             position(0, 18_000_000),
             position(0, -18_000_000),
@@ -337,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn across_180_degrees_the_way_is_short() {
+    fn distances_across_180_degrees_are_short() {
         let grid = Grid::new(&[position(-1_690_000, 17_990_000), position(-1_690_000, -17_990_000)]);
         let hits = grid.within(-16.9, -179.9, 50_000.0);
         assert_eq!(hits.len(), 2);
@@ -346,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn half_the_earth_around_is_everything() {
+    fn a_radius_of_half_the_circumference_finds_everything() {
         let positions = [position(-9_000_000, 0), position(9_000_000, 0), position(0, 9_000_000)];
         let grid = Grid::new(&positions);
         assert_eq!(found(&grid, 90.0, 0.0, PI * EARTH_RADIUS_M), [0, 1, 2]);
@@ -354,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_finds_nothing() {
+    fn invalid_searches_find_nothing() {
         let grid = Grid::new(&[position(0, 0)]);
         for (latitude, longitude, radius_m) in [
             (0.0, 0.0, -1.0),

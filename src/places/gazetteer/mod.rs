@@ -1,78 +1,82 @@
-//! The embedded places: every town of 500 people or more and the airports of the world.
+//! The embedded places: every town of 500 people or more, and the airports of the world. With them a herd
+//! answers WHATSAT without a key and without a network.
 //!
-//! They let a herd answer WHATSAT without a key and without a network. Nothing here does any input
-//! or output: the data is part of the program, a question is a string, and so is the answer.
+//! There is no input or output here: the data is part of the program, a query is a string, and so is the
+//! answer.
 
 mod grid;
 mod nearby;
 mod packed;
-mod question;
+mod query;
 
 use grid::Grid;
-pub use packed::{Error, Kind, Place, Position};
+pub use packed::{Kind, PackedError, Place, Position};
 
-/// The places and their index.
+/// The embedded places and their spatial index.
 pub struct Gazetteer {
-    records: packed::Records,
+    records: packed::PlaceRecords,
     grid: Grid,
 }
 
-/// A place within a radius.
+/// A place within the radius of a search.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Found<'a> {
-    /// Place of the record among all: localities by their number at GeoNames, then airports by their
-    /// ICAO code.
+pub struct NearbyPlace<'a> {
+    /// The index of the place among all: localities by GeoNames number, then airports by ICAO code.
     pub index: usize,
     /// The place.
     pub place: Place<'a>,
-    /// Where it is.
+    /// The position of the place.
     pub position: Position,
-    /// From the centre of the search along the ground, in metres.
+    /// The great-circle distance from the centre of the search, in metres.
     pub distance_m: f64,
 }
 
 impl Gazetteer {
-    /// The places that are part of this program.
+    /// Loads the places that are part of this program.
     ///
-    /// Inflating and indexing them takes a good part of a tenth of a second: make one, and only when
-    /// it is needed.
-    pub fn embedded() -> Result<Gazetteer, Error> {
+    /// Inflating and indexing them takes up to a tenth of a second.
+    pub fn embedded() -> Result<Gazetteer, PackedError> {
         Gazetteer::from_packed(EMBEDDED)
     }
 
-    fn from_packed(file: &[u8]) -> Result<Gazetteer, Error> {
+    fn from_packed(file: &[u8]) -> Result<Gazetteer, PackedError> {
         let (records, positions) = packed::unpack(file)?;
         Ok(Gazetteer { records, grid: Grid::new(&positions) })
     }
 
-    /// Number of places.
+    /// The number of places.
     pub fn len(&self) -> usize {
         self.records.len()
     }
 
-    /// Whether there are no places at all.
+    /// Whether there are no places.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Every place at most `radius_m` metres from the centre, in no order that means anything but the
-    /// same each time.
+    /// Returns every place at most `radius_m` metres from the centre, unsorted, but in the same order for
+    /// each equal search.
     ///
-    /// Nothing unless all three are finite, the latitude is from −90 to 90 and the radius is not
-    /// negative. A longitude may go around the earth.
-    pub fn within(&self, latitude_degrees: f64, longitude_degrees: f64, radius_m: f64) -> Vec<Found<'_>> {
+    /// Empty unless all three numbers are finite, the latitude is from -90 to 90 and the radius is not
+    /// negative. A longitude beyond 180 degrees wraps around.
+    pub fn within(
+        &self,
+        latitude_degrees: f64,
+        longitude_degrees: f64,
+        radius_m: f64,
+    ) -> Vec<NearbyPlace<'_>> {
         let hits = self.grid.within(latitude_degrees, longitude_degrees, radius_m);
-        let found = hits.into_iter().map(|hit| Found {
+        let places = hits.into_iter().map(|hit| NearbyPlace {
             index: hit.index,
             place: self.records.get(hit.index),
             position: hit.position,
             distance_m: hit.distance_m,
         });
-        found.collect()
+        places.collect()
     }
 }
 
-/// Made by data/build.py; the licences are in data/NOTICE.
+/// The file that data/build.py makes; its licences are in data/NOTICE.
 static EMBEDDED: &[u8] = include_bytes!("../../../data/places.bin");
 
 #[cfg(test)]
@@ -80,20 +84,20 @@ mod tests {
     use super::*;
     use std::sync::OnceLock;
 
-    /// One for all tests, for it takes its time.
+    /// The embedded places, loaded once for all tests.
     pub fn embedded() -> &'static Gazetteer {
         static SHARED: OnceLock<Gazetteer> = OnceLock::new();
-        SHARED.get_or_init(|| Gazetteer::embedded().expect("the embedded places are whole"))
+        SHARED.get_or_init(|| Gazetteer::embedded().expect("the embedded places are valid"))
     }
 
     #[test]
-    fn all_places_are_there() {
+    fn the_embedded_file_has_all_places() {
         assert_eq!(embedded().len(), 263_206);
     }
 
     #[test]
-    fn around_known_places_there_are_as_many_as_were_counted() {
-        // Counted by going through all records, without an index.
+    fn searches_agree_with_a_linear_search() {
+        // Counted by a linear search, without the index.
         for (name, latitude, longitude, counts) in [
             ("UCLA", 34.068930, -118.445127, [0, 6, 16, 178]),
             ("London", 51.507351, -0.127758, [3, 40, 99, 683]),
@@ -113,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_are_known() {
+    fn the_nearest_places_have_names_and_distances() {
         let mut found = embedded().within(34.068930, -118.445127, 3_000.0);
         found.sort_by(|a, b| a.distance_m.total_cmp(&b.distance_m));
         let nearest: Vec<(&str, String)> =
@@ -131,8 +135,8 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_or_cut_file_is_refused() {
-        // Only a few: each costs an inflation. Every bit of a small file is tried beside its reader.
+    fn a_damaged_or_truncated_file_is_refused() {
+        // Only some bytes, because each case inflates the file. `packed` tries every bit of a small file.
         for at in [0, 9, 13, 21, 25, 31, EMBEDDED.len() / 2, EMBEDDED.len() - 1] {
             let mut damaged = EMBEDDED.to_vec();
             damaged[at] ^= 0x10;

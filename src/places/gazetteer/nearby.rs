@@ -1,58 +1,60 @@
-//! Answers to Nearby Search in the words of Google's legacy API: a query string in, a JSON text out.
+//! Nearby Search in the format of Google's legacy API: a query string in, a JSON text out. No HTTP.
 //!
-//! Only what the embedded places know is in an answer; what they do not (opening hours, ratings,
-//! photos) is absent, never null.
+//! An answer has only what the embedded places have. Other fields (opening hours, ratings, photos) are
+//! absent, never null.
 
 use super::packed::UNITS_PER_DEGREE;
-use super::question::{Order, Question};
-use super::{Found, Gazetteer, Kind, Position};
+use super::query::{Order, Query};
+use super::{Gazetteer, Kind, NearbyPlace, Position};
 
 impl Gazetteer {
-    /// The answer to `GET /maps/api/place/nearbysearch/json?QUERY`.
+    /// Returns the answer to `GET /maps/api/place/nearbysearch/json?QUERY`.
     ///
-    /// * `location` (latitude, longitude in degrees) is required. So is `radius` (metres; above 50,000
-    ///   counts as 50,000), except with `rankby=distance`, which forbids it and wants one of
-    ///   `keyword`, `name` and `type` instead, and then looks as far as 50,000 m.
-    /// * `name` is a part of a place's name, in any case of letters; `keyword` is that or an airport's
-    ///   IATA code.
-    /// * `type` is one type, of several joined by `|` the first; several joined by commas are ignored,
-    ///   as Google does.
-    /// * All else is ignored (`key`, `language`, ...), and so is a parameter without a value.
+    /// * `location` (latitude, longitude in degrees) is required.
+    /// * `radius` (metres; above 50,000 counts as 50,000) is required, except with `rankby=distance`. That
+    ///   forbids `radius` and requires one of `keyword`, `name` and `type`; its radius is 50,000 m.
+    /// * `name` is a part of a place's name, in upper or lower case; `keyword` is that or an airport's IATA
+    ///   code.
+    /// * `type` is one type; of several joined by `|`, the first. Several joined by commas are ignored, as
+    ///   Google does.
+    /// * Every other parameter is ignored (`key`, `language`, ...), and so is a parameter without a value.
     ///
-    /// The results are one page of at most 20, most prominent first or nearest first. There is no
-    /// `next_page_token`, so there is never a second page.
+    /// The results are one page of at most 20, most prominent first or nearest first. There is no second
+    /// page, and no `next_page_token`.
     ///
     /// `status` is `OK`, `ZERO_RESULTS`, or `INVALID_REQUEST` with an `error_message`.
     pub fn answer(&self, query: &str) -> String {
-        match Question::read(query) {
-            Ok(question) => write_results(&best(&question, self)),
+        match Query::parse(query) {
+            Ok(query) => write_results(&best_results(&query, self)),
             Err(message) => write_refusal(message),
         }
     }
 }
 
-fn best<'g>(question: &Question<'_>, gazetteer: &'g Gazetteer) -> Vec<Found<'g>> {
-    let found = gazetteer.within(question.latitude_degrees, question.longitude_degrees, question.radius_m);
-    let wanted = found.into_iter().filter(|found| wants(question, found));
-    let mut ranked: Vec<(f64, Found<'_>)> = wanted
-        .map(|found| match question.order {
-            Order::Prominence => (-prominence(&found), found),
-            Order::Distance => (found.distance_m, found),
+/// The places that match, the best first, at most [`MAX_RESULTS`].
+fn best_results<'g>(query: &Query<'_>, gazetteer: &'g Gazetteer) -> Vec<NearbyPlace<'g>> {
+    let nearby = gazetteer.within(query.latitude_degrees, query.longitude_degrees, query.radius_m);
+    let matching = nearby.into_iter().filter(|nearby| matches(query, nearby));
+    let mut ranked: Vec<(f64, NearbyPlace<'_>)> = matching
+        .map(|nearby| match query.order {
+            Order::Prominence => (-prominence(&nearby), nearby),
+            Order::Distance => (nearby.distance_m, nearby),
         })
         .collect();
-    // The index breaks ties, so that the same question has the same answer.
+    // The index breaks ties, so that equal queries have equal answers.
     ranked.sort_by(|(a, one), (b, other)| a.total_cmp(b).then(one.index.cmp(&other.index)));
-    ranked.into_iter().take(MAX_RESULTS).map(|(_, found)| found).collect()
+    ranked.into_iter().take(MAX_RESULTS).map(|(_, nearby)| nearby).collect()
 }
 
-fn wants(question: &Question<'_>, found: &Found<'_>) -> bool {
-    let place = &found.place;
-    if let Some(wanted) = &question.place_type
+/// Whether a place passes the filters of a query.
+fn matches(query: &Query<'_>, nearby: &NearbyPlace<'_>) -> bool {
+    let place = &nearby.place;
+    if let Some(wanted) = &query.place_type
         && !types(place.kind).contains(&wanted.as_ref())
     {
         return false;
     }
-    if question.keyword.is_none() && question.name.is_none() {
+    if query.keyword.is_none() && query.name.is_none() {
         return true;
     }
     let name = place.name.to_lowercase();
@@ -60,19 +62,19 @@ fn wants(question: &Question<'_>, found: &Found<'_>) -> bool {
         Kind::Airport { iata: Some(code), .. } => code.eq_ignore_ascii_case(keyword.as_bytes()),
         _ => false,
     };
-    question.name.as_ref().is_none_or(|wanted| name.contains(wanted.as_str()))
-        && question.keyword.as_ref().is_none_or(|wanted| name.contains(wanted.as_str()) || has_code(wanted))
+    query.name.as_ref().is_none_or(|wanted| name.contains(wanted.as_str()))
+        && query.keyword.as_ref().is_none_or(|wanted| name.contains(wanted.as_str()) || has_code(wanted))
 }
 
-/// How much a place is worth mentioning: ten times the people outweigh 10 km.
-fn prominence(found: &Found<'_>) -> f64 {
-    let people = match found.place.kind {
+/// The rank of a place by population and distance: ten times the population outweighs 10 km.
+fn prominence(nearby: &NearbyPlace<'_>) -> f64 {
+    let population = match nearby.place.kind {
         Kind::Locality { population, .. } => f64::from(population),
-        Kind::Airport { iata: Some(_), .. } => AIRPORT_WITH_IATA_PEOPLE,
-        Kind::Airport { iata: None, .. } => AIRPORT_PEOPLE,
+        Kind::Airport { iata: Some(_), .. } => AIRPORT_WITH_IATA_POPULATION,
+        Kind::Airport { iata: None, .. } => AIRPORT_POPULATION,
     };
-    // The 10 keeps hamlets whose people nobody counted from falling for ever.
-    2.0 * (people + 10.0).log10() - found.distance_m / 5_000.0
+    // The 10 keeps the logarithm finite for places of unknown population, which is stored as 0.
+    2.0 * (population + 10.0).log10() - nearby.distance_m / 5_000.0
 }
 
 fn types(kind: Kind) -> &'static [&'static str] {
@@ -82,7 +84,7 @@ fn types(kind: Kind) -> &'static [&'static str] {
     }
 }
 
-fn write_results(results: &[Found<'_>]) -> String {
+fn write_results(results: &[NearbyPlace<'_>]) -> String {
     if results.is_empty() {
         return "{\n   \"html_attributions\" : [],\n   \"results\" : [],\n   \"status\" : \"ZERO_RESULTS\"\n}\n".into();
     }
@@ -114,14 +116,14 @@ fn write_refusal(message: &str) -> String {
     )
 }
 
-fn write_result(found: &Found<'_>) -> String {
-    let (place_id, margin_e5) = match found.place.kind {
+fn write_result(nearby: &NearbyPlace<'_>) -> String {
+    let (place_id, margin_e5) = match nearby.place.kind {
         Kind::Locality { geonames, .. } => (format!("geonames:{geonames}"), LOCALITY_MARGIN_E5),
         Kind::Airport { icao, .. } => {
             (format!("icao:{}", icao.map(char::from).iter().collect::<String>()), AIRPORT_MARGIN_E5)
         }
     };
-    let types: Vec<String> = types(found.place.kind).iter().map(|name| quote(name)).collect();
+    let types: Vec<String> = types(nearby.place.kind).iter().map(|name| quote(name)).collect();
     format!(
         r#"      {{
          "geometry" : {{
@@ -145,20 +147,21 @@ fn write_result(found: &Found<'_>) -> String {
          "types" : [ {} ],
          "vicinity" : {}
       }}"#,
-        degrees(found.position.latitude_e5),
-        degrees(found.position.longitude_e5),
-        degrees(moved(found.position, margin_e5).latitude_e5),
-        degrees(moved(found.position, margin_e5).longitude_e5),
-        degrees(moved(found.position, -margin_e5).latitude_e5),
-        degrees(moved(found.position, -margin_e5).longitude_e5),
-        quote(found.place.name),
+        degrees(nearby.position.latitude_e5),
+        degrees(nearby.position.longitude_e5),
+        degrees(moved(nearby.position, margin_e5).latitude_e5),
+        degrees(moved(nearby.position, margin_e5).longitude_e5),
+        degrees(moved(nearby.position, -margin_e5).latitude_e5),
+        degrees(moved(nearby.position, -margin_e5).longitude_e5),
+        quote(nearby.place.name),
         quote(&place_id),
         types.join(", "),
-        quote(found.place.vicinity),
+        quote(nearby.place.vicinity),
     )
 }
 
-/// The position so far to the north and the east: not beyond a pole, but across 180 degrees.
+/// The position moved by `by_e5` to the north and to the east. It stops at a pole and wraps around at 180
+/// degrees.
 fn moved(position: Position, by_e5: i32) -> Position {
     let (pole, half_turn) = (90 * UNITS_PER_DEGREE, 180 * UNITS_PER_DEGREE);
     let longitude_e5 = match position.longitude_e5 + by_e5 {
@@ -169,29 +172,30 @@ fn moved(position: Position, by_e5: i32) -> Position {
     Position { latitude_e5: (position.latitude_e5 + by_e5).clamp(-pole, pole), longitude_e5 }
 }
 
-/// The digits that are stored: no float stands between them and the answer.
+/// A coordinate in degrees with its five stored decimals, without conversion to floating point.
 fn degrees(value_e5: i32) -> String {
     let sign = if value_e5 < 0 { "-" } else { "" };
     let (whole, part) = (value_e5.abs() / UNITS_PER_DEGREE, value_e5.abs() % UNITS_PER_DEGREE);
     format!("{sign}{whole}.{part:05}")
 }
 
+/// `text` as a JSON string.
 fn quote(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// The size of one of Google's pages.
+/// The greatest number of results: a page of Google Places.
 const MAX_RESULTS: usize = 20;
-/// What a mere strip counts as: people look for it as they do for a town.
-const AIRPORT_PEOPLE: f64 = 50_000.0;
-/// What an airport counts as that tickets are sold to. Nothing in the data tells the great ones from
-/// the small, so it is not a city's number.
-const AIRPORT_WITH_IATA_PEOPLE: f64 = 100_000.0;
-/// Half of a locality's viewport, about 1 km.
+/// The population that an air strip ranks with: that of a town.
+const AIRPORT_POPULATION: f64 = 50_000.0;
+/// The population that an airport with an IATA code ranks with. The data does not distinguish large airports
+/// from small ones, so it is less than a large city's.
+const AIRPORT_WITH_IATA_POPULATION: f64 = 100_000.0;
+/// Half the height and width of a locality's viewport in 1e-5 degrees, about 1 km.
 const LOCALITY_MARGIN_E5: i32 = 1_000;
-/// Half of an airport's viewport, about 2 km: a long runway has 4.
+/// Half the height and width of an airport's viewport in 1e-5 degrees, about 2 km; a long runway has 4 km.
 const AIRPORT_MARGIN_E5: i32 = 2_000;
-/// What the licence of GeoNames (CC BY 4.0) asks for.
+/// The attribution that the licence of GeoNames (CC BY 4.0) requires.
 const ATTRIBUTION: &str = "Place names and coordinates: \
     <a href=\"https://www.geonames.org/\">GeoNames</a>, \
     <a href=\"https://creativecommons.org/licenses/by/4.0/\">CC BY 4.0</a>, reduced and re-encoded";
@@ -215,7 +219,7 @@ mod tests {
     const UCLA: &str = "location=34.068930,-118.445127";
 
     #[test]
-    fn an_answer_looks_like_googles() {
+    fn an_answer_has_the_format_of_google() {
         let gazetteer = Gazetteer::from_packed(&small_file()).unwrap();
         assert_eq!(
             gazetteer.answer("location=-90,0&radius=5&key=secret"),
@@ -265,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn every_answer_is_json_of_one_shape() {
+    fn every_answer_has_the_same_json_keys() {
         for location in ["34.06893,-118.445127", "-90,0", "90,180", "-16.85,179.97", "35.676192,139.650311"] {
             let text = embedded().answer(&format!("location={location}&radius=50000"));
             let answer: Value = serde_json::from_str(&text).unwrap();
@@ -288,12 +292,12 @@ mod tests {
                     assert!((-180.0..=180.0).contains(&corner["lng"].as_f64().unwrap()));
                 }
             }
-            assert!(!text.contains("\n\n"), "an empty line ends an answer on the wire");
+            assert!(!text.contains("\n\n"), "an empty line would end the reply to a WHATSAT");
         }
     }
 
     #[test]
-    fn most_prominent_first_and_always_the_same() {
+    fn results_are_sorted_by_prominence() {
         let query = format!("{UCLA}&radius=10000");
         let found = names(&query);
         assert_eq!(found.len(), 16);
@@ -304,8 +308,8 @@ mod tests {
     }
 
     #[test]
-    fn equals_stand_in_the_order_of_their_ids() {
-        // Two villages of 20,000 people each, said to be at one point.
+    fn equal_ranks_are_sorted_by_id() {
+        // Two localities with the same population at the same point.
         let expected = ["geonames:496456", "geonames:574675"];
         for order in ["radius=1", "rankby=distance&keyword=setun"] {
             let answer = ask(&format!("location=55.71667,37.41667&{order}"));
@@ -315,14 +319,14 @@ mod tests {
     }
 
     #[test]
-    fn nearest_first_on_demand() {
+    fn rankby_distance_sorts_by_distance() {
         let found = names(&format!("{UCLA}&rankby=distance&type=locality"));
         assert_eq!(found.len(), 20);
         assert_eq!(found[..3], ["Bel Air", "Westwood", "Century City"]);
     }
 
     #[test]
-    fn filters_leave_what_they_name() {
+    fn filters_select_by_type_name_and_keyword() {
         let near = |filter: &str| names(&format!("{UCLA}&radius=10000&{filter}"));
         assert_eq!(near("type=airport"), ["Santa Monica Municipal Airport"]);
         assert_eq!(near("type=airport|locality"), ["Santa Monica Municipal Airport"]);
@@ -338,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_question_is_told_what_is_wrong() {
+    fn an_invalid_query_is_refused_with_a_message() {
         let answer = ask("location=90.1,0&radius=5");
         assert_eq!(answer["status"], "INVALID_REQUEST");
         assert_eq!(answer["error_message"], "the latitude of location must be from -90 to 90");
@@ -346,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_may_be_written_in_many_ways() {
+    fn equivalent_queries_have_equal_answers() {
         let expected = embedded().answer("location=34.068930,-118.445127&radius=10000");
         for query in [
             "radius=10000&location=34.068930,-118.445127&key=abc&language=en",
@@ -361,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn a_radius_is_cut_at_50_km_and_may_be_nothing() {
+    fn a_radius_is_capped_at_50_km_and_may_be_zero() {
         let at_most = embedded().answer(&format!("{UCLA}&radius=50000"));
         assert_eq!(embedded().answer(&format!("{UCLA}&radius=50001")), at_most);
         assert_eq!(embedded().answer(&format!("{UCLA}&radius={}", "9".repeat(400))), at_most);
@@ -370,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn coordinates_are_written_with_the_five_decimals_that_are_stored() {
+    fn coordinates_are_written_with_five_decimals() {
         assert_eq!(degrees(0), "0.00000");
         assert_eq!(degrees(-1), "-0.00001");
         assert_eq!(degrees(-11_844_513), "-118.44513");

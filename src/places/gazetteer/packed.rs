@@ -1,123 +1,126 @@
-//! The packed file, data/places.bin: reading it, and the records that come out of it.
+//! The reader of the packed file data/places.bin, and its records. `data/build.py` writes the file and
+//! documents its format.
 //!
-//! `data/build.py` writes the file and describes its form. It is trusted no further than its
-//! checksum: whatever the bytes are, reading them ends in records that hold together or in an
-//! [`Error`].
+//! The input is not trusted: any bytes give either consistent records or a [`PackedError`].
 
 use std::fmt;
 
 use miniz_oxide::inflate::decompress_to_vec_zlib_with_limit;
 
-/// Stored coordinates are whole numbers of this many parts of a degree, about a metre each.
+/// Stored coordinates are integers in units of 1e-5 degrees, about a metre each.
 pub const UNITS_PER_DEGREE: i32 = 100_000;
 
-/// Why a packed file was refused.
+/// The reason to refuse a packed file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Error {
-    /// The file does not begin as one of ours.
+pub enum PackedError {
+    /// The file is shorter than its header or has other magic bytes.
     NotPlaces,
-    /// The file has a form that this program does not know.
+    /// The file has an unknown version.
     Version(u32),
-    /// The file has `found` bytes where its head promises `expected`.
+    /// The file has `found` bytes, and `expected` according to its header.
     Length { expected: usize, found: usize },
-    /// The file promises to inflate to more than [`MAX_BODY_BYTES`].
+    /// The header has a body length, in bytes, above [`MAX_BODY_BYTES`].
     TooLarge(usize),
-    /// The bytes behind the head do not inflate, or not to what was packed.
+    /// The body does not inflate, or not to its length or checksum.
     Inflate,
-    /// The named column does not say what it should.
+    /// The named column is invalid.
     Column(&'static str),
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for PackedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::NotPlaces => write!(f, "not a file of packed places"),
-            Error::Version(found) => write!(f, "packed places of version {found}, not {VERSION}"),
-            Error::Length { expected, found } => {
-                write!(f, "packed places are cut or lengthened: {found} bytes, not {expected}")
+            PackedError::NotPlaces => write!(f, "packed places: not a file of data/build.py"),
+            PackedError::Version(found) => {
+                write!(f, "packed places: expected version {VERSION}, got {found}")
             }
-            Error::TooLarge(bytes) => {
-                write!(f, "packed places of {bytes} bytes, more than {MAX_BODY_BYTES}")
+            PackedError::Length { expected, found } => {
+                write!(f, "packed places: expected {expected} bytes, got {found}")
             }
-            Error::Inflate => write!(f, "packed places are damaged: they do not inflate"),
-            Error::Column(name) => write!(f, "packed places are damaged: column of {name}"),
+            PackedError::TooLarge(bytes) => {
+                write!(f, "packed places: expected a body of at most {MAX_BODY_BYTES} bytes, got {bytes}")
+            }
+            PackedError::Inflate => write!(f, "packed places: the body is damaged and does not inflate"),
+            PackedError::Column(name) => write!(f, "packed places: the column of {name} is damaged"),
         }
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for PackedError {}
 
 /// A point on the earth, in units of 1e-5 degrees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// −9,000,000 at the south pole to 9,000,000 at the north pole.
+    /// From -9,000,000, the south pole, to 9,000,000, the north pole.
     pub latitude_e5: i32,
-    /// −18,000,000 to 18,000,000, east positive.
+    /// From -18,000,000 to 18,000,000; east is positive.
     pub longitude_e5: i32,
 }
 
 impl Position {
-    /// Latitude in degrees.
+    /// The latitude in degrees.
     pub fn latitude_degrees(self) -> f64 {
         f64::from(self.latitude_e5) / f64::from(UNITS_PER_DEGREE)
     }
 
-    /// Longitude in degrees.
+    /// The longitude in degrees.
     pub fn longitude_degrees(self) -> f64 {
         f64::from(self.longitude_e5) / f64::from(UNITS_PER_DEGREE)
     }
 }
 
-/// What kind of place a record is, and what only that kind has.
+/// The kind of a place, with the fields of that kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A city, town, village or part of one.
     Locality {
-        /// Its number at GeoNames.
+        /// The GeoNames number.
         geonames: u32,
-        /// People who live there.
+        /// The number of inhabitants; 0: unknown.
         population: u32,
     },
-    /// An airport, or a mere strip.
+    /// An airport or air strip.
     Airport {
-        /// Four printable characters.
+        /// The ICAO code: four printable characters.
         icao: [u8; 4],
-        /// Three capital letters, where airlines sell tickets to it.
+        /// The IATA code, three capital letters; `None`: no airline sells tickets to it.
         iata: Option<[u8; 3]>,
     },
 }
 
-/// One place, without its position.
+/// A place, without its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place<'a> {
-    /// What people call it.
+    /// The name.
     pub name: &'a str,
-    /// Region and country.
+    /// The region and country.
     pub vicinity: &'a str,
-    /// Its kind.
+    /// The kind.
     pub kind: Kind,
 }
 
-/// All records but their positions, column by column: localities by GeoNames number, then airports
-/// by ICAO code.
-pub struct Records {
-    names: Lines,
-    regions: Lines,
+/// All places without their positions, column by column: localities by GeoNames number, then airports by ICAO
+/// code.
+pub struct PlaceRecords {
+    names: StringColumn,
+    regions: StringColumn,
     localities: usize,
     ids: Vec<u32>,
     region_of: Vec<u16>,
     weights: Vec<u32>,
 }
 
-impl Records {
-    /// Number of records.
+impl PlaceRecords {
+    /// The number of records.
     pub fn len(&self) -> usize {
         self.ids.len()
     }
 
-    /// The record at `index`, which counts from 0 in the order of the file.
+    /// The record at `index`, from 0, in the order of the file.
     ///
-    /// Panics if there is none.
+    /// # Panics
+    ///
+    /// When `index` is not below [`PlaceRecords::len`].
     pub fn get(&self, index: usize) -> Place<'_> {
         let (id, weight) = (self.ids[index], self.weights[index]);
         let kind = if index < self.localities {
@@ -133,43 +136,51 @@ impl Records {
     }
 }
 
-/// Reads a packed file: its records, and the position of each.
-pub fn unpack(file: &[u8]) -> Result<(Records, Vec<Position>), Error> {
-    let (head, packed) = file.split_at_checked(HEAD_BYTES).ok_or(Error::NotPlaces)?;
-    let (magic, mut numbers) = head.split_at(MAGIC.len());
+/// Reads a packed file. Returns its records, and the position of each.
+pub fn unpack(file: &[u8]) -> Result<(PlaceRecords, Vec<Position>), PackedError> {
+    let (header, packed) = file.split_at_checked(HEADER_BYTES).ok_or(PackedError::NotPlaces)?;
+    let (magic, mut numbers) = header.split_at(MAGIC.len());
     if magic != MAGIC {
-        return Err(Error::NotPlaces);
+        return Err(PackedError::NotPlaces);
     }
-    // The head was split off at its full length, so it has its five numbers.
-    let mut number = || take_u32(&mut numbers).ok_or(Error::NotPlaces);
+    // Never fails: the header has room for its five numbers.
+    let mut number = || take_u32(&mut numbers).ok_or(PackedError::NotPlaces);
     let version = number()?;
     if version != VERSION {
-        return Err(Error::Version(version));
+        return Err(PackedError::Version(version));
     }
     let [localities, airports, body_bytes, packed_bytes] = [number()?, number()?, number()?, number()?];
     let [localities, airports] = [localities as usize, airports as usize];
     let [body_bytes, packed_bytes] = [body_bytes as usize, packed_bytes as usize];
     if packed.len() != packed_bytes {
-        return Err(Error::Length { expected: HEAD_BYTES.saturating_add(packed_bytes), found: file.len() });
+        return Err(PackedError::Length {
+            expected: HEADER_BYTES.saturating_add(packed_bytes),
+            found: file.len(),
+        });
     }
     if body_bytes > MAX_BODY_BYTES {
-        return Err(Error::TooLarge(body_bytes));
+        return Err(PackedError::TooLarge(body_bytes));
     }
-    let body = decompress_to_vec_zlib_with_limit(packed, body_bytes).map_err(|_| Error::Inflate)?;
+    let body = decompress_to_vec_zlib_with_limit(packed, body_bytes).map_err(|_| PackedError::Inflate)?;
     if body.len() != body_bytes {
-        return Err(Error::Inflate);
+        return Err(PackedError::Inflate);
     }
     read_body(&body, localities, airports)
 }
 
-fn read_body(mut body: &[u8], localities: usize, airports: usize) -> Result<(Records, Vec<Position>), Error> {
-    let regions = Lines::read(take_column(&mut body, "regions")?).ok_or(Error::Column("regions"))?;
-    let names = Lines::read(take_column(&mut body, "names")?).ok_or(Error::Column("names"))?;
-    // Counts are believed only here, where as many names have been seen: nothing is allocated for
-    // records that the file merely promises.
+fn read_body(
+    mut body: &[u8],
+    localities: usize,
+    airports: usize,
+) -> Result<(PlaceRecords, Vec<Position>), PackedError> {
+    let regions =
+        StringColumn::read(take_column(&mut body, "regions")?).ok_or(PackedError::Column("regions"))?;
+    let names = StringColumn::read(take_column(&mut body, "names")?).ok_or(PackedError::Column("names"))?;
+    // The counts of the header are trusted only now that there are as many names, so that a wrong header
+    // cannot cause a large allocation.
     let count = names.len();
     if localities.checked_add(airports) != Some(count) {
-        return Err(Error::Column("names"));
+        return Err(PackedError::Column("names"));
     }
     let counts = [localities, airports];
 
@@ -179,62 +190,62 @@ fn read_body(mut body: &[u8], localities: usize, airports: usize) -> Result<(Rec
         let mut id: u32 = 0;
         for _ in 0..count {
             let step = take_number(&mut column).filter(|&step| step > 0);
-            id = step.and_then(|step| id.checked_add(step)).ok_or(Error::Column("ids"))?;
+            id = step.and_then(|step| id.checked_add(step)).ok_or(PackedError::Column("ids"))?;
             ids.push(id);
         }
     }
     end_column(column, "ids")?;
     if !ids[localities..].iter().all(|id| id.to_be_bytes().iter().all(u8::is_ascii_graphic)) {
-        return Err(Error::Column("ids"));
+        return Err(PackedError::Column("ids"));
     }
 
     let latitudes = take_column(&mut body, "latitudes")?;
     let latitudes = read_differences(latitudes, counts, -MAX_LATITUDE_E5..=MAX_LATITUDE_E5);
-    let latitudes = latitudes.ok_or(Error::Column("latitudes"))?;
+    let latitudes = latitudes.ok_or(PackedError::Column("latitudes"))?;
     let longitudes = take_column(&mut body, "longitudes")?;
     let longitudes = read_differences(longitudes, counts, -MAX_LONGITUDE_E5..=MAX_LONGITUDE_E5);
-    let longitudes = longitudes.ok_or(Error::Column("longitudes"))?;
+    let longitudes = longitudes.ok_or(PackedError::Column("longitudes"))?;
     let positions = latitudes.into_iter().zip(longitudes);
     let positions = positions.map(|(latitude_e5, longitude_e5)| Position { latitude_e5, longitude_e5 });
 
-    // Places in the column of regions are kept as u16.
+    // Indices of regions are stored as u16.
     let last_region = regions.len().checked_sub(1).and_then(|last| u16::try_from(last).ok());
-    let last_region = last_region.ok_or(Error::Column("regions"))?;
+    let last_region = last_region.ok_or(PackedError::Column("regions"))?;
     let region_of = take_column(&mut body, "region of")?;
     let region_of = read_differences(region_of, counts, 0..=i32::from(last_region));
-    let region_of = region_of.ok_or(Error::Column("region of"))?;
-    // Each is at most `last_region`, which is a u16.
+    let region_of = region_of.ok_or(PackedError::Column("region of"))?;
+    // Each fits: it is at most `last_region`, which came from a u16.
     let region_of = region_of.into_iter().map(|region| region as u16).collect();
 
     let mut column = take_column(&mut body, "weights")?;
     let weights = (0..count).map(|_| take_number(&mut column)).collect::<Option<Vec<u32>>>();
-    let weights = weights.ok_or(Error::Column("weights"))?;
+    let weights = weights.ok_or(PackedError::Column("weights"))?;
     end_column(column, "weights")?;
     if weights[localities..].iter().any(|&weight| weight > IATA_CODES) {
-        return Err(Error::Column("weights"));
+        return Err(PackedError::Column("weights"));
     }
 
     end_column(body, "weights")?;
-    Ok((Records { names, regions, localities, ids, region_of, weights }, positions.collect()))
+    Ok((PlaceRecords { names, regions, localities, ids, region_of, weights }, positions.collect()))
 }
 
-/// Lines of text in one piece of memory: a string each would cost three words and an allocation.
-struct Lines {
+/// A column of strings in one allocation. A `String` for each would take three words and an allocation.
+struct StringColumn {
     text: Box<str>,
-    /// Where each line ends, at its line feed.
+    /// The end of each string: the offset of its LF.
     ends: Vec<u32>,
 }
 
-impl Lines {
-    /// `None` if `column` is not UTF-8 or does not end with a line feed.
-    fn read(column: &[u8]) -> Option<Lines> {
+impl StringColumn {
+    /// `None`: the column is not UTF-8 or does not end with LF.
+    fn read(column: &[u8]) -> Option<StringColumn> {
         let text = str::from_utf8(column).ok()?;
         if !text.is_empty() && !text.ends_with('\n') {
             return None;
         }
-        // Columns are below MAX_BODY_BYTES, so a u32 holds any place in one.
+        // Offsets fit a u32: a column is shorter than MAX_BODY_BYTES.
         let ends = text.match_indices('\n').map(|(end, _)| end as u32).collect();
-        Some(Lines { text: text.into(), ends })
+        Some(StringColumn { text: text.into(), ends })
     }
 
     fn len(&self) -> usize {
@@ -247,16 +258,16 @@ impl Lines {
     }
 }
 
-/// The next column of `body`, behind its length.
-fn take_column<'a>(body: &mut &'a [u8], name: &'static str) -> Result<&'a [u8], Error> {
-    let length = take_u32(body).ok_or(Error::Column(name))? as usize;
-    let (column, rest) = body.split_at_checked(length).ok_or(Error::Column(name))?;
+/// Takes the next column from `body`: its length, then its bytes.
+fn take_column<'a>(body: &mut &'a [u8], name: &'static str) -> Result<&'a [u8], PackedError> {
+    let length = take_u32(body).ok_or(PackedError::Column(name))? as usize;
+    let (column, rest) = body.split_at_checked(length).ok_or(PackedError::Column(name))?;
     *body = rest;
     Ok(column)
 }
 
-fn end_column(rest: &[u8], name: &'static str) -> Result<(), Error> {
-    if rest.is_empty() { Ok(()) } else { Err(Error::Column(name)) }
+fn end_column(rest: &[u8], name: &'static str) -> Result<(), PackedError> {
+    if rest.is_empty() { Ok(()) } else { Err(PackedError::Column(name)) }
 }
 
 fn take_u32(bytes: &mut &[u8]) -> Option<u32> {
@@ -265,7 +276,7 @@ fn take_u32(bytes: &mut &[u8]) -> Option<u32> {
     Some(u32::from_le_bytes(*number))
 }
 
-/// A LEB128 number.
+/// Takes a LEB128 number of at most 32 bits.
 fn take_number(bytes: &mut &[u8]) -> Option<u32> {
     let mut number: u32 = 0;
     for shift in (0..u32::BITS).step_by(7) {
@@ -283,8 +294,8 @@ fn take_number(bytes: &mut &[u8]) -> Option<u32> {
     None
 }
 
-/// A whole column of zigzag-coded differences, each kind beginning at zero; `None` unless every
-/// value is within `bounds` and the column ends with the last one.
+/// Reads a column of zigzag-coded differences; each kind of place begins at zero. `None`: a value is outside
+/// of `bounds`, or the column is longer or shorter than its values.
 fn read_differences(
     mut column: &[u8],
     counts: [usize; 2],
@@ -303,10 +314,9 @@ fn read_differences(
     column.is_empty().then_some(values)
 }
 
-/// The IATA code that an airport's weight stands for.
+/// The IATA code encoded in the weight of an airport; 0: none.
 fn iata_code(weight: u32) -> Option<[u8; 3]> {
     let number = weight.checked_sub(1)?;
-    // A remainder of 26 is a letter.
     let letter = |number: u32| b'A' + (number % 26) as u8;
     Some([letter(number / (26 * 26)), letter(number / 26), letter(number)])
 }
@@ -314,13 +324,13 @@ fn iata_code(weight: u32) -> Option<[u8; 3]> {
 const MAGIC: &[u8; 8] = b"herdgaz\n";
 const VERSION: u32 = 1;
 /// Magic, version, two counts, two lengths.
-const HEAD_BYTES: usize = MAGIC.len() + 5 * size_of::<u32>();
-/// Ten times what the embedded file needs. A head that was tampered with must not make the process
-/// allocate without end.
+const HEADER_BYTES: usize = MAGIC.len() + 5 * size_of::<u32>();
+/// The greatest length of an inflated body, ten times that of the embedded file: a wrong header must not
+/// cause an unbounded allocation.
 const MAX_BODY_BYTES: usize = 64 << 20;
 const MAX_LATITUDE_E5: i32 = 90 * UNITS_PER_DEGREE;
 const MAX_LONGITUDE_E5: i32 = 180 * UNITS_PER_DEGREE;
-/// As many as three letters can name.
+/// The number of codes of three letters.
 const IATA_CODES: u32 = 26 * 26 * 26;
 
 #[cfg(test)]
@@ -375,13 +385,13 @@ pub mod tests {
         file
     }
 
-    /// A small packed file of four places.
+    /// Returns a packed file of four places.
     pub fn small_file() -> Vec<u8> {
         pack(&small_body(), 2, 2)
     }
 
     #[test]
-    fn every_column_is_read_back() {
+    fn every_column_is_read_as_packed() {
         let (records, positions) = unpack(&small_file()).unwrap();
         assert_eq!(records.len(), 4);
         let california = "California, United States";
@@ -413,7 +423,7 @@ pub mod tests {
         longer.push(0);
         assert_eq!(
             unpack(&longer).err(),
-            Some(Error::Length { expected: file.len(), found: file.len() + 1 })
+            Some(PackedError::Length { expected: file.len(), found: file.len() + 1 })
         );
     }
 
@@ -425,19 +435,19 @@ pub mod tests {
             damaged[bit / 8] ^= 1 << (bit % 8);
             match unpack(&damaged) {
                 Err(_) => {}
-                // The last bits of a deflate stream may be mere filling.
+                // The last bits of a deflate stream may be padding.
                 Ok((records, _)) => assert_eq!(records.get(1).name, "Café", "bit {bit}"),
             }
         }
     }
 
     #[test]
-    fn a_body_with_a_right_checksum_and_wrong_bytes_does_no_harm() {
+    fn wrong_bytes_under_a_right_checksum_do_no_harm() {
         let body = small_body();
-        for place in 0..body.len() {
-            for value in [0, 1, 0x0a, 0x7f, 0x80, 0xff, body[place] ^ 1, body[place].wrapping_add(1)] {
+        for at in 0..body.len() {
+            for value in [0, 1, 0x0a, 0x7f, 0x80, 0xff, body[at] ^ 1, body[at].wrapping_add(1)] {
                 let mut wrong = body.clone();
-                wrong[place] = value;
+                wrong[at] = value;
                 if let Ok((records, positions)) = read_body(&wrong, 2, 2) {
                     assert_eq!(positions.len(), records.len());
                     for (index, position) in positions.iter().enumerate() {
@@ -454,19 +464,19 @@ pub mod tests {
     }
 
     #[test]
-    fn the_head_says_what_is_wrong() {
+    fn a_wrong_header_is_refused_with_a_reason() {
         let refused = |file: &[u8]| unpack(file).err().unwrap();
-        assert_eq!(refused(b"PNG"), Error::NotPlaces);
+        assert_eq!(refused(b"PNG"), PackedError::NotPlaces);
         let mut file = small_file();
         file[MAGIC.len()] = 2;
-        assert_eq!(refused(&file), Error::Version(2));
-        assert_eq!(refused(&file).to_string(), "packed places of version 2, not 1");
-        assert_eq!(refused(&pack(&small_body(), 1, 2)), Error::Column("names"));
-        assert_eq!(refused(&pack(&small_body(), 3, 1)), Error::Column("ids"));
-        assert_eq!(refused(&pack(&small_body(), u32::MAX, u32::MAX)), Error::Column("names"));
+        assert_eq!(refused(&file), PackedError::Version(2));
+        assert_eq!(refused(&file).to_string(), "packed places: expected version 1, got 2");
+        assert_eq!(refused(&pack(&small_body(), 1, 2)), PackedError::Column("names"));
+        assert_eq!(refused(&pack(&small_body(), 3, 1)), PackedError::Column("ids"));
+        assert_eq!(refused(&pack(&small_body(), u32::MAX, u32::MAX)), PackedError::Column("names"));
         let mut file = small_file();
-        file[HEAD_BYTES - 5] = 0xff;
-        assert!(matches!(refused(&file), Error::TooLarge(_)));
+        file[HEADER_BYTES - 5] = 0xff;
+        assert!(matches!(refused(&file), PackedError::TooLarge(_)));
     }
 
     #[test]

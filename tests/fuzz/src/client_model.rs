@@ -1,17 +1,18 @@
-//! A client, and whoever begins as one: what it must be answered, reckoned from all its lines at once.
+//! The fuzz target `client_stream`, and the model of a client connection. The model computes all replies and
+//! the content of the store from all lines at once.
 
 use std::collections::BTreeMap;
 
 use herd::config::Limits;
 use herd::protocol::{Client, Conversation, Ending};
 
-use super::conversation::{self, EPOCH, HERD, NAME, NEIGHBOUR, START, Stand};
-use super::grammar::{self, Said, Statement};
+use super::conversation::{self, EPOCH, HERD, Harness, NAME, NEIGHBOUR, START};
+use super::grammar::{self, ClientLine, Statement};
 use super::pieces::Pieces;
 
-/// However its bytes are cut, whenever the network takes the replies and in whatever order Places
-/// answers, a client gets exactly the replies that the rules give, and the store holds exactly the
-/// winners. The first two bytes choose limits and pieces, the rest is what the client sends.
+/// A client gets exactly the replies of the model, and the store has exactly the winning statements, however
+/// the input is split, whenever output is sent, and in whatever order Places answers. The first two bytes
+/// choose limits and pieces, the rest is the input of the client.
 pub fn client_stream(data: &[u8]) {
     let [settings, options, stream @ ..] = data else { return };
     let (limits, water_marks) = conversation::settings(*settings);
@@ -22,52 +23,59 @@ pub fn client_stream(data: &[u8]) {
     for pieces in Pieces::all(options >> 2) {
         let client = if only_a_neighbour { Client::only_a_neighbour() } else { Client::newcomer() };
         let server = conversation::server(limits.clone());
-        let mut stand = Stand::new(server, Conversation::Client(client), water_marks, pieces.seed());
-        stand.receive(stream, pieces);
+        let mut harness = Harness::new(server, Conversation::Client(client), water_marks, pieces.seed());
+        harness.receive(stream, pieces);
         if eof {
-            stand.eof();
+            harness.eof();
         }
-        stand.settle();
-        model.check(&stand, pieces);
+        harness.settle();
+        model.check(&harness, pieces);
     }
 }
 
-/// What a server owes to one connection.
+/// The expected state of a server with one connection.
 pub struct Model<'a> {
     limits: &'a Limits,
-    standing: Standing,
+    role: Role,
+    /// The time of the next line, in nanoseconds since 1970.
     clock: u64,
+    /// The output, except a REFUSED.
     written: Vec<u8>,
-    /// Behind that stands a REFUSED with whatever reason.
+    /// Whether a REFUSED, with any reason, is the end of the output.
     refused: bool,
-    held: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// The stored lines, by client ID.
+    stored: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// The locations of all questions to Places.
     asked: Vec<String>,
     /// The last MARK of the neighbour.
     pub marked: u64,
-    /// Whether a MARK of this link was answered.
+    /// Whether a MARK of this link was acknowledged.
     acknowledged: bool,
     ending: Ending,
 }
 
+/// The role of the connection, which its first line decides.
 #[derive(Clone, Copy, PartialEq)]
-enum Standing {
-    Newcomer,
-    OnlyANeighbour,
+enum Role {
+    Undecided,
+    /// Only a HELLO is accepted.
+    PeerOnly,
     Client,
-    Greeting,
-    Neighbour,
+    /// A HELLO has begun.
+    Hello,
+    Peer,
 }
 
 impl<'a> Model<'a> {
     pub fn new(limits: &'a Limits, only_a_neighbour: bool) -> Model<'a> {
-        let standing = if only_a_neighbour { Standing::OnlyANeighbour } else { Standing::Newcomer };
+        let role = if only_a_neighbour { Role::PeerOnly } else { Role::Undecided };
         Model {
             limits,
-            standing,
+            role,
             clock: START,
             written: Vec::new(),
             refused: false,
-            held: BTreeMap::new(),
+            stored: BTreeMap::new(),
             asked: Vec::new(),
             marked: 0,
             acknowledged: false,
@@ -75,10 +83,10 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// The same server, on a link that its neighbour has begun to dial.
+    /// The model of the same server with a new link from its neighbour.
     pub fn next_link(self) -> Model<'a> {
         Model {
-            standing: Standing::Greeting,
+            role: Role::Hello,
             written: Vec::new(),
             refused: false,
             acknowledged: false,
@@ -93,11 +101,10 @@ impl<'a> Model<'a> {
         for line in lines {
             self.line(line, true);
         }
-        let is_client =
-            |model: &Model<'_>| !matches!(model.standing, Standing::Greeting | Standing::Neighbour);
+        let is_client = |model: &Model<'_>| !matches!(model.role, Role::Hello | Role::Peer);
         if !rest.is_empty() {
             let is_hello = grammar::is_hello(&rest[..rest.len().min(self.limits.max_line)]);
-            let ends = eof && is_client(self) && !(is_hello && self.may_become_a_neighbour());
+            let ends = eof && is_client(self) && !(is_hello && self.may_become_a_peer());
             self.line(rest, ends);
         }
         if eof && self.ending == Ending::Open {
@@ -105,27 +112,27 @@ impl<'a> Model<'a> {
         }
     }
 
-    pub fn check(&self, stand: &Stand, pieces: Pieces) {
-        let written = stand.written();
+    pub fn check(&self, harness: &Harness, pieces: Pieces) {
+        let written = harness.written();
         let shown = |bytes: &[u8]| bytes.escape_ascii().to_string();
-        let (owed, rest) = written.split_at(written.len().min(self.written.len()));
-        assert_eq!(shown(owed), shown(&self.written), "{pieces:?}");
+        let (replies, rest) = written.split_at(written.len().min(self.written.len()));
+        assert_eq!(shown(replies), shown(&self.written), "{pieces:?}");
         let is_refusal =
             rest.starts_with(b"REFUSED ") && rest.iter().position(|&b| b == b'\n') == Some(rest.len() - 1);
         assert!(if self.refused { is_refusal } else { rest.is_empty() }, "{pieces:?} {}", shown(rest));
-        assert_eq!(stand.ending(), self.ending, "{pieces:?}");
-        let store = &stand.server.store;
-        assert_eq!(store.len(), self.held.len(), "{pieces:?}");
-        for (id, line) in &self.held {
+        assert_eq!(harness.ending(), self.ending, "{pieces:?}");
+        let store = &harness.server.store;
+        assert_eq!(store.len(), self.stored.len(), "{pieces:?}");
+        for (id, line) in &self.stored {
             assert_eq!(store.get(id).map(shown), Some(shown(line)), "{pieces:?}");
         }
         let asked =
-            stand.asked.iter().map(|question| format!("{},{}", question.latitude(), question.longitude()));
+            harness.asked.iter().map(|question| format!("{},{}", question.latitude(), question.longitude()));
         assert_eq!(asked.collect::<Vec<_>>(), self.asked, "{pieces:?}");
     }
 
-    fn may_become_a_neighbour(&self) -> bool {
-        matches!(self.standing, Standing::Newcomer | Standing::OnlyANeighbour)
+    fn may_become_a_peer(&self) -> bool {
+        matches!(self.role, Role::Undecided | Role::PeerOnly)
     }
 
     fn line(&mut self, line: &[u8], ended: bool) {
@@ -133,72 +140,72 @@ impl<'a> Model<'a> {
             return;
         }
         let beginning = &line[..line.len().min(self.limits.max_line)];
-        if self.may_become_a_neighbour() && grammar::is_hello(beginning) {
-            self.standing = Standing::Greeting;
+        if self.may_become_a_peer() && grammar::is_hello(beginning) {
+            self.role = Role::Hello;
         }
-        match self.standing {
-            Standing::Greeting if line.len() > HELLO_MAX => self.refuse(),
-            Standing::Greeting if ended => self.hello(line),
-            Standing::Neighbour if line.len() > self.limits.max_line + PEER_LINE_EXTRA => {
+        match self.role {
+            Role::Hello if line.len() > HELLO_MAX => self.refuse(),
+            Role::Hello if ended => self.hello(line),
+            Role::Peer if line.len() > self.limits.max_line + PEER_LINE_EXTRA => {
                 self.ending = Ending::Aborting;
             }
-            Standing::Neighbour if ended => self.neighbours_line(line),
-            Standing::Greeting | Standing::Neighbour => {}
+            Role::Peer if ended => self.peer_line(line),
+            Role::Hello | Role::Peer => {}
             _ if line.len() > self.limits.max_line => self.too_long(line, beginning, ended),
-            _ if ended => self.clients_line(line),
+            _ if ended => self.client_line(line),
             _ => {}
         }
     }
 
-    fn clients_line(&mut self, line: &[u8]) {
+    fn client_line(&mut self, line: &[u8]) {
         let received = i128::from(self.clock);
         self.clock += 1;
-        let said = grammar::said(line);
-        if said == Said::Nothing {
+        let parsed = grammar::client_line(line);
+        if parsed == ClientLine::Blank {
             return;
         }
-        if self.standing == Standing::OnlyANeighbour {
+        if self.role == Role::PeerOnly {
             self.ending = Ending::Aborting;
             return;
         }
-        self.standing = Standing::Client;
-        match said {
-            Said::IamAt { id, location, time, time_text } => {
+        self.role = Role::Client;
+        match parsed {
+            ClientLine::IamAt { id, location, time, time_text } => {
                 let skew = received - time;
                 let statement = Statement { server: NAME.as_bytes(), skew, id, location, time, time_text };
                 let ahead_max = i128::from(self.limits.max_future_s) * 1_000_000_000;
                 let too_new = ahead_max > 0 && time > received + ahead_max;
-                if !too_new && self.hear(&statement) {
+                if !too_new && self.store(&statement) {
                     self.written.extend(grammar::at_line(&statement));
                     return;
                 }
             }
-            Said::WhatsAt { id, bound, .. } => {
-                if let Some(line) = self.held.get(id) {
+            ClientLine::WhatsAt { id, bound, .. } => {
+                if let Some(line) = self.stored.get(id) {
                     let results = &["", "1", "1,2", "1,2,3"][bound.min(3)];
                     self.written.extend_from_slice(line);
                     self.written.extend(format!("{{\"results\":[{results}]}}\n\n").bytes());
                     let words = grammar::words(line);
                     let location = words[4].escape_ascii().to_string();
-                    let longitude = 1 + location[1..].find(['+', '-']).expect("two numbers");
+                    let longitude = 1 + location[1..].find(['+', '-']).expect("two coordinates");
                     let (latitude, longitude) = location.split_at(longitude);
                     let unsigned = |degrees: &str| degrees.trim_start_matches('+').to_owned();
                     self.asked.push(unsigned(latitude) + "," + &unsigned(longitude));
                     return;
                 }
             }
-            Said::HttpRequest => self.ending = Ending::Closing,
-            Said::Nothing | Said::Invalid => {}
+            ClientLine::HttpRequest => self.ending = Ending::Closing,
+            ClientLine::Blank | ClientLine::Invalid => {}
         }
         self.invalid(grammar::trimmed(line));
     }
 
     fn too_long(&mut self, line: &[u8], beginning: &[u8], ended: bool) {
-        if self.standing == Standing::OnlyANeighbour {
+        if self.role == Role::PeerOnly {
             self.ending = Ending::Aborting;
             return;
         }
-        self.standing = Standing::Client;
+        self.role = Role::Client;
         self.invalid(beginning);
         if ended && grammar::ends_like_http(line) {
             self.ending = Ending::Closing;
@@ -209,9 +216,9 @@ impl<'a> Model<'a> {
         self.written.extend([b"? ", copy, b"\n"].concat());
     }
 
-    /// The time of a heartbeat passes on the link of a neighbour. Whether this is one.
+    /// Lets the heartbeat interval pass, if this is a link of a neighbour. Returns whether it is.
     pub fn heartbeat(&mut self) -> bool {
-        let is_linked = self.standing == Standing::Neighbour && self.ending == Ending::Open;
+        let is_linked = self.role == Role::Peer && self.ending == Ending::Open;
         if is_linked {
             self.written.extend(format!("ACK {}\n", self.marked).bytes());
         }
@@ -222,7 +229,7 @@ impl<'a> Model<'a> {
         match grammar::hello(line) {
             Some(hello) if (hello.herd, hello.name) == (HERD.as_bytes(), NEIGHBOUR.as_bytes()) => {
                 self.written.extend(format!("WELCOME {NAME} {EPOCH:016x} {}\n", self.marked).bytes());
-                self.standing = Standing::Neighbour;
+                self.role = Role::Peer;
             }
             _ => self.refuse(),
         }
@@ -233,12 +240,12 @@ impl<'a> Model<'a> {
         self.ending = Ending::Closing;
     }
 
-    fn neighbours_line(&mut self, line: &[u8]) {
+    fn peer_line(&mut self, line: &[u8]) {
         if let Some(statement) = grammar::statement(line) {
-            self.hear(&statement);
+            self.store(&statement);
         } else if let Some(sequence) = grammar::mark(line) {
             self.marked = sequence;
-            // Those that follow closely are answered together, later.
+            // Acknowledgements of later MARKs are coalesced until the heartbeat.
             if !std::mem::replace(&mut self.acknowledged, true) {
                 self.written.extend(format!("ACK {sequence}\n").bytes());
             }
@@ -247,21 +254,21 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// Whether there was room for the client.
-    fn hear(&mut self, statement: &Statement<'_>) -> bool {
-        if let Some(held) = self.held.get(statement.id) {
-            let held = grammar::statement(&held[..held.len() - 1]).expect("it was made of a statement");
-            if held.rank() <= statement.rank() {
+    /// Stores a statement if it wins. False: the store is full.
+    fn store(&mut self, statement: &Statement<'_>) -> bool {
+        if let Some(stored) = self.stored.get(statement.id) {
+            let stored = grammar::statement(&stored[..stored.len() - 1]).expect("a stored statement");
+            if stored.rank() <= statement.rank() {
                 return true;
             }
-        } else if self.held.len() >= self.limits.max_clients {
+        } else if self.stored.len() >= self.limits.max_clients {
             return false;
         }
-        self.held.insert(statement.id.to_vec(), grammar::at_line(statement));
+        self.stored.insert(statement.id.to_vec(), grammar::at_line(statement));
         true
     }
 }
 
-/// What docs/protocol.md, section 6, allows.
+/// Bounds of docs/protocol.md, section 6.
 const HELLO_MAX: usize = 1024;
 const PEER_LINE_EXTRA: usize = 1024;

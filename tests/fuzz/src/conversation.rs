@@ -1,4 +1,5 @@
-//! One conversation between bytes and bytes: what the event loop does with it, without the loop.
+//! A harness that runs one conversation without the event loop: it delivers input, takes output, and plays
+//! Places.
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -17,18 +18,18 @@ use herd::text::peer_line::Epoch;
 
 use super::pieces::{Chance, Pieces};
 
-/// The herd, the server and the neighbour of every conversation here.
+/// The herd, the server and the neighbour of every conversation.
 pub const HERD: &str = "bruins";
 pub const NAME: &str = "Riley";
 pub const EPOCH: u64 = 0xee;
 pub const NEIGHBOUR: &str = "Jaquez";
-/// When the first line is received, in nanoseconds since 1970.
+/// The time of receipt of the first line, in nanoseconds since 1970.
 pub const START: u64 = 1_621_464_830_000_000_000;
-/// What Places answers to everything.
+/// The answer of Places to every question.
 pub const PLACES: &str = r#"{"results":[1,2,3]}"#;
 
-/// A connection of a server of the herd, and the server.
-pub struct Stand {
+/// A server and one connection of it.
+pub struct Harness {
     pub server: Server,
     transport: Transport,
     conversation: Conversation,
@@ -37,20 +38,20 @@ pub struct Stand {
     eof: bool,
     now: Moment,
     wall: u64,
-    /// What the network took.
+    /// The output that was sent.
     sent: Vec<u8>,
-    /// The questions that were not answered yet.
-    open: VecDeque<u32>,
-    /// All questions, in their order.
+    /// The tickets of pending questions.
+    pending: VecDeque<u32>,
+    /// All questions, in order.
     pub asked: Vec<Question>,
     chance: Chance,
     answer: Answer,
 }
 
-impl Stand {
-    pub fn new(server: Server, conversation: Conversation, water_marks: WaterMarks, seed: u64) -> Stand {
+impl Harness {
+    pub fn new(server: Server, conversation: Conversation, water_marks: WaterMarks, seed: u64) -> Harness {
         let answer = Answer::parse(PLACES.into()).expect("an answer");
-        let mut stand = Stand {
+        let mut harness = Harness {
             server,
             transport: Transport::new(water_marks),
             conversation,
@@ -60,61 +61,61 @@ impl Stand {
             now: Moment::START,
             wall: START,
             sent: Vec::new(),
-            open: VecDeque::new(),
+            pending: VecDeque::new(),
             asked: Vec::new(),
             chance: Chance::new(seed),
             answer,
         };
-        stand.call(|protocol, context| protocol.connection_made(context));
-        stand
+        harness.call(|protocol, context| protocol.connection_made(context));
+        harness
     }
 
-    /// Delivers the stream in pieces. Between them the network takes some of the output, and Places
-    /// answers some questions in any order.
+    /// Delivers the stream in pieces. Between them it sends some output and answers some questions, in random
+    /// order.
     pub fn receive(&mut self, stream: &[u8], pieces: Pieces) {
         for piece in pieces.of(stream) {
             self.input.extend_from_slice(piece);
             self.offer();
             self.turn_ending();
             match self.chance.below(8) {
-                0..4 => self.take(usize::MAX),
+                0..4 => self.send(usize::MAX),
                 4 => {
                     let bytes = self.chance.below(100);
-                    self.take(bytes);
+                    self.send(bytes);
                 }
-                5..7 => self.places_answers(),
+                5..7 => self.answer_one_question(),
                 _ => {}
             }
         }
     }
 
-    /// The other side sends no more.
+    /// Delivers the end of the input.
     pub fn eof(&mut self) {
         self.eof = true;
         self.offer();
     }
 
-    /// Lets everything happen that can still happen.
+    /// Sends output and answers questions until nothing changes any more.
     pub fn settle(&mut self) {
         loop {
-            let before = (self.sent.len(), self.open.len(), self.input.len());
-            self.take(usize::MAX);
-            self.places_answers();
+            let before = (self.sent.len(), self.pending.len(), self.input.len());
+            self.send(usize::MAX);
+            self.answer_one_question();
             let more = self.turn_ending();
-            let after = (self.sent.len(), self.open.len(), self.input.len());
+            let after = (self.sent.len(), self.pending.len(), self.input.len());
             if before == after && self.transport.waiting() == 0 && !more {
                 return;
             }
         }
     }
 
-    /// The time of a heartbeat passes.
+    /// Lets the heartbeat interval pass.
     pub fn heartbeat(&mut self) {
         self.now = self.now + self.server.heartbeat();
         self.call(|protocol, context| protocol.timed_out(context));
     }
 
-    /// All that was ever written.
+    /// The whole output, sent or not.
     pub fn written(&self) -> Vec<u8> {
         [&self.sent, self.transport.unsent()].concat()
     }
@@ -123,7 +124,7 @@ impl Stand {
         self.transport.ending()
     }
 
-    /// Gives the server up for another connection of it.
+    /// Ends the connection and returns the server.
     pub fn into_server(mut self) -> Server {
         self.conversation.protocol().connection_lost(
             &mut Context {
@@ -165,8 +166,8 @@ impl Stand {
         self.check_bounds();
     }
 
-    /// The network takes so many bytes of the output.
-    fn take(&mut self, bytes: usize) {
+    /// Sends at most this number of bytes of the output.
+    fn send(&mut self, bytes: usize) {
         let output = self.transport.unsent();
         let output = &output[..output.len().min(bytes)];
         self.sent.extend_from_slice(output);
@@ -178,13 +179,13 @@ impl Stand {
         }
     }
 
-    /// Places answers one question, whichever it likes.
-    fn places_answers(&mut self) {
-        if self.open.is_empty() {
+    /// Answers a random pending question.
+    fn answer_one_question(&mut self) {
+        if self.pending.is_empty() {
             return;
         }
-        let which = self.chance.below(self.open.len());
-        if let Some(ticket) = self.open.remove(which) {
+        let index = self.chance.below(self.pending.len());
+        if let Some(ticket) = self.pending.remove(index) {
             let answer = self.answer.clone();
             self.call(|protocol, context| protocol.told(context, Message::Answer { ticket, answer }));
             self.offer();
@@ -199,7 +200,7 @@ impl Stand {
         more
     }
 
-    /// Whether another conversation has taken over.
+    /// Calls the protocol and handles what follows. Returns whether another conversation has taken over.
     fn call(&mut self, act: impl FnOnce(&mut dyn Protocol, &mut Context<'_>)) -> bool {
         if self.transport.ending() != Ending::Open {
             return false;
@@ -216,7 +217,7 @@ impl Stand {
         }
         for request in std::mem::take(&mut self.server.requests) {
             if let Request::Ask { ticket, question, .. } = request {
-                self.open.push_back(ticket);
+                self.pending.push_back(ticket);
                 self.asked.push(question);
             }
         }
@@ -238,11 +239,11 @@ impl Stand {
             successor,
         };
         act(self.conversation.protocol(), &mut context);
-        // The next lines are received later, however they are cut.
+        // The clock goes on by lines, not by pieces.
         self.wall = context.wall;
         if !self.server.log.lines().is_empty() {
-            let is_plain = |byte: &u8| (b' '..=b'~').contains(byte) || *byte == b'\n';
-            assert!(self.server.log.lines().iter().all(is_plain), "the log holds printable ASCII only");
+            let is_printable = |byte: &u8| (b' '..=b'~').contains(byte) || *byte == b'\n';
+            assert!(self.server.log.lines().iter().all(is_printable), "the log has only printable ASCII");
             self.server.log.clear();
         }
     }
@@ -250,16 +251,16 @@ impl Stand {
     fn check_bounds(&self) {
         let line_max = (self.server.limits.max_line + PEER_LINE_EXTRA).max(ACCEPTOR_LINE_MAX);
         if self.may_deliver() {
-            assert!(self.input.len() <= line_max, "{} bytes of input are kept", self.input.len());
+            assert!(self.input.len() <= line_max, "{} bytes of buffered input", self.input.len());
         }
-        let reply_max = REPLIES_BEHIND_MAX + 2 * line_max + PLACES_ANSWER_MAX;
+        let reply_max = PENDING_REPLIES_MAX + 2 * line_max + PLACES_ANSWER_MAX;
         let waiting = self.transport.waiting();
-        assert!(waiting <= self.water_marks.high as usize + reply_max, "{waiting} bytes of output wait");
-        assert!(self.open.len() <= WHATSATS_MAX, "{} questions are open", self.open.len());
+        assert!(waiting <= self.water_marks.high as usize + reply_max, "{waiting} bytes of unsent output");
+        assert!(self.pending.len() <= WHATSATS_MAX, "{} pending questions", self.pending.len());
     }
 }
 
-/// A server that knows nobody, with one neighbour.
+/// A server with an empty store and one neighbour.
 pub fn server(limits: Limits) -> Server {
     let identity = Identity { herd: HERD.into(), name: NAME.into(), epoch: Epoch(EPOCH) };
     let log = Log::new(NAME, Level::Traffic);
@@ -268,10 +269,10 @@ pub fn server(limits: Limits) -> Server {
     server
 }
 
-/// The id of [`NEIGHBOUR`].
+/// The ID of [`NEIGHBOUR`].
 pub const NEIGHBOUR_ID: NeighbourId = NeighbourId(0);
 
-/// Limits and water_marks out of one byte, most of them small enough to be met.
+/// Derives limits and water marks from one byte. Most of them are small enough to be reached.
 pub fn settings(byte: u8) -> (Limits, WaterMarks) {
     let limits = Limits {
         max_line: [64, 100, 1024, 8192][usize::from(byte & 3)],
@@ -290,10 +291,10 @@ pub fn settings(byte: u8) -> (Limits, WaterMarks) {
 const ID: ConnectionId = ConnectionId { slot: 3, generation: 5 };
 const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 40_000);
 
-/// What docs/protocol.md, section 6, allows.
+/// Bounds of docs/protocol.md, section 6.
 const PEER_LINE_EXTRA: usize = 1024;
 const ACCEPTOR_LINE_MAX: usize = 2048;
-const REPLIES_BEHIND_MAX: usize = 64 * 1024;
+const PENDING_REPLIES_MAX: usize = 64 * 1024;
 const WHATSATS_MAX: usize = 64;
 /// A page of twenty results of the embedded places.
 const PLACES_ANSWER_MAX: usize = 32 * 1024;

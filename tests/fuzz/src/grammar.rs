@@ -1,19 +1,19 @@
-//! The grammar of docs/protocol.md, written a second time: by splitting and with numbers, where the
-//! herd reads byte by byte and compares digits. Slow, and shares no code with what it is held against.
+//! A second, naive implementation of the grammar of docs/protocol.md, as an oracle. It splits lines and
+//! converts numbers where the herd parses bytes and compares digits, and shares no code with the herd.
 
 use std::cmp::Reverse;
 
-/// What a line of a client says.
+/// A line of a client.
 #[derive(Debug, PartialEq)]
-pub enum Said<'a> {
-    Nothing,
+pub enum ClientLine<'a> {
+    Blank,
     IamAt { id: &'a [u8], location: Location<'a>, time: i128, time_text: &'a [u8] },
     WhatsAt { id: &'a [u8], radius_km: &'a [u8], bound: usize },
     HttpRequest,
     Invalid,
 }
 
-/// `location`, with its two halves.
+/// `location`, with its two coordinates.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Location<'a> {
     pub text: &'a [u8],
@@ -33,14 +33,14 @@ pub struct Statement<'a> {
 }
 
 impl<'a> Statement<'a> {
-    /// What two statements of one client are sorted by: the first one wins.
+    /// The sort key of statements of one client: the smaller one wins.
     pub fn rank(&self) -> impl Ord + use<'a> {
         let received = self.time + self.skew;
         (Reverse(self.time), received, self.server, self.location.text, self.time_text)
     }
 }
 
-/// What a HELLO says, if nothing is wrong with it.
+/// A valid HELLO.
 #[derive(Debug, PartialEq)]
 pub struct Hello<'a> {
     pub herd: &'a [u8],
@@ -50,7 +50,7 @@ pub struct Hello<'a> {
 
 /// A line of an acceptor.
 #[derive(Debug, PartialEq)]
-pub enum Answer<'a> {
+pub enum AcceptorLine<'a> {
     Welcome { name: &'a [u8], epoch: u64, since: u64 },
     Refused,
     Ack(u64),
@@ -66,10 +66,10 @@ pub fn is_white(byte: &u8) -> bool {
 
 pub fn trimmed(line: &[u8]) -> &[u8] {
     let mut rest = line;
-    while let [first, behind @ ..] = rest
+    while let [first, after @ ..] = rest
         && is_white(first)
     {
-        rest = behind;
+        rest = after;
     }
     while let [before @ .., last] = rest
         && is_white(last)
@@ -79,13 +79,13 @@ pub fn trimmed(line: &[u8]) -> &[u8] {
     rest
 }
 
-pub fn said(line: &[u8]) -> Said<'_> {
+pub fn client_line(line: &[u8]) -> ClientLine<'_> {
     let words = words(line);
     match *words {
-        [] => return Said::Nothing,
+        [] => return ClientLine::Blank,
         [b"IAMAT", id, location, time_text] => {
             if let (Some(location), Some(time)) = (self::location(location), time(time_text)) {
-                return Said::IamAt { id, location, time, time_text };
+                return ClientLine::IamAt { id, location, time, time_text };
             }
         }
         [b"WHATSAT", id, radius_km, bound] => {
@@ -94,12 +94,12 @@ pub fn said(line: &[u8]) -> Said<'_> {
                 && at_most(whole, fraction, 50)
             {
                 let bound = bound.trim_start_matches('0').parse().unwrap_or(0);
-                return Said::WhatsAt { id, radius_km, bound };
+                return ClientLine::WhatsAt { id, radius_km, bound };
             }
         }
         _ => {}
     }
-    if ends_like_http(line) { Said::HttpRequest } else { Said::Invalid }
+    if ends_like_http(line) { ClientLine::HttpRequest } else { ClientLine::Invalid }
 }
 
 pub fn ends_like_http(line: &[u8]) -> bool {
@@ -139,19 +139,19 @@ pub fn is_hello(line: &[u8]) -> bool {
     matches!(words(line)[..], [b"HELLO", version, ..] if version.starts_with(b"herd/") && version.len() > 5)
 }
 
-/// A line for which [`is_hello`] holds.
+/// Parses a line for which [`is_hello`] is true.
 pub fn hello(line: &[u8]) -> Option<Hello<'_>> {
     let [_, b"herd/1", herd, name, epoch, ..] = words(line)[..] else { return None };
     Some(Hello { herd, name, epoch: self::epoch(epoch)? })
 }
 
-pub fn answer(line: &[u8]) -> Option<Answer<'_>> {
+pub fn acceptor_line(line: &[u8]) -> Option<AcceptorLine<'_>> {
     match words(line)[..] {
         [b"WELCOME", name, epoch, since, ..] => {
-            Some(Answer::Welcome { name, epoch: self::epoch(epoch)?, since: sequence(since)? })
+            Some(AcceptorLine::Welcome { name, epoch: self::epoch(epoch)?, since: sequence(since)? })
         }
-        [b"REFUSED", ..] if line.starts_with(b"REFUSED") => Some(Answer::Refused),
-        [b"ACK", number, ..] if line.starts_with(b"ACK") => sequence(number).map(Answer::Ack),
+        [b"REFUSED", ..] if line.starts_with(b"REFUSED") => Some(AcceptorLine::Refused),
+        [b"ACK", number, ..] if line.starts_with(b"ACK") => sequence(number).map(AcceptorLine::Ack),
         _ => None,
     }
 }
@@ -163,7 +163,7 @@ pub fn mark(line: &[u8]) -> Option<u64> {
     }
 }
 
-/// `skew`, of which every number of nanoseconds has one.
+/// The only `skew` of a number of nanoseconds.
 pub fn skew_text(nanoseconds: i128) -> String {
     let sign = if nanoseconds < 0 { '-' } else { '+' };
     let digits = format!("{:010}", nanoseconds.unsigned_abs());
@@ -171,7 +171,7 @@ pub fn skew_text(nanoseconds: i128) -> String {
     format!("{sign}{whole}.{fraction}")
 }
 
-/// A number times a power of ten, without needless zeros.
+/// A decimal number times ten to the power of `power`, without needless zeros.
 pub fn scaled(text: &str, power: usize) -> String {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let digits = format!("{whole}{fraction:0<power$}");
@@ -179,7 +179,7 @@ pub fn scaled(text: &str, power: usize) -> String {
     format!("{}.{}", whole.trim_start_matches('0'), fraction.trim_end_matches('0'))
 }
 
-/// The digits before the point, whether there is one, and those behind it.
+/// The digits before the point, whether there is a point, and the digits after it.
 fn number(text: &[u8]) -> Option<(&str, bool, &str)> {
     let text = std::str::from_utf8(text).ok()?;
     let (whole, point, fraction) = match text.split_once('.') {

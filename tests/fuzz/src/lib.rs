@@ -1,8 +1,8 @@
-//! What must hold of any bytes at all: the bodies of the fuzz targets.
+//! The bodies of the fuzz targets. Each passes arbitrary bytes to one module of the herd, and panics when the
+//! result differs from that of an oracle.
 //!
-//! Each takes bytes, gives them to one room of the herd, and panics where what comes out is not what
-//! an oracle says. `tests/properties.rs` runs the same bodies with a stable compiler, on bytes that
-//! proptest draws and on every file of `tests/fuzz/corpus`.
+//! `tests/properties.rs` runs the same bodies with a stable compiler, on bytes from proptest and on every
+//! file of `tests/fuzz/corpus`.
 
 mod client_model;
 mod conversation;

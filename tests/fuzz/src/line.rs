@@ -1,4 +1,4 @@
-//! One line, in each of the parts that a line can play.
+//! The fuzz target `line`: all parsers of lines, against the naive grammar.
 
 use herd::places::question::Question;
 use herd::text::command::{Command, IamAt, WhatsAt};
@@ -6,45 +6,45 @@ use herd::text::peer_line::{self, Epoch};
 use herd::text::record::Statement;
 use herd::text::time::Time;
 
-use super::grammar::{self, Said};
+use super::grammar::{self, ClientLine};
 
-/// Whatever is read is what the grammar says, and is written as it was read. A line with an LF in it
-/// is also two statements, one of which wins.
+/// All parsers agree with the grammar, and a parsed line is written as it was read. A line that contains an
+/// LF is also tested as two statements, one of which wins.
 pub fn line(data: &[u8]) {
     command(data);
     statement(data);
-    greetings(data);
+    peer_lines(data);
     if let Some(at) = data.iter().position(|&byte| byte == b'\n') {
         two_statements(&data[..at], &data[at + 1..]);
     }
 }
 
 fn command(data: &[u8]) {
-    match (Command::parse(data), grammar::said(data)) {
-        (Command::Blank, Said::Nothing)
-        | (Command::HttpRequest, Said::HttpRequest)
-        | (Command::Invalid, Said::Invalid) => {}
-        (Command::IamAt(read), Said::IamAt { id, location, time, time_text }) => {
+    match (Command::parse(data), grammar::client_line(data)) {
+        (Command::Blank, ClientLine::Blank)
+        | (Command::HttpRequest, ClientLine::HttpRequest)
+        | (Command::Invalid, ClientLine::Invalid) => {}
+        (Command::IamAt(read), ClientLine::IamAt { id, location, time, time_text }) => {
             assert_eq!((read.id, read.location.text, read.time_text), (id, location.text, time_text));
             assert_eq!(
                 (read.location.latitude, read.location.longitude),
                 (location.latitude, location.longitude)
             );
             assert_eq!(read.time.nanoseconds(), time);
-            said_by_a_server(&read, data.len() as u64 * 123_456_789);
+            at_line(&read, data.len() as u64 * 123_456_789);
         }
-        (Command::WhatsAt(read), Said::WhatsAt { id, radius_km, bound }) => {
+        (Command::WhatsAt(read), ClientLine::WhatsAt { id, radius_km, bound }) => {
             assert_eq!(read, WhatsAt { id, radius_km, bound });
             let question = Question::new(b"+1", b"-2.50", radius_km);
-            let kilometres = str::from_utf8(radius_km).expect("digits and a point");
+            let kilometres = str::from_utf8(radius_km).expect("ASCII");
             assert_eq!(grammar::scaled(question.radius_m(), 0), grammar::scaled(kilometres, 3));
         }
-        (read, said) => panic!("read as {read:?}, is {said:?}"),
+        (read, expected) => panic!("expected {expected:?}, got {read:?}"),
     }
 }
 
-/// The AT line of an IAMAT is a statement, and says what the client said.
-fn said_by_a_server(iam_at: &IamAt<'_>, received: u64) {
+/// The AT line of an IAMAT is a valid statement with the fields of the IAMAT.
+fn at_line(iam_at: &IamAt<'_>, received: u64) {
     let statement = Statement::of(iam_at, b"Riley", Time::from_nanoseconds(received));
     let mut written = Vec::new();
     statement.write(&mut written);
@@ -54,36 +54,40 @@ fn said_by_a_server(iam_at: &IamAt<'_>, received: u64) {
 }
 
 fn statement(data: &[u8]) {
-    let (read, said) = (Statement::parse(data), grammar::statement(data));
-    assert_eq!(read.is_some(), said.is_some(), "{read:?} {said:?}");
-    let (Some(read), Some(said)) = (read, said) else { return };
-    assert_eq!((read.server, read.id, read.location.text), (said.server, said.id, said.location.text));
-    assert_eq!((read.skew.nanoseconds(), read.time.nanoseconds()), (said.skew, said.time));
+    let (read, expected) = (Statement::parse(data), grammar::statement(data));
+    assert_eq!(read.is_some(), expected.is_some(), "{read:?} {expected:?}");
+    let (Some(read), Some(expected)) = (read, expected) else { return };
+    assert_eq!(
+        (read.server, read.id, read.location.text),
+        (expected.server, expected.id, expected.location.text)
+    );
+    assert_eq!((read.skew.nanoseconds(), read.time.nanoseconds()), (expected.skew, expected.time));
     let mut written = Vec::new();
     read.write(&mut written);
     assert_eq!(written, [data, b"\n"].concat());
-    assert_eq!(written, grammar::at_line(&said));
+    assert_eq!(written, grammar::at_line(&expected));
 }
 
 fn two_statements(first: &[u8], second: &[u8]) {
     let (Some(a), Some(b)) = (Statement::parse(first), Statement::parse(second)) else { return };
-    let said = |line| grammar::statement(line).expect("a statement").rank();
-    assert_eq!(a.wins_over(&b), said(first) < said(second));
-    assert_eq!(b.wins_over(&a), said(second) < said(first));
+    let rank = |line| grammar::statement(line).expect("a statement").rank();
+    assert_eq!(a.wins_over(&b), rank(first) < rank(second));
+    assert_eq!(b.wins_over(&a), rank(second) < rank(first));
     if a.id == b.id {
-        assert_eq!(a.wins_over(&b) || b.wins_over(&a), first != second, "one text, one statement");
+        assert_eq!(a.wins_over(&b) || b.wins_over(&a), first != second, "the order is total");
     }
 }
 
-fn greetings(data: &[u8]) {
+fn peer_lines(data: &[u8]) {
     assert_eq!(peer_line::is_hello(data), grammar::is_hello(data));
     if peer_line::is_hello(data) {
         let read = peer_line::Hello::parse(data).ok();
-        let said = grammar::hello(data);
-        assert_eq!(
-            read,
-            said.map(|said| peer_line::Hello { herd: said.herd, name: said.name, epoch: Epoch(said.epoch) })
-        );
+        let expected = grammar::hello(data).map(|hello| peer_line::Hello {
+            herd: hello.herd,
+            name: hello.name,
+            epoch: Epoch(hello.epoch),
+        });
+        assert_eq!(read, expected);
         if let Some(hello) = read {
             let mut written = Vec::new();
             hello.write(&mut written);
@@ -91,15 +95,15 @@ fn greetings(data: &[u8]) {
         }
     }
     assert_eq!(peer_line::parse_mark(data), grammar::mark(data));
-    match (peer_line::AcceptorLine::parse(data), grammar::answer(data)) {
-        (None, None) | (Some(peer_line::AcceptorLine::Refused(_)), Some(grammar::Answer::Refused)) => {}
-        (Some(peer_line::AcceptorLine::Ack(read)), Some(grammar::Answer::Ack(said))) => {
-            assert_eq!(read, said)
+    let expected = grammar::acceptor_line(data).map(|line| match line {
+        grammar::AcceptorLine::Welcome { name, epoch, since } => {
+            peer_line::AcceptorLine::Welcome { name, epoch: Epoch(epoch), since }
         }
-        (
-            Some(peer_line::AcceptorLine::Welcome { name, epoch, since }),
-            Some(grammar::Answer::Welcome { name: said_name, epoch: said_epoch, since: said_since }),
-        ) => assert_eq!((name, epoch, since), (said_name, Epoch(said_epoch), said_since)),
-        (read, said) => panic!("read as {read:?}, is {said:?}"),
+        grammar::AcceptorLine::Refused => peer_line::AcceptorLine::Refused(b""),
+        grammar::AcceptorLine::Ack(sequence) => peer_line::AcceptorLine::Ack(sequence),
+    });
+    match (peer_line::AcceptorLine::parse(data), expected) {
+        (Some(peer_line::AcceptorLine::Refused(_)), Some(peer_line::AcceptorLine::Refused(_))) => {}
+        (read, expected) => assert_eq!(read, expected),
     }
 }

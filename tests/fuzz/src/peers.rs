@@ -1,4 +1,4 @@
-//! Links between servers, of both kinds.
+//! The fuzz target `peer_stream`: links between servers, in both directions.
 
 use std::collections::BTreeMap;
 
@@ -9,13 +9,13 @@ use herd::text::peer_line::Epoch;
 use herd::text::record::Statement;
 
 use super::client_model::Model;
-use super::conversation::{self, EPOCH, HERD, NAME, NEIGHBOUR, NEIGHBOUR_ID, Stand};
+use super::conversation::{self, EPOCH, HERD, Harness, NAME, NEIGHBOUR, NEIGHBOUR_ID};
 use super::grammar;
 use super::pieces::{Chance, Pieces};
 
-/// A neighbour that dialled is answered as the rules say, and what it told is held, however its bytes
-/// are cut. A neighbour that was dialled is told exactly what it lacks. The first two bytes choose
-/// limits, pieces and side, the rest is what the neighbour sends.
+/// The lines of a neighbour that dialled are answered and stored as by the model, however they are split. A
+/// neighbour that was dialled gets exactly the statements that it does not have. The first two bytes choose
+/// limits, pieces and direction, the rest is the input from the neighbour.
 pub fn peer_stream(data: &[u8]) {
     let [settings, options, stream @ ..] = data else { return };
     if options & 1 == 0 {
@@ -25,8 +25,8 @@ pub fn peer_stream(data: &[u8]) {
     }
 }
 
-/// Two links of one neighbour, the second in the same life. HELLO stands in front of the stream, so
-/// that chance need not find it.
+/// Two links of one incarnation of a neighbour. The stream is prefixed with a HELLO, which random bytes would
+/// not contain.
 fn inbound(settings: u8, options: u8, stream: &[u8]) {
     let (limits, water_marks) = conversation::settings(settings);
     let hello = format!("HELLO herd/1 {HERD} {NEIGHBOUR} {NEIGHBOURS_EPOCH:016x}\n");
@@ -38,14 +38,14 @@ fn inbound(settings: u8, options: u8, stream: &[u8]) {
             model = model.next_link();
             model.receive(stream, false);
             let peer = Conversation::InboundPeer(InboundPeer::new(Moment::START));
-            let mut stand = Stand::new(server, peer, water_marks, pieces.seed());
-            stand.receive(stream, pieces);
-            stand.settle();
+            let mut harness = Harness::new(server, peer, water_marks, pieces.seed());
+            harness.receive(stream, pieces);
+            harness.settle();
             if model.heartbeat() {
-                stand.heartbeat();
+                harness.heartbeat();
             }
-            model.check(&stand, pieces);
-            server = stand.into_server();
+            model.check(&harness, pieces);
+            server = harness.into_server();
             assert_eq!(server.neighbours.get(NEIGHBOUR_ID).accepted, None);
             assert_eq!(server.neighbours.get(NEIGHBOUR_ID).held(Epoch(NEIGHBOURS_EPOCH)), model.marked);
         }
@@ -54,57 +54,58 @@ fn inbound(settings: u8, options: u8, stream: &[u8]) {
 
 fn outbound(settings: u8, options: u8, stream: &[u8]) {
     let (limits, water_marks) = conversation::settings(settings);
-    let ending = Acceptor::read(stream);
+    let acceptor = Acceptor::read(stream);
     for pieces in Pieces::all(options >> 1) {
         let mut server = conversation::server(limits.clone());
         let id = herd::protocol::ConnectionId { slot: 3, generation: 5 };
         server.neighbours.get_mut(NEIGHBOUR_ID).dialled = Dialled::Connecting(id);
-        let its_own = server.neighbours.origin(NEIGHBOUR_ID, Epoch(NEIGHBOURS_EPOCH));
+        let from_neighbour = server.neighbours.origin(NEIGHBOUR_ID, Epoch(NEIGHBOURS_EPOCH));
         let mut changes = BTreeMap::new();
         let mut chance = Chance::new(u64::from(options));
         for time in 0..chance.below(30) {
             let id = format!("c{}", chance.below(6));
             let line = format!("AT {NAME} +0.000000000 {id} +1-1 {time}\n");
             let statement = Statement::parse(line.trim_end().as_bytes()).expect("a statement");
-            let origin = [Origin::CLIENT, its_own][chance.below(2)];
+            let origin = [Origin::CLIENT, from_neighbour][chance.below(2)];
             if server.store.report(&statement, line.as_bytes(), origin) == Outcome::Stored {
                 changes.insert(id, (server.store.sequence(), origin, line));
             }
         }
         let sequence = server.store.sequence();
         let peer = Conversation::OutboundPeer(OutboundPeer::new(NEIGHBOUR_ID, Moment::START));
-        let mut stand = Stand::new(server, peer, water_marks, pieces.seed());
-        stand.receive(stream, pieces);
-        stand.settle();
-        // A change that need not be told is marked with the next heartbeat only.
-        stand.heartbeat();
-        assert_eq!(stand.ending(), ending.ending, "{pieces:?}");
-        let written = String::from_utf8(stand.written()).expect("nothing else was told");
+        let mut harness = Harness::new(server, peer, water_marks, pieces.seed());
+        harness.receive(stream, pieces);
+        harness.settle();
+        // A change that is not sent to its own source is marked with the next heartbeat.
+        harness.heartbeat();
+        assert_eq!(harness.ending(), acceptor.ending, "{pieces:?}");
+        let written = String::from_utf8(harness.written()).expect("only ASCII is sent");
         let hello = format!("HELLO herd/1 {HERD} {NAME} {EPOCH:016x}\n");
-        let told = written.strip_prefix(&hello).expect("HELLO comes first");
-        let told: Vec<&str> = told.split_inclusive('\n').collect();
-        if let (Some((epoch, since)), Ending::Open) = (ending.welcome, ending.ending) {
+        let sent = written.strip_prefix(&hello).expect("HELLO is sent first");
+        let sent: Vec<&str> = sent.split_inclusive('\n').collect();
+        if let (Some((epoch, since)), Ending::Open) = (acceptor.welcome, acceptor.ending) {
             let since = if since > sequence { 0 } else { since };
-            let mut lacking: Vec<_> = changes.values().collect();
-            lacking.retain(|(at, origin, _)| {
+            let mut missing: Vec<_> = changes.values().collect();
+            missing.retain(|(at, origin, _)| {
                 *at > since && (*origin == Origin::CLIENT || epoch != NEIGHBOURS_EPOCH)
             });
-            lacking.sort_by_key(|(at, ..)| *at);
-            let lacking: Vec<&str> = lacking.into_iter().map(|(.., line)| line.as_str()).collect();
-            let statements: Vec<&str> = told.iter().copied().filter(|line| line.starts_with("AT ")).collect();
-            assert_eq!(statements, lacking, "{pieces:?}");
-            assert_eq!(told.last().map(|line| grammar::mark(line.as_bytes())), Some(Some(sequence)));
+            missing.sort_by_key(|(at, ..)| *at);
+            let missing: Vec<&str> = missing.into_iter().map(|(.., line)| line.as_str()).collect();
+            let statements: Vec<&str> = sent.iter().copied().filter(|line| line.starts_with("AT ")).collect();
+            assert_eq!(statements, missing, "{pieces:?}");
+            assert_eq!(sent.last().map(|line| grammar::mark(line.as_bytes())), Some(Some(sequence)));
         }
-        if ending.welcome.is_none() {
-            assert!(told.is_empty(), "before WELCOME nothing is told");
+        if acceptor.welcome.is_none() {
+            assert!(sent.is_empty(), "no line is sent before WELCOME");
         }
-        let server = stand.into_server();
+        let server = harness.into_server();
         assert_eq!(server.neighbours.get(NEIGHBOUR_ID).dialled, Dialled::Down);
     }
 }
 
-/// What an acceptor's lines come to.
+/// The expected effect of the lines of an acceptor.
 struct Acceptor {
+    /// The epoch and `since` of its WELCOME.
     welcome: Option<(u64, u64)>,
     ending: Ending,
 }
@@ -116,12 +117,12 @@ impl Acceptor {
             let (line, ended) = line.strip_suffix(b"\n").map_or((line, false), |line| (line, true));
             let goes_on = line.len() <= LINE_MAX
                 && (!ended
-                    || match (grammar::answer(line), read.welcome) {
-                        (Some(grammar::Answer::Welcome { name, epoch, since }), None) => {
+                    || match (grammar::acceptor_line(line), read.welcome) {
+                        (Some(grammar::AcceptorLine::Welcome { name, epoch, since }), None) => {
                             read.welcome = (name == NEIGHBOUR.as_bytes()).then_some((epoch, since));
                             read.welcome.is_some()
                         }
-                        (Some(grammar::Answer::Ack(_)), Some(_)) => true,
+                        (Some(grammar::AcceptorLine::Ack(_)), Some(_)) => true,
                         _ => false,
                     });
             if !goes_on {
@@ -135,5 +136,5 @@ impl Acceptor {
 
 const NEIGHBOURS_EPOCH: u64 = 0x0123_4567_89ab_cdef;
 
-/// What docs/protocol.md, section 6, allows.
+/// A bound of docs/protocol.md, section 6.
 const LINE_MAX: usize = 2048;

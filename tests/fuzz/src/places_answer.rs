@@ -1,11 +1,11 @@
-//! What Places answered, and what is cut of it.
+//! The fuzz target `places_answer`: parsing and cutting of answers of Places.
 
 use herd::places::answer::Answer;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-/// Either a body is no usable answer, or what a client gets of it is JSON, of which only results and
-/// white space are missing. The first byte chooses status and bound, the rest is the body.
+/// A body is either not usable, or the answer to a client is JSON that differs from the body only by removed
+/// results and white space. The first byte chooses status and bound, the rest is the body.
 pub fn places_answer(data: &[u8]) {
     let [options, body @ ..] = data else { return };
     let status = if *options == u8::MAX { 503 } else { 200 };
@@ -15,11 +15,11 @@ pub fn places_answer(data: &[u8]) {
         Err(unusable) => {
             let message = unusable.to_string();
             assert!(!message.contains('\n') && message.len() < MESSAGE_MAX, "{message}");
-            let is_plain = !body.contains(&b'\\')
+            let is_simple = !body.contains(&b'\\')
                 && str::from_utf8(body).is_ok_and(|text| text.matches("results").count() == 1);
             let has_results = |value: &Value| value.get("results").is_some_and(Value::is_array);
             let usable =
-                status == 200 && is_plain && serde_json::from_slice(body).as_ref().is_ok_and(has_results);
+                status == 200 && is_simple && serde_json::from_slice(body).as_ref().is_ok_and(has_results);
             assert!(!usable, "{message}");
         }
     }
@@ -27,7 +27,7 @@ pub fn places_answer(data: &[u8]) {
     for answer in [Answer::unknown_error(&message), Answer::request_denied(&message)] {
         let mut text = Vec::new();
         answer.cut(bound, &mut text);
-        let value: Value = serde_json::from_slice(&text).expect("it is JSON");
+        let value: Value = serde_json::from_slice(&text).expect("JSON");
         assert_eq!(value["error_message"].as_str(), Some(&*message));
         assert!(!text.contains(&b'\n'));
     }
@@ -36,23 +36,23 @@ pub fn places_answer(data: &[u8]) {
 fn cut(body: &[u8], answer: &Answer, bound: usize) {
     let mut text = b"before".to_vec();
     answer.cut(bound, &mut text);
-    let text = text.strip_prefix(b"before").expect("it is appended");
-    assert!(serde_json::from_slice::<IgnoredAny>(text).is_ok(), "it is JSON");
-    assert!(!text.windows(2).any(|two| two == b"\n\n"), "an empty line ends a reply");
+    let text = text.strip_prefix(b"before").expect("output is appended");
+    assert!(serde_json::from_slice::<IgnoredAny>(text).is_ok(), "the output is JSON");
+    assert!(!text.windows(2).any(|two| two == b"\n\n"), "an empty line would end the reply");
     let mut rest = body.iter();
-    assert!(text.iter().all(|byte| rest.any(|other| other == byte)), "it is a part of the body");
+    assert!(text.iter().all(|byte| rest.any(|other| other == byte)), "bytes are only removed");
 
-    let again = Answer::parse(text.to_vec()).expect("it is an answer, too");
+    let again = Answer::parse(text.to_vec()).expect("a cut answer is an answer");
     let mut twice = Vec::new();
     again.cut(usize::MAX, &mut twice);
-    assert_eq!(twice, text, "nothing more goes");
+    assert_eq!(twice, text, "a second cut changes nothing");
     if bound == 0 {
         let empty =
             text.windows(2).any(|two| two[0] == b'[' && (two[1] == b']' || two[1].is_ascii_whitespace()));
         assert!(empty, "no result is left");
     }
 
-    // Deep nesting and lone surrogates are more than `Value` takes.
+    // `Value` does not support deep nesting and lone surrogates.
     let (Ok(mut value), Ok(left)) =
         (serde_json::from_slice::<Value>(body), serde_json::from_slice::<Value>(text))
     else {
@@ -64,5 +64,5 @@ fn cut(body: &[u8], answer: &Answer, bound: usize) {
     assert_eq!(value, left);
 }
 
-/// A message stands in one line of a reply.
+/// The greatest length of a message, in bytes.
 const MESSAGE_MAX: usize = 200;

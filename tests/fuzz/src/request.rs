@@ -11,7 +11,7 @@ use herd::places::google_legacy::PATH;
 use herd::protocol::{Conversation, PlacesServer};
 use serde_json::Value;
 
-use super::conversation::{self, Stand};
+use super::conversation::{self, Harness};
 use super::pieces::Pieces;
 
 /// Any beginning of a request is read as the whole, a query has an answer in one shape, and the Places
@@ -60,7 +60,7 @@ fn serve(gazetteer: &Rc<Gazetteer>, stream: &[u8], options: u8) {
     let [whole, bytes, random] = Pieces::all(options).map(|pieces| {
         let server = conversation::server(Limits::default());
         let conversation = Conversation::PlacesServer(PlacesServer::new(Rc::clone(gazetteer)));
-        let mut stand = Stand::new(server, conversation, water_marks, pieces.seed());
+        let mut stand = Harness::new(server, conversation, water_marks, pieces.seed());
         stand.receive(stream, pieces);
         stand.settle();
         (stand.written(), stand.ending())

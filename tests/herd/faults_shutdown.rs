@@ -1,4 +1,5 @@
-//! Logs that cannot be written, and servers that end under load (docs/faults.md, rows 33, 34, 37, 38).
+//! Tests of logs that cannot be written, and of shutdown and kills under load (docs/faults.md, rows 33, 34,
+//! 37, 38).
 
 use std::fs;
 use std::io::Read;
@@ -9,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
 
-use crate::ask::{UCLA, everyone, iamat, knows};
+use crate::ask::{UCLA, await_everywhere, iamat, stored_line};
 use crate::client::Client;
 use crate::fake_places::{Play, nearby};
 use crate::lab::{Lab, SOLO, until};
 use crate::process::Signal;
 
-/// A disk that was full is written to again when it has room, and how many lines are lost stands there.
+/// When a full disk has room again, the log is written again, beginning with the number of lost lines.
 #[test]
 fn row_33_full_disk_that_has_room_again() {
     let mut lab = Lab::new(SOLO);
@@ -25,9 +26,9 @@ fn row_33_full_disk_that_has_room_again() {
     lab.start_all();
     let mut client = lab.connect("Solo");
     assert_eq!(client.ask("LOST"), "? LOST");
-    until("it speaks of its log", || lab.output("Solo").contains("Solo.log cannot be written"));
+    until("Solo reports the failure", || lab.output("Solo").contains("Solo.log cannot be written"));
     fs::remove_file(&log).unwrap();
-    until("it writes again", || {
+    until("the log is written again", || {
         assert_eq!(client.ask("WRITTEN"), "? WRITTEN");
         lab.log("Solo").contains("received 'WRITTEN'")
     });
@@ -36,9 +37,9 @@ fn row_33_full_disk_that_has_room_again() {
     assert_eq!(lab.output("Solo").lines().count(), 1, "{}", lab.output("Solo"));
 }
 
-/// A limit on the size of files stops nothing either.
+/// A log at the file size limit does not stop the server.
 #[test]
-fn row_33_log_that_may_not_grow() {
+fn row_33_log_at_the_file_size_limit() {
     let mut lab = Lab::new(SOLO);
     // Blocks of 512 bytes.
     lab.start_after("ulimit -f 8", "Solo");
@@ -46,30 +47,30 @@ fn row_33_log_that_may_not_grow() {
     for n in 0..200 {
         assert_eq!(client.ask(&format!("{n} {UCLA}")), format!("? {n} {UCLA}"));
     }
-    until("it speaks of its log", || lab.output("Solo").contains("Solo.log cannot be written"));
-    assert_eq!(client.ask("HALLO"), "? HALLO");
+    until("Solo reports the failure", || lab.output("Solo").contains("Solo.log cannot be written"));
+    assert_eq!(client.ask("PING"), "? PING");
 }
 
-/// Nowhere to write a log and nowhere to complain of it, as when both are on the disk that is full:
-/// that stops nothing either, nor does a wrong herd file that nobody can be told of.
+/// A server serves on when neither its log nor standard error can be written, as on a full disk, and when it
+/// must report an invalid herd file.
 #[test]
-fn row_33_nowhere_to_complain() {
+fn row_33_log_and_standard_error_on_a_full_disk() {
     let mut lab = Lab::new(SOLO);
     fs::create_dir(lab.folder.path("logs")).unwrap();
     symlink("/dev/full", lab.folder.path("logs/Solo.log")).unwrap();
     lab.start_after("exec 2>/dev/full", "Solo");
     let mut client = lab.connect("Solo");
-    assert_eq!(client.ask("HALLO"), "? HALLO");
+    assert_eq!(client.ask("PING"), "? PING");
     fs::write(lab.file(), "{").unwrap();
     lab.signal("Solo", Signal::HUP);
-    // The signal is seen with the turn that accepts this one, or before.
+    // The signal is handled in the turn that accepts this connection, or before.
     iamat(&lab, "Solo", "kiwi");
     assert_eq!(client.ask("STILL HERE"), "? STILL HERE");
     lab.signal("Solo", Signal::TERM);
     assert_eq!(lab.process("Solo").wait().code(), Some(0));
 }
 
-/// A log that is deleted is made anew on SIGHUP; until then its lines go where nobody sees them.
+/// A deleted log is created again on SIGHUP. Lines written before that are lost.
 #[test]
 fn row_34_deleted_log() {
     let mut lab = Lab::running(SOLO);
@@ -85,7 +86,7 @@ fn row_34_deleted_log() {
     assert!(!lab.log("Solo").contains("MEANWHILE"));
 }
 
-/// A log that is a FIFO stops nothing: neither while nobody reads it nor when its reader falls behind.
+/// A log that is a FIFO does not stop the server, neither without a reader nor with a slow one.
 #[test]
 fn row_34_log_that_is_a_fifo() {
     let mut lab = Lab::new(SOLO);
@@ -94,23 +95,23 @@ fn row_34_log_that_is_a_fifo() {
     mknodat(CWD, &log, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     lab.start_all();
     let mut client = lab.connect("Solo");
-    assert_eq!(client.ask("UNHEARD"), "? UNHEARD");
-    until("it speaks of its log", || lab.output("Solo").contains("Solo.log cannot be written"));
+    assert_eq!(client.ask("UNREAD"), "? UNREAD");
+    until("Solo reports the failure", || lab.output("Solo").contains("Solo.log cannot be written"));
     let reader = open(&log, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()).unwrap();
     lab.signal("Solo", Signal::HUP);
-    // Many times what a FIFO holds.
+    // Many times the capacity of a FIFO.
     for n in 0..200 {
         let long = format!("{n} {}", "x".repeat(4000));
         assert_eq!(client.ask(&long), format!("? {long}"));
     }
-    let mut heard = [0; 4096];
-    assert!(fs::File::from(reader).read(&mut heard).unwrap() > 0);
+    let mut lines = [0; 4096];
+    assert!(fs::File::from(reader).read(&mut lines).unwrap() > 0);
 }
 
-/// SIGTERM while clients ask without a pause and Places hangs: every reply that comes is whole and in
-/// order, and the server ends within its time with status 0. A second signal ends it at once.
+/// SIGTERM under load, with pending questions to Places: all replies are complete and in order, and the
+/// server ends within its grace period with status 0. A second signal ends it at once.
 #[test]
-fn row_37_end_under_load() {
+fn row_37_shutdown_under_load() {
     for signals in [1, 2] {
         let mut lab = Lab::alone(SOLO);
         lab.start_all();
@@ -124,14 +125,14 @@ fn row_37_end_under_load() {
             (0..4).map(|number| thread::spawn(move || ask_until_closed(port, number))).collect();
         for number in 0..4 {
             let of_this = format!("received 'IAMAT load-{number} ");
-            until("each of them is served", || lab.log("Solo").matches(&of_this).count() > 10);
+            until("each client is served", || lab.log("Solo").matches(&of_this).count() > 10);
         }
         let began = Instant::now();
         for signal in [Signal::TERM, Signal::INT].into_iter().take(signals) {
             lab.signal("Solo", signal);
         }
         assert_eq!(lab.process("Solo").wait().code(), Some(0));
-        assert!(began.elapsed() < END_MAX, "{:?}", began.elapsed());
+        assert!(began.elapsed() < SHUTDOWN_MAX, "{:?}", began.elapsed());
         for client in clients {
             assert!(client.join().unwrap() >= 10);
         }
@@ -140,7 +141,7 @@ fn row_37_end_under_load() {
     }
 }
 
-/// Gives how many commands were answered until the server ended.
+/// Sends IAMATs until the server closes, and checks their replies. Returns the number of replies.
 fn ask_until_closed(port: u16, number: usize) -> usize {
     let mut client = Client::connect(port);
     let mut replies = Vec::new();
@@ -160,26 +161,26 @@ fn ask_until_closed(port: u16, number: usize) -> usize {
     replies.lines().count()
 }
 
-/// A server that is killed and started again and again while others are told where clients are: nothing
-/// is lost that a living server has said yes to, and the port is free at once.
+/// A server is killed and restarted again and again while clients report to the other servers. No statement
+/// that a running server has answered is lost, and the port is free at once.
 fn kills_under_load(kills: usize) {
     let mut lab = Lab::new(&[("Left", &["Middle"]), ("Middle", &["Right"]), ("Right", &["Left"])]);
     lab.start_all();
     let ending = AtomicBool::new(false);
     let ports = ["Left", "Right"].map(|name| lab.port(name));
-    let acknowledged: Vec<(String, String)> = thread::scope(|scope| {
+    let answered: Vec<(String, String)> = thread::scope(|scope| {
         let load = ports.map(|port| {
             let ending = &ending;
             scope.spawn(move || {
                 let mut client = Client::connect(port);
-                let mut said = Vec::new();
+                let mut answered = Vec::new();
                 while !ending.load(Ordering::SeqCst) {
-                    let id = format!("client-{port}-{}", said.len());
+                    let id = format!("client-{port}-{}", answered.len());
                     let line = client.ask(&format!("IAMAT {id} {UCLA} 5"));
-                    said.push((id, line));
+                    answered.push((id, line));
                     thread::sleep(Duration::from_millis(1));
                 }
-                said
+                answered
             })
         });
         for _ in 0..kills {
@@ -192,15 +193,17 @@ fn kills_under_load(kills: usize) {
         load.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
     let last = iamat(&lab, "Middle", "last");
-    everyone(&lab, &lab.names(), "last", &last);
-    assert!(acknowledged.len() > kills);
+    await_everywhere(&lab, &lab.names(), "last", &last);
+    assert!(answered.len() > kills);
     for server in lab.names() {
-        let (id, line) = acknowledged.last().unwrap();
-        until(&format!("{server} knows {id}"), || knows(&lab, server, id).as_ref() == Some(line));
+        let (id, line) = answered.last().unwrap();
+        until(&format!("{server} has the line of {id}"), || {
+            stored_line(&lab, server, id).as_ref() == Some(line)
+        });
         let mut client = lab.connect(server);
-        let questions: String = acknowledged.iter().map(|(id, _)| format!("WHATSAT {id} 1 0\n")).collect();
+        let questions: String = answered.iter().map(|(id, _)| format!("WHATSAT {id} 1 0\n")).collect();
         client.send(&questions);
-        for (_, line) in &acknowledged {
+        for (_, line) in &answered {
             assert_eq!(client.whats_at().0, *line);
         }
     }
@@ -217,5 +220,5 @@ fn row_38_kill_and_restart_a_hundred_times_under_load() {
     kills_under_load(100);
 }
 
-/// 300 ms, and what a busy machine takes to notice.
-const END_MAX: Duration = Duration::from_millis(800);
+/// The grace period of 300 ms, and some time for a busy machine.
+const SHUTDOWN_MAX: Duration = Duration::from_millis(800);

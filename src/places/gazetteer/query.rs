@@ -1,40 +1,40 @@
-//! What a query string asks for, in the parameters of Google's legacy Nearby Search.
+//! The parser of query strings with the parameters of Google's legacy Nearby Search.
 
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-/// What a query asks for.
+/// The parameters of a Nearby Search.
 #[derive(Debug)]
-pub struct Question<'a> {
-    /// −90 to 90.
+pub struct Query<'a> {
+    /// The latitude of the centre, from -90 to 90.
     pub latitude_degrees: f64,
-    /// −180 to 180.
+    /// The longitude of the centre, from -180 to 180.
     pub longitude_degrees: f64,
-    /// 0 to 50,000.
+    /// The radius, from 0 to 50,000.
     pub radius_m: f64,
-    /// Which results are the best.
+    /// The order of the results.
     pub order: Order,
-    /// Part of a name, or an airport's code, in lower case.
+    /// A part of a name, or an airport's IATA code, in lower case.
     pub keyword: Option<String>,
-    /// Part of a name, in lower case.
+    /// A part of a name, in lower case.
     pub name: Option<String>,
-    /// One of the types of a result.
+    /// A type that results must have.
     pub place_type: Option<Cow<'a, str>>,
 }
 
-/// Which results come first.
+/// The order of the results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Those most worth mentioning.
+    /// The most prominent first.
     Prominence,
-    /// The nearest.
+    /// The nearest first.
     Distance,
 }
 
-impl Question<'_> {
-    /// Reads a query string, or says what is wrong with it.
-    pub fn read(query: &str) -> Result<Question<'_>, &'static str> {
+impl Query<'_> {
+    /// Parses a query string. The error is a message for the client.
+    pub fn parse(query: &str) -> Result<Query<'_>, &'static str> {
         let parameter = |name: &str| parameter(query, name);
         let location = parameter("location").ok_or("location is missing")?;
         let (latitude_degrees, longitude_degrees) = read_location(&location)?;
@@ -55,7 +55,7 @@ impl Question<'_> {
             }
             (Order::Distance, None) => MAX_RADIUS_M,
         };
-        Ok(Question {
+        Ok(Query {
             latitude_degrees,
             longitude_degrees,
             radius_m,
@@ -67,15 +67,15 @@ impl Question<'_> {
     }
 }
 
-/// The value of the first parameter of that name; nothing if it is empty.
+/// The value of the first parameter with that name; `None` if there is none or its value is empty.
 fn parameter<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
     let mut pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     let (_, value) = pairs.find(|(key, _)| decode(key) == name)?;
     Some(decode(value)).filter(|value| !value.is_empty())
 }
 
-/// Decodes a name or value of a query: each `+` is a space, each `%XX` a byte. A `%` that is not
-/// followed by two hexadecimal digits stays, and bytes that are not UTF-8 become U+FFFD.
+/// Decodes `%XX` to a byte and `+` to a space. A `%` that is not followed by two hexadecimal digits stays,
+/// and bytes that are not UTF-8 become U+FFFD.
 fn decode(text: &str) -> Cow<'_, str> {
     if !text.contains('+') {
         return percent_decode_str(text).decode_utf8_lossy();
@@ -106,14 +106,15 @@ fn read_radius_m(text: &str) -> Result<f64, &'static str> {
     Ok(radius_m.min(MAX_RADIUS_M))
 }
 
-/// A decimal number, with white space around it as a `+` sign in a query leaves it. Infinities, NaN
-/// and exponents are none.
+/// Parses a decimal number, without infinities, NaN and exponents. White space around it is allowed: an
+/// unencoded `+` sign is decoded to a space.
 fn read_number(text: &str) -> Option<f64> {
     let text = text.trim();
-    let plain = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'-' | b'+'));
-    text.parse().ok().filter(|_| plain)
+    let is_decimal = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'-' | b'+'));
+    text.parse().ok().filter(|_| is_decimal)
 }
 
+/// The first of types joined by `|`. `None`: they are joined by commas, which Google ignores.
 fn first_type(types: Cow<'_, str>) -> Option<Cow<'_, str>> {
     match types.split_once('|') {
         _ if types.contains(',') => None,
@@ -122,7 +123,7 @@ fn first_type(types: Cow<'_, str>) -> Option<Cow<'_, str>> {
     }
 }
 
-/// What Google cuts a radius to.
+/// The greatest radius, in metres. Google caps a radius, too.
 const MAX_RADIUS_M: f64 = 50_000.0;
 
 #[cfg(test)]
@@ -130,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bad_questions_are_told_what_is_wrong() {
+    fn invalid_queries_are_refused_with_a_message() {
         for (query, message) in [
             ("", "location is missing"),
             ("location=&radius=5", "location is missing"),
@@ -158,10 +159,10 @@ mod tests {
             ),
             ("location=1,1&rankby=fame&radius=5", "rankby must be prominence or distance"),
         ] {
-            assert_eq!(Question::read(query).err(), Some(message), "{query}");
+            assert_eq!(Query::parse(query).err(), Some(message), "{query}");
         }
-        assert!(Question::read("location=1,1&rankby=prominence&radius=5").is_ok());
-        assert!(Question::read("location=1,1&rankby=distance&type=a,b").is_ok());
+        assert!(Query::parse("location=1,1&rankby=prominence&radius=5").is_ok());
+        assert!(Query::parse("location=1,1&rankby=distance&type=a,b").is_ok());
     }
 
     #[test]
