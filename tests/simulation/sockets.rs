@@ -47,13 +47,15 @@ impl World {
         let connection = &self.connections[index];
         let latency = connection.latency;
         let (from, to) = (connection.host(Side::Dialler), connection.host(Side::Acceptor));
-        if !connection.endpoints[0].open && self.is_cut(from, to) {
-            return;
-        }
+        let is_closed = !connection.endpoints[0].open;
         let host = &self.hosts[to];
         let lost = self.is_cut(from, to) || host.has_no_power || host.backlog.len() >= BACKLOG_MAX;
+        if is_closed && (lost || attempt > 0) {
+            // A socket closed in SYN-SENT is deleted (RFC 9293, section 3.10.4): it retransmits nothing.
+            return;
+        }
         if lost {
-            if attempt < ATTEMPTS_MAX && connection.endpoints[0].open {
+            if attempt < ATTEMPTS_MAX {
                 let again = Happening::Request { connection: index, attempt: attempt + 1 };
                 self.schedule_in(SECOND << attempt, again);
             } else {
