@@ -22,6 +22,15 @@ impl Moment {
     }
 }
 
+/// A reading of both clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Clocks {
+    /// Monotonic time, for timers.
+    pub now: Moment,
+    /// Wall time in ns since 1970, for skews and log lines.
+    pub wall: u64,
+}
+
 impl Add<Duration> for Moment {
     type Output = Moment;
 

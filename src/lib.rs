@@ -1,25 +1,29 @@
 //! An application server herd: a handful of equal servers that flood the newest location of every
 //! client to each other, and answer what is near it.
 //!
-//! From the ground up, each room using only those above it:
+//! From the ground up, each module using only those above it:
 //!
-//! * [`text`]: what is said, as pure functions over bytes.
+//! * [`text`]: lines and fields, as pure functions over bytes.
 //! * [`clock`]: monotonic time.
-//! * [`log`]: what a server writes down.
-//! * [`store`]: what is known, as a list of changes with cursors.
-//! * [`config`]: the herd file.
+//! * [`log`]: the traffic log.
+//! * [`store`]: the newest statement of each client, as a list of changes with cursors.
 //! * [`http`]: HTTP/1.1 by hand.
-//! * [`places`]: what is near: questions, answers, the pool of questions, the embedded places.
-//! * [`protocol`]: conversations, as state machines without sockets.
-//! * [`event_loop`]: the world: one thread, all sockets.
-//! * [`service`]: a server as a program runs it.
-//! * [`cli`]: what a person types.
+//! * [`places`]: questions, answers, the desk that asks them, the embedded gazetteer.
+//! * [`config`]: the herd file.
+//! * [`protocol`]: the contract between the event loop and the program that runs on it.
+//! * [`conversation`]: the kinds of conversation, as state machines without sockets.
+//! * [`herd`]: the decisions of a server, without a socket.
+//! * [`event_loop`]: the reactor: one thread, all sockets.
+//! * [`service`]: joins the two into programs.
+//! * [`cli`]: the command line.
 #![forbid(unsafe_code)]
 
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod conversation;
 pub mod event_loop;
+pub mod herd;
 pub mod http;
 pub mod log;
 pub mod places;

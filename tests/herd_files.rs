@@ -1,6 +1,6 @@
 //! The files in `herds/`: they describe the herds of the reports, and all of them are valid.
 
-use herd::config::{Graph, Herd, PlacesSection};
+use herd::config::{Graph, HerdFile, PlacesSection};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,8 +9,8 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("herds")
 }
 
-fn read(file: &str) -> Herd {
-    Herd::read(&folder().join(file)).unwrap_or_else(|error| panic!("{error}"))
+fn read(file: &str) -> HerdFile {
+    HerdFile::read(&folder().join(file)).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Checks a herd against the texts of the course: ports from `first_port` on, each edge once, and the servers
@@ -71,7 +71,7 @@ fn herds_can_run_side_by_side() {
         if path.extension().is_none_or(|extension| extension != "json") {
             continue;
         }
-        let herd = Herd::read(&path).unwrap_or_else(|error| panic!("{error}"));
+        let herd = HerdFile::read(&path).unwrap_or_else(|error| panic!("{error}"));
         for server in &herd.servers {
             let port = server.listen.port();
             assert!(ports.insert(port), "{}: port {port}", path.display());
@@ -87,7 +87,7 @@ fn herds_can_run_side_by_side() {
 #[test]
 fn the_template_has_every_key_at_its_default() {
     let template = read("template.json");
-    let mut expected = Herd::built_in();
+    let mut expected = HerdFile::built_in();
     expected.places = Some(PlacesSection::default());
     expected.log.folder = folder().join("logs");
     expected.folder = folder();

@@ -16,9 +16,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dialect::{Dialect, Messages};
 use herd::clock::Moment;
-use herd::config::Herd;
+use herd::config::HerdFile;
+use herd::conversation::{Client, Context, Identity, Server};
 use herd::log::{Level, Log};
-use herd::protocol::{Client, ConnectionId, Context, Identity, WaterMarks, Protocol, Server, Transport};
+use herd::protocol::{ConnectionId, Protocol, Transport, WaterMarks};
 use herd::text::peer_line::Epoch;
 
 fn main() {
@@ -48,7 +49,7 @@ fn main() {
     println!("{} bytes of replies, {} bytes of log", house.sent, house.logged);
 }
 
-/// What the loop has around a client.
+/// The surroundings of a client in the loop.
 struct House {
     server: Server,
     client: Client,
@@ -60,13 +61,13 @@ struct House {
 
 impl House {
     fn new() -> House {
-        let herd = Herd::built_in();
+        let herd = HerdFile::built_in();
         let identity = Identity { herd: "bruins".into(), name: "Riley".into(), epoch: Epoch(1) };
         let log = Log::new("Riley", Level::Traffic);
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         House {
-            server: Server::new(identity, herd.limits, herd.peers.silence, log),
-            client: Client::newcomer(),
+            server: Server::new(identity, herd.limits, herd.peers.silence, herd.peers.silence, log),
+            client: Client::unidentified(),
             transport: Transport::new(WaterMarks::default()),
             wall: since_1970.as_nanos() as u64,
             sent: 0,
@@ -74,19 +75,17 @@ impl House {
         }
     }
 
-    /// What one turn of the loop does with what one connection brought.
+    /// One turn of the loop with the input of one connection.
     fn turn(&mut self, input: &[u8]) {
         self.wall += 10_000;
         self.server.log.set_time(self.wall);
-        let mut successor = None;
         let mut context = Context {
             id: ConnectionId { slot: 0, generation: 0 },
             address: SocketAddr::from(([127, 0, 0, 1], 40_000)),
             now: Moment::START + Duration::from_secs(100),
             wall: self.wall,
             transport: &mut self.transport,
-            server: &mut self.server,
-            successor: &mut successor,
+            shared: &mut self.server,
         };
         let used = self.client.data_received(&mut context, input);
         assert_eq!(used, input.len());

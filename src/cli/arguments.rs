@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// One row of the table of commands.
-pub(super) struct Command {
+pub(super) struct Subcommand {
     /// The first argument of the program.
     pub(super) name: &'static str,
     /// `serve NAME [-c FILE]`.
@@ -17,7 +17,7 @@ pub(super) struct Command {
     /// The text that `--help` prints.
     pub(super) help: &'static str,
     /// The option of the command besides `--help`.
-    pub(super) option: CommandOption,
+    pub(super) option: SubcommandOption,
     /// The names of its arguments without a dash. A last name with `…` stands for one or more arguments.
     pub(super) operands: &'static [&'static str],
     /// Executes the command.
@@ -26,18 +26,18 @@ pub(super) struct Command {
 
 /// The option of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum CommandOption {
+pub(super) enum SubcommandOption {
     /// `-c FILE`
     HerdFile,
     /// `-l HOST:PORT`
     Listen,
 }
 
-impl CommandOption {
+impl SubcommandOption {
     fn letter_and_hint(self) -> (&'static str, &'static str) {
         match self {
-            CommandOption::HerdFile => ("c", "FILE"),
-            CommandOption::Listen => ("l", "HOST:PORT"),
+            SubcommandOption::HerdFile => ("c", "FILE"),
+            SubcommandOption::Listen => ("l", "HOST:PORT"),
         }
     }
 }
@@ -82,7 +82,7 @@ pub(super) fn in_unicode(arguments: impl IntoIterator<Item = OsString>) -> Resul
 }
 
 /// Parses the arguments after the name of a command.
-pub(super) fn read(command: &Command, arguments: &[String]) -> Result<Parsed, Failure> {
+pub(super) fn read(command: &Subcommand, arguments: &[String]) -> Result<Parsed, Failure> {
     let (letter, hint) = command.option.letter_and_hint();
     let mut options = Options::new();
     options.optflag("h", "help", "").optopt(letter, "", "", hint);
@@ -103,7 +103,7 @@ pub(super) fn read(command: &Command, arguments: &[String]) -> Result<Parsed, Fa
     Ok(Parsed::Run(Arguments { option: matches.opt_str(letter), operands }))
 }
 
-fn explain(fail: Fail, command: &Command) -> String {
+fn explain(fail: Fail, command: &Subcommand) -> String {
     let (letter, hint) = command.option.letter_and_hint();
     match fail {
         Fail::ArgumentMissing(_) => format!("-{letter} needs a value: write -{letter} {hint}"),
@@ -122,18 +122,18 @@ fn explain(fail: Fail, command: &Command) -> String {
 mod tests {
     use super::*;
 
-    const COMMAND: Command = Command {
+    const COMMAND: Subcommand = Subcommand {
         name: "send",
         usage: "send NAME LINE… [-c FILE]",
         summary: "",
         help: "",
-        option: CommandOption::HerdFile,
+        option: SubcommandOption::HerdFile,
         operands: &["NAME", "LINE…"],
         run: |_| Ok(()),
     };
-    const ONE: Command = Command { name: "one", usage: "one NAME", operands: &["NAME"], ..COMMAND };
+    const ONE: Subcommand = Subcommand { name: "one", usage: "one NAME", operands: &["NAME"], ..COMMAND };
 
-    fn read(command: &Command, line: &str) -> Result<Parsed, String> {
+    fn read(command: &Subcommand, line: &str) -> Result<Parsed, String> {
         let arguments: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
         super::read(command, &arguments).map_err(|failure| {
             assert_eq!(failure.status, 2);

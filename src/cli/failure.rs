@@ -11,7 +11,7 @@ use std::io;
 pub struct Failure {
     /// The exit status of the program.
     pub status: u8,
-    /// What failed, why, and what to do.
+    /// The problem, its reason and the remedy.
     pub message: String,
 }
 

@@ -3,13 +3,13 @@
 use super::Failure;
 use super::arguments::Arguments;
 use crate::config::words::{did_you_mean, listed, quoted};
-use crate::config::{Herd, ServerSection};
+use crate::config::{HerdFile, ServerSection};
 use std::path::PathBuf;
 
 /// A herd and its file.
 pub(super) struct LoadedHerd {
     /// The herd.
-    pub(super) herd: Herd,
+    pub(super) herd: HerdFile,
     /// The file of the herd. `None`: the built-in herd.
     pub(super) file: Option<PathBuf>,
 }
@@ -17,8 +17,8 @@ pub(super) struct LoadedHerd {
 impl LoadedHerd {
     /// Reads `-c FILE`, or `herd.json` if it exists, or takes the built-in herd.
     pub(super) fn find(arguments: &Arguments) -> Result<LoadedHerd, Failure> {
-        let file = Herd::file(arguments.herd_file().as_deref());
-        let herd = Herd::find(file.as_deref())?;
+        let file = HerdFile::file(arguments.herd_file().as_deref());
+        let herd = HerdFile::find(file.as_deref())?;
         Ok(LoadedHerd { herd, file })
     }
 
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn an_unknown_server_is_an_error_with_the_known_names() {
-        let built_in = LoadedHerd { herd: Herd::built_in(), file: None };
+        let built_in = LoadedHerd { herd: HerdFile::built_in(), file: None };
         assert_eq!(built_in.server("Riley").unwrap().name, "Riley");
         let failure = built_in.server("riley").unwrap_err();
         assert_eq!(failure.status, 2);
@@ -76,7 +76,7 @@ mod tests {
             "unknown server \"riley\" in the built-in herd bruins: its servers are Riley, Jaquez, Juzang, \
              Campbell, Bernard; did you mean Riley?"
         );
-        let named = LoadedHerd { herd: Herd::built_in(), file: Some("x/h.json".into()) };
+        let named = LoadedHerd { herd: HerdFile::built_in(), file: Some("x/h.json".into()) };
         let failure = named.server("Mallory").unwrap_err().to_string();
         assert!(failure.starts_with("unknown server \"Mallory\" in the herd bruins (x/h.json): its"));
         assert!(failure.ends_with("Bernard"), "{failure}");
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn names_are_quoted_for_the_shell() {
-        let loaded = LoadedHerd { herd: Herd::built_in(), file: None };
+        let loaded = LoadedHerd { herd: HerdFile::built_in(), file: None };
         let arguments =
             |file: Option<&str>| Arguments { option: file.map(str::to_owned), operands: Vec::new() };
         assert_eq!(loaded.option(&arguments(None)), "");

@@ -19,7 +19,7 @@ pub use failure::Failure;
 pub use parent::{PARENT_VARIABLE, end_with_parent};
 
 use crate::config::words::{did_you_mean, quoted};
-use arguments::{Command, Parsed};
+use arguments::{Parsed, Subcommand};
 use output::print;
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -65,7 +65,7 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure
     }
 }
 
-fn command(name: &str) -> Result<&'static Command, Failure> {
+fn command(name: &str) -> Result<&'static Subcommand, Failure> {
     COMMANDS.iter().copied().find(|command| command.name == name).ok_or_else(|| {
         Failure::usage(format!(
             "unknown command {}: expected one of {}; see herd --help{}",
@@ -91,7 +91,7 @@ fn help() -> String {
 }
 
 /// In the order in which a new user needs them.
-const COMMANDS: [&Command; 5] =
+const COMMANDS: [&Subcommand; 5] =
     [&run_all::COMMAND, &send::COMMAND, &serve::COMMAND, &places::COMMAND, &check::COMMAND];
 
 const VERSION: &str = concat!("herd ", env!("CARGO_PKG_VERSION"), "\n");

@@ -1,18 +1,18 @@
 //! `herd places`: the local Places server.
 
-use super::arguments::{Arguments, Command, CommandOption};
+use super::arguments::{Arguments, Subcommand, SubcommandOption};
 use super::{Failure, end_with_parent};
 use crate::config::{HostPort, LOCAL_PLACES_PORT, ParseError};
 use crate::service;
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// The row of this command in the table of commands.
-pub(super) const COMMAND: Command = Command {
+pub(super) const COMMAND: Subcommand = Subcommand {
     name: "places",
     usage: "places [-l HOST:PORT]",
     summary: "the local Places server, without a key",
     help: HELP,
-    option: CommandOption::Listen,
+    option: SubcommandOption::Listen,
     operands: &[],
     run,
 };

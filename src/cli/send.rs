@@ -1,7 +1,7 @@
 //! `herd send`: lines to a server, its replies to standard output.
 
 use super::Failure;
-use super::arguments::{Arguments, Command, CommandOption};
+use super::arguments::{Arguments, Subcommand, SubcommandOption};
 use super::failure::in_words;
 use super::loaded_herd::{LoadedHerd, as_operand};
 use super::output::{Output, print};
@@ -14,12 +14,12 @@ use std::thread;
 use std::time::Duration;
 
 /// The row of this command in the table of commands.
-pub(super) const COMMAND: Command = Command {
+pub(super) const COMMAND: Subcommand = Subcommand {
     name: "send",
     usage: "send NAME LINE… [-c FILE]",
     summary: "sends lines to a server, prints the replies",
     help: HELP,
-    option: CommandOption::HerdFile,
+    option: SubcommandOption::HerdFile,
     operands: &["NAME", "LINE…"],
     run,
 };

@@ -1,17 +1,17 @@
 //! `herd serve`: one server.
 
-use super::arguments::{Arguments, Command, CommandOption};
+use super::arguments::{Arguments, Subcommand, SubcommandOption};
 use super::loaded_herd::LoadedHerd;
 use super::{Failure, end_with_parent};
 use crate::service;
 
 /// The row of this command in the table of commands.
-pub(super) const COMMAND: Command = Command {
+pub(super) const COMMAND: Subcommand = Subcommand {
     name: "serve",
     usage: "serve NAME [-c FILE]",
     summary: "one server, in the foreground",
     help: HELP,
-    option: CommandOption::HerdFile,
+    option: SubcommandOption::HerdFile,
     operands: &["NAME"],
     run,
 };

@@ -1,13 +1,13 @@
 //! The herd without a file.
 
-use super::Herd;
+use super::HerdFile;
 use std::path::Path;
 
-impl Herd {
+impl HerdFile {
     /// Five servers on this machine, and the local Places server; its paths are relative to the current
     /// folder.
-    pub fn built_in() -> Herd {
-        Herd::parse(BUILT_IN, Path::new("")).expect("the built-in herd is valid")
+    pub fn built_in() -> HerdFile {
+        HerdFile::parse(BUILT_IN, Path::new("")).expect("the built-in herd is valid")
     }
 }
 
@@ -33,7 +33,7 @@ mod tests {
         let (_, section) = protocol.split_once("\n## 3. The herd file\n").unwrap();
         let (_, example) = section.split_once("```json\n").unwrap();
         assert_eq!(example.split_once("\n```").unwrap().0, BUILT_IN);
-        let herd = Herd::built_in();
+        let herd = HerdFile::built_in();
         assert_eq!(herd.server("Bernard").unwrap().neighbours, ["Jaquez", "Juzang", "Campbell"]);
         assert_eq!((herd.server("Mallory"), herd.folder.as_path()), (None, Path::new("")));
     }

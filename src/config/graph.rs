@@ -1,6 +1,6 @@
 //! The graph of a herd: its connected parts and its cut vertices.
 
-use super::Herd;
+use super::HerdFile;
 use std::collections::HashMap;
 
 /// The edges between servers, which are numbered in the order of the file.
@@ -12,7 +12,7 @@ pub struct Graph {
 
 impl Graph {
     /// The graph of a herd.
-    pub fn of(herd: &Herd) -> Graph {
+    pub fn of(herd: &HerdFile) -> Graph {
         let index_of: HashMap<&str, usize> =
             herd.servers.iter().enumerate().map(|(index, server)| (server.name.as_str(), index)).collect();
         let neighbours = |server: &super::ServerSection| {

@@ -11,7 +11,7 @@ use std::str::FromStr;
 pub enum Host {
     /// An IPv4 or IPv6 address.
     Address(IpAddr),
-    /// A host name of 1 to 253 bytes, in the case of the text.
+    /// A host name of 1 to 253 bytes; upper and lower case as in the text.
     Name(String),
 }
 
@@ -64,7 +64,7 @@ impl fmt::Display for Host {
 pub struct HostPort {
     /// The machine.
     pub host: Host,
-    /// 1 to 65535 if parsed from text.
+    /// The port: 1 to 65535 if parsed from text.
     pub port: u16,
 }
 
@@ -151,10 +151,10 @@ fn is_name(text: &str) -> bool {
 /// The name that every resolver maps to a loopback address (RFC 6761, section 6.3).
 pub(super) const LOCALHOST: &str = "localhost";
 
-/// 255 bytes on the wire (RFC 1035, section 2.3.4), two of which are not in the text.
+/// Bytes of a host name: 255 on the wire (RFC 1035, section 2.3.4), two of which are not in the text.
 const MAX_NAME_BYTES: usize = 253;
 
-/// RFC 1035, section 2.3.4.
+/// Bytes of a part of a host name (RFC 1035, section 2.3.4).
 const MAX_NAME_PART_BYTES: usize = 63;
 
 #[cfg(test)]

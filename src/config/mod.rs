@@ -6,7 +6,7 @@
 mod built_in;
 mod error;
 mod graph;
-mod herd;
+mod herd_file;
 mod host;
 mod limits;
 mod log;
@@ -21,7 +21,7 @@ pub(crate) mod words;
 
 pub use error::{Error, ParseError};
 pub use graph::Graph;
-pub use herd::Herd;
+pub use herd_file::HerdFile;
 pub use host::{Host, HostPort};
 pub use limits::Limits;
 pub use log::LogSection;

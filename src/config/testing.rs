@@ -1,13 +1,13 @@
 //! Herd files for the unit tests.
 
-use super::{Error, Herd};
+use super::{Error, HerdFile};
 use std::path::Path;
 
 /// A file that need not exist: only its folder matters.
 pub(super) const FILE: &str = "some/folder/herd.json";
 
-pub(super) fn parse(text: &str) -> Result<Herd, Error> {
-    Herd::parse(text, Path::new(FILE))
+pub(super) fn parse(text: &str) -> Result<HerdFile, Error> {
+    HerdFile::parse(text, Path::new(FILE))
 }
 
 /// A valid file with the servers A and B, and `more` after its other keys.

@@ -1,18 +1,19 @@
-//! Output buffers that go round: a connection has one only while it has output.
+//! A pool of output buffers: a connection owns one only while it has output.
 
-/// Buffers that nobody uses now.
+/// The buffers that are not in use.
 #[derive(Debug, Default)]
 pub(super) struct Buffers {
     free: Vec<Vec<u8>>,
 }
 
 impl Buffers {
-    /// An empty buffer, which owns memory: a transport knows by that whether it was lent one.
+    /// Takes an empty buffer out of the pool, or makes one. It always has capacity: without any, a transport
+    /// counts as one that has no buffer.
     pub(super) fn take(&mut self) -> Vec<u8> {
         self.free.pop().unwrap_or_else(|| Vec::with_capacity(CAPACITY))
     }
 
-    /// Takes one back, or frees it if it has grown too large or there are enough.
+    /// Returns a buffer to the pool, or frees it if it is too large or the pool is full.
     pub(super) fn give(&mut self, buffer: Vec<u8>) {
         if self.free.len() < FREE_MAX && buffer.capacity() <= CAPACITY_MAX {
             self.free.push(buffer);
@@ -22,7 +23,7 @@ impl Buffers {
 
 /// Bytes of a new buffer: a few replies.
 const CAPACITY: usize = 1024;
-/// Bytes of a buffer that is worth keeping: a little more than a transport's high mark.
+/// Bytes of the largest buffer in the pool: a little more than the high-water mark of a transport.
 const CAPACITY_MAX: usize = 128 * 1024;
-/// Buffers that are kept: as many as connections are usually written to in one turn.
+/// Buffers in the pool: the connections that are usually written to in one turn.
 const FREE_MAX: usize = 64;

@@ -1,212 +1,115 @@
-//! Ends: of connections, and of the server.
+//! The end of a connection: closing, lingering, removal.
 
+use std::io;
 use std::time::Duration;
 
-use super::connection::{Counting, Eof, Phase};
+use super::connection::{Connection, InputState, Life};
+use super::draining::Stage;
 use super::system::System;
-use super::{ConnectionId, Ending, EventLoop, Lost, Timer, with_context};
-use crate::protocol::Message;
+use super::{Application, ConnectionId, EventLoop, Lost, Moment, Protocol};
 
-/// How far the server is on its way to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stop {
-    /// What was received before is being read and carried out.
-    Draining,
-    /// Conversations were told to end; what they wrote is being sent.
-    Ending,
-    /// It has ended.
-    Over,
+impl<S, P> Connection<S, P> {
+    /// Starts to close an open connection: from now on input is discarded and output drains.
+    pub(super) fn close(&mut self, now: Moment) {
+        if let Life::Open(input) = self.life {
+            self.input = Vec::new();
+            self.life = Life::Closing {
+                input_ended: input != InputState::Flowing,
+                notified: false,
+                until: now + UNREAD_MAX,
+            };
+        }
+    }
 }
 
-impl<S: System> EventLoop<S> {
-    /// Has a connection end with this turn.
-    pub(super) fn doom(&mut self, id: ConnectionId, why: Lost) {
+impl<S: System, A: Application> EventLoop<S, A> {
+    /// Ends a connection. It is removed at the end of the turn.
+    pub(super) fn kill(&mut self, id: ConnectionId, why: Lost) {
         if let Some(connection) = self.connections.get_mut(id)
-            && !std::mem::replace(&mut connection.doomed, true)
+            && !matches!(connection.life, Life::Dead(_))
         {
-            connection.transport.abort();
-            self.doomed.push((id, why));
+            connection.life = Life::Dead(why);
+            self.dead.push(id);
         }
     }
 
-    /// Ends a connection now, without sending what was written.
-    pub(super) fn abort(&mut self, id: ConnectionId) {
-        self.doom(id, Lost::Aborted);
-    }
-
-    /// Goes on with a connection whose conversation has closed it: everything is sent, then the end
-    /// is announced, then the other side's end is awaited. Without that wait, input that comes late
-    /// would make the system reset the connection, and the last replies could be lost with it.
-    pub(super) fn go_on_closing(&mut self, id: ConnectionId, sent_some: bool) {
-        let now = self.now;
+    /// A read has met the end of the peer's output.
+    pub(super) fn input_ended(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
-        if connection.phase == Phase::Lingering {
-            return;
+        match &mut connection.life {
+            Life::Open(input @ InputState::Flowing) => *input = InputState::Ended,
+            Life::Closing { input_ended, .. } => *input_ended = true,
+            Life::Lingering { .. } => self.kill(id, Lost::Closed),
+            Life::Open(_) | Life::Connecting(_) | Life::Handshaking { .. } | Life::Dead(_) => {}
         }
-        if connection.transport.waiting() > 0 || !connection.writable {
-            if sent_some || connection.phase == Phase::Open {
-                connection.phase = Phase::Closing;
-                connection.transport.set_deadline(now + UNREAD_MAX);
-                self.set_timer(id);
+    }
+
+    /// Continues with a closing connection: when all output is sent, half-closes and waits for the peer's
+    /// half-close. Without that wait, late input would make the system reset the connection, and the peer
+    /// could lose the last output. `progressed`: the peer has taken some output.
+    pub(super) fn continue_closing(&mut self, id: ConnectionId, progressed: bool) {
+        let now = self.clocks.now;
+        let Some(connection) = self.connections.get_mut(id) else {
+            return;
+        };
+        let Life::Closing { input_ended, notified, until } = &mut connection.life else {
+            return;
+        };
+        if connection.transport.pending() > 0 || !connection.writable {
+            if progressed {
+                *until = now + UNREAD_MAX;
+                self.arm_timer(id);
             }
             return;
         }
-        connection.phase = Phase::Lingering;
-        connection.stream.announce_end();
-        // Announcing it is a courtesy; a failure shows when the end is awaited.
-        let _ = connection.stream.flush();
-        let ended = connection.eof != Eof::NotSeen;
-        if ended || self.system.shut_down_writing(connection.stream.socket()).is_err() {
-            self.doom(id, Lost::Closed);
+        if !std::mem::replace(notified, true) {
+            connection.stream.send_close_notify();
+        }
+        // Any other failure ends the connection a little later all the same.
+        if connection.stream.flush().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+            connection.writable = false;
             return;
         }
-        connection.transport.set_deadline(now + LINGER_MAX);
-        self.set_timer(id);
-        self.settle_end(id);
+        if *input_ended || self.system.shut_down_writing(connection.stream.socket()).is_err() {
+            return self.kill(id, Lost::Closed);
+        }
+        connection.life = Life::Lingering { until: now + LINGER_MAX };
+        self.arm_timer(id);
+        self.finish_lingering(id);
     }
 
-    /// Ends a connection that waited only for the other side's end, once that has come. A server
-    /// that ends waits no longer than there is something to read.
-    pub(super) fn settle_end(&mut self, id: ConnectionId) {
-        let is_stopping = self.stop.is_some();
+    /// Ends a lingering connection that has no input to read, if the program is shutting down. Otherwise the
+    /// connection goes on waiting for the peer's half-close.
+    pub(super) fn finish_lingering(&mut self, id: ConnectionId) {
+        let is_ending = self.stage != Stage::Running;
         if let Some(connection) = self.connections.get_mut(id)
-            && connection.phase == Phase::Lingering
-            && (connection.eof != Eof::NotSeen || (is_stopping && !connection.readable))
+            && let Life::Lingering { .. } = connection.life
+            && is_ending
+            && !connection.readable
         {
-            self.doom(id, Lost::Closed);
+            self.kill(id, Lost::Closed);
         }
     }
 
-    /// Lets go of the connections that ended in this turn.
+    /// Removes the connections that died in this turn.
     pub(super) fn bury(&mut self) {
-        while let Some((id, why)) = self.doomed.pop() {
+        while let Some(id) = self.dead.pop() {
             let Some(mut connection) = self.connections.remove(id) else {
                 continue;
             };
-            self.uncount(connection.counting);
-            let (times, mut why) = ((self.now, self.wall), Some(why));
-            with_context(id, &mut connection, &mut self.server, times, &mut |protocol, context| {
-                if let Some(why) = why.take() {
-                    protocol.connection_lost(context, why);
-                }
+            self.uncount(connection.quota);
+            let life = std::mem::replace(&mut connection.life, Life::Open(InputState::HalfClosed));
+            let why = if let Life::Dead(why) = life { why } else { Lost::Aborted };
+            connection.call(id, self.clocks, self.application.shared(), |protocol, context| {
+                protocol.connection_lost(context, why);
             });
-            self.places_connection_lost(id);
-        }
-    }
-
-    /// A connection is a neighbour's.
-    pub(super) fn linked(&mut self, id: ConnectionId) {
-        if let Some(connection) = self.connections.get_mut(id) {
-            let counting = std::mem::replace(&mut connection.counting, Counting::NotAtAll);
-            self.uncount(counting);
-        }
-    }
-
-    /// Takes a connection out of the numbers that the limit is about.
-    fn uncount(&mut self, counting: Counting) {
-        match counting {
-            Counting::AsClient => self.clients -= 1,
-            Counting::BeyondLimit => self.beyond_limit -= 1,
-            Counting::NotAtAll => {}
-        }
-    }
-
-    /// Ends the server in order; asked a second time, at once.
-    pub(super) fn begin_to_stop(&mut self) {
-        if self.stop.is_some() {
-            self.stop = Some(Stop::Over);
-            return;
-        }
-        self.server.log.event(format_args!("{} ends", self.server.identity.name));
-        // Whoever connected before has a right to an answer.
-        self.accepting = true;
-        for _ in 0..LAST_ACCEPTS {
-            self.accept();
-        }
-        self.listener = None;
-        self.stop = Some(Stop::Draining);
-        self.timers.set(self.now + DRAINING_MAX, Timer::StopDraining);
-        for id in self.connections.ids() {
-            if let Some(connection) = self.connections.get_mut(id) {
-                // What came before the signal must be seen, whether its edge was told or not.
-                connection.readable = true;
-            }
-            self.list(id);
-        }
-        // No WHATSAT may hold back what stands behind it any longer.
-        self.refuse_questions("the server is ending");
-    }
-
-    /// Once everything that was received is carried out, has all conversations end.
-    pub(super) fn go_on_stopping(&mut self) {
-        if self.stop == Some(Stop::Draining)
-            && !self.connections.ids().into_iter().any(|id| self.has_input(id))
-        {
-            self.end_conversations();
-        }
-    }
-
-    /// Whether something that a conversation sent may not have been carried out yet.
-    fn has_input(&mut self, id: ConnectionId) -> bool {
-        self.connections.get_mut(id).is_some_and(|connection| {
-            let is_open = connection.attempts.is_none() && connection.transport.ending() == Ending::Open;
-            let is_held = connection.transport.reading_is_paused() && !connection.input.is_empty();
-            is_open && (connection.readable || connection.wants_service() || is_held)
-        })
-    }
-
-    fn end_conversations(&mut self) {
-        self.stop = Some(Stop::Ending);
-        self.server.stopping = true;
-        if self.server.statements_dropped > 0 {
-            let dropped = self.server.statements_dropped;
-            self.server
-                .log
-                .event(format_args!("{dropped} statements were dropped, there was no room for them"));
-        }
-        self.timers.set(self.now + ENDING_MAX, Timer::StopNow);
-        for id in self.connections.ids() {
-            if self.connections.get_mut(id).is_some_and(|connection| connection.attempts.is_some()) {
-                self.abort(id);
-            }
-            self.call(id, |protocol, context| protocol.told(context, Message::Stop));
-        }
-        self.carry_out();
-    }
-
-    /// Somebody sends faster than it can be carried out, or does not read: so be it.
-    pub(super) fn stop_draining(&mut self) {
-        if self.stop == Some(Stop::Draining) {
-            self.end_conversations();
-        }
-    }
-
-    /// The time to end in order is up.
-    pub(super) fn stop_now(&mut self) {
-        self.stop = Some(Stop::Over);
-    }
-
-    pub(super) fn is_over(&self) -> bool {
-        match self.stop {
-            Some(Stop::Over) => true,
-            Some(Stop::Ending) => self.connections.len() == 0,
-            Some(Stop::Draining) | None => false,
         }
     }
 }
 
-/// How long a connection that was closed may keep output that the other side does not read, from the
-/// last byte that it took.
+/// How long a closed connection keeps output that the peer does not read, from the last byte that it took.
 const UNREAD_MAX: Duration = Duration::from_secs(30);
-/// How long the other side's end is awaited after everything was sent.
+/// How long a connection waits for the peer's half-close after all output was sent.
 const LINGER_MAX: Duration = Duration::from_secs(2);
-/// How long input that came before the server was told to end is carried out; docs/protocol.md,
-/// section 5, promises an end within 300 ms.
-const DRAINING_MAX: Duration = Duration::from_millis(120);
-/// How long the last output is sent after that.
-const ENDING_MAX: Duration = Duration::from_millis(100);
-/// Turns' worth of connections that are accepted at the end: 4,096 of them, as many as Linux lets wait at a
-/// listener (`net.core.somaxconn`).
-const LAST_ACCEPTS: usize = 64;

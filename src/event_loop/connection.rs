@@ -1,213 +1,196 @@
-//! The connections of a loop: one entry of the slab for each.
+//! The connections of a loop: a slab with one entry for each.
 
-use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use slab::Slab;
 
-use super::tls::TlsStream;
+use super::stream::Stream;
 use crate::clock::Moment;
-use crate::protocol::{ConnectionId, Conversation, Ending, Transport};
+use crate::protocol::{ConnectionId, ListenerTag, Lost, Transport};
 
-/// One connection: its stream, its conversation, and what stands between them.
-pub(super) struct Connection<S> {
+/// A connection: its stream, its protocol, and the state between the two.
+pub(super) struct Connection<S, P> {
     pub(super) stream: Stream<S>,
     pub(super) address: SocketAddr,
-    pub(super) conversation: Conversation,
+    pub(super) protocol: P,
     pub(super) transport: Transport,
-    /// Input that the conversation has not used yet.
+    /// Input that the protocol has not consumed.
     pub(super) input: Vec<u8>,
-    /// What is left to try, while the connection is being made.
-    pub(super) attempts: Option<Box<Attempts>>,
-    /// When the next timer of this connection rings.
+    pub(super) life: Life,
+    pub(super) quota: Counted,
+    /// The moment of the earliest timer in the heap; [`Moment::NEVER`]: none.
     pub(super) timer_at: Moment,
-    /// Until when its deadline, which has come, may be put off; never: it has not come.
-    pub(super) put_off_until: Moment,
-    pub(super) counting: Counting,
-    /// An edge came, and no read since has shown that there is nothing more.
+    /// When the loop first saw that the deadline had passed; [`Moment::NEVER`]: it has not.
+    pub(super) overdue_since: Moment,
+    /// A read may bring something: an edge was reported and no read has met `WouldBlock` since.
     pub(super) readable: bool,
-    /// A read that brings less than there is room for says nothing any longer; see
-    /// [`Event::ShortReadsLie`](super::system::Event).
-    pub(super) short_reads_lie: bool,
-    /// The same as `readable` for writing.
+    /// A write may succeed: the same for writing.
     pub(super) writable: bool,
-    /// Input that was not used must be offered again, though nothing new has come.
+    /// A short read proves nothing; see [`Event::ShortReadsLie`](super::system::Event::ShortReadsLie).
+    pub(super) short_reads_lie: bool,
+    /// Input that was not consumed must be offered again, though nothing new has arrived.
     pub(super) offer_again: bool,
-    /// The other side's end of input: how far it has got.
-    pub(super) eof: Eof,
-    /// It is on the list of those to be served.
+    /// The connection is in the list of those to serve.
     pub(super) listed: bool,
-    /// It is on the list of those to be flushed.
+    /// The connection is in the list of those to flush.
     pub(super) dirty: bool,
-    pub(super) phase: Phase,
-    /// It is on the list of those to be buried.
-    pub(super) doomed: bool,
+    /// The connection is in the list of those that are called at the end of each turn.
+    pub(super) called_at_turn_end: bool,
     generation: u32,
 }
 
-/// The making of a connection.
+/// The life of a connection.
+#[derive(Debug)]
+pub(super) enum Life {
+    /// TCP is being connected.
+    Connecting(Box<Attempts>),
+    /// TCP is connected, the TLS handshake is not complete.
+    Handshaking { until: Moment },
+    /// The protocol is in charge.
+    Open(InputState),
+    /// The protocol has closed it, and the rest of the output is being sent. `notified`: TLS has queued its
+    /// close_notify.
+    Closing { input_ended: bool, notified: bool, until: Moment },
+    /// All output and the half-close were sent; the peer's half-close is awaited.
+    Lingering { until: Moment },
+    /// The connection is removed at the end of this turn.
+    Dead(Lost),
+}
+
+/// The receiving direction of an open connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum InputState {
+    Flowing,
+    /// The peer's half-close was read, but not delivered, since input before it may be unconsumed.
+    Ended,
+    /// The half-close was delivered.
+    HalfClosed,
+}
+
+/// The progress of a connection attempt.
+#[derive(Debug)]
 pub(super) struct Attempts {
-    /// Addresses that were not tried yet; the next one stands at the end.
+    /// Addresses not tried yet, the next one last.
     pub(super) left: Vec<SocketAddr>,
-    /// How long the last one may take.
+    /// The time limit for the last address.
     pub(super) patience: Duration,
+    /// When the present attempt is given up.
+    pub(super) until: Moment,
+    pub(super) uses_tls: bool,
 }
 
-/// How a connection counts.
+/// How a connection counts against the quota of its listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Counting {
-    /// It was accepted, and is one of `limits.max_connections`.
-    AsClient,
-    /// It was accepted beyond them, until it shows that it is a neighbour's.
-    BeyondLimit,
-    /// A link of a neighbour, or one that was dialled.
-    NotAtAll,
+pub(super) enum Counted {
+    /// One of `connections_max`.
+    Admitted(ListenerTag),
+    /// One of `spare`.
+    Spare(ListenerTag),
+    /// Not counted: it was dialled, or has left the quota.
+    No,
 }
 
-/// How far a connection is after its conversation has closed it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// Not closed, or the loop has not seen it yet.
-    Open,
-    /// What was written is being sent.
-    Closing,
-    /// Everything was sent; the other side's end is awaited.
-    Lingering,
-}
-
-/// The end of the other side's input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Eof {
-    NotSeen,
-    /// What stands before it was not used up yet.
-    Seen,
-    Delivered,
-}
-
-impl<S> Connection<S> {
-    pub(super) fn new(
-        stream: Stream<S>,
-        address: SocketAddr,
-        conversation: Conversation,
-        transport: Transport,
-        counting: Counting,
-    ) -> Connection<S> {
+impl<S, P> Connection<S, P> {
+    pub(super) fn new(stream: Stream<S>, address: SocketAddr, protocol: P, transport: Transport) -> Self {
         Connection {
             stream,
             address,
-            conversation,
+            protocol,
             transport,
             input: Vec::new(),
-            attempts: None,
+            life: Life::Open(InputState::Flowing),
+            quota: Counted::No,
             timer_at: Moment::NEVER,
-            put_off_until: Moment::NEVER,
-            counting,
+            overdue_since: Moment::NEVER,
             readable: false,
-            short_reads_lie: false,
             writable: false,
+            short_reads_lie: false,
             offer_again: false,
-            eof: Eof::NotSeen,
             listed: false,
             dirty: false,
-            phase: Phase::Open,
-            doomed: false,
+            called_at_turn_end: false,
             generation: 0,
         }
     }
 
-    /// Whether serving it could do anything.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.life, Life::Open(_))
+    }
+
+    /// Whether serving the connection can make progress.
     pub(super) fn wants_service(&self) -> bool {
-        let may_deliver = !self.transport.reading_is_paused() || self.transport.ending() != Ending::Open;
-        self.attempts.is_none() && may_deliver && (self.readable || self.offer_again || self.eof == Eof::Seen)
-    }
-}
-
-/// What bytes go through.
-pub(super) enum Stream<S> {
-    Plain(S),
-    Tls(Box<TlsStream<S>>),
-}
-
-impl<S: Read + Write> Stream<S> {
-    /// The socket.
-    pub(super) fn socket(&mut self) -> &mut S {
-        match self {
-            Stream::Plain(stream) => stream,
-            Stream::Tls(tls) => tls.stream(),
+        match self.life {
+            Life::Open(input) => {
+                let has_work = self.readable || self.offer_again || input == InputState::Ended;
+                has_work && !self.transport.reading_is_paused()
+            }
+            Life::Handshaking { .. } | Life::Closing { .. } | Life::Lingering { .. } => self.readable,
+            Life::Connecting(_) | Life::Dead(_) => false,
         }
     }
 
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Stream::Plain(stream) => stream.read(buffer),
-            Stream::Tls(tls) => tls.read(buffer),
-        }
-    }
-
-    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Stream::Plain(stream) => stream.write(bytes),
-            Stream::Tls(tls) => tls.write(bytes),
-        }
-    }
-
-    /// Whether a read that brought less than there was room for says something about the socket.
-    pub(super) fn reads_the_socket(&self) -> bool {
-        matches!(self, Stream::Plain(_))
-    }
-
-    /// Sends what stands between the conversation's output and the socket.
-    pub(super) fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Stream::Plain(_) => Ok(()),
-            Stream::Tls(tls) => tls.flush(),
-        }
-    }
-
-    /// Announces the end of the output, where that takes more than closing the socket.
-    pub(super) fn announce_end(&mut self) {
-        if let Stream::Tls(tls) = self {
-            tls.announce_end();
+    /// The deadline: of the protocol while the connection is open, otherwise of the present state.
+    pub(super) fn deadline(&self) -> Moment {
+        match &self.life {
+            Life::Connecting(attempts) => attempts.until,
+            Life::Open(_) => self.transport.deadline(),
+            Life::Handshaking { until } | Life::Closing { until, .. } | Life::Lingering { until } => *until,
+            Life::Dead(_) => Moment::NEVER,
         }
     }
 }
 
-/// All connections, by names that never name another one.
-pub(super) struct Connections<S> {
-    slab: Slab<Connection<S>>,
+/// All connections, by names that are never reused.
+pub(super) struct Connections<S, P> {
+    slab: Slab<Connection<S, P>>,
     generation: u32,
 }
 
-impl<S> Connections<S> {
-    pub(super) fn new() -> Connections<S> {
+impl<S, P> Connections<S, P> {
+    pub(super) fn new() -> Self {
         Connections { slab: Slab::new(), generation: 0 }
     }
 
-    pub(super) fn insert(&mut self, mut connection: Connection<S>) -> ConnectionId {
-        // Four thousand million connections later a slot could get the same name again; nothing
-        // remembers a connection for so long.
-        self.generation = self.generation.wrapping_add(1);
-        connection.generation = self.generation;
-        let slot = self.slab.insert(connection) as u32;
-        ConnectionId { slot, generation: self.generation }
+    /// The name that the next connection will have.
+    pub(super) fn next_id(&self) -> ConnectionId {
+        // A slot gets the same name again after 2^32 connections; nothing remembers a name for so long.
+        ConnectionId { slot: self.slab.vacant_key() as u32, generation: self.generation.wrapping_add(1) }
     }
 
-    pub(super) fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Connection<S>> {
+    pub(super) fn insert(&mut self, mut connection: Connection<S, P>) -> ConnectionId {
+        let id = self.take_id();
+        connection.generation = id.generation;
+        self.slab.insert(connection);
+        id
+    }
+
+    /// Uses up a name without a connection.
+    pub(super) fn take_id(&mut self) -> ConnectionId {
+        let id = self.next_id();
+        self.generation = id.generation;
+        id
+    }
+
+    pub(super) fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Connection<S, P>> {
         self.slab.get_mut(id.slot as usize).filter(|connection| connection.generation == id.generation)
     }
 
-    pub(super) fn remove(&mut self, id: ConnectionId) -> Option<Connection<S>> {
+    pub(super) fn remove(&mut self, id: ConnectionId) -> Option<Connection<S, P>> {
         self.get_mut(id)?;
         self.slab.try_remove(id.slot as usize)
     }
 
     pub(super) fn ids(&self) -> Vec<ConnectionId> {
-        let id = |(slot, connection): (usize, &Connection<S>)| ConnectionId {
+        let id = |(slot, connection): (usize, &Connection<S, P>)| ConnectionId {
             slot: slot as u32,
             generation: connection.generation,
         };
         self.slab.iter().map(id).collect()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Connection<S, P>> {
+        self.slab.iter().map(|(_, connection)| connection)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -215,12 +198,12 @@ impl<S> Connections<S> {
     }
 }
 
-/// The token under which a connection is registered with the network.
+/// The token under which a connection is registered with the system.
 pub(super) fn token(id: ConnectionId) -> usize {
     (id.generation as usize) << 32 | id.slot as usize
 }
 
-/// And back.
+/// The connection that is registered under a token.
 pub(super) fn of_token(token: usize) -> ConnectionId {
     ConnectionId { slot: token as u32, generation: (token >> 32) as u32 }
 }
@@ -228,27 +211,20 @@ pub(super) fn of_token(token: usize) -> ConnectionId {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{Client, WaterMarks};
+    use crate::protocol::WaterMarks;
 
-    fn connection() -> Connection<()> {
-        let client = Conversation::Client(Client::newcomer());
-        let address = "127.0.0.1:1".parse().unwrap();
-        Connection::new(
-            Stream::Plain(()),
-            address,
-            client,
-            Transport::new(WaterMarks::default()),
-            Counting::AsClient,
-        )
+    fn connection() -> Connection<(), ()> {
+        let transport = Transport::new(WaterMarks::default());
+        Connection::new(Stream::Plain(()), "127.0.0.1:1".parse().unwrap(), (), transport)
     }
 
     #[test]
-    fn a_name_never_names_another_connection() {
+    fn a_name_is_never_reused() {
         let mut connections = Connections::new();
         let first = connections.insert(connection());
         assert!(connections.remove(first).is_some());
         let second = connections.insert(connection());
-        assert_eq!(first.slot, second.slot, "the slot is used again");
+        assert_eq!(first.slot, second.slot, "the slot is reused");
         assert!(connections.get_mut(first).is_none() && connections.remove(first).is_none());
         assert!(connections.get_mut(second).is_some());
         assert_eq!(of_token(token(second)), second);

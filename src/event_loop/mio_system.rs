@@ -1,4 +1,4 @@
-//! The real network: mio's edge-triggered poll (epoll on Linux), the system's clocks, its signals.
+//! The operating system: mio's edge-triggered poll (epoll on Linux), clocks, signals, a worker thread.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,39 +12,42 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook_mio::v1_0::Signals;
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 
-use super::resolver::Resolver;
-use super::system::{Event, Lookup, System};
+use super::system::{Event, System};
+use super::worker::Worker;
 use crate::clock::Moment;
-use crate::log::LogFile;
+use crate::protocol::{ListenerTag, Work};
 
-/// mio, clocks, signals, the resolver's thread and a log file.
+/// Receives log lines, and the time at which they are written.
+pub type LogSink = Box<dyn FnMut(&[u8], Moment)>;
+
+/// The operating system.
 pub struct MioSystem {
     poll: Poll,
     events: Events,
     signals: Signals,
-    resolver: Resolver,
+    worker: Worker,
     start: Instant,
-    log: LogFile,
+    log: LogSink,
 }
 
 impl MioSystem {
-    /// A network that hears SIGTERM, SIGINT and SIGHUP, and writes into this log.
-    pub fn new(log: LogFile) -> io::Result<MioSystem> {
+    /// A system that reports SIGTERM, SIGINT and SIGHUP as events and writes log lines to `log`.
+    pub fn new(log: LogSink) -> io::Result<MioSystem> {
         let poll = Poll::new()?;
-        // Without somebody who hears it, a log that reaches the limit on the size of files (RLIMIT_FSIZE)
-        // would end the server; so writing merely fails.
+        // Without a handler, a log that reaches the file size limit (RLIMIT_FSIZE) would end the server; with
+        // one, only the write fails.
         signal_hook::flag::register(SIGXFSZ, Arc::default())?;
         let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
-        let resolver = Resolver::new(Waker::new(poll.registry(), RESOLVER)?);
+        let worker = Worker::new(Waker::new(poll.registry(), WORKER)?);
         let events = Events::with_capacity(EVENTS_MAX);
-        Ok(MioSystem { poll, events, signals, resolver, start: Instant::now(), log })
+        Ok(MioSystem { poll, events, signals, worker, start: Instant::now(), log })
     }
 
-    /// A listener on this address. The port is never shared.
-    pub fn listen(&mut self, address: SocketAddr) -> io::Result<TcpListener> {
+    /// Listens on this address; its events carry `tag`. The port is never shared.
+    pub fn listen(&mut self, address: SocketAddr, tag: ListenerTag) -> io::Result<TcpListener> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-        // Connections of an earlier life that are still being closed do not keep the port.
+        // Connections of an earlier process in TIME_WAIT do not keep the port.
         socket.set_reuse_address(true)?;
         if INHERITED {
             set_options(SockRef::from(&socket));
@@ -53,14 +56,8 @@ impl MioSystem {
         socket.listen(BACKLOG)?;
         socket.set_nonblocking(true)?;
         let mut listener = TcpListener::from_std(socket.into());
-        self.poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        self.poll.registry().register(&mut listener, Token(LISTENERS_FROM + tag.0), Interest::READABLE)?;
         Ok(listener)
-    }
-
-    /// Opens the log file, or opens it anew, since somebody may have renamed it.
-    pub fn open_log(&mut self) {
-        let now = self.now();
-        self.log.reopen(now);
     }
 }
 
@@ -75,19 +72,20 @@ impl System for MioSystem {
         }
         for event in &self.events {
             match event.token() {
-                LISTENER => events.push(Event::Accept),
                 SIGNALS => {
                     for signal in self.signals.pending() {
                         events.push(if signal == SIGHUP { Event::Reload } else { Event::Stop });
                     }
                 }
-                RESOLVER => {
-                    let resolved = |(lookup, addresses)| Event::Resolved { lookup, addresses };
-                    events.extend(self.resolver.answers().map(resolved));
+                WORKER => {
+                    events.extend(self.worker.results().map(|(ticket, done)| Event::Done { ticket, done }));
+                }
+                Token(token) if token >= LISTENERS_FROM => {
+                    events.push(Event::Accept(ListenerTag(token - LISTENERS_FROM)));
                 }
                 Token(token) => {
                     let ended = event.is_read_closed() || event.is_error();
-                    // A read stops before what follows urgent data (tcp(7)), however much of it is there.
+                    // A read stops before the byte after urgent data (tcp(7)), however much follows.
                     let urgent = event.is_priority();
                     if ended || urgent {
                         events.push(Event::ShortReadsLie(token));
@@ -142,8 +140,8 @@ impl System for MioSystem {
         stream.shutdown(std::net::Shutdown::Write)
     }
 
-    fn resolve(&mut self, host: &str, port: u16, lookup: Lookup) {
-        self.resolver.ask(host, port, lookup);
+    fn run(&mut self, ticket: usize, work: Work) {
+        self.worker.run(ticket, work);
     }
 
     fn now(&self) -> Moment {
@@ -160,35 +158,36 @@ impl System for MioSystem {
         let mut bytes = [0; 8];
         match rustix::rand::getrandom(&mut bytes, GetRandomFlags::empty()) {
             Ok(8) => u64::from_ne_bytes(bytes),
-            // Without a source of chance the clock must do: two lives of a store still differ.
+            // The clock still gives each incarnation of a store an epoch of its own.
             _ => self.wall(),
         }
     }
 
     fn write_log(&mut self, lines: &[u8]) {
         let now = self.now();
-        self.log.write(lines, now);
+        (self.log)(lines, now);
     }
 }
 
-/// Sets what accepted connections shall have. Neither is worth a connection: without the one replies may be
-/// late, without the other a client whose machine vanished is kept.
+/// Sets the options of accepted connections. A failure does not end the connection: without the first option
+/// replies may be late, without the second a client whose machine vanished is kept.
 fn set_options(socket: SockRef<'_>) {
     let _ = socket.set_tcp_nodelay(true);
     let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
 }
 
-/// On Linux accepted connections have the options of their listener, which saves three calls for each.
+/// On Linux accepted connections inherit the options of their listener, which saves three system calls each.
 const INHERITED: bool = cfg!(target_os = "linux");
-/// Tokens that no connection has: its generation would be the last of four thousand million.
-const LISTENER: Token = Token(usize::MAX);
-const SIGNALS: Token = Token(usize::MAX - 1);
-const RESOLVER: Token = Token(usize::MAX - 2);
-/// Events that are taken from the system at once: of all connections that there usually may be, since the time of
-/// one must not be up before the event of what it sent in time was seen.
+/// Tokens that no connection has: its generation would be the last of 2^32.
+const SIGNALS: Token = Token(usize::MAX);
+const WORKER: Token = Token(usize::MAX - 1);
+/// The token of the first listener; there are fewer than a thousand.
+const LISTENERS_FROM: usize = usize::MAX - 1024;
+/// Events taken from the kernel at once: those of all connections that are usual, since a deadline must not
+/// pass before the loop has seen the event of input that arrived in time.
 const EVENTS_MAX: usize = 16 * 1024;
-/// Connections that wait to be accepted: more than the system's own bound, so that this one counts. Who
-/// finds no place has to knock again, a second later.
+/// The backlog of a listener. Above the kernel's own bound (`net.core.somaxconn`), so that that one counts. A
+/// client that finds the backlog full retries a second later.
 const BACKLOG: i32 = 65_536;
-/// A client that says nothing is asked by the system after so long whether it is still there.
+/// TCP keep-alive: the kernel probes a silent client after this time.
 const KEEPALIVE: Duration = Duration::from_secs(300);

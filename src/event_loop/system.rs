@@ -1,15 +1,16 @@
-//! What the loop asks of the operating system. In production that is mio; the same loop can run on
-//! anything else that keeps this contract, a simulated network with its own clock included.
+//! The operating system as the event loop sees it. In production that is mio; any other implementation that
+//! keeps this contract runs the same loop, a simulated network with its own clock included.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::clock::Moment;
+use crate::clock::{Clocks, Moment};
+use crate::protocol::{Done, ListenerTag, Work};
 
-/// Sockets, clocks and chance.
+/// Sockets, clocks, and work that may block.
 ///
-/// Readiness is told by *edges*: an [`Event::Ready`] says that a direction became ready, once. The
+/// Readiness is edge-triggered: an [`Event::Ready`] reports once that a direction became ready. The
 /// operation must then be repeated until it fails with `WouldBlock`; before that no further event is
 /// promised, with the one exception of [`System::short_reads_empty`]. An event may also be spurious.
 pub trait System {
@@ -18,32 +19,32 @@ pub trait System {
     /// A connected socket, or one that is being connected. Never blocks.
     type Stream: Read + Write;
 
-    /// Waits until something happens, or for `timeout`; appends what happened.
+    /// Waits for events, at most for `timeout` (`None`: without limit), and appends them.
     fn poll(&mut self, timeout: Option<Duration>, events: &mut Vec<Event>) -> io::Result<()>;
 
-    /// The next connection in the queue of a listener.
+    /// The next connection in the backlog of a listener.
     fn accept(&mut self, listener: &mut Self::Listener) -> io::Result<(Self::Stream, SocketAddr)>;
 
-    /// Whether a read that fills only a part of its buffer has emptied the stream, so that whatever
-    /// arrives behind it comes with a new edge. Only until an [`Event::ShortReadsLie`] has come.
+    /// Whether a read that fills only a part of its buffer has emptied the stream, so that later input
+    /// comes with a new edge. No longer true of a stream after its [`Event::ShortReadsLie`].
     fn short_reads_empty(&self) -> bool {
         false
     }
 
-    /// Begins a connection.
+    /// Starts a connection.
     fn connect(&mut self, address: SocketAddr) -> io::Result<Self::Stream>;
 
-    /// Asks for [`Event::Ready`] with this token, for both directions, as long as the stream lives.
+    /// Asks for [`Event::Ready`] with this token, for both directions, until the stream is dropped.
     fn register(&mut self, stream: &mut Self::Stream, token: usize) -> io::Result<()>;
 
-    /// Whether a connection that was begun has been made, or why it cannot be.
+    /// Whether a connection that was started is complete; the error says why it failed.
     fn is_connected(&mut self, stream: &mut Self::Stream) -> io::Result<bool>;
 
-    /// Says that nothing more will be written.
+    /// Closes the sending direction.
     fn shut_down_writing(&mut self, stream: &mut Self::Stream) -> io::Result<()>;
 
-    /// Looks up the addresses of a host, without blocking; an [`Event::Resolved`] brings them.
-    fn resolve(&mut self, host: &str, port: u16, lookup: Lookup);
+    /// Starts work that may block; [`Event::Done`] with the same ticket brings the result.
+    fn run(&mut self, ticket: usize, work: Work);
 
     /// Monotonic time.
     fn now(&self) -> Moment;
@@ -54,53 +55,41 @@ pub trait System {
     /// A random number.
     fn random(&mut self) -> u64;
 
-    /// Appends to the server's log.
+    /// Both clocks.
+    fn clocks(&self) -> Clocks {
+        Clocks { now: self.now(), wall: self.wall() }
+    }
+
+    /// Appends lines to the log of the program.
     fn write_log(&mut self, lines: &[u8]);
 }
 
-/// What happened.
+/// An event that the system reports.
 #[derive(Debug)]
 pub enum Event {
-    /// There are connections to accept.
-    Accept,
+    /// A listener has connections to accept.
+    Accept(ListenerTag),
     /// A stream became ready.
     Ready {
         /// The token that it was registered with.
         token: usize,
-        /// There is something to read, an end or an error included.
+        /// There is input, an end of input or an error to read.
         readable: bool,
-        /// There is room to write, or a connection was made, or failed.
+        /// There is room to write, or a connection attempt has succeeded or failed.
         writable: bool,
     },
-    /// From now on a short read of the stream with this token may have left something, for which there is
-    /// no further edge: an end of the other side's output, or what follows its urgent data.
+    /// From now on a short read of the stream with this token may leave input without a further edge: after
+    /// the peer has closed its sending direction, or after TCP urgent data.
     ShortReadsLie(usize),
-    /// A lookup ended.
-    Resolved {
-        /// Which.
-        lookup: Lookup,
-        /// What it found.
-        addresses: io::Result<Vec<SocketAddr>>,
+    /// Work is done.
+    Done {
+        /// The ticket of [`System::run`].
+        ticket: usize,
+        /// The result.
+        done: Done,
     },
-    /// The server shall end; a second time: at once.
+    /// SIGTERM or SIGINT.
     Stop,
-    /// The server shall read its settings again.
+    /// SIGHUP.
     Reload,
-}
-
-/// What a lookup is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lookup {
-    /// A link to a neighbour, by its number.
-    Neighbour {
-        /// Which.
-        number: usize,
-        /// Of which settings its address is.
-        generation: u64,
-    },
-    /// A connection to Places.
-    Places {
-        /// Of which settings its address is.
-        generation: u64,
-    },
 }

@@ -1,7 +1,7 @@
 //! Bodies, handed out as they arrive.
 
 use super::chunked::{ChunkedError, ChunkedReader};
-use super::framing::Framing;
+use super::framing::{Framing, take};
 
 /// Reads one body (RFC 9112, section 6).
 ///
@@ -85,13 +85,6 @@ impl BodyReader {
             State::UntilClose | State::Closed => 0,
         }
     }
-}
-
-/// Takes at most `left` bytes from the front of `data`.
-pub(super) fn take<'a>(data: &'a [u8], left: &mut u64) -> &'a [u8] {
-    let length = usize::try_from(*left).map_or(data.len(), |left| data.len().min(left));
-    *left -= length as u64;
-    &data[..length]
 }
 
 #[cfg(test)]

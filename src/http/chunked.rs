@@ -4,7 +4,7 @@ use std::fmt;
 
 use memchr::memchr;
 
-use super::body::take;
+use super::framing::take;
 use super::head::MAX_HEAD;
 
 /// Reads a chunked body as it arrives: chunks of a size line, that many bytes and CR LF; after the

@@ -94,6 +94,13 @@ impl fmt::Display for FramingError {
 
 impl std::error::Error for FramingError {}
 
+/// Takes at most `left` bytes from the front of `data`.
+pub(super) fn take<'a>(data: &'a [u8], left: &mut u64) -> &'a [u8] {
+    let length = usize::try_from(*left).map_or(data.len(), |left| data.len().min(left));
+    *left -= length as u64;
+    &data[..length]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

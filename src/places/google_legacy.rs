@@ -1,5 +1,5 @@
-//! The dialect of Google's Nearby Search (legacy), which our own Places server speaks, too. Its
-//! answers are the shape that clients get, so there is nothing to translate.
+//! The dialect of Google's Nearby Search (legacy), which the local Places server speaks, too. Its answers have
+//! the shape that clients receive, so nothing is translated.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -10,9 +10,9 @@ use super::question::Question;
 pub const PATH: &str = "/maps/api/place/nearbysearch/json";
 
 /// The request target of a question (RFC 9112, section 3.2.1). `base_path` is the path of
-/// `places.url` without a `/` at its end. The result holds the key: it belongs in no log.
+/// `places.url` without a trailing `/`. The result contains the key and must not be logged.
 pub fn target(base_path: &str, question: &Question, key: Option<&str>) -> String {
-    // The comma stays as it is: some of Google's servers take `%2C` for a bad request.
+    // The comma is not encoded: some of Google's servers reject `%2C`.
     let mut target = format!(
         "{base_path}{PATH}?location={},{}&radius={}",
         question.latitude(),
@@ -26,7 +26,7 @@ pub fn target(base_path: &str, question: &Question, key: Option<&str>) -> String
     target
 }
 
-/// Whether an answer repeats the key, as it is or as it was sent, so that nobody may read it.
+/// Whether an answer repeats the key, as it is or percent-encoded. Such an answer is withheld.
 pub fn repeats_key(answer: &Answer, key: &str) -> bool {
     if key.len() < KEY_MIN {
         return false;
@@ -35,7 +35,7 @@ pub fn repeats_key(answer: &Answer, key: &str) -> bool {
     answer.text().contains(key) || answer.text().contains(&sent)
 }
 
-/// Bytes of a key. A shorter one is no secret, and stands in many an answer by chance.
+/// The shortest key in bytes that is looked for. A shorter text is no secret, and appears in answers by chance.
 const KEY_MIN: usize = 8;
 
 /// The characters of a key that are sent as `%XX`: all but the unreserved ones (RFC 3986, section

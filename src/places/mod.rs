@@ -1,7 +1,8 @@
-//! What is near: questions, answers, and where they come from.
+//! Places: questions, answers, the desk that asks them, and the embedded gazetteer.
 
 pub mod answer;
+pub mod desk;
 pub mod gazetteer;
 pub mod google_legacy;
-pub mod pool;
 pub mod question;
+pub mod trust;

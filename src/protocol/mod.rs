@@ -1,240 +1,115 @@
-//! Conversations: state machines that are told what happens and answer by writing into their
-//! transport. None of them sees a socket, reads a clock or waits.
+//! The contract between the event loop and the program that runs on it. It knows nothing of IAMAT,
+//! neighbours or HTTP, and could carry any other protocol.
 //!
-//! The contract is that of asyncio's protocols. For each connection:
+//! A [`Protocol`] is one side of one connection: a state machine without a socket. The event loop calls it
+//! when something happens, and it answers by writing into its [`Transport`]. It sees no file descriptor,
+//! reads no clock and never waits. This is the contract of asyncio's protocols:
 //!
 //! ```text
-//! connection_made  data_received*  eof_received?  connection_lost       each at most once but data_received
-//!                  pause_writing and resume_writing in pairs            in between, at any time
-//!                  timed_out, told, turn_ending                         in between, at any time
+//! connection_made  data_received*  eof_received?  connection_lost    each at most once, except data_received
+//!                  pause_writing and resume_writing, in pairs        in between, at any time
+//!                  timed_out, turn_ending, shut_down                 in between, at any time
 //! ```
 //!
-//! A connection that could not be made gets `connection_lost` alone.
+//! A connection that could not be made, or whose TLS handshake failed, gets `connection_lost` alone.
+//!
+//! An [`Application`] is the program as a whole: it chooses the protocol of each accepted connection,
+//! receives [`Notice`]s and returns [`Command`]s.
 
-mod client;
-mod inbound_peer;
-mod neighbours;
-mod outbound_peer;
-mod places_request;
-mod places_server;
-mod replies;
-mod server;
+mod application;
 mod transport;
 
 use std::io;
 use std::net::SocketAddr;
 
-use crate::clock::Moment;
-use crate::places::answer::Answer;
-use crate::places::pool::Failure;
-use crate::places::question::Question;
-use crate::store::PREFETCH_MAX;
-use crate::text::fields::fields;
-use crate::text::peer_line::Epoch;
-use crate::text::time::Time;
+use crate::clock::{Clocks, Moment};
 
-pub use client::Client;
-pub use inbound_peer::InboundPeer;
-pub use neighbours::{Dialled, Neighbour, NeighbourId, Neighbours};
-pub use outbound_peer::OutboundPeer;
-pub use places_request::{Job, PlacesRequest};
-pub use places_server::PlacesServer;
-pub use server::{Identity, Server};
-pub use transport::{Ending, Transport, WaterMarks};
+pub use application::{
+    Admission, Application, Arrival, Command, Delivery, Done, ListenerTag, Notice, Quota, TlsDial, Work,
+};
+pub use transport::{Close, Transport, WaterMarks};
 
-/// One side of a conversation; see the order of calls above.
+/// One side of a connection; the module documentation has the order of calls.
 pub trait Protocol {
-    /// The connection is there.
-    fn connection_made(&mut self, context: &mut Context<'_>);
+    /// The state that all connections of the application share.
+    type Shared;
 
-    /// Uses what it can from the front of `data` and returns how many bytes that was. The rest is
-    /// offered again with more behind it, or when reading is resumed.
-    fn data_received(&mut self, context: &mut Context<'_>, data: &[u8]) -> usize;
+    /// The connection is open: TCP is connected and the TLS handshake, if any, is complete.
+    fn connection_made(&mut self, context: &mut Context<'_, Self::Shared>);
 
-    /// The other side will send no more. `rest` is what `data_received` left unused.
-    fn eof_received(&mut self, context: &mut Context<'_>, rest: &[u8]);
+    /// Consumes bytes from the front of `data` and returns how many. The rest is offered again together
+    /// with later input, or when reading is resumed.
+    fn data_received(&mut self, context: &mut Context<'_, Self::Shared>, data: &[u8]) -> usize;
 
-    /// The output passed its high mark.
-    fn pause_writing(&mut self, _context: &mut Context<'_>) {}
+    /// The peer has closed its sending direction. `rest` is the input that `data_received` did not consume.
+    fn eof_received(&mut self, context: &mut Context<'_, Self::Shared>, rest: &[u8]);
 
-    /// The output fell to its low mark.
-    fn resume_writing(&mut self, _context: &mut Context<'_>) {}
+    /// The output has risen above the high-water mark.
+    fn pause_writing(&mut self, _context: &mut Context<'_, Self::Shared>) {}
 
-    /// The deadline set at the transport has come. No other is set.
-    fn timed_out(&mut self, context: &mut Context<'_>);
+    /// The output has fallen to the low-water mark.
+    fn resume_writing(&mut self, _context: &mut Context<'_, Self::Shared>) {}
 
-    /// Another part of the server has something for this conversation.
-    fn told(&mut self, _context: &mut Context<'_>, _message: Message) {}
+    /// The deadline set on the transport has passed, and was cleared.
+    fn timed_out(&mut self, context: &mut Context<'_, Self::Shared>);
 
-    /// The turn of the loop ends, what was written is about to be sent. Called for links to
-    /// neighbours only. Returns whether it could do more in a next turn that comes at once.
-    fn turn_ending(&mut self, _context: &mut Context<'_>) -> bool {
+    /// The turn of the loop ends and output is about to be written. Called once per turn while the protocol
+    /// has asked for it with [`Transport::call_at_turn_end`]. Returns whether it has more output at once; if
+    /// so, the loop does not sleep.
+    fn turn_ending(&mut self, _context: &mut Context<'_, Self::Shared>) -> bool {
         false
     }
 
+    /// Completes the work that was received, then closes the transport: the program shuts down gracefully.
+    fn shut_down(&mut self, context: &mut Context<'_, Self::Shared>);
+
     /// The connection is gone.
-    fn connection_lost(&mut self, context: &mut Context<'_>, why: Lost);
+    fn connection_lost(&mut self, context: &mut Context<'_, Self::Shared>, why: Lost);
 }
 
-/// All that a protocol may touch during one callback.
-pub struct Context<'a> {
+/// Everything that a protocol can reach during one callback.
+pub struct Context<'a, S> {
     /// The connection.
     pub id: ConnectionId,
-    /// Its other side.
+    /// The peer's address.
     pub address: SocketAddr,
     /// Monotonic time of the turn.
     pub now: Moment,
-    /// Wall time after the bytes of this callback were read, in ns since 1970; see [`Context::received`].
+    /// Wall time, read after the input of this callback was read, in ns since 1970.
     pub wall: u64,
-    /// Where to write.
+    /// The output buffer and switches of this connection.
     pub transport: &'a mut Transport,
-    /// What all conversations of this server share.
-    pub server: &'a mut Server,
-    /// What shall take this conversation's place when the callback returns, and get the rest of the input.
-    pub successor: &'a mut Option<Conversation>,
+    /// The state that all connections share.
+    pub shared: &'a mut S,
 }
 
-impl Context<'_> {
-    /// When the next line of those that were read together was received: one nanosecond after the one before.
-    pub fn received(&mut self) -> Time {
-        let received = Time::from_nanoseconds(self.wall);
-        self.wall += 1;
-        received
+impl<S> Context<'_, S> {
+    /// Both clocks of this callback.
+    pub fn clocks(&self) -> Clocks {
+        Clocks { now: self.now, wall: self.wall }
     }
 }
 
-/// A connection, by a name that never names another one.
+/// The name of a connection. It is never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId {
-    /// Where the loop keeps it.
+    /// The index in the loop's slab.
     pub slot: u32,
-    /// How many connections the loop has had before.
+    /// The number of the connection, counted from 1, modulo 2^32.
     pub generation: u32,
 }
 
-/// Why a connection is gone.
+/// Why a connection ended.
 #[derive(Debug)]
 pub enum Lost {
-    /// This side closed it, and everything was sent.
+    /// This side closed it and all output was sent.
     Closed,
-    /// This side ended it at once.
+    /// This side aborted it.
     Aborted,
-    /// The other side did not end it, or read what was owed to it, in time.
+    /// The peer did not read the last output, or did not close its side, in time.
     TimedOut,
-    /// It broke.
+    /// Reading, writing or the TLS handshake failed.
     Failed(io::Error),
-    /// It could not be made.
+    /// The connection could not be made.
     NotMade(io::Error),
 }
-
-/// What one part of the server has for a conversation.
-#[derive(Debug)]
-pub enum Message {
-    /// For a client: Places' answer to the question with this ticket.
-    Answer {
-        /// The client's own number of the question.
-        ticket: u32,
-        /// The answer, whole.
-        answer: Answer,
-    },
-    /// For a kept connection to Places: ask this.
-    Ask(Job),
-    /// The server is about to end: finish what was begun.
-    Stop,
-}
-
-/// What a protocol wants of the loop, which carries it out after the callback has returned.
-#[derive(Debug)]
-pub enum Request {
-    /// Ask Places and tell the answer to this connection.
-    Ask {
-        /// Who asks.
-        asker: ConnectionId,
-        /// The asker's own number of the question.
-        ticket: u32,
-        /// What is asked.
-        question: Question,
-    },
-    /// The asker is gone: its questions need no answer.
-    Withdraw(ConnectionId),
-    /// A connection to Places is done with its question.
-    Answered {
-        /// The connection.
-        by: ConnectionId,
-        /// The answer or why there is none.
-        result: Result<Answer, Failure>,
-        /// Whether the connection can be asked again.
-        reusable: bool,
-    },
-    /// This neighbour lives: dial it now if the link to it is down, or leads to an earlier life of it.
-    Dial {
-        /// The neighbour.
-        neighbour: NeighbourId,
-        /// The life of its store.
-        epoch: Epoch,
-    },
-    /// The link to this neighbour is down: dial it again later.
-    LinkLost {
-        /// The neighbour.
-        neighbour: NeighbourId,
-    },
-    /// End this connection.
-    Abort(ConnectionId),
-    /// This connection is a neighbour's: it does not count as a client's any longer.
-    Linked(ConnectionId),
-}
-
-/// The kinds of conversation.
-pub enum Conversation {
-    /// With a client, or with somebody of whom nothing is known yet.
-    Client(Client),
-    /// With a neighbour that dialled: it tells what it knows.
-    InboundPeer(InboundPeer),
-    /// With a neighbour that was dialled: it is told what this server knows.
-    OutboundPeer(OutboundPeer),
-    /// With Places.
-    PlacesRequest(Box<PlacesRequest>),
-    /// As Places.
-    PlacesServer(PlacesServer),
-}
-
-impl Conversation {
-    /// The conversation's side of the contract.
-    pub fn protocol(&mut self) -> &mut dyn Protocol {
-        match self {
-            Conversation::Client(client) => client,
-            Conversation::InboundPeer(peer) => peer,
-            Conversation::OutboundPeer(peer) => peer,
-            Conversation::PlacesRequest(request) => request.as_mut(),
-            Conversation::PlacesServer(server) => server,
-        }
-    }
-}
-
-/// A line between servers may have so many bytes beyond `limits.max_line`: what an AT line adds to an IAMAT.
-const PEER_LINE_EXTRA: usize = 1024;
-
-/// Has the store look ahead for the clients that the next lines are about, if there are several: whose
-/// ID is their field number `place`.
-fn prefetch(context: &Context<'_>, data: &[u8], place: usize) {
-    // So many lines, whatever stands in them: these are looked at once more when they are carried out.
-    let mut lines = memchr::memchr_iter(b'\n', data).take(PREFETCH_MAX);
-    let mut start = lines.next().map_or(0, |end| end + 1);
-    if start < data.len() {
-        let behind = lines.filter_map(|end| {
-            let line = &data[start..end];
-            start = end + 1;
-            fields(line).nth(place)
-        });
-        context.server.store.prefetch(behind);
-    }
-}
-
-/// Splits the first line off `data`: the line without its LF, and how many bytes it takes with it.
-fn first_line(data: &[u8]) -> Option<(&[u8], usize)> {
-    let end = memchr::memchr(b'\n', data)?;
-    Some((&data[..end], end + 1))
-}
-
-#[cfg(test)]
-mod testing;

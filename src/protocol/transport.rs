@@ -1,77 +1,80 @@
-//! The side of a connection that a protocol writes into: an output buffer and a few switches. No socket.
+//! The side of a connection that a protocol writes to: an output buffer and a few switches. It holds no
+//! socket; the event loop sends the output and acts on the switches after each callback.
 
 use crate::clock::Moment;
 
-/// When a protocol is told to stop and to go on writing, in bytes of output that the network did not take.
+/// The amounts of unsent output, in bytes, at which a protocol is asked to pause and to resume writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WaterMarks {
-    /// More than this: [`super::Protocol::pause_writing`].
+    /// The high-water mark. Above it the loop calls [`super::Protocol::pause_writing`].
     pub high: u32,
-    /// This or less, after that: [`super::Protocol::resume_writing`].
+    /// The low-water mark. At or below it, after a pause, the loop calls [`super::Protocol::resume_writing`].
     pub low: u32,
 }
 
 impl Default for WaterMarks {
-    /// Those of asyncio.
+    /// The marks of asyncio.
     fn default() -> WaterMarks {
-        WaterMarks { high: HIGH_MARK, low: LOW_MARK }
+        WaterMarks { high: HIGH_WATER, low: LOW_WATER }
     }
 }
 
-/// How far a connection is on its way to its end.
+/// A protocol's request to end its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// It is not.
-    Open,
-    /// What was written is sent, then it ends.
-    Closing,
-    /// It ends now; what was not sent is lost.
-    Aborting,
+pub enum Close {
+    /// Send the output first.
+    Drain,
+    /// Discard the output.
+    Abort,
 }
 
-/// What a protocol writes into. The event loop sends what is in it at the end of its turn.
+/// The side of a connection that its protocol writes to.
 #[derive(Debug)]
 pub struct Transport {
     output: Vec<u8>,
     sent: u32,
     water_marks: WaterMarks,
-    ending: Ending,
+    close: Option<Close>,
     reading_paused: bool,
     writing_paused: bool,
+    leaves_quota: bool,
+    called_at_turn_end: bool,
     deadline: Moment,
 }
 
 impl Transport {
-    /// An open transport without output.
+    /// A transport without output.
     pub fn new(water_marks: WaterMarks) -> Transport {
         Transport {
             output: Vec::new(),
             sent: 0,
             water_marks,
-            ending: Ending::Open,
+            close: None,
             reading_paused: false,
             writing_paused: false,
+            leaves_quota: false,
+            called_at_turn_end: false,
             deadline: Moment::NEVER,
         }
     }
 
-    /// Appends to the output. Nothing is sent before the end of the turn.
+    /// Appends to the output, which is sent at the end of the turn.
     pub fn write(&mut self, bytes: &[u8]) {
         self.output.extend_from_slice(bytes);
     }
 
-    /// The output, to be appended to in place.
+    /// The output buffer, to append to in place.
     pub fn output(&mut self) -> &mut Vec<u8> {
         &mut self.output
     }
 
-    /// Whether the output is not above its high mark: whoever can wait should not write when it is.
+    /// Whether the output is at or below the high-water mark. Producers should stop writing above it.
     pub fn has_room(&self) -> bool {
-        self.waiting() <= self.water_marks.high as usize
+        self.pending() <= self.water_marks.high as usize
     }
 
-    /// Bytes of output that were not sent yet.
-    pub fn waiting(&self) -> usize {
+    /// Bytes of output that have not been sent.
+    pub fn pending(&self) -> usize {
         self.output.len() - self.sent as usize
     }
 
@@ -80,52 +83,71 @@ impl Transport {
         self.reading_paused = true;
     }
 
-    /// Delivers input again, beginning with what the protocol did not use before.
+    /// Delivers input again, starting with the bytes that the protocol has not consumed.
     pub fn resume_reading(&mut self) {
         self.reading_paused = false;
     }
 
-    /// Whether input is not delivered now.
+    /// Whether input is held back.
     pub fn reading_is_paused(&self) -> bool {
         self.reading_paused
     }
 
-    /// Sends what was written, then ends the connection. Input is thrown away from now on, and what the
-    /// deadline was for is of no account any more.
+    /// Sends the output, then ends the connection. Further input is discarded, and the deadline is cleared.
     pub fn close(&mut self) {
-        if self.ending == Ending::Open {
-            self.ending = Ending::Closing;
+        if self.close.is_none() {
+            self.close = Some(Close::Drain);
             self.deadline = Moment::NEVER;
         }
     }
 
     /// Ends the connection now.
     pub fn abort(&mut self) {
-        self.ending = Ending::Aborting;
+        self.close = Some(Close::Abort);
     }
 
-    /// How far the connection is on its way to its end.
-    pub fn ending(&self) -> Ending {
-        self.ending
+    /// The request to end the connection, if there is one.
+    pub fn close_requested(&self) -> Option<Close> {
+        self.close
     }
 
-    /// Asks for [`super::Protocol::timed_out`] at this moment instead of any asked for before;
-    /// [`Moment::NEVER`] for none. It is asked for once: who wants more asks again.
+    /// Sets the moment of the next [`super::Protocol::timed_out`], in place of an earlier one;
+    /// [`Moment::NEVER`]: no deadline.
     pub fn set_deadline(&mut self, deadline: Moment) {
         self.deadline = deadline;
     }
 
-    /// The moment asked for.
+    /// The moment of the next [`super::Protocol::timed_out`].
     pub fn deadline(&self) -> Moment {
         self.deadline
     }
 
-    /// The output that was not sent yet.
+    /// Stops counting this connection against the quota of its listener.
+    pub fn leave_quota(&mut self) {
+        self.leaves_quota = true;
+    }
+
+    /// Whether the connection no longer counts against the quota.
+    pub fn leaves_quota(&self) -> bool {
+        self.leaves_quota
+    }
+
+    /// Calls [`super::Protocol::turn_ending`] at the end of each turn from now on.
+    pub fn call_at_turn_end(&mut self) {
+        self.called_at_turn_end = true;
+    }
+
+    /// Whether the protocol is called at the end of each turn.
+    pub fn is_called_at_turn_end(&self) -> bool {
+        self.called_at_turn_end
+    }
+
+    /// The output that has not been sent.
     pub fn unsent(&self) -> &[u8] {
         &self.output[self.sent as usize..]
     }
 
-    /// Notes that so many bytes of [`Transport::unsent`] were sent.
+    /// Removes the first bytes of [`Transport::unsent`], which have been sent.
     pub fn note_sent(&mut self, bytes: usize) {
         self.sent += bytes as u32;
         if self.sent as usize == self.output.len() {
@@ -137,39 +159,40 @@ impl Transport {
         }
     }
 
-    /// Lends the transport a buffer to write into, if it has none.
+    /// Takes a buffer from the pool, if the transport has none.
     pub fn lend_buffer(&mut self, take: impl FnOnce() -> Vec<u8>) {
         if self.output.capacity() == 0 {
             self.output = take();
         }
     }
 
-    /// Takes the buffer back if nothing is in it, so that an idle connection owns none.
+    /// Returns the buffer if it is empty, so that an idle connection owns none.
     pub fn take_buffer(&mut self) -> Option<Vec<u8>> {
         (self.output.is_empty() && self.output.capacity() > 0).then(|| std::mem::take(&mut self.output))
     }
 
-    /// Whether the protocol must be told now that the output passed its high mark.
+    /// Whether `pause_writing` is due. True once for each rise above the high-water mark.
     pub fn must_pause_writing(&mut self) -> bool {
         let must = !self.writing_paused && !self.has_room();
         self.writing_paused |= must;
         must
     }
 
-    /// Whether the protocol must be told now that the output fell to its low mark.
+    /// Whether `resume_writing` is due. True once for each fall to the low-water mark.
     pub fn must_resume_writing(&mut self) -> bool {
-        let must = self.writing_paused && self.waiting() <= self.water_marks.low as usize;
+        let must = self.writing_paused && self.pending() <= self.water_marks.low as usize;
         self.writing_paused &= !must;
         must
     }
 }
 
-/// asyncio's high mark, in bytes: enough for a turn's replies, little enough for ten thousand slow readers.
-const HIGH_MARK: u32 = 64 * 1024;
-/// asyncio's low mark, in bytes: a quarter of the high one.
-const LOW_MARK: u32 = HIGH_MARK / 4;
-/// Bytes at the front of the output that were sent and are still kept: moving the rest to the front
-/// costs less than it frees.
+/// asyncio's high-water mark, in bytes: enough for the replies of a turn, small enough for ten thousand slow
+/// readers.
+const HIGH_WATER: u32 = 64 * 1024;
+/// asyncio's low-water mark, in bytes: a quarter of the high one.
+const LOW_WATER: u32 = HIGH_WATER / 4;
+/// Sent bytes that may stay at the front of the buffer: moving the rest forward more often would cost more
+/// than the memory is worth.
 const SENT_KEPT_MAX: u32 = 256 * 1024;
 
 #[cfg(test)]
@@ -183,18 +206,18 @@ mod tests {
         assert!(transport.has_room() && !transport.must_pause_writing());
         transport.write(&[0; 1]);
         assert!(!transport.has_room() && transport.must_pause_writing());
-        assert!(!transport.must_pause_writing(), "told once");
+        assert!(!transport.must_pause_writing(), "reported once");
         transport.note_sent(6);
         assert!(!transport.must_resume_writing());
         transport.note_sent(1);
         assert!(transport.must_resume_writing());
-        assert!(!transport.must_resume_writing(), "told once");
+        assert!(!transport.must_resume_writing(), "reported once");
         transport.note_sent(4);
-        assert_eq!((transport.waiting(), transport.unsent().len()), (0, 0));
+        assert_eq!((transport.pending(), transport.unsent().len()), (0, 0));
     }
 
     #[test]
-    fn what_was_not_sent_stays_in_order() {
+    fn unsent_output_stays_in_order() {
         let mut transport = Transport::new(WaterMarks::default());
         transport.write(&[1; SENT_KEPT_MAX as usize]);
         transport.write(&[2; 3]);
@@ -220,6 +243,6 @@ mod tests {
         let mut transport = Transport::new(WaterMarks::default());
         transport.abort();
         transport.close();
-        assert_eq!(transport.ending(), Ending::Aborting);
+        assert_eq!(transport.close_requested(), Some(Close::Abort));
     }
 }

@@ -1,4 +1,4 @@
-//! The parser of client commands: one line to one [`Command`], which borrows from the line. It executes
+//! The parser of client commands: one line to one [`ClientCommand`], which borrows from the line. It executes
 //! nothing.
 
 use super::decimal::{Decimal, integer};
@@ -13,7 +13,7 @@ pub const RESULTS_MAX: u64 = 20;
 
 /// A line from a client (docs/protocol.md, section 1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command<'a> {
+pub enum ClientCommand<'a> {
     /// A line of white space only. It gets no reply.
     Blank,
     /// `IAMAT`: the client reports its location.
@@ -51,20 +51,20 @@ pub struct WhatsAt<'a> {
     pub bound: usize,
 }
 
-impl<'a> Command<'a> {
+impl<'a> ClientCommand<'a> {
     /// Parses a line, with or without its LF.
-    pub fn parse(line: &'a [u8]) -> Command<'a> {
+    pub fn parse(line: &'a [u8]) -> ClientCommand<'a> {
         let mut words = fields(line);
         let command = match words.next() {
-            None => return Command::Blank,
+            None => return ClientCommand::Blank,
             Some(b"IAMAT") => iam_at(words.clone()),
             Some(b"WHATSAT") => whats_at(words.clone()),
             Some(_) => None,
         };
         match command {
             Some(command) => command,
-            None if fields(line).last().is_some_and(is_http_version) => Command::HttpRequest,
-            None => Command::Invalid,
+            None if fields(line).last().is_some_and(is_http_version) => ClientCommand::HttpRequest,
+            None => ClientCommand::Invalid,
         }
     }
 }
@@ -74,22 +74,22 @@ pub fn is_http_version(field: &[u8]) -> bool {
     matches!(field, b"HTTP/1.0" | b"HTTP/1.1")
 }
 
-fn iam_at<'a>(mut words: Fields<'a>) -> Option<Command<'a>> {
+fn iam_at<'a>(mut words: Fields<'a>) -> Option<ClientCommand<'a>> {
     let (id, location, time_text) = (words.next()?, words.next()?, words.next()?);
     if words.next().is_some() {
         return None;
     }
     let (location, time) = (Location::parse(location)?, Time::parse(time_text)?);
-    Some(Command::IamAt(IamAt { id, location, time, time_text }))
+    Some(ClientCommand::IamAt(IamAt { id, location, time, time_text }))
 }
 
-fn whats_at<'a>(mut words: Fields<'a>) -> Option<Command<'a>> {
+fn whats_at<'a>(mut words: Fields<'a>) -> Option<ClientCommand<'a>> {
     let (id, radius_km, bound) = (words.next()?, words.next()?, words.next()?);
     if words.next().is_some() || !Decimal::parse(radius_km)?.at_most(RADIUS_KM_MAX) {
         return None;
     }
     let bound = integer(bound).filter(|&bound| bound <= RESULTS_MAX)? as usize;
-    Some(Command::WhatsAt(WhatsAt { id, radius_km, bound }))
+    Some(ClientCommand::WhatsAt(WhatsAt { id, radius_km, bound }))
 }
 
 #[cfg(test)]
@@ -99,8 +99,8 @@ mod tests {
 
     #[test]
     fn iamat() {
-        let Command::IamAt(c) =
-            Command::parse(b"  IAMAT\tkiwi  +34.068930-118.445127\x0b1621464827.959498503 \r\n")
+        let ClientCommand::IamAt(c) =
+            ClientCommand::parse(b"  IAMAT\tkiwi  +34.068930-118.445127\x0b1621464827.959498503 \r\n")
         else {
             panic!("no IAMAT");
         };
@@ -112,9 +112,12 @@ mod tests {
     #[test]
     fn whatsat() {
         let parse = |radius: &str, bound: &str| {
-            Command::parse(format!("WHATSAT kiwi {radius} {bound}").as_bytes().to_vec().leak())
+            ClientCommand::parse(format!("WHATSAT kiwi {radius} {bound}").as_bytes().to_vec().leak())
         };
-        assert_eq!(parse("10", "5"), Command::WhatsAt(WhatsAt { id: b"kiwi", radius_km: b"10", bound: 5 }));
+        assert_eq!(
+            parse("10", "5"),
+            ClientCommand::WhatsAt(WhatsAt { id: b"kiwi", radius_km: b"10", bound: 5 })
+        );
         for (radius, bound) in [
             ("0", "0"),
             ("50", "20"),
@@ -122,7 +125,7 @@ mod tests {
             ("0.0", "1"),
             ("000049.99", "00000000000000000000005"),
         ] {
-            assert!(matches!(parse(radius, bound), Command::WhatsAt(_)), "{radius} {bound}");
+            assert!(matches!(parse(radius, bound), ClientCommand::WhatsAt(_)), "{radius} {bound}");
         }
         for (radius, bound) in [
             ("10", "21"),
@@ -142,7 +145,7 @@ mod tests {
             ("10", "-1"),
             ("10", "\u{661}"),
         ] {
-            assert_eq!(parse(radius, bound), Command::Invalid, "{radius} {bound}");
+            assert_eq!(parse(radius, bound), ClientCommand::Invalid, "{radius} {bound}");
         }
     }
 
@@ -163,11 +166,11 @@ mod tests {
             "HTTP/1.1x",
             "HTTP/1.1 GET",
         ] {
-            assert_eq!(Command::parse(line.as_bytes()), Command::Invalid, "{line}");
+            assert_eq!(ClientCommand::parse(line.as_bytes()), ClientCommand::Invalid, "{line}");
         }
-        assert_eq!(Command::parse(b" \r\n\x0c"), Command::Blank);
+        assert_eq!(ClientCommand::parse(b" \r\n\x0c"), ClientCommand::Blank);
         for line in ["GET / HTTP/1.1\r", "POST /x HTTP/1.0", "IAMAT a HTTP/1.1", "HTTP/1.1"] {
-            assert_eq!(Command::parse(line.as_bytes()), Command::HttpRequest, "{line}");
+            assert_eq!(ClientCommand::parse(line.as_bytes()), ClientCommand::HttpRequest, "{line}");
         }
     }
 
@@ -175,15 +178,15 @@ mod tests {
         #[test]
         fn any_white_space_separates_fields(id in "[!-~]{1,20}", gaps in proptest::collection::vec("[ \t\r\x0b\x0c]{1,3}", 5)) {
             let line = format!("{}IAMAT{}{id}{}+1-1{}5{}", gaps[0], gaps[1], gaps[2], gaps[3], gaps[4]);
-            let Command::IamAt(c) = Command::parse(line.as_bytes()) else { panic!("{line:?}") };
+            let ClientCommand::IamAt(c) = ClientCommand::parse(line.as_bytes()) else { panic!("{line:?}") };
             prop_assert_eq!(c.id, id.as_bytes());
         }
 
         #[test]
         fn no_input_panics(line in proptest::collection::vec(any::<u8>(), 0..80)) {
-            Command::parse(&line);
-            Command::parse(&[&b"IAMAT "[..], &line].concat());
-            Command::parse(&[&b"WHATSAT "[..], &line].concat());
+            ClientCommand::parse(&line);
+            ClientCommand::parse(&[&b"IAMAT "[..], &line].concat());
+            ClientCommand::parse(&[&b"WHATSAT "[..], &line].concat());
         }
     }
 }

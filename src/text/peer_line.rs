@@ -45,7 +45,7 @@ pub struct Hello<'a> {
 }
 
 /// Whether a line is a HELLO of any version of this protocol: its first two fields are `HELLO` and `herd/`
-/// with a version. Also true for a prefix of such a line that reaches into the version.
+/// with a version. True as soon as the first byte of the version has arrived.
 pub fn is_hello(line: &[u8]) -> bool {
     let mut words = fields(line);
     words.next() == Some(b"HELLO") && words.next().and_then(version).is_some()

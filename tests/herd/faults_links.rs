@@ -19,6 +19,8 @@ fn star(prepare: impl Fn(&mut Lab)) -> (Lab, [FaultProxy; 2]) {
     prepare(&mut lab);
     lab.write();
     lab.start_all();
+    lab.await_links("Hub", "Far");
+    lab.await_links("Hub", "Near");
     let linked = iamat(&lab, "Far", "linked");
     await_everywhere(&lab, &lab.names(), "linked", &linked);
     let linked = iamat(&lab, "Near", "linked-too");

@@ -14,6 +14,7 @@ fn two_halves() -> (Lab, [FaultProxy; 2]) {
     let proxies = lab.edge_through_proxies("Left", "Right");
     shorten_silence(&mut lab);
     lab.start_all();
+    lab.await_links("Left", "Right");
     let linked = iamat(&lab, "West", "linked");
     await_everywhere(&lab, &lab.names(), "linked", &linked);
     (lab, proxies)
@@ -93,6 +94,7 @@ fn row_02_one_way_partition() {
     let [to_jaquez, to_riley] = lab.edge_through_proxies("Riley", "Jaquez");
     shorten_silence(&mut lab);
     lab.start_all();
+    lab.await_links("Riley", "Jaquez");
     let before = iamat(&lab, "Riley", "before");
     await_everywhere(&lab, &lab.names(), "before", &before);
     let descriptors = |lab: &mut Lab| ["Riley", "Jaquez"].map(|name| lab.process(name).descriptors());

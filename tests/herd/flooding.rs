@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use herd::config::Herd;
+use herd::config::HerdFile;
 
 use crate::ask::{UCLA, await_everywhere, iamat};
 use crate::lab::{BRUINS, Lab};
@@ -10,7 +10,7 @@ use crate::lab::{BRUINS, Lab};
 /// In the herd of a file in `herds/`, an IAMAT at any server reaches all servers, byte for byte.
 fn statements_reach_all_servers(file: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("herds").join(file);
-    let herd = Herd::read(&path).unwrap_or_else(|error| panic!("{error}"));
+    let herd = HerdFile::read(&path).unwrap_or_else(|error| panic!("{error}"));
     let neighbours: Vec<(&str, Vec<&str>)> = herd
         .servers
         .iter()

@@ -207,6 +207,12 @@ impl Lab {
         until(&format!("{text:?} is in the log of {server}"), || self.log(server).contains(text));
     }
 
+    /// Waits until both links between two neighbours are up.
+    pub fn await_links(&self, one: &str, other: &str) {
+        self.await_log(one, &format!("New connection to server {other} was made"));
+        self.await_log(other, &format!("New connection to server {one} was made"));
+    }
+
     /// The standard output and standard error of a server.
     pub fn output(&self, server: &str) -> String {
         fs::read_to_string(self.output_file(server)).unwrap_or_default()
@@ -289,5 +295,5 @@ const PORTS: u32 = 14_000;
 const PORTS_APART: u32 = 211;
 
 /// The time after which waiting has failed.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(4);

@@ -1,5 +1,5 @@
-//! An IAMAT of a client that is known allocates nothing: not in the text, not in the store, not in the
-//! conversation, the log, nor on the way to a neighbour.
+//! An IAMAT of a known client allocates nothing: not in text, store, conversation or log, and not on the way to
+//! a neighbour.
 
 mod memory_system;
 mod whole_turn;
@@ -10,19 +10,17 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use herd::clock::Moment;
-use herd::config::{Host, HostPort, Limits};
+use herd::config::Limits;
+use herd::conversation::{Client, Context, Conversation, Identity, InboundPeer, OutboundPeer, Server};
 use herd::log::{Level, Log};
-use herd::protocol::{
-    Client, ConnectionId, Context, Conversation, Identity, InboundPeer, OutboundPeer, Protocol, Server,
-    Transport, WaterMarks,
-};
+use herd::protocol::{ConnectionId, Protocol, Transport, WaterMarks};
 use herd::store::{Origin, Outcome, Store};
-use herd::text::command::Command;
+use herd::text::command::ClientCommand;
 use herd::text::peer_line::Epoch;
 use herd::text::record::Statement;
 use herd::text::time::Time;
 
-/// The system's allocator, which counts how often each thread asks it for memory.
+/// The system's allocator, with a count of the allocations of each thread.
 struct Counting;
 
 thread_local! {
@@ -64,7 +62,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// How often memory is asked for while this runs.
+/// The number of allocations during a call.
 fn allocations(act: impl FnOnce()) -> u64 {
     let before = ALLOCATIONS.get();
     act();
@@ -80,11 +78,12 @@ fn the_counter_counts() {
     assert_eq!(allocations(|| drop(vec![0_u8; 10])), 1);
 }
 
-/// So many clients, whose IDs and times have the same length in each round.
+/// Clients, whose IDs and times have the same length in each round.
 const CLIENTS: usize = 100;
-/// When everything begins.
+/// Monotonic time at the start.
 const NOW: Duration = Duration::from_secs(100);
 const ROUNDS: u32 = 20;
+const SILENCE: Duration = Duration::from_secs(3);
 
 /// One line of each client, later with each round.
 fn lines(round: u32) -> Vec<String> {
@@ -93,15 +92,14 @@ fn lines(round: u32) -> Vec<String> {
     (0..CLIENTS).map(line).collect()
 }
 
-/// The newer statement of a client that is known is read, written, compared and stored in the room
-/// that the older one had.
+/// A newer statement of a known client is parsed, written, compared and stored in the place of the older one.
 #[test]
 fn text_and_store_allocate_nothing() {
     let mut store = Store::new(CLIENTS);
     let mut output = Vec::new();
     let mut round = |number: u32, lines: &[String]| {
         for line in lines {
-            let Command::IamAt(iam_at) = Command::parse(line.as_bytes()) else {
+            let ClientCommand::IamAt(iam_at) = ClientCommand::parse(line.as_bytes()) else {
                 panic!("{line}");
             };
             output.clear();
@@ -112,14 +110,14 @@ fn text_and_store_allocate_nothing() {
         }
     };
     let first = lines(0);
-    assert!(allocations(|| round(0, &first)) > 0, "new clients take room");
+    assert!(allocations(|| round(0, &first)) > 0, "new clients need memory");
     for number in 1..ROUNDS {
         let lines = lines(number);
         assert_eq!(allocations(|| round(number, &lines)), 0, "round {number}");
     }
 }
 
-/// One connection as the loop has it, without socket.
+/// A connection of the loop, without its socket.
 struct Connection {
     conversation: Conversation,
     transport: Transport,
@@ -138,9 +136,8 @@ impl Connection {
     fn call<T>(
         &mut self,
         server: &mut Server,
-        act: impl FnOnce(&mut dyn Protocol, &mut Context<'_>) -> T,
+        act: impl FnOnce(&mut Conversation, &mut Context<'_>) -> T,
     ) -> T {
-        let mut successor = None;
         let address: SocketAddr = ([127, 0, 0, 1], 40000).into();
         let mut context = Context {
             id: ConnectionId { slot: 1, generation: 1 },
@@ -148,21 +145,20 @@ impl Connection {
             now: self.now,
             wall: 1_621_464_900_000_000_000,
             transport: &mut self.transport,
-            server,
-            successor: &mut successor,
+            shared: server,
         };
-        act(self.conversation.protocol(), &mut context)
+        act(&mut self.conversation, &mut context)
     }
 
-    /// Offers bytes, all of which must be used.
+    /// Offers bytes, all of which must be consumed.
     fn receive(&mut self, server: &mut Server, bytes: &[u8]) {
         let used = self.call(server, |protocol, context| protocol.data_received(context, bytes));
         assert_eq!(used, bytes.len());
     }
 
-    /// Takes the output, as if the network did; gives how many bytes it was.
+    /// Takes the output, as the system would, and returns its length.
     fn send(&mut self) -> usize {
-        let length = self.transport.waiting();
+        let length = self.transport.pending();
         self.transport.note_sent(length);
         length
     }
@@ -171,20 +167,20 @@ impl Connection {
 fn server() -> Server {
     let identity = Identity { herd: "bruins".into(), name: "Riley".into(), epoch: Epoch(1) };
     let log = Log::new("Riley", Level::Traffic);
-    let mut server = Server::new(identity, Limits::default(), Duration::from_secs(3), log);
+    let mut server = Server::new(identity, Limits::default(), SILENCE, SILENCE, log);
     server.log.set_time(1_621_464_900_000_000_000);
     for name in ["Jaquez", "Juzang"] {
-        server.neighbours.set(name, &HostPort { host: Host::Name("localhost".into()), port: 1 });
+        server.neighbours.add(name);
     }
     server
 }
 
-/// The way of an IAMAT through the conversations of a server: the client's line in, its reply, both in the log, and
-/// the AT line to two neighbours, also in the log; one by one, and many in one read.
+/// The way of an IAMAT through the conversations of a server: the client's line, its reply, the AT line to two
+/// neighbours, and the log lines of each; one by one, and many in one read.
 #[test]
 fn the_conversations_allocate_nothing() {
     let mut server = server();
-    let mut client = Connection::new(Conversation::Client(Client::newcomer()));
+    let mut client = Connection::new(Conversation::Client(Client::unidentified()));
     client.call(&mut server, |protocol, context| protocol.connection_made(context));
     let mut neighbours: Vec<Connection> = server
         .neighbours
@@ -202,7 +198,7 @@ fn the_conversations_allocate_nothing() {
         let replied = client.send();
         for neighbour in &mut neighbours {
             neighbour.call(&mut server, |protocol, context| protocol.turn_ending(context));
-            // Its AT lines are those of the replies; a MARK stands behind them.
+            // The AT lines of the replies, and a MARK.
             assert!(neighbour.send() > replied);
         }
         assert!(replied > bytes.len());
@@ -210,7 +206,7 @@ fn the_conversations_allocate_nothing() {
         server.log.clear();
     };
     let mut text = lines(0).concat();
-    assert!(allocations(|| turn(&text)) > 0, "new clients take room");
+    assert!(allocations(|| turn(&text)) > 0, "new clients need memory");
     for number in 1..ROUNDS {
         let lines = lines(number);
         if number % 2 == 0 {
@@ -223,26 +219,26 @@ fn the_conversations_allocate_nothing() {
     }
 }
 
-/// What a neighbour tells of clients that are known, and the ACK that it gets.
+/// Statements of a neighbour about known clients, and the ACK.
 #[test]
 fn a_neighbours_statements_allocate_nothing() {
     let mut server = server();
     let mut peer = Connection::new(Conversation::InboundPeer(InboundPeer::new(Moment::START + NOW)));
     peer.call(&mut server, |protocol, context| protocol.connection_made(context));
     peer.receive(&mut server, b"HELLO herd/1 bruins Jaquez 0000000000000002\n");
-    server.requests.clear();
+    server.signals.clear();
     for number in 0..ROUNDS {
         let mut text: String =
             lines(number).iter().map(|line| line.replace("IAMAT ", "AT Jaquez +0.000000001 ")).collect();
         text.push_str(&format!("MARK {}\n", CLIENTS * (number as usize + 1)));
         let allocated = allocations(|| {
             peer.receive(&mut server, text.as_bytes());
-            // By then an ACK must have been said.
+            // The ACK is due by then.
             peer.now = peer.now + Duration::from_secs(1);
             peer.call(&mut server, |protocol, context| protocol.timed_out(context));
             server.log.clear();
         });
-        assert!(peer.send() > 0, "an ACK is owed");
+        assert!(peer.send() > 0, "an ACK was due");
         if number > 0 {
             assert_eq!(allocated, 0, "round {number}");
         }

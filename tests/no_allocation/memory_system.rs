@@ -8,7 +8,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use herd::clock::Moment;
-use herd::event_loop::system::{Event, Lookup, System};
+use herd::event_loop::system::{Event, System};
+use herd::protocol::Work;
 
 /// The far end of a connection.
 #[derive(Default)]
@@ -107,8 +108,8 @@ impl System for MemorySystem {
         Ok(())
     }
 
-    fn resolve(&mut self, host: &str, _port: u16, _lookup: Lookup) {
-        panic!("{host} is an address");
+    fn run(&mut self, _ticket: usize, work: Work) {
+        panic!("addresses need no {work:?}");
     }
 
     fn now(&self) -> Moment {

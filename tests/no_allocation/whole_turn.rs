@@ -3,19 +3,22 @@
 use std::time::Duration;
 
 use herd::config::{Limits, PlacesSection};
-use herd::event_loop::{Acceptor, EventLoop, PlacesSettings, Settings, Turn};
+use herd::conversation::{Identity, Server};
+use herd::event_loop::system::System;
+use herd::event_loop::{EventLoop, Turn};
+use herd::herd::{Herd, PlacesSettings, Settings};
 use herd::log::{Level, Log};
-use herd::protocol::{Identity, Server, WaterMarks};
+use herd::protocol::WaterMarks;
 use herd::text::peer_line::Epoch;
 
 use crate::memory_system::{MemorySystem, Stream};
 use crate::{ROUNDS, allocations, lines};
 
-fn event_loop() -> EventLoop<MemorySystem> {
+fn event_loop() -> EventLoop<MemorySystem, Herd> {
     let identity = Identity { herd: "bruins".into(), name: "Riley".into(), epoch: Epoch(1) };
     let log = Log::new("Riley", Level::Traffic);
     let silence = Duration::from_secs(3);
-    let server = Server::new(identity, Limits::default(), silence, log);
+    let server = Server::new(identity, Limits::default(), silence, silence, log);
     let neighbours =
         NEIGHBOURS.iter().map(|name| ((*name).to_owned(), "127.0.0.1:1".parse().unwrap())).collect();
     let settings = Settings {
@@ -23,10 +26,15 @@ fn event_loop() -> EventLoop<MemorySystem> {
         connections_max: 10,
         silence,
         neighbours,
-        places: PlacesSettings { places: PlacesSection::default(), key: None },
+        places: PlacesSettings { section: PlacesSection::default(), key: None },
         log_level: Level::Traffic,
     };
-    EventLoop::new(MemorySystem::default(), (), Acceptor::Herd, server, settings, WaterMarks::default())
+    let system = MemorySystem::default();
+    let quota = Herd::quota(settings.connections_max);
+    let herd = Herd::new(server, settings, 7, system.clocks());
+    let mut event_loop = EventLoop::new(system, herd, WaterMarks::default());
+    event_loop.add_listener((), None, quota);
+    event_loop
 }
 
 /// A whole turn with one IAMAT, or with many, of clients that are known, the whole way from a readable
@@ -78,7 +86,7 @@ fn the_loop_allocates_nothing_for_a_known_client() {
     assert!(event_loop.system().logged > 4 * all_replied, "each statement stands in the log four times");
 }
 
-fn turn(event_loop: &mut EventLoop<MemorySystem>) {
+fn turn(event_loop: &mut EventLoop<MemorySystem, Herd>) {
     assert_eq!(event_loop.turn().unwrap(), Turn::Done);
 }
 

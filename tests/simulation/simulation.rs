@@ -5,10 +5,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use herd::config::{Host, HostPort, Limits, PlacesApi, PlacesSection, PlacesUrl};
-use herd::event_loop::system::Event;
-use herd::event_loop::{Acceptor, EventLoop, PlacesSettings, Settings, Turn};
+use herd::conversation::{Identity, Server};
+use herd::event_loop::system::{Event, System};
+use herd::event_loop::{EventLoop, Turn};
+use herd::herd::{Herd, PlacesSettings, Settings};
 use herd::log::{Level, Log};
-use herd::protocol::{Identity, Server, WaterMarks};
+use herd::protocol::{Done, WaterMarks};
 use herd::text::peer_line::Epoch;
 
 use crate::chance::{Chance, Trace};
@@ -33,7 +35,7 @@ pub struct Simulation {
     /// The connections of those that did.
     loud: Vec<usize>,
     pub world: SharedWorld,
-    pub loops: Vec<Option<EventLoop<SimulatedSystem>>>,
+    pub loops: Vec<Option<EventLoop<SimulatedSystem, Herd>>>,
     /// When a server was told to end.
     pub stopping_since: Vec<Option<Time>>,
     pub turns: Vec<u64>,
@@ -126,10 +128,16 @@ impl Simulation {
         let settings = self.settings(server);
         let identity = Identity { herd: "simulated".into(), name: name.as_str().into(), epoch };
         let log = Log::new(name, settings.log_level);
-        let state = Server::new(identity, settings.limits.clone(), settings.silence, log);
-        let network = SimulatedSystem::new(&self.world, server);
+        let timeout = settings.places.section.timeout;
+        let state = Server::new(identity, settings.limits.clone(), settings.silence, timeout, log);
+        let mut system = SimulatedSystem::new(&self.world, server);
         let water_marks = WaterMarks { high: self.plan.high_mark, low: self.plan.high_mark / 4 };
-        self.loops[server] = Some(EventLoop::new(network, (), Acceptor::Herd, state, settings, water_marks));
+        let quota = Herd::quota(settings.connections_max);
+        let (clocks, seed) = (system.clocks(), system.random());
+        let herd = Herd::new(state, settings, seed, clocks);
+        let mut event_loop = EventLoop::new(system, herd, water_marks);
+        event_loop.add_listener((), None, quota);
+        self.loops[server] = Some(event_loop);
         self.stopping_since[server] = None;
     }
 
@@ -161,7 +169,7 @@ impl Simulation {
             limits,
             silence: self.plan.silence,
             neighbours: neighbours.map(|other| (self.plan.names[other].clone(), host_port(other))).collect(),
-            places: PlacesSettings { places, key: Some(KEY.into()) },
+            places: PlacesSettings { section: places, key: Some(KEY.into()) },
             log_level: if logs { Level::Traffic } else { Level::Off },
         }
     }
@@ -203,11 +211,11 @@ impl Simulation {
                 self.tell_actor(&mut world, connection, to);
             }
             Happening::Resolved(resolved) => {
-                let Resolved { host, life, lookup, found } = *resolved;
+                let Resolved { host, life, ticket, found } = *resolved;
                 if world.hosts[host].life == life && world.hosts[host].is_up {
                     let found = found.map(|address| vec![address]);
                     let addresses = found.ok_or(std::io::ErrorKind::NotFound.into());
-                    world.tell(host, Event::Resolved { lookup, addresses });
+                    world.tell(host, Event::Done { ticket, done: Done::Resolved(addresses) });
                 }
             }
             Happening::Wake { host } => {
@@ -300,13 +308,13 @@ impl Simulation {
             if !is_bounded {
                 world.violate(|| format!("server {server} holds too much: {held:?}"));
             }
-            if held.questions > 0 && !world.has_clients(server) {
+            if event_loop.application().server().desk.pending() > 0 && !world.has_clients(server) {
                 world.violate(|| format!("server {server} asks Places though nobody waits for it"));
             }
         }
         let patience = event_loop.patience();
         let mut world = self.world.borrow_mut();
-        self.oracle.observe(&mut world, server, &event_loop.server().store);
+        self.oracle.observe(&mut world, server, &event_loop.application().server().store);
         let ended = matches!(result, Ok(Turn::Over));
         if let Some(since) = self.stopping_since[server]
             && world.now > since + STOP_MAX
@@ -319,7 +327,7 @@ impl Simulation {
             self.end(server);
             return;
         }
-        let sequence = event_loop.server().store.sequence();
+        let sequence = event_loop.application().server().store.sequence();
         world.check_greeted();
         world.check_refused(server);
         let rests = patience != Some(Duration::ZERO) && world.hosts[server].events.is_empty();
@@ -333,7 +341,7 @@ impl Simulation {
                 connection.host(Side::Acceptor) == server && connection.is_overlooked()
             });
             // Behind questions to Places there may be no room for further replies.
-            if overlooked.is_some() && event_loop.holdings().questions == 0 {
+            if overlooked.is_some() && event_loop.application().server().desk.pending() == 0 {
                 world.violate(|| format!("server {server} rests though somebody has sent something"));
             }
         }

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::net::SocketAddr;
 
 use herd::event_loop::system::Event;
+use herd::protocol::ListenerTag;
 
 use crate::connection::{Connection, End, Endpoint, Pipe, Progress, Side};
 use crate::world::{Happening, MILLISECOND, SECOND, Time, World, would_block};
@@ -76,7 +77,7 @@ impl World {
         self.connections[index].pipe_from(Side::Acceptor).last_arrival = made;
         self.hosts[to].backlog.push_back(index);
         if to < self.servers && std::mem::take(&mut self.hosts[to].accept_armed) {
-            self.tell(to, Event::Accept);
+            self.tell(to, Event::Accept(ListenerTag(0)));
         }
         self.schedule(made, Happening::Made { connection: index });
     }

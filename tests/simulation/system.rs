@@ -7,7 +7,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use herd::clock::Moment;
-use herd::event_loop::system::{Event, Lookup, System};
+use herd::event_loop::system::{Event, System};
+use herd::protocol::Work;
 
 use crate::connection::Side;
 use crate::world::{Happening, MILLISECOND, Resolved, World};
@@ -111,13 +112,14 @@ impl System for SimulatedSystem {
         self.world.borrow_mut().shut_down_writing(stream.connection, stream.side)
     }
 
-    fn resolve(&mut self, _host: &str, port: u16, lookup: Lookup) {
+    fn run(&mut self, ticket: usize, work: Work) {
+        let Work::Resolve { port, .. } = work;
         let mut world = self.world.borrow_mut();
         let delay = world.chance.magnitude(MILLISECOND, 200 * MILLISECOND);
         let unknown_one_in = world.manners.unknown_one_in;
         let found = (!world.chance.one_in(unknown_one_in)).then(|| SocketAddr::from(([127, 0, 0, 1], port)));
         let (host, life) = (self.host, world.hosts[self.host].life);
-        world.schedule_in(delay, Happening::Resolved(Box::new(Resolved { host, life, lookup, found })));
+        world.schedule_in(delay, Happening::Resolved(Box::new(Resolved { host, life, ticket, found })));
     }
 
     fn now(&self) -> Moment {

@@ -90,16 +90,18 @@ impl Simulation {
             let Some(event_loop) = &mut self.loops[server] else {
                 return Err(format!("server {server} has not come back"));
             };
-            let holdings = event_loop.holdings();
+            let (holdings, state) = (event_loop.holdings(), event_loop.application().server());
+            let (cursors, questions) = (state.store.cursors(), state.desk.pending());
             let is_nothing = holdings.connections == links
                 && descriptors == links
-                && holdings.cursors == links / 2
-                && holdings.questions == 0
+                && cursors == links / 2
+                && questions == 0
                 && holdings.input_bytes <= links * HEARTBEAT_BYTES
                 && holdings.output_bytes <= links * HEARTBEAT_BYTES;
-            if !is_nothing || !event_loop.server().requests.is_empty() {
+            if !is_nothing || !state.signals.is_empty() {
                 return Err(format!(
-                    "server {server} has {links} links, {descriptors} descriptors and {holdings:?}"
+                    "server {server} has {links} links, {descriptors} descriptors, {cursors} cursors, \
+                     {questions} questions and {holdings:?}"
                 ));
             }
             timers.push(holdings.timers);

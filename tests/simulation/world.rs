@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 
-use herd::event_loop::system::{Event, Lookup};
+use herd::event_loop::system::Event;
 
 use crate::chance::{Chance, Trace};
 use crate::connection::{Connection, Side};
@@ -53,7 +53,7 @@ pub enum Happening {
 pub struct Resolved {
     pub host: usize,
     pub life: u32,
-    pub lookup: Lookup,
+    pub ticket: usize,
     pub found: Option<SocketAddr>,
 }
 

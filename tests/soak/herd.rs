@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use herd::config::Herd as HerdFile;
+use herd::config::HerdFile;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Map, Value, json};
 

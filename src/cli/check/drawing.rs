@@ -1,14 +1,14 @@
 //! A herd file as text: its servers and edges in columns, its weak points, Places and logs.
 
 use super::failures::draw_failures;
-use crate::config::{Graph, Herd, HostPort, ServerSection};
+use crate::config::{Graph, HerdFile, HostPort, ServerSection};
 use crate::log::Level;
 use std::fmt::Write;
 
 /// Draws the herd, one column for each edge, followed by the effect of single failures.
 ///
 /// The text ends with a line feed. Columns are aligned by the number of `char`s.
-pub fn draw(herd: &Herd) -> String {
+pub fn draw(herd: &HerdFile) -> String {
     let graph = Graph::of(herd);
     let edges = graph.edges();
     let (servers, edge_count) = (counted(herd.servers.len(), "server"), counted(edges.len(), "edge"));
@@ -19,7 +19,7 @@ pub fn draw(herd: &Herd) -> String {
     text
 }
 
-fn draw_servers(text: &mut String, herd: &Herd, edges: &[(usize, usize)]) {
+fn draw_servers(text: &mut String, herd: &HerdFile, edges: &[(usize, usize)]) {
     let addresses: Vec<String> = herd.servers.iter().map(address).collect();
     let name_width = herd.servers.iter().map(|server| chars(&server.name)).max().unwrap_or(0);
     let address_width = addresses.iter().map(|address| chars(address)).max().unwrap_or(0);
@@ -69,7 +69,7 @@ fn address(server: &ServerSection) -> String {
     }
 }
 
-fn places(herd: &Herd) -> String {
+fn places(herd: &HerdFile) -> String {
     let places = herd.places_or_local();
     let mut text = places.url.to_string();
     match &places.key_env {
@@ -85,7 +85,7 @@ fn places(herd: &Herd) -> String {
 }
 
 /// Where the servers of a herd log, and how much: `logs/<server>.log (traffic)`.
-pub(in crate::cli) fn logs(herd: &Herd) -> String {
+pub(in crate::cli) fn logs(herd: &HerdFile) -> String {
     match herd.log.level {
         Level::Off => "off".to_owned(),
         level => format!("{} ({})", herd.log.folder.join("<server>.log").display(), level.name()),
@@ -132,7 +132,7 @@ If one server fails
 Places  https://localhost:12331, the local Places server (herd places), trusting run/places-ca.pem
 Logs    logs/<server>.log (traffic)
 ";
-        assert_eq!(draw(&Herd::built_in()), expected);
+        assert_eq!(draw(&HerdFile::built_in()), expected);
     }
 
     #[test]
@@ -157,7 +157,7 @@ If one server fails
 Places  https://localhost:12331, the local Places server (herd places), trusting run/places-ca.pem
 Logs    ../logs/report-003/<server>.log (traffic)
 ";
-        assert_eq!(draw(&Herd::parse(text, Path::new("report-003.json")).unwrap()), expected);
+        assert_eq!(draw(&HerdFile::parse(text, Path::new("report-003.json")).unwrap()), expected);
     }
 
     #[test]
@@ -179,7 +179,7 @@ If one server fails
 Places  http://127.0.0.1:8080/fake (google-legacy, key in $K), trusting x/ca.pem
 Logs    off
 ";
-        assert_eq!(draw(&Herd::parse(text, Path::new("x/herd.json")).unwrap()), expected);
+        assert_eq!(draw(&HerdFile::parse(text, Path::new("x/herd.json")).unwrap()), expected);
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! The effect of the failure of one server on the others, in words.
 
-use crate::config::{Graph, Herd};
+use crate::config::{Graph, HerdFile};
 use std::fmt::Write;
 
 /// Lists the parts of a herd that is not connected, and each single failure that cuts off other servers.
-pub(super) fn draw_failures(text: &mut String, herd: &Herd, graph: &Graph) {
+pub(super) fn draw_failures(text: &mut String, herd: &HerdFile, graph: &Graph) {
     let parts = graph.parts();
     if parts.len() > 1 {
         let _ = writeln!(text, "\nThe herd is in {} parts with no edge between them", parts.len());
@@ -19,7 +19,7 @@ pub(super) fn draw_failures(text: &mut String, herd: &Herd, graph: &Graph) {
 }
 
 /// One sentence for each server whose failure cuts off others.
-fn failures(herd: &Herd, graph: &Graph) -> Vec<String> {
+fn failures(herd: &HerdFile, graph: &Graph) -> Vec<String> {
     if herd.servers.len() == 1 {
         return vec!["No other server is left.".to_owned()];
     }
@@ -30,7 +30,7 @@ fn failures(herd: &Herd, graph: &Graph) -> Vec<String> {
     cuts.into_iter().map(|(gone, parts)| failure(herd, gone, parts)).collect()
 }
 
-fn failure(herd: &Herd, gone: usize, mut parts: Vec<Vec<usize>>) -> String {
+fn failure(herd: &HerdFile, gone: usize, mut parts: Vec<Vec<usize>>) -> String {
     let gone = &herd.servers[gone].name;
     parts.sort_by_key(Vec::len);
     let sizes: Vec<usize> = parts.iter().map(Vec::len).collect();
@@ -47,7 +47,7 @@ fn failure(herd: &Herd, gone: usize, mut parts: Vec<Vec<usize>>) -> String {
 }
 
 /// `A`, `A and B`, `A, B and C`.
-fn listed(herd: &Herd, servers: &[usize]) -> String {
+fn listed(herd: &HerdFile, servers: &[usize]) -> String {
     let names: Vec<&str> = servers.iter().map(|&index| herd.servers[index].name.as_str()).collect();
     match names.as_slice() {
         [] => String::new(),

@@ -9,17 +9,17 @@ pub use drawing::draw;
 pub(super) use drawing::{counted, logs};
 
 use super::Failure;
-use super::arguments::{Arguments, Command, CommandOption};
+use super::arguments::{Arguments, Subcommand, SubcommandOption};
 use super::loaded_herd::LoadedHerd;
 use super::output::print;
 
 /// The row of this command in the table of commands.
-pub(super) const COMMAND: Command = Command {
+pub(super) const COMMAND: Subcommand = Subcommand {
     name: "check",
     usage: "check [-c FILE]",
     summary: "reads the herd file, draws the herd",
     help: HELP,
-    option: CommandOption::HerdFile,
+    option: SubcommandOption::HerdFile,
     operands: &[],
     run,
 };

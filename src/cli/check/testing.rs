@@ -1,10 +1,10 @@
 //! Herds for the tests of the drawing.
 
-use crate::config::Herd;
+use crate::config::HerdFile;
 use std::path::Path;
 
 /// A herd of servers on the ports 1, 2, …, each with its neighbours.
-pub(super) fn herd_of(servers: &[(&str, &[&str])]) -> Herd {
+pub(super) fn herd_of(servers: &[(&str, &[&str])]) -> HerdFile {
     let servers: Vec<String> = servers
         .iter()
         .zip(1..)
@@ -13,5 +13,5 @@ pub(super) fn herd_of(servers: &[(&str, &[&str])]) -> Herd {
         })
         .collect();
     let text = format!(r#"{{ "herd": "h", "servers": {{ {} }} }}"#, servers.join(", "));
-    Herd::parse(&text, Path::new("herd.json")).unwrap()
+    HerdFile::parse(&text, Path::new("herd.json")).unwrap()
 }

@@ -2,14 +2,14 @@
 
 use super::super::check::{counted, logs};
 use super::local_places::LocalPlaces;
-use crate::config::{Herd, ServerSection};
+use crate::config::{HerdFile, ServerSection};
 use crate::log::Level;
 use std::fmt::Write;
 use std::net::SocketAddr;
 
 /// The servers, Places and logs, and an example session. `has_key` returns whether an environment variable
 /// is set.
-pub(super) fn banner(herd: &Herd, places: &LocalPlaces, has_key: impl Fn(&str) -> bool) -> String {
+pub(super) fn banner(herd: &HerdFile, places: &LocalPlaces, has_key: impl Fn(&str) -> bool) -> String {
     let mut text = format!("\nThe herd {} is up: {}\n\n", herd.name, counted(herd.servers.len(), "server"));
     let name_width = herd.servers.iter().map(|server| server.name.chars().count()).max().unwrap_or(0);
     let listen = |server: &ServerSection| server.listen.to_string();
@@ -46,7 +46,7 @@ pub(super) fn banner(herd: &Herd, places: &LocalPlaces, has_key: impl Fn(&str) -
     text
 }
 
-fn places_line(herd: &Herd, places: &LocalPlaces, has_key: impl Fn(&str) -> bool) -> String {
+fn places_line(herd: &HerdFile, places: &LocalPlaces, has_key: impl Fn(&str) -> bool) -> String {
     let asked = herd.places_or_local();
     let url = &asked.url;
     match places {
@@ -67,7 +67,7 @@ fn places_line(herd: &Herd, places: &LocalPlaces, has_key: impl Fn(&str) -> bool
     }
 }
 
-fn what_follows(herd: &Herd) -> &'static str {
+fn what_follows(herd: &HerdFile) -> &'static str {
     match herd.log.level {
         Level::Off => "log.level is off, so nothing is shown until then.",
         Level::Events => {
@@ -120,14 +120,14 @@ Ctrl-C ends the herd. Until then, the logs of all servers (UTC):
 
 ";
         let places = LocalPlaces::Stopped("run/places-ca.pem".into());
-        assert_eq!(banner(&Herd::built_in(), &places, |_| false), expected);
+        assert_eq!(banner(&HerdFile::built_in(), &places, |_| false), expected);
     }
 
     #[test]
     fn the_banner_of_one_server_with_google_and_without_logs() {
         let text = r#"{ "herd": "h", "servers": { "A": { "listen": "[::1]:5" } },
             "places": { "key_env": "K" }, "log": { "level": "off" } }"#;
-        let herd = Herd::parse(text, Path::new("herd.json")).unwrap();
+        let herd = HerdFile::parse(text, Path::new("herd.json")).unwrap();
         let text = |has_key: bool| banner(&herd, &LocalPlaces::NotNeeded, |name| has_key && name == "K");
         assert!(text(true).contains("h is up: 1 server\n\n  A  [::1]:5  no neighbours\n"), "{}", text(true));
         assert!(text(true).contains("Places  https://maps.googleapis.com (google-legacy, key in $K)\n"));

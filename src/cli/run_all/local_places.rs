@@ -3,7 +3,7 @@
 use super::super::Failure;
 use super::super::failure::in_words;
 use super::super::places::default_listen;
-use crate::config::Herd;
+use crate::config::HerdFile;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
@@ -26,7 +26,7 @@ pub(super) enum LocalPlaces {
 
 impl LocalPlaces {
     /// Finds the state. Fails if another program has the port of the local Places server.
-    pub(super) fn find(herd: &Herd) -> Result<LocalPlaces, Failure> {
+    pub(super) fn find(herd: &HerdFile) -> Result<LocalPlaces, Failure> {
         match herd.places_or_local().trust {
             Some(trust) if herd.needs_local_places() => LocalPlaces::find_at(default_listen(), trust),
             _ => Ok(LocalPlaces::NotNeeded),
@@ -95,7 +95,7 @@ mod tests {
         let trust = PathBuf::from("run/places-ca.pem");
         assert_eq!(LocalPlaces::find_at(free, trust.clone()), Ok(LocalPlaces::Stopped(trust)));
         let text = r#"{ "herd": "h", "servers": { "A": { "listen": "127.0.0.1:1" } }, "places": {} }"#;
-        let herd = Herd::parse(text, Path::new("herd.json")).unwrap();
+        let herd = HerdFile::parse(text, Path::new("herd.json")).unwrap();
         assert_eq!(LocalPlaces::find(&herd), Ok(LocalPlaces::NotNeeded));
     }
 

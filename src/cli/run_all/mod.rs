@@ -12,7 +12,7 @@ mod supervisor;
 mod tail;
 
 use super::Failure;
-use super::arguments::{Arguments, Command, CommandOption};
+use super::arguments::{Arguments, Subcommand, SubcommandOption};
 use super::failure::in_words;
 use super::loaded_herd::LoadedHerd;
 use local_places::LocalPlaces;
@@ -23,12 +23,12 @@ use std::net::{SocketAddr, TcpListener};
 use supervisor::{Stop, Supervisor};
 
 /// The row of this command in the table of commands.
-pub(super) const COMMAND: Command = Command {
+pub(super) const COMMAND: Subcommand = Subcommand {
     name: "run-all",
     usage: "run-all [-c FILE]",
     summary: "the whole herd, until Ctrl-C",
     help: HELP,
-    option: CommandOption::HerdFile,
+    option: SubcommandOption::HerdFile,
     operands: &[],
     run,
 };

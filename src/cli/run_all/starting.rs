@@ -6,7 +6,7 @@ use super::super::places::default_listen;
 use super::banner::banner;
 use super::children::{Child, in_words};
 use super::local_places::LocalPlaces;
-use super::supervisor::{Member, PLACES, Stop, Supervisor, Turn};
+use super::supervisor::{Activity, Member, PLACES, Stop, Supervisor};
 use std::env;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::path::{self, Path};
@@ -96,7 +96,7 @@ impl Supervisor<'_> {
         let deadline = Instant::now() + QUIET_TIMEOUT;
         let mut quiet_since = Instant::now();
         while Instant::now() < deadline && quiet_since.elapsed() < QUIET {
-            if self.turn()? == Turn::Active {
+            if self.turn()? == Activity::Active {
                 quiet_since = Instant::now();
             }
         }

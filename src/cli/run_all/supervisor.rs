@@ -116,7 +116,7 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Waits a moment and shows the new log lines and messages.
-    pub(super) fn turn(&mut self) -> Result<Turn, Stop> {
+    pub(super) fn turn(&mut self) -> Result<Activity, Stop> {
         thread::sleep(TURN);
         let mut notices = Vec::new();
         for signal in self.signals.pending().collect::<Vec<_>>() {
@@ -138,7 +138,7 @@ impl<'a> Supervisor<'a> {
             }
             self.report_ends(&mut rows, &mut notices);
         }
-        let turn = if rows.is_empty() { Turn::Quiet } else { Turn::Active };
+        let turn = if rows.is_empty() { Activity::Quiet } else { Activity::Active };
         let mut text = self.screen.draw(rows, self.screen.columns());
         notices.iter().for_each(|notice| text += &self.screen.draw_notice(notice));
         self.print(&text)?;
@@ -202,7 +202,7 @@ impl<'a> Supervisor<'a> {
 
 /// Whether log lines or messages were shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(super) enum Activity {
     Active,
     Quiet,
 }

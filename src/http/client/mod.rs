@@ -7,5 +7,5 @@ mod response_reader;
 
 pub use request::write_get;
 pub use response_collector::{Response, ResponseCollector};
-pub use response_error::ResponseError;
-pub use response_reader::{MAX_INTERIM, ResponseEvent, ResponseHead, ResponseReader};
+pub use response_error::{MAX_INTERIM, ResponseError};
+pub use response_reader::{ResponseEvent, ResponseHead, ResponseReader};

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use super::response_reader::MAX_INTERIM;
 use crate::http::chunked::ChunkedError;
 use crate::http::framing::FramingError;
 use crate::http::head::{MAX_HEAD, MAX_HEADERS};
@@ -89,3 +88,7 @@ impl std::error::Error for ResponseError {
 }
 
 const MIB: usize = 1024 * 1024;
+
+/// The maximum number of interim responses (1xx) before the final one. One or two are usual (100,
+/// 103).
+pub const MAX_INTERIM: usize = 16;

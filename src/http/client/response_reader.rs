@@ -1,6 +1,6 @@
 //! Reads responses as they arrive.
 
-use super::response_error::ResponseError;
+use super::response_error::{MAX_INTERIM, ResponseError};
 use crate::http::body::BodyReader;
 use crate::http::framing::{Framing, has_no_body};
 use crate::http::head::{HeaderFields, MAX_HEADERS, find_end};
@@ -189,10 +189,6 @@ impl ResponseReader {
         Ok(Some(ResponseHead { status, fields, framing, keep_alive }))
     }
 }
-
-/// The maximum number of interim responses (1xx) before the final one. One or two are usual (100,
-/// 103).
-pub const MAX_INTERIM: usize = 16;
 
 #[cfg(test)]
 mod tests {

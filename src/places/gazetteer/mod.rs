@@ -10,7 +10,7 @@ mod packed;
 mod query;
 
 use grid::Grid;
-pub use packed::{Kind, PackedError, Place, Position};
+pub use packed::{PackedError, Place, PlaceKind, Position};
 
 /// The embedded places and their spatial index.
 pub struct Gazetteer {
@@ -130,8 +130,8 @@ mod tests {
     #[test]
     fn an_airport_has_its_codes() {
         let found = embedded().within(33.9425, -118.408, 2_000.0);
-        let codes: Vec<Kind> = found.iter().map(|found| found.place.kind).collect();
-        assert!(codes.contains(&Kind::Airport { icao: *b"KLAX", iata: Some(*b"LAX") }), "{codes:?}");
+        let codes: Vec<PlaceKind> = found.iter().map(|found| found.place.kind).collect();
+        assert!(codes.contains(&PlaceKind::Airport { icao: *b"KLAX", iata: Some(*b"LAX") }), "{codes:?}");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use super::packed::UNITS_PER_DEGREE;
 use super::query::{Order, Query};
-use super::{Gazetteer, Kind, NearbyPlace, Position};
+use super::{Gazetteer, NearbyPlace, PlaceKind, Position};
 
 impl Gazetteer {
     /// Returns the answer to `GET /maps/api/place/nearbysearch/json?QUERY`.
@@ -59,7 +59,7 @@ fn matches(query: &Query<'_>, nearby: &NearbyPlace<'_>) -> bool {
     }
     let name = place.name.to_lowercase();
     let has_code = |keyword: &str| match place.kind {
-        Kind::Airport { iata: Some(code), .. } => code.eq_ignore_ascii_case(keyword.as_bytes()),
+        PlaceKind::Airport { iata: Some(code), .. } => code.eq_ignore_ascii_case(keyword.as_bytes()),
         _ => false,
     };
     query.name.as_ref().is_none_or(|wanted| name.contains(wanted.as_str()))
@@ -69,18 +69,18 @@ fn matches(query: &Query<'_>, nearby: &NearbyPlace<'_>) -> bool {
 /// The rank of a place by population and distance: ten times the population outweighs 10 km.
 fn prominence(nearby: &NearbyPlace<'_>) -> f64 {
     let population = match nearby.place.kind {
-        Kind::Locality { population, .. } => f64::from(population),
-        Kind::Airport { iata: Some(_), .. } => AIRPORT_WITH_IATA_POPULATION,
-        Kind::Airport { iata: None, .. } => AIRPORT_POPULATION,
+        PlaceKind::Locality { population, .. } => f64::from(population),
+        PlaceKind::Airport { iata: Some(_), .. } => AIRPORT_WITH_IATA_POPULATION,
+        PlaceKind::Airport { iata: None, .. } => AIRPORT_POPULATION,
     };
     // The 10 keeps the logarithm finite for places of unknown population, which is stored as 0.
     2.0 * (population + 10.0).log10() - nearby.distance_m / 5_000.0
 }
 
-fn types(kind: Kind) -> &'static [&'static str] {
+fn types(kind: PlaceKind) -> &'static [&'static str] {
     match kind {
-        Kind::Locality { .. } => &["locality", "political"],
-        Kind::Airport { .. } => &["airport", "point_of_interest", "establishment"],
+        PlaceKind::Locality { .. } => &["locality", "political"],
+        PlaceKind::Airport { .. } => &["airport", "point_of_interest", "establishment"],
     }
 }
 
@@ -118,8 +118,8 @@ fn write_refusal(message: &str) -> String {
 
 fn write_result(nearby: &NearbyPlace<'_>) -> String {
     let (place_id, margin_e5) = match nearby.place.kind {
-        Kind::Locality { geonames, .. } => (format!("geonames:{geonames}"), LOCALITY_MARGIN_E5),
-        Kind::Airport { icao, .. } => {
+        PlaceKind::Locality { geonames, .. } => (format!("geonames:{geonames}"), LOCALITY_MARGIN_E5),
+        PlaceKind::Airport { icao, .. } => {
             (format!("icao:{}", icao.map(char::from).iter().collect::<String>()), AIRPORT_MARGIN_E5)
         }
     };

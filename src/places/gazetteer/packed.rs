@@ -71,7 +71,7 @@ impl Position {
 
 /// The kind of a place, with the fields of that kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum PlaceKind {
     /// A city, town, village or part of one.
     Locality {
         /// The GeoNames number.
@@ -96,7 +96,7 @@ pub struct Place<'a> {
     /// The region and country.
     pub vicinity: &'a str,
     /// The kind.
-    pub kind: Kind,
+    pub kind: PlaceKind,
 }
 
 /// All places without their positions, column by column: localities by GeoNames number, then airports by ICAO
@@ -124,9 +124,9 @@ impl PlaceRecords {
     pub fn get(&self, index: usize) -> Place<'_> {
         let (id, weight) = (self.ids[index], self.weights[index]);
         let kind = if index < self.localities {
-            Kind::Locality { geonames: id, population: weight }
+            PlaceKind::Locality { geonames: id, population: weight }
         } else {
-            Kind::Airport { icao: id.to_be_bytes(), iata: iata_code(weight) }
+            PlaceKind::Airport { icao: id.to_be_bytes(), iata: iata_code(weight) }
         };
         Place {
             name: self.names.get(index),
@@ -400,15 +400,19 @@ pub mod tests {
             Place {
                 name: "Bel Air",
                 vicinity: california,
-                kind: Kind::Locality { geonames: 7, population: 8253 },
+                kind: PlaceKind::Locality { geonames: 7, population: 8253 },
             }
         );
         assert_eq!(
             records.get(1),
-            Place { name: "Café", vicinity: "Nowhere", kind: Kind::Locality { geonames: 9, population: 0 } }
+            Place {
+                name: "Café",
+                vicinity: "Nowhere",
+                kind: PlaceKind::Locality { geonames: 9, population: 0 }
+            }
         );
-        assert_eq!(records.get(2).kind, Kind::Airport { icao: *b"KLAX", iata: Some(*b"LAX") });
-        assert_eq!(records.get(3).kind, Kind::Airport { icao: *b"XXXX", iata: None });
+        assert_eq!(records.get(2).kind, PlaceKind::Airport { icao: *b"KLAX", iata: Some(*b"LAX") });
+        assert_eq!(records.get(3).kind, PlaceKind::Airport { icao: *b"XXXX", iata: None });
         assert_eq!(positions[1], Position { latitude_e5: -9_000_000, longitude_e5: 18_000_000 });
         assert_eq!(positions[3], Position { latitude_e5: -1, longitude_e5: -18_000_000 });
     }

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use herd::config::Limits;
-use herd::protocol::{Client, Conversation, Ending};
+use herd::conversation::{Client, Conversation};
+use herd::protocol::Close;
 
 use super::conversation::{self, EPOCH, HERD, Harness, NAME, NEIGHBOUR, START};
 use super::grammar::{self, ClientLine, Statement};
@@ -21,7 +22,7 @@ pub fn client_stream(data: &[u8]) {
     let mut model = Model::new(&limits, only_a_neighbour);
     model.receive(stream, eof);
     for pieces in Pieces::all(options >> 2) {
-        let client = if only_a_neighbour { Client::only_a_neighbour() } else { Client::newcomer() };
+        let client = if only_a_neighbour { Client::peers_only() } else { Client::unidentified() };
         let server = conversation::server(limits.clone());
         let mut harness = Harness::new(server, Conversation::Client(client), water_marks, pieces.seed());
         harness.receive(stream, pieces);
@@ -51,7 +52,7 @@ pub struct Model<'a> {
     pub marked: u64,
     /// Whether a MARK of this link was acknowledged.
     acknowledged: bool,
-    ending: Ending,
+    closing: Option<Close>,
 }
 
 /// The role of the connection, which its first line decides.
@@ -79,7 +80,7 @@ impl<'a> Model<'a> {
             asked: Vec::new(),
             marked: 0,
             acknowledged: false,
-            ending: Ending::Open,
+            closing: None,
         }
     }
 
@@ -90,7 +91,7 @@ impl<'a> Model<'a> {
             written: Vec::new(),
             refused: false,
             acknowledged: false,
-            ending: Ending::Open,
+            closing: None,
             ..self
         }
     }
@@ -107,8 +108,8 @@ impl<'a> Model<'a> {
             let ends = eof && is_client(self) && !(is_hello && self.may_become_a_peer());
             self.line(rest, ends);
         }
-        if eof && self.ending == Ending::Open {
-            self.ending = Ending::Closing;
+        if eof && self.closing.is_none() {
+            self.closing = Some(Close::Drain);
         }
     }
 
@@ -120,7 +121,7 @@ impl<'a> Model<'a> {
         let is_refusal =
             rest.starts_with(b"REFUSED ") && rest.iter().position(|&b| b == b'\n') == Some(rest.len() - 1);
         assert!(if self.refused { is_refusal } else { rest.is_empty() }, "{pieces:?} {}", shown(rest));
-        assert_eq!(harness.ending(), self.ending, "{pieces:?}");
+        assert_eq!(harness.closing(), self.closing, "{pieces:?}");
         let store = &harness.server.store;
         assert_eq!(store.len(), self.stored.len(), "{pieces:?}");
         for (id, line) in &self.stored {
@@ -136,7 +137,7 @@ impl<'a> Model<'a> {
     }
 
     fn line(&mut self, line: &[u8], ended: bool) {
-        if self.ending != Ending::Open {
+        if self.closing.is_some() {
             return;
         }
         let beginning = &line[..line.len().min(self.limits.max_line)];
@@ -147,7 +148,7 @@ impl<'a> Model<'a> {
             Role::Hello if line.len() > HELLO_MAX => self.refuse(),
             Role::Hello if ended => self.hello(line),
             Role::Peer if line.len() > self.limits.max_line + PEER_LINE_EXTRA => {
-                self.ending = Ending::Aborting;
+                self.closing = Some(Close::Abort);
             }
             Role::Peer if ended => self.peer_line(line),
             Role::Hello | Role::Peer => {}
@@ -165,7 +166,7 @@ impl<'a> Model<'a> {
             return;
         }
         if self.role == Role::PeerOnly {
-            self.ending = Ending::Aborting;
+            self.closing = Some(Close::Abort);
             return;
         }
         self.role = Role::Client;
@@ -194,7 +195,7 @@ impl<'a> Model<'a> {
                     return;
                 }
             }
-            ClientLine::HttpRequest => self.ending = Ending::Closing,
+            ClientLine::HttpRequest => self.closing = Some(Close::Drain),
             ClientLine::Blank | ClientLine::Invalid => {}
         }
         self.invalid(grammar::trimmed(line));
@@ -202,13 +203,13 @@ impl<'a> Model<'a> {
 
     fn too_long(&mut self, line: &[u8], beginning: &[u8], ended: bool) {
         if self.role == Role::PeerOnly {
-            self.ending = Ending::Aborting;
+            self.closing = Some(Close::Abort);
             return;
         }
         self.role = Role::Client;
         self.invalid(beginning);
         if ended && grammar::ends_like_http(line) {
-            self.ending = Ending::Closing;
+            self.closing = Some(Close::Drain);
         }
     }
 
@@ -218,7 +219,7 @@ impl<'a> Model<'a> {
 
     /// Lets the heartbeat interval pass, if this is a link of a neighbour. Returns whether it is.
     pub fn heartbeat(&mut self) -> bool {
-        let is_linked = self.role == Role::Peer && self.ending == Ending::Open;
+        let is_linked = self.role == Role::Peer && self.closing.is_none();
         if is_linked {
             self.written.extend(format!("ACK {}\n", self.marked).bytes());
         }
@@ -237,7 +238,7 @@ impl<'a> Model<'a> {
 
     fn refuse(&mut self) {
         self.refused = true;
-        self.ending = Ending::Closing;
+        self.closing = Some(Close::Drain);
     }
 
     fn peer_line(&mut self, line: &[u8]) {
@@ -250,7 +251,7 @@ impl<'a> Model<'a> {
                 self.written.extend(format!("ACK {sequence}\n").bytes());
             }
         } else {
-            self.ending = Ending::Aborting;
+            self.closing = Some(Close::Abort);
         }
     }
 

@@ -6,14 +6,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use herd::clock::Moment;
-use herd::config::{Host, HostPort, Limits};
+use herd::config::Limits;
+use herd::conversation::{Client, Context, Conversation, Handle, Identity, NeighbourId, Server};
 use herd::log::{Level, Log};
 use herd::places::answer::Answer;
+use herd::places::desk::{QuestionId, Step};
 use herd::places::question::Question;
-use herd::protocol::{
-    ConnectionId, Context, Conversation, Ending, Identity, Message, NeighbourId, Protocol, Request, Server,
-    Transport, WaterMarks,
-};
+use herd::protocol::{Close, ConnectionId, Lost, Protocol, Transport, WaterMarks};
 use herd::text::peer_line::Epoch;
 
 use super::pieces::{Chance, Pieces};
@@ -40,8 +39,10 @@ pub struct Harness {
     wall: u64,
     /// The output that was sent.
     sent: Vec<u8>,
-    /// The tickets of pending questions.
-    pending: VecDeque<u32>,
+    /// The questions that the desk wants to ask.
+    pending: VecDeque<QuestionId>,
+    /// The number of connections to Places so far.
+    connections: u32,
     /// All questions, in order.
     pub asked: Vec<Question>,
     chance: Chance,
@@ -62,6 +63,7 @@ impl Harness {
             wall: START,
             sent: Vec::new(),
             pending: VecDeque::new(),
+            connections: 0,
             asked: Vec::new(),
             chance: Chance::new(seed),
             answer,
@@ -103,7 +105,7 @@ impl Harness {
             self.answer_one_question();
             let more = self.turn_ending();
             let after = (self.sent.len(), self.pending.len(), self.input.len());
-            if before == after && self.transport.waiting() == 0 && !more {
+            if before == after && self.transport.pending() == 0 && !more {
                 return;
             }
         }
@@ -120,39 +122,27 @@ impl Harness {
         [&self.sent, self.transport.unsent()].concat()
     }
 
-    pub fn ending(&self) -> Ending {
-        self.transport.ending()
+    pub fn closing(&self) -> Option<Close> {
+        self.transport.close_requested()
     }
 
     /// Ends the connection and returns the server.
     pub fn into_server(mut self) -> Server {
-        self.conversation.protocol().connection_lost(
-            &mut Context {
-                id: ID,
-                address: ADDRESS,
-                now: self.now,
-                wall: self.wall,
-                transport: &mut self.transport,
-                server: &mut self.server,
-                successor: &mut None,
-            },
-            herd::protocol::Lost::Closed,
-        );
+        self.with_context(|protocol, context| protocol.connection_lost(context, Lost::Closed));
         self.server
     }
 
     fn may_deliver(&self) -> bool {
-        self.transport.ending() == Ending::Open && !self.transport.reading_is_paused()
+        self.closing().is_none() && !self.transport.reading_is_paused()
     }
 
     fn offer(&mut self) {
         while self.may_deliver() && !self.input.is_empty() {
             let mut input = std::mem::take(&mut self.input);
-            let mut used = 0;
-            let succeeded = self.call(|protocol, context| used = protocol.data_received(context, &input));
+            let used = self.call(|protocol, context| protocol.data_received(context, &input)).unwrap_or(0);
             input.drain(..used);
             self.input = input;
-            if used == 0 && !succeeded {
+            if used == 0 {
                 break;
             }
         }
@@ -160,7 +150,7 @@ impl Harness {
             let rest = std::mem::take(&mut self.input);
             self.call(|protocol, context| protocol.eof_received(context, &rest));
         }
-        if self.transport.ending() != Ending::Open {
+        if self.closing().is_some() {
             self.input.clear();
         }
         self.check_bounds();
@@ -185,60 +175,63 @@ impl Harness {
             return;
         }
         let index = self.chance.below(self.pending.len());
-        if let Some(ticket) = self.pending.remove(index) {
-            let answer = self.answer.clone();
-            self.call(|protocol, context| protocol.told(context, Message::Answer { ticket, answer }));
+        if let Some(id) = self.pending.remove(index) {
+            self.connections += 1;
+            let connection = Handle::new(ConnectionId { slot: self.connections, generation: 1 });
+            self.server.desk.connecting(id, connection);
+            self.server.desk.answered(connection, Ok(self.answer.clone()), false);
+            self.carry_out_steps();
             self.offer();
         }
     }
 
-    fn turn_ending(&mut self) -> bool {
-        let mut more = false;
-        if matches!(self.conversation, Conversation::OutboundPeer(_)) {
-            self.call(|protocol, context| more = protocol.turn_ending(context));
-        }
-        more
-    }
-
-    /// Calls the protocol and handles what follows. Returns whether another conversation has taken over.
-    fn call(&mut self, act: impl FnOnce(&mut dyn Protocol, &mut Context<'_>)) -> bool {
-        if self.transport.ending() != Ending::Open {
-            return false;
-        }
-        let mut successor = None;
-        self.with_context(&mut successor, act);
-        let succeeded = successor.is_some();
-        if let Some(successor) = successor {
-            self.conversation = successor;
-            self.with_context(&mut None, |protocol, context| protocol.connection_made(context));
-        }
-        if self.transport.must_pause_writing() {
-            self.with_context(&mut None, |protocol, context| protocol.pause_writing(context));
-        }
-        for request in std::mem::take(&mut self.server.requests) {
-            if let Request::Ask { ticket, question, .. } = request {
-                self.pending.push_back(ticket);
-                self.asked.push(question);
+    /// Notes the questions that the desk wants to ask, and delivers its answers.
+    fn carry_out_steps(&mut self) {
+        while let Some(step) = self.server.desk.next_step() {
+            match step {
+                Step::Connect(id) => {
+                    self.asked.extend(self.server.desk.question(id).cloned());
+                    self.pending.push_back(id);
+                }
+                Step::Answer(waiter, result) => {
+                    let answer = result.expect("an answer");
+                    self.call(Handle::call(move |client: &mut Client, context| {
+                        client.answered(context, waiter.ticket, &answer);
+                    }));
+                }
+                Step::Ask(..) | Step::WakeAt(..) | Step::Abort(_) => {}
             }
         }
-        succeeded
     }
 
-    fn with_context(
-        &mut self,
-        successor: &mut Option<Conversation>,
-        act: impl FnOnce(&mut dyn Protocol, &mut Context<'_>),
-    ) {
+    fn turn_ending(&mut self) -> bool {
+        let is_called = self.transport.is_called_at_turn_end();
+        is_called && self.call(|protocol, context| protocol.turn_ending(context)) == Some(true)
+    }
+
+    /// Calls the conversation, if the connection is open, and carries out what follows.
+    fn call<T>(&mut self, call: impl FnOnce(&mut Conversation, &mut Context<'_>) -> T) -> Option<T> {
+        if self.closing().is_some() {
+            return None;
+        }
+        let result = self.with_context(call);
+        if self.transport.must_pause_writing() {
+            self.with_context(|protocol, context| protocol.pause_writing(context));
+        }
+        self.carry_out_steps();
+        Some(result)
+    }
+
+    fn with_context<T>(&mut self, call: impl FnOnce(&mut Conversation, &mut Context<'_>) -> T) -> T {
         let mut context = Context {
             id: ID,
             address: ADDRESS,
             now: self.now,
             wall: self.wall,
             transport: &mut self.transport,
-            server: &mut self.server,
-            successor,
+            shared: &mut self.server,
         };
-        act(self.conversation.protocol(), &mut context);
+        let result = call(&mut self.conversation, &mut context);
         // The clock goes on by lines, not by pieces.
         self.wall = context.wall;
         if !self.server.log.lines().is_empty() {
@@ -246,6 +239,7 @@ impl Harness {
             assert!(self.server.log.lines().iter().all(is_printable), "the log has only printable ASCII");
             self.server.log.clear();
         }
+        result
     }
 
     fn check_bounds(&self) {
@@ -254,7 +248,7 @@ impl Harness {
             assert!(self.input.len() <= line_max, "{} bytes of buffered input", self.input.len());
         }
         let reply_max = PENDING_REPLIES_MAX + 2 * line_max + PLACES_ANSWER_MAX;
-        let waiting = self.transport.waiting();
+        let waiting = self.transport.pending();
         assert!(waiting <= self.water_marks.high as usize + reply_max, "{waiting} bytes of unsent output");
         assert!(self.pending.len() <= WHATSATS_MAX, "{} pending questions", self.pending.len());
     }
@@ -264,8 +258,8 @@ impl Harness {
 pub fn server(limits: Limits) -> Server {
     let identity = Identity { herd: HERD.into(), name: NAME.into(), epoch: Epoch(EPOCH) };
     let log = Log::new(NAME, Level::Traffic);
-    let mut server = Server::new(identity, limits, Duration::from_secs(3), log);
-    server.neighbours.set(NEIGHBOUR, &HostPort { host: Host::Name("localhost".into()), port: 1 });
+    let mut server = Server::new(identity, limits, SILENCE, PLACES_TIMEOUT, log);
+    server.neighbours.add(NEIGHBOUR);
     server
 }
 
@@ -288,6 +282,8 @@ pub fn settings(byte: u8) -> (Limits, WaterMarks) {
     (limits, water_marks.get(usize::from(byte >> 5 & 3)).copied().unwrap_or_default())
 }
 
+const SILENCE: Duration = Duration::from_secs(3);
+const PLACES_TIMEOUT: Duration = Duration::from_secs(5);
 const ID: ConnectionId = ConnectionId { slot: 3, generation: 5 };
 const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 40_000);
 

@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use herd::cli::draw;
-use herd::config::Herd;
+use herd::config::HerdFile;
 
 /// Any text is either a herd that follows docs/protocol.md, section 3, and can be drawn, or an error of one
 /// line.
 pub fn herd_file(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    match Herd::parse(&text, Path::new("some/herd.json")) {
+    match HerdFile::parse(&text, Path::new("some/herd.json")) {
         Ok(herd) => check(&herd),
         Err(error) => {
             let message = error.to_string();
@@ -20,7 +20,7 @@ pub fn herd_file(data: &[u8]) {
     }
 }
 
-fn check(herd: &Herd) {
+fn check(herd: &HerdFile) {
     let is_name = |name: &str| {
         let is_field = !name.is_empty() && !name.contains(|c: char| c.is_control() || c == ' ' || c == '/');
         is_field && name.len() <= 64 && name != "." && name != ".."

@@ -1,7 +1,7 @@
 //! The fuzz target `line`: all parsers of lines, against the naive grammar.
 
 use herd::places::question::Question;
-use herd::text::command::{Command, IamAt, WhatsAt};
+use herd::text::command::{ClientCommand, IamAt, WhatsAt};
 use herd::text::peer_line::{self, Epoch};
 use herd::text::record::Statement;
 use herd::text::time::Time;
@@ -20,11 +20,11 @@ pub fn line(data: &[u8]) {
 }
 
 fn command(data: &[u8]) {
-    match (Command::parse(data), grammar::client_line(data)) {
-        (Command::Blank, ClientLine::Blank)
-        | (Command::HttpRequest, ClientLine::HttpRequest)
-        | (Command::Invalid, ClientLine::Invalid) => {}
-        (Command::IamAt(read), ClientLine::IamAt { id, location, time, time_text }) => {
+    match (ClientCommand::parse(data), grammar::client_line(data)) {
+        (ClientCommand::Blank, ClientLine::Blank)
+        | (ClientCommand::HttpRequest, ClientLine::HttpRequest)
+        | (ClientCommand::Invalid, ClientLine::Invalid) => {}
+        (ClientCommand::IamAt(read), ClientLine::IamAt { id, location, time, time_text }) => {
             assert_eq!((read.id, read.location.text, read.time_text), (id, location.text, time_text));
             assert_eq!(
                 (read.location.latitude, read.location.longitude),
@@ -33,7 +33,7 @@ fn command(data: &[u8]) {
             assert_eq!(read.time.nanoseconds(), time);
             at_line(&read, data.len() as u64 * 123_456_789);
         }
-        (Command::WhatsAt(read), ClientLine::WhatsAt { id, radius_km, bound }) => {
+        (ClientCommand::WhatsAt(read), ClientLine::WhatsAt { id, radius_km, bound }) => {
             assert_eq!(read, WhatsAt { id, radius_km, bound });
             let question = Question::new(b"+1", b"-2.50", radius_km);
             let kilometres = str::from_utf8(radius_km).expect("ASCII");

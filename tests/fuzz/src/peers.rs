@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use herd::clock::Moment;
-use herd::protocol::{Conversation, Dialled, Ending, InboundPeer, OutboundPeer};
+use herd::conversation::{Conversation, InboundPeer, OutboundPeer};
+use herd::protocol::Close;
 use herd::store::{Origin, Outcome};
 use herd::text::peer_line::Epoch;
 use herd::text::record::Statement;
@@ -46,8 +47,8 @@ fn inbound(settings: u8, options: u8, stream: &[u8]) {
             }
             model.check(&harness, pieces);
             server = harness.into_server();
-            assert_eq!(server.neighbours.get(NEIGHBOUR_ID).accepted, None);
-            assert_eq!(server.neighbours.get(NEIGHBOUR_ID).held(Epoch(NEIGHBOURS_EPOCH)), model.marked);
+            assert_eq!(server.neighbours.get(NEIGHBOUR_ID).inbound, None);
+            assert_eq!(server.neighbours.get(NEIGHBOUR_ID).received(Epoch(NEIGHBOURS_EPOCH)), model.marked);
         }
     }
 }
@@ -57,8 +58,6 @@ fn outbound(settings: u8, options: u8, stream: &[u8]) {
     let acceptor = Acceptor::read(stream);
     for pieces in Pieces::all(options >> 1) {
         let mut server = conversation::server(limits.clone());
-        let id = herd::protocol::ConnectionId { slot: 3, generation: 5 };
-        server.neighbours.get_mut(NEIGHBOUR_ID).dialled = Dialled::Connecting(id);
         let from_neighbour = server.neighbours.origin(NEIGHBOUR_ID, Epoch(NEIGHBOURS_EPOCH));
         let mut changes = BTreeMap::new();
         let mut chance = Chance::new(u64::from(options));
@@ -78,12 +77,12 @@ fn outbound(settings: u8, options: u8, stream: &[u8]) {
         harness.settle();
         // A change that is not sent to its own source is marked with the next heartbeat.
         harness.heartbeat();
-        assert_eq!(harness.ending(), acceptor.ending, "{pieces:?}");
+        assert_eq!(harness.closing(), acceptor.closing, "{pieces:?}");
         let written = String::from_utf8(harness.written()).expect("only ASCII is sent");
         let hello = format!("HELLO herd/1 {HERD} {NAME} {EPOCH:016x}\n");
         let sent = written.strip_prefix(&hello).expect("HELLO is sent first");
         let sent: Vec<&str> = sent.split_inclusive('\n').collect();
-        if let (Some((epoch, since)), Ending::Open) = (acceptor.welcome, acceptor.ending) {
+        if let (Some((epoch, since)), None) = (acceptor.welcome, acceptor.closing) {
             let since = if since > sequence { 0 } else { since };
             let mut missing: Vec<_> = changes.values().collect();
             missing.retain(|(at, origin, _)| {
@@ -99,7 +98,7 @@ fn outbound(settings: u8, options: u8, stream: &[u8]) {
             assert!(sent.is_empty(), "no line is sent before WELCOME");
         }
         let server = harness.into_server();
-        assert_eq!(server.neighbours.get(NEIGHBOUR_ID).dialled, Dialled::Down);
+        assert_eq!(server.neighbours.get(NEIGHBOUR_ID).outbound, None);
     }
 }
 
@@ -107,12 +106,12 @@ fn outbound(settings: u8, options: u8, stream: &[u8]) {
 struct Acceptor {
     /// The epoch and `since` of its WELCOME.
     welcome: Option<(u64, u64)>,
-    ending: Ending,
+    closing: Option<Close>,
 }
 
 impl Acceptor {
     fn read(stream: &[u8]) -> Acceptor {
-        let mut read = Acceptor { welcome: None, ending: Ending::Open };
+        let mut read = Acceptor { welcome: None, closing: None };
         for line in stream.split_inclusive(|&byte| byte == b'\n') {
             let (line, ended) = line.strip_suffix(b"\n").map_or((line, false), |line| (line, true));
             let goes_on = line.len() <= LINE_MAX
@@ -126,7 +125,7 @@ impl Acceptor {
                         _ => false,
                     });
             if !goes_on {
-                read.ending = Ending::Aborting;
+                read.closing = Some(Close::Abort);
                 break;
             }
         }

@@ -2,16 +2,17 @@
 
 use std::rc::Rc;
 
-use herd::config::Limits;
+use herd::clock::Moment;
+use herd::conversation::PlacesServer;
 use herd::http::client::ResponseCollector;
 use herd::http::server::read_bodiless_request;
 use herd::places::answer::Answer;
 use herd::places::gazetteer::Gazetteer;
 use herd::places::google_legacy::PATH;
-use herd::protocol::{Conversation, PlacesServer};
+use herd::protocol::{Close, ConnectionId, Context, Protocol, Transport, WaterMarks};
 use serde_json::Value;
 
-use super::conversation::{self, Harness};
+use super::conversation;
 use super::pieces::Pieces;
 
 /// Any beginning of a request is read as the whole, a query has an answer in one shape, and the Places
@@ -57,14 +58,8 @@ fn query(gazetteer: &Gazetteer, query: &str) {
 
 fn serve(gazetteer: &Rc<Gazetteer>, stream: &[u8], options: u8) {
     let (_, water_marks) = conversation::settings(options);
-    let [whole, bytes, random] = Pieces::all(options).map(|pieces| {
-        let server = conversation::server(Limits::default());
-        let conversation = Conversation::PlacesServer(PlacesServer::new(Rc::clone(gazetteer)));
-        let mut stand = Harness::new(server, conversation, water_marks, pieces.seed());
-        stand.receive(stream, pieces);
-        stand.settle();
-        (stand.written(), stand.ending())
-    });
+    let [whole, bytes, random] =
+        Pieces::all(options).map(|pieces| respond(gazetteer, stream, pieces, water_marks));
     assert_eq!(whole, bytes);
     assert_eq!(whole, random);
     let (mut reader, mut rest) = (ResponseCollector::new(whole.0.len()), &whole.0[..]);
@@ -72,6 +67,41 @@ fn serve(gazetteer: &Rc<Gazetteer>, stream: &[u8], options: u8) {
         rest = &rest[reader.data_received(rest).expect("it is HTTP")..];
         assert!(reader.finish().is_some(), "whole responses only");
     }
+}
+
+/// The output of the server, and how it ends the connection.
+fn respond(
+    gazetteer: &Rc<Gazetteer>,
+    stream: &[u8],
+    pieces: Pieces,
+    water_marks: WaterMarks,
+) -> (Vec<u8>, Option<Close>) {
+    let (mut server, mut transport) = (PlacesServer::new(Rc::clone(gazetteer)), Transport::new(water_marks));
+    let (mut input, mut written) = (Vec::new(), Vec::new());
+    let mut call = |transport: &mut Transport,
+                    call: &mut dyn FnMut(&mut PlacesServer, &mut Context<'_, ()>)| {
+        let id = ConnectionId { slot: 1, generation: 1 };
+        let address = ([127, 0, 0, 1], 40_000).into();
+        let context = &mut Context { id, address, now: Moment::START, wall: 0, transport, shared: &mut () };
+        call(&mut server, context);
+    };
+    for piece in pieces.of(stream) {
+        input.extend_from_slice(piece);
+        loop {
+            let mut used = 0;
+            if transport.close_requested().is_none() {
+                call(&mut transport, &mut |server, context| used = server.data_received(context, &input));
+            }
+            input.drain(..used);
+            written.extend_from_slice(transport.unsent());
+            transport.note_sent(transport.pending());
+            if !transport.reading_is_paused() {
+                break;
+            }
+            call(&mut transport, &mut |server, context| server.resume_writing(context));
+        }
+    }
+    (written, transport.close_requested())
 }
 
 thread_local! {

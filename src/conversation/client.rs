@@ -1,91 +1,155 @@
 //! The conversation with a client (docs/protocol.md, section 1).
 //!
-//! Every accepted connection begins as one. Its first line that is not blank decides: HELLO makes it
-//! an [`InboundPeer`].
+//! Every accepted connection starts as one. If its first line that is not blank is a HELLO, the connection is
+//! a peer's, and an [`InboundPeer`](super::InboundPeer) takes over.
 
 use std::time::Duration;
 
+use super::lines::Lines;
 use super::replies::Replies;
-use super::{Context, Conversation, InboundPeer, Lost, Message, Protocol, Request, first_line, prefetch};
+use super::{Context, Handle, Server, Waiter, prefetch, receipt_time};
 use crate::clock::Moment;
+use crate::places::answer::Answer;
 use crate::places::question::Question;
-use crate::store::{Origin, Outcome, PREFETCH_MAX};
-use crate::text::command::{Command, IamAt, WhatsAt};
+use crate::protocol::{Lost, Protocol};
+use crate::store::{Origin, Outcome};
+use crate::text::command::{ClientCommand, IamAt, WhatsAt};
 use crate::text::fields::trim;
 use crate::text::last_field::LastField;
 use crate::text::peer_line::is_hello;
 use crate::text::record::Statement;
 use crate::text::time::{SECOND_NS, Time};
 
-/// A client, or somebody of whom nothing is known yet.
+/// A client, or a peer that has not sent its HELLO yet.
 #[derive(Debug)]
 pub struct Client {
     standing: Standing,
-    /// When the line that has not ended yet began; never: there is none.
+    /// When the line began that has not ended; [`Moment::NEVER`]: there is none.
     line_since: Moment,
-    /// The rest of an over-long line, of which the beginning was already answered.
+    /// The last field of an over-long line whose rest is discarded; `None`: there is no such line.
     discarding: Option<LastField>,
     replies: Replies,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
-    /// It has not said anything yet.
-    Newcomer,
-    /// It came when there was no room for further clients: only a neighbour may stay.
-    OnlyANeighbour,
-    /// It is a client.
+    /// The connection has sent no line.
+    Unidentified,
+    /// The connection has sent no line, and the server is full: only a peer may stay.
+    PeersOnly,
+    /// The connection is a client's.
     Client,
-    /// Nothing that it may still send is carried out; the connection ends with the last reply owed.
+    /// The connection is a peer's: the line that has begun is a HELLO.
+    Peer,
+    /// Further input is ignored. The connection closes after the last pending reply.
     Finished,
 }
 
 impl Client {
-    /// Somebody who has just been accepted.
-    pub fn newcomer() -> Client {
-        Client::new(Standing::Newcomer)
+    /// A connection that was accepted.
+    pub fn unidentified() -> Client {
+        Client::new(Standing::Unidentified)
     }
 
-    /// Somebody who has been accepted though there is no room for further clients. Neighbours must
-    /// come through all the same; anybody else is closed as soon as that is plain.
-    pub fn only_a_neighbour() -> Client {
-        Client::new(Standing::OnlyANeighbour)
+    /// A connection that was accepted although the server is full, because it may be a neighbour's. It is
+    /// closed as soon as it proves not to be.
+    pub fn peers_only() -> Client {
+        Client::new(Standing::PeersOnly)
     }
 
     fn new(standing: Standing) -> Client {
         Client { standing, line_since: Moment::NEVER, discarding: None, replies: Replies::default() }
     }
 
+    /// When the HELLO of a peer began; `None`: the connection is not a peer's. The HELLO is not consumed.
+    pub(super) fn hello_since(&self) -> Option<Moment> {
+        (self.standing == Standing::Peer).then_some(self.line_since)
+    }
+
+    /// Places has answered, or cannot answer, the question with this ticket.
+    pub fn answered(&mut self, context: &mut Context<'_>, ticket: u32, answer: &Answer) {
+        self.replies.answer(ticket, answer, &mut context.shared.unread_answer_bytes);
+        self.send_replies(context);
+    }
+
+    fn lines_received(&mut self, context: &mut Context<'_>, data: &[u8]) -> usize {
+        let max_line = context.shared.limits.max_line;
+        let mut lines = Lines::new(data);
+        while let Some(line) = lines.peek() {
+            if self.standing == Standing::Finished {
+                return data.len();
+            }
+            if !context.transport.has_room() || !self.replies.has_room() {
+                context.transport.pause_reading();
+                break;
+            }
+            if let Some(batch) = lines.new_batch() {
+                prefetch(context, batch, ID_FIELD);
+            }
+            if let Some(last) = &mut self.discarding {
+                last.push(line.text);
+                if line.ended
+                    && let Some(last) = self.discarding.take()
+                {
+                    self.over_long_line_ended(&last);
+                }
+            } else if self.may_be_a_peer() && is_hello(&line.text[..line.text.len().min(max_line)]) {
+                // A HELLO that is the first line began when the first byte arrived.
+                let is_first = lines.used() == 0;
+                self.line_since = if is_first { self.line_since.min(context.now) } else { context.now };
+                self.standing = Standing::Peer;
+                break;
+            } else if line.text.len() > max_line {
+                self.over_long_line_received(context, line.text);
+                let last = LastField::of(line.text);
+                if line.ended {
+                    self.over_long_line_ended(&last);
+                } else {
+                    self.discarding = Some(last);
+                }
+            } else if line.ended {
+                self.line_received(context, line.text);
+            } else {
+                break;
+            }
+            lines.consume(line);
+            if line.ended {
+                self.line_since = Moment::NEVER;
+            }
+        }
+        lines.used()
+    }
+
     /// Carries out one line, without its LF.
     fn line_received(&mut self, context: &mut Context<'_>, line: &[u8]) {
-        let received = context.received();
-        let command = Command::parse(line);
-        if command == Command::Blank {
+        let received = receipt_time(context);
+        let command = ClientCommand::parse(line);
+        if command == ClientCommand::Blank {
             return;
         }
-        if self.standing == Standing::OnlyANeighbour {
-            context.transport.abort();
-            return;
+        if self.standing == Standing::PeersOnly {
+            return self.reject(context);
         }
         self.standing = Standing::Client;
-        context.server.log.received(line, context.address);
+        context.shared.log.received(line, context.address);
         let valid = match command {
-            Command::IamAt(iam_at) => self.iam_at(context, &iam_at, received),
-            Command::WhatsAt(whats_at) => self.whats_at(context, &whats_at),
-            Command::HttpRequest => {
+            ClientCommand::IamAt(iam_at) => self.iam_at(context, &iam_at, received),
+            ClientCommand::WhatsAt(whats_at) => self.whats_at(context, &whats_at),
+            ClientCommand::HttpRequest => {
                 self.standing = Standing::Finished;
                 false
             }
-            Command::Blank | Command::Invalid => false,
+            ClientCommand::Blank | ClientCommand::Invalid => false,
         };
         if !valid {
             self.reply_invalid(context, trim(line));
         }
     }
 
-    /// Whether the statement was taken: nothing is wrong with its time, and there is room for it.
+    /// Answers an IAMAT, and stores it if it wins. False: its time is too far in the future, or the store is
+    /// full.
     fn iam_at(&mut self, context: &mut Context<'_>, iam_at: &IamAt<'_>, received: Time) -> bool {
-        let server = &mut *context.server;
+        let server = &mut *context.shared;
         let ahead_max_ns = i128::from(server.limits.max_future_s) * SECOND_NS;
         let ahead_ns = iam_at.time.nanoseconds() - received.nanoseconds();
         if ahead_max_ns > 0 && ahead_ns > ahead_max_ns {
@@ -103,17 +167,24 @@ impl Client {
         true
     }
 
-    /// Whether the client that is asked about is known.
+    /// Asks Places about the location of a client. False: that client is unknown.
     fn whats_at(&mut self, context: &mut Context<'_>, whats_at: &WhatsAt<'_>) -> bool {
-        let store = &context.server.store;
+        let store = &context.shared.store;
         let (Some(line), Some(statement)) = (store.get(whats_at.id), store.statement(whats_at.id)) else {
             return false;
         };
         let location = statement.location;
         let question = Question::new(location.latitude, location.longitude, whats_at.radius_km);
-        let ticket = self.replies.wait(line.to_vec(), whats_at.bound);
-        context.server.requests.push_back(Request::Ask { asker: context.id, ticket, question });
+        let ticket = self.replies.reserve(line.to_vec(), whats_at.bound);
+        let waiter = Waiter { client: Handle::new(context.id), ticket };
+        context.shared.desk.ask(context.now, question, waiter);
         true
+    }
+
+    /// Ends the connection of a client for which the server has no room.
+    fn reject(&mut self, context: &mut Context<'_>) {
+        self.standing = Standing::Finished;
+        context.transport.abort();
     }
 
     fn reply_invalid(&mut self, context: &mut Context<'_>, copy: &[u8]) {
@@ -122,136 +193,80 @@ impl Client {
         output.extend_from_slice(b"? ");
         output.extend_from_slice(copy);
         output.push(b'\n');
-        context.server.log.sent_to_client(&output[start..]);
+        context.shared.log.sent_to_client(&output[start..]);
     }
 
-    /// Answers an over-long line with as much of it as may be kept.
-    fn too_long(&mut self, context: &mut Context<'_>, beginning: &[u8]) {
-        if self.standing == Standing::OnlyANeighbour {
-            context.transport.abort();
-            return;
+    /// Answers the beginning of an over-long line.
+    fn over_long_line_received(&mut self, context: &mut Context<'_>, beginning: &[u8]) {
+        if self.standing == Standing::PeersOnly {
+            return self.reject(context);
         }
         self.standing = Standing::Client;
-        let copy = &beginning[..context.server.limits.max_line];
-        context.server.log.received(copy, context.address);
+        let copy = &beginning[..context.shared.limits.max_line];
+        context.shared.log.received(copy, context.address);
         self.reply_invalid(context, copy);
     }
 
-    /// A line that looks like an HTTP request, but for its length, must not let through what follows it.
-    fn end_of_too_long(&mut self, last: &LastField) {
+    /// Finishes the conversation if the over-long line was an HTTP request: nothing after it is carried out.
+    fn over_long_line_ended(&mut self, last: &LastField) {
         if last.is_http_version() {
             self.standing = Standing::Finished;
         }
     }
 
-    fn may_become_a_neighbour(&self) -> bool {
-        matches!(self.standing, Standing::Newcomer | Standing::OnlyANeighbour)
+    fn may_be_a_peer(&self) -> bool {
+        matches!(self.standing, Standing::Unidentified | Standing::PeersOnly)
     }
 
-    /// Lets go of the connection once everything that is owed was written.
-    fn close_when_done(&mut self, context: &mut Context<'_>) {
-        if self.standing == Standing::Finished && self.replies.is_empty() {
+    /// Sends replies that no longer wait for Places, and resumes reading if that made room.
+    fn send_replies(&mut self, context: &mut Context<'_>) {
+        let last = self.standing == Standing::Finished;
+        let Server { log, unread_answer_bytes, .. } = &mut *context.shared;
+        self.replies.send(context.transport, log, unread_answer_bytes, last);
+        if last && self.replies.is_empty() {
             context.transport.close();
         }
-    }
-
-    /// Moves replies on, and reads again if that made room.
-    fn replies_moved(&mut self, context: &mut Context<'_>) {
-        let last = self.standing == Standing::Finished;
-        let server = &mut *context.server;
-        self.replies.send(context.transport, &mut server.log, &mut server.answers_kept, last);
-        self.close_when_done(context);
         if context.transport.has_room() && self.replies.has_room() {
             context.transport.resume_reading();
             if self.discarding.is_some() && !last {
-                // Nothing of it was kept that would be offered again.
-                self.time_line(context, true);
+                // A discarded line leaves no input that is offered again and restarts the limit.
+                self.limit_line_time(context, true);
             }
         }
     }
 
-    /// Sees to the time that a line has which has begun.
-    fn time_line(&mut self, context: &mut Context<'_>, has_begun: bool) {
-        // The time in which this side does not read does not count.
+    /// Starts or clears the time limit of a line that has begun. The time in which this side does not read
+    /// does not count.
+    fn limit_line_time(&mut self, context: &mut Context<'_>, has_begun: bool) {
         if !has_begun || context.transport.reading_is_paused() {
             self.line_since = Moment::NEVER;
         } else if self.line_since == Moment::NEVER {
             self.line_since = context.now;
         }
-        context.transport.set_deadline(self.line_since + context.server.limits.line_timeout);
-    }
-
-    fn lines_received(&mut self, context: &mut Context<'_>, data: &[u8]) -> usize {
-        let max_line = context.server.limits.max_line;
-        let (mut used, mut ahead) = (0, 0);
-        while used < data.len() {
-            let rest = &data[used..];
-            if ahead == 0 {
-                ahead = PREFETCH_MAX;
-                prefetch(context, rest, 1);
-            }
-            ahead -= 1;
-            if self.standing == Standing::Finished {
-                return data.len();
-            }
-            if !context.transport.has_room() || !self.replies.has_room() {
-                context.transport.pause_reading();
-                return used;
-            }
-            let line = first_line(rest);
-            if let Some(last) = &mut self.discarding {
-                last.push(line.map_or(rest, |line| line.0));
-                let Some((_, length)) = line else {
-                    return data.len();
-                };
-                if let Some(last) = self.discarding.take() {
-                    self.end_of_too_long(&last);
-                }
-                used += length;
-            } else if self.may_become_a_neighbour() && is_hello(beginning(rest, line, max_line)) {
-                let since = if used == 0 { self.line_since.min(context.now) } else { context.now };
-                *context.successor = Some(Conversation::InboundPeer(InboundPeer::new(since)));
-                return used;
-            } else if let Some((line, length)) = line {
-                used += length;
-                if line.len() > max_line {
-                    self.too_long(context, line);
-                    self.end_of_too_long(&LastField::of(line));
-                } else {
-                    self.line_received(context, line);
-                }
-            } else if rest.len() > max_line {
-                self.too_long(context, rest);
-                self.discarding = Some(LastField::of(rest));
-                return data.len();
-            } else {
-                return used;
-            }
-            self.line_since = Moment::NEVER;
-        }
-        used
+        context.transport.set_deadline(self.line_since + context.shared.limits.line_timeout);
     }
 }
 
 impl Protocol for Client {
+    type Shared = Server;
+
     fn connection_made(&mut self, context: &mut Context<'_>) {
         let (host, port) = (context.address.ip(), context.address.port());
-        context.server.log.event(format_args!("New connection from ({host}, {port}) was made"));
-        if self.standing == Standing::OnlyANeighbour {
-            context.transport.set_deadline(context.now + NEIGHBOUR_GRACE);
+        context.shared.log.event(format_args!("New connection from ({host}, {port}) was made"));
+        if self.standing == Standing::PeersOnly {
+            context.transport.set_deadline(context.now + PEER_GRACE);
         }
     }
 
     fn data_received(&mut self, context: &mut Context<'_>, data: &[u8]) -> usize {
         let used = self.lines_received(context, data);
-        if self.standing == Standing::Finished {
-            self.replies_moved(context);
-            return used;
+        match self.standing {
+            Standing::Finished => self.send_replies(context),
+            Standing::PeersOnly | Standing::Peer => {}
+            Standing::Unidentified | Standing::Client => {
+                self.limit_line_time(context, used < data.len() || self.discarding.is_some());
+            }
         }
-        if self.standing == Standing::OnlyANeighbour {
-            return used;
-        }
-        self.time_line(context, used < data.len() || self.discarding.is_some());
         used
     }
 
@@ -261,7 +276,7 @@ impl Protocol for Client {
         }
         self.standing = Standing::Finished;
         context.transport.set_deadline(Moment::NEVER);
-        self.replies_moved(context);
+        self.send_replies(context);
     }
 
     fn pause_writing(&mut self, context: &mut Context<'_>) {
@@ -271,74 +286,57 @@ impl Protocol for Client {
     }
 
     fn resume_writing(&mut self, context: &mut Context<'_>) {
-        self.replies_moved(context);
+        self.send_replies(context);
     }
 
     fn timed_out(&mut self, context: &mut Context<'_>) {
-        if self.standing == Standing::OnlyANeighbour {
-            context.transport.abort();
-            return;
+        if self.standing == Standing::PeersOnly {
+            return self.reject(context);
         }
-        let timeout = context.server.limits.line_timeout;
+        let timeout = context.shared.limits.line_timeout;
         let (host, port) = (context.address.ip(), context.address.port());
-        context.server.log.event(format_args!("A line from ({host}, {port}) did not end within {timeout:?}"));
+        context.shared.log.event(format_args!("A line from ({host}, {port}) did not end within {timeout:?}"));
         self.standing = Standing::Finished;
-        self.replies_moved(context);
+        self.send_replies(context);
     }
 
-    fn told(&mut self, context: &mut Context<'_>, message: Message) {
-        match message {
-            Message::Answer { ticket, answer } => {
-                self.replies.answer(ticket, &answer, &mut context.server.answers_kept)
-            }
-            Message::Stop => self.standing = Standing::Finished,
-            Message::Ask(_) => {}
-        }
-        self.replies_moved(context);
+    fn shut_down(&mut self, context: &mut Context<'_>) {
+        self.standing = Standing::Finished;
+        self.send_replies(context);
     }
 
     fn connection_lost(&mut self, context: &mut Context<'_>, _why: Lost) {
         let (host, port) = (context.address.ip(), context.address.port());
-        context.server.log.event(format_args!("Connection from ({host}, {port}) was dropped"));
+        context.shared.log.event(format_args!("Connection from ({host}, {port}) was dropped"));
         if !self.replies.is_empty() {
-            context.server.requests.push_back(Request::Withdraw(context.id));
-            self.replies.forget(&mut context.server.answers_kept);
+            context.shared.desk.withdraw(|waiter| waiter.client.id() == context.id);
+            self.replies.clear(&mut context.shared.unread_answer_bytes);
         }
     }
 }
 
-/// As much of the first line as is kept, whether it has ended or not: what it is must not depend on
-/// how much of it came at once.
-fn beginning<'a>(data: &'a [u8], line: Option<(&'a [u8], usize)>, max_line: usize) -> &'a [u8] {
-    let line = line.map_or(data, |line| line.0);
-    &line[..line.len().min(max_line)]
-}
-
-/// How long somebody who came when the server was full may take to show that it is a neighbour:
-/// a neighbour sends its HELLO with the first packet.
-const NEIGHBOUR_GRACE: Duration = Duration::from_millis(200);
+/// The field of the client ID in IAMAT and WHATSAT.
+const ID_FIELD: usize = 1;
+/// How long a connection to a full server may take to send HELLO: a neighbour sends it in its first packet.
+const PEER_GRACE: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conversation::Conversation;
+    use crate::conversation::testing::Bench;
     use crate::places::answer::Answer;
-    use crate::protocol::testing::Bench;
-    use crate::protocol::{Ending, Request};
+    use crate::protocol::Close;
     use proptest::prelude::*;
 
     const KIWI: &str = "IAMAT kiwi +34.068930-118.445127 1621464827.959498503\n";
 
     fn client() -> Bench {
-        Bench::new(Conversation::Client(Client::newcomer()))
+        Bench::new(Conversation::Client(Client::unidentified()))
     }
 
     fn answer_all(bench: &mut Bench, json: &str) {
-        for request in bench.requests() {
-            if let Request::Ask { ticket, .. } = request {
-                let answer = Answer::parse(json.as_bytes().to_vec()).unwrap();
-                bench.tell(Message::Answer { ticket, answer });
-            }
-        }
+        bench.answer_questions(|| Answer::parse(json.as_bytes().to_vec()).unwrap());
     }
 
     #[test]
@@ -352,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_read_together_get_times_a_nanosecond_apart() {
+    fn lines_read_together_are_a_nanosecond_apart() {
         let mut bench = client();
         bench.wall = 7_000_000_000;
         bench.receive(b"IAMAT a +1-1 7\nFOO\nIAMAT b +1-1 7\n\nIAMAT c +1-1 7\n");
@@ -363,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_loses_is_answered_with_its_own_data() {
+    fn a_losing_iamat_is_answered_with_its_own_data() {
         let mut bench = client();
         bench.wall = 7_000_000_000;
         bench.receive(b"IAMAT a +1-1 7\nIAMAT a +2-2 6\n");
@@ -373,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn times_too_far_ahead_are_invalid() {
+    fn times_too_far_in_the_future_are_invalid() {
         let mut bench = client();
         bench.wall = 1_000_000_000;
         bench.receive(b"IAMAT a +1-1 86401\nIAMAT b +1-1 86401.000000002\n");
@@ -384,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_beyond_the_bound_are_invalid() {
+    fn new_clients_of_a_full_store_are_invalid() {
         let mut bench = client();
         bench.server.store.set_clients_max(1);
         bench.receive(b"IAMAT a +1-1 5\nIAMAT b +1-1 5\n");
@@ -392,25 +390,25 @@ mod tests {
     }
 
     #[test]
-    fn invalid_commands_are_copied_without_the_white_space_around_them() {
+    fn invalid_commands_are_echoed_without_surrounding_white_space() {
         let mut bench = client();
         bench.receive(
-            b" \t FOO \xff\0 bar\r\n\r\n \x0b\nAT Riley +0.000000000 a +1-1 5\nWHATSAT nobody 1 1\n",
+            b" \t FOO \xff\0 bar\r\n\r\n \x0b\nAT Riley +0.000000000 a +1-1 5\nWHATSAT unknown 1 1\n",
         );
         assert_eq!(
             bench.sent_bytes(),
-            b"? FOO \xff\0 bar\n? AT Riley +0.000000000 a +1-1 5\n? WHATSAT nobody 1 1\n"
+            b"? FOO \xff\0 bar\n? AT Riley +0.000000000 a +1-1 5\n? WHATSAT unknown 1 1\n"
         );
     }
 
     #[test]
-    fn whatsat_asks_and_holds_back_what_follows() {
+    fn whatsat_asks_places_and_delays_later_replies() {
         let mut bench = client();
         bench.receive(KIWI.as_bytes());
         let line = bench.sent();
         bench.receive(b"WHATSAT kiwi 1.5 1\nFOO\nIAMAT b +1-1 5\n");
         assert_eq!(bench.sent(), "");
-        assert!(bench.server.store.get(b"b").is_some(), "a command behind a slow one takes effect at once");
+        assert!(bench.server.store.get(b"b").is_some(), "a command after a slow one takes effect at once");
         // The location is the one stored when the WHATSAT arrived.
         bench.receive(b"IAMAT kiwi +1-1 1721464827\n");
         answer_all(&mut bench, " {\"results\":[1,2]\n\n} ");
@@ -419,20 +417,20 @@ mod tests {
     }
 
     #[test]
-    fn after_eof_everything_is_answered_then_it_ends() {
+    fn after_a_half_close_all_commands_are_answered() {
         let mut bench = client();
         bench.receive(KIWI.as_bytes());
         bench.sent();
         bench.receive(b"WHATSAT kiwi 1 1\nFOO");
         bench.eof();
-        assert_eq!((bench.sent(), bench.ending()), (String::new(), Ending::Open));
+        assert_eq!((bench.sent(), bench.closing()), (String::new(), None));
         answer_all(&mut bench, "{\"results\":[]}");
         assert!(bench.sent().ends_with("{\"results\":[]}\n\n? FOO\n"));
-        assert_eq!(bench.ending(), Ending::Closing);
+        assert_eq!(bench.closing(), Some(Close::Drain));
     }
 
     #[test]
-    fn over_long_lines_are_cut() {
+    fn over_long_lines_are_truncated() {
         for split in [true, false] {
             let mut bench = client();
             bench.server.limits.max_line = 64;
@@ -450,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn an_over_long_line_keeps_nothing() {
+    fn an_over_long_line_takes_no_memory() {
         let mut bench = client();
         for _ in 0..100 {
             bench.receive(&[b'x'; 1000]);
@@ -470,13 +468,13 @@ mod tests {
             text.as_bytes().chunks(50).for_each(|chunk| bench.receive(chunk));
             let copy: String = format!("GET /{path} HTTP/1.1").chars().take(64).collect();
             assert_eq!(bench.sent(), format!("? FOO\n? {copy}\n"));
-            assert_eq!(bench.ending(), Ending::Closing);
+            assert_eq!(bench.closing(), Some(Close::Drain));
             assert!(bench.server.store.is_empty());
         }
     }
 
     #[test]
-    fn a_line_that_has_begun_must_end_in_time() {
+    fn a_line_must_end_in_time() {
         let mut bench = client();
         assert_eq!(bench.deadline(), Moment::NEVER);
         let start = bench.now;
@@ -491,14 +489,14 @@ mod tests {
         assert_eq!(bench.deadline(), Moment::NEVER);
         bench.receive(b"x");
         bench.time_out();
-        assert_eq!((bench.sent().as_str(), bench.ending()), ("? FOO\n? B\n", Ending::Closing));
+        assert_eq!((bench.sent().as_str(), bench.closing()), ("? FOO\n? B\n", Some(Close::Drain)));
     }
 
     #[test]
-    fn who_does_not_read_is_not_read_from() {
+    fn a_slow_reader_is_not_read_from() {
         let mut bench = client().with_marks(100, 10);
         bench.receive(&b"FOO\n".repeat(1000));
-        assert!(bench.waiting() < 120 && bench.reading_is_paused());
+        assert!(bench.pending() < 120 && bench.reading_is_paused());
         assert_eq!(bench.deadline(), Moment::NEVER);
         let mut replies = 0;
         while replies < 1000 {
@@ -508,7 +506,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rest_of_a_line_too_long_has_its_time_also_after_a_pause() {
+    fn an_over_long_line_is_timed_after_a_pause_too() {
         let mut bench = client().with_marks(100, 10);
         bench.server.limits.max_line = 64;
         bench.receive(&[b'x'; 200]);
@@ -525,7 +523,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_too_much_at_once_is_not_read_from() {
+    fn a_client_with_many_pending_questions_is_not_read_from() {
         let mut bench = client();
         bench.receive(KIWI.as_bytes());
         bench.sent();
@@ -539,7 +537,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_over_long_line_is_does_not_depend_on_how_it_is_cut() {
+    fn an_over_long_line_is_judged_alike_however_it_is_split() {
         let hello = "HELLO herd/1 bruins Jaquez 0123456789abcdef\n";
         for (gap, answer) in [(52, "WELCOME Riley"), (53, "?    ")] {
             let line = format!("{:gap$}{hello}", "");
@@ -549,13 +547,13 @@ mod tests {
             line.bytes().for_each(|byte| bytes.receive(&[byte]));
             for mut bench in [whole, bytes] {
                 let sent = bench.sent();
-                assert!(sent.starts_with(answer), "behind {gap} spaces: {sent}");
+                assert!(sent.starts_with(answer), "after {gap} spaces: {sent}");
             }
         }
     }
 
     #[test]
-    fn hello_makes_it_a_peer_but_only_as_the_first_line() {
+    fn hello_as_the_first_line_makes_a_peer() {
         let mut bench = client();
         bench.receive(b"\r\n HELLO herd/1 ");
         assert!(matches!(bench.conversation, Conversation::InboundPeer(_)));
@@ -568,30 +566,30 @@ mod tests {
     }
 
     #[test]
-    fn when_the_server_is_full_only_a_neighbour_may_stay() {
-        let mut bench = Bench::new(Conversation::Client(Client::only_a_neighbour()));
-        bench.receive(b"IAMAT a +1-1 5\n");
-        assert_eq!((bench.sent().as_str(), bench.ending()), ("", Ending::Aborting));
-        let mut bench = Bench::new(Conversation::Client(Client::only_a_neighbour()));
-        assert_eq!(bench.deadline(), bench.now + NEIGHBOUR_GRACE);
+    fn on_a_full_server_only_a_neighbour_may_stay() {
+        let mut bench = Bench::new(Conversation::Client(Client::peers_only()));
+        bench.receive(b"IAMAT a +1-1 5\nHELLO herd/1 bruins Jaquez 0123456789abcdef\n");
+        assert_eq!((bench.sent().as_str(), bench.closing()), ("", Some(Close::Abort)));
+        let mut bench = Bench::new(Conversation::Client(Client::peers_only()));
+        assert_eq!(bench.deadline(), bench.now + PEER_GRACE);
         bench.receive(b"HELLO herd/1 bruins Jaquez 0123456789abcdef\n");
         assert!(bench.sent().starts_with("WELCOME "));
     }
 
     #[test]
-    fn who_leaves_withdraws_its_questions() {
+    fn a_lost_client_withdraws_its_questions() {
         let mut bench = client();
         bench.receive(KIWI.as_bytes());
         bench.receive(b"WHATSAT kiwi 1 1\n");
-        bench.requests();
+        assert_eq!(bench.server.desk.pending(), 1);
         bench.lose();
-        assert!(matches!(bench.requests()[..], [Request::Withdraw(_)]));
+        assert_eq!(bench.server.desk.pending(), 0);
     }
 
     proptest! {
-        /// However the bytes are cut into pieces, and however little the other side reads, the replies are the same.
+        /// The replies are the same however the input is split and however slowly the client reads.
         #[test]
-        fn pieces_do_not_matter(
+        fn replies_do_not_depend_on_how_the_input_is_split(
             lines in proptest::collection::vec("(IAMAT [ab] [+]1-1 [1-9][0-9]{0,2}|FOO|WHATSAT [ab] 1 1| *|x{50,90})\r?\n", 0..20),
             cuts in proptest::collection::vec(1..40usize, 1..60),
             last in "[a-z]{0,5}",
@@ -605,7 +603,7 @@ mod tests {
                     if rest.is_empty() {
                         break;
                     }
-                    // Always the same clock, so that skews do not tell how it was cut.
+                    // A constant clock, so that the skews do not depend on the split.
                     bench.wall = 1000;
                     bench.receive(&rest[..piece.min(rest.len())]);
                     rest = &rest[piece.min(rest.len())..];
@@ -617,8 +615,8 @@ mod tests {
                     answer_all(&mut bench, "{\"results\":[]}");
                     sent += &bench.sent();
                 }
-                assert_eq!(bench.ending(), Ending::Closing);
-                // Times that were read together differ by nanoseconds.
+                assert_eq!(bench.closing(), Some(Close::Drain));
+                // The times of lines read together differ by nanoseconds.
                 sent.lines().map(|line| line.split(' ').enumerate().filter(|(i, _)| !line.starts_with("AT ") || *i != 2)
                     .map(|(_, word)| word).collect::<Vec<_>>().join(" ") + "\n").collect::<String>()
             };

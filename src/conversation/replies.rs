@@ -1,15 +1,15 @@
-//! The replies that a client is owed, in the order of its commands.
+//! The pending replies of a client, in the order of its commands.
 //!
-//! While Places is asked for one of them, those behind it wait here. Usually nothing waits, nothing
-//! is kept, and replies go straight into the output.
+//! While a reply waits for Places, the replies to later commands wait in this queue. Usually the queue is
+//! empty and owns no memory, and replies go straight into the output.
 
 use std::collections::VecDeque;
 
-use super::Transport;
 use crate::log::Log;
 use crate::places::answer::Answer;
+use crate::protocol::Transport;
 
-/// Replies that cannot be sent yet.
+/// The replies that cannot be sent yet.
 #[derive(Debug, Default)]
 pub(super) struct Replies {
     queue: VecDeque<Reply>,
@@ -18,21 +18,21 @@ pub(super) struct Replies {
 
 #[derive(Debug)]
 enum Reply {
-    /// Replies to commands that were carried out at once.
+    /// The replies to commands that were carried out at once.
     Text(Vec<u8>),
-    /// A WHATSAT for which Places is asked.
+    /// A WHATSAT that waits for Places.
     Waiting { ticket: u32, line: Vec<u8>, bound: usize },
-    /// A WHATSAT that Places answered, which is logged when its turn has come.
+    /// A WHATSAT that has its answer. It is logged when it is sent.
     Answered(Vec<u8>),
 }
 
 impl Replies {
-    /// Whether nothing waits.
+    /// Whether no reply is pending.
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
-    /// Whether the client may ask for more.
+    /// Whether a further command may be carried out.
     pub(super) fn has_room(&self) -> bool {
         if self.queue.is_empty() {
             return true;
@@ -41,7 +41,7 @@ impl Replies {
         waiting < WAITING_MAX && self.bytes() < BYTES_MAX
     }
 
-    /// Bytes that are kept.
+    /// Bytes of pending replies.
     fn bytes(&self) -> usize {
         let bytes = |reply: &Reply| match reply {
             Reply::Text(text) | Reply::Answered(text) => text.len(),
@@ -50,7 +50,7 @@ impl Replies {
         self.queue.iter().map(bytes).sum()
     }
 
-    /// Where the next reply is to be appended: the output, or behind those that wait.
+    /// The buffer to which the next reply is appended: the output, or the end of the queue.
     pub(super) fn output<'a>(&'a mut self, transport: &'a mut Transport) -> &'a mut Vec<u8> {
         if matches!(self.queue.back(), Some(Reply::Waiting { .. } | Reply::Answered(_))) {
             self.queue.push_back(Reply::Text(Vec::new()));
@@ -61,18 +61,18 @@ impl Replies {
         }
     }
 
-    /// Reserves the next reply for what Places will answer: `line`, and of the results at most
-    /// `bound`. Gives the ticket by which [`Replies::answer`] finds it.
-    pub(super) fn wait(&mut self, line: Vec<u8>, bound: usize) -> u32 {
+    /// Reserves the next reply for an answer of Places: `line`, then the answer with at most `bound` results.
+    /// Returns the ticket for [`Replies::answer`].
+    pub(super) fn reserve(&mut self, line: Vec<u8>, bound: usize) -> u32 {
         let ticket = self.next_ticket;
         self.next_ticket = self.next_ticket.wrapping_add(1);
         self.queue.push_back(Reply::Waiting { ticket, line, bound });
         ticket
     }
 
-    /// Notes what Places answered. Only what the client will get of it is kept, and of a client
-    /// that does not read, no more than [`ANSWERS_MAX`], or [`FEW_ANSWERS_MAX`] when all clients
-    /// together let [`ANSWERS_OF_ALL_MAX`] wait. `of_all` counts those bytes.
+    /// Fills in the answer for a ticket, cut to its bound. If the client has [`ANSWERS_MAX`] bytes of unread
+    /// answers already, an error takes the place of the answer. If all clients together (`of_all`) have
+    /// [`ANSWERS_OF_ALL_MAX`] bytes, the bound of this client is [`FEW_ANSWERS_MAX`].
     pub(super) fn answer(&mut self, ticket: u32, answer: &Answer, of_all: &mut usize) {
         let bytes = self.bytes();
         let most = if *of_all < ANSWERS_OF_ALL_MAX { ANSWERS_MAX } else { FEW_ANSWERS_MAX };
@@ -95,8 +95,8 @@ impl Replies {
         }
     }
 
-    /// The client is gone, and nothing waits for it.
-    pub(super) fn forget(&mut self, of_all: &mut usize) {
+    /// Drops all pending replies: the client is gone.
+    pub(super) fn clear(&mut self, of_all: &mut usize) {
         for reply in self.queue.drain(..) {
             if let Reply::Answered(text) = reply {
                 *of_all -= text.len();
@@ -104,8 +104,8 @@ impl Replies {
         }
     }
 
-    /// Moves the replies that need not wait any longer into the output while that has room; all of
-    /// them, if they are the `last` ones of the connection, which then ends as soon as they are read.
+    /// Moves the replies before the first one that waits into the output, while the output has room.
+    /// `last`: the connection takes no further command, so all of them are moved at once.
     pub(super) fn send(&mut self, transport: &mut Transport, log: &mut Log, of_all: &mut usize, last: bool) {
         while last || transport.has_room() {
             match self.queue.pop_front() {
@@ -120,7 +120,7 @@ impl Replies {
                     return;
                 }
                 None => {
-                    // Most connections never ask again.
+                    // Frees the memory: most connections never ask again.
                     self.queue = VecDeque::new();
                     return;
                 }
@@ -129,16 +129,17 @@ impl Replies {
     }
 }
 
-/// WHATSATs of one client that may wait at the same time: as many as there are questions to Places.
+/// WHATSATs of one client that wait at the same time: as many as there can be questions in flight.
 const WAITING_MAX: usize = 64;
-/// Bytes of replies of one client that may wait behind a WHATSAT.
+/// Bytes of replies of one client that wait for a WHATSAT before them.
 const BYTES_MAX: usize = 64 * 1024;
-/// Bytes of answers of Places that are kept for one client: two of the largest, and many usual ones.
+/// Bytes of unread answers of one client: two of the largest, and many usual ones.
 const ANSWERS_MAX: usize = 8 * 1024 * 1024;
-/// Bytes of answers that are kept for all clients before each is held shorter: a crowd that asks and
-/// never reads must not take the machine's memory.
+/// Bytes of unread answers of all clients. From here on each client has a smaller bound: many clients that ask
+/// and never read must not exhaust the machine's memory.
 const ANSWERS_OF_ALL_MAX: usize = 256 * 1024 * 1024;
-/// Bytes of answers that are kept for one client then: what may stand in its output anyway.
+/// Bytes of unread answers of one client while all clients have [`ANSWERS_OF_ALL_MAX`]: as many as the output
+/// of a client may have anyway.
 const FEW_ANSWERS_MAX: usize = 64 * 1024;
 
 #[cfg(test)]
@@ -163,14 +164,14 @@ mod tests {
     }
 
     #[test]
-    fn a_crowd_that_does_not_read_is_held_short() {
+    fn unread_answers_of_many_clients_lower_the_bound_of_each() {
         let (mut replies, mut of_all) = (Replies::default(), 0);
-        let first = replies.wait(b"AT 1\n".to_vec(), 1);
-        let tickets: Vec<u32> = (0..3).map(|_| replies.wait(b"AT 2\n".to_vec(), 1)).collect();
+        let first = replies.reserve(b"AT 1\n".to_vec(), 1);
+        let tickets: Vec<u32> = (0..3).map(|_| replies.reserve(b"AT 2\n".to_vec(), 1)).collect();
         replies.answer(tickets[0], &large_answer(), &mut of_all);
         replies.answer(tickets[1], &large_answer(), &mut of_all);
-        assert!(of_all > 200_000, "alone it may wait for much");
-        // Others let the rest wait.
+        assert!(of_all > 200_000, "one client alone may have much");
+        // The unread answers of other clients.
         of_all += ANSWERS_OF_ALL_MAX;
         replies.answer(tickets[2], &large_answer(), &mut of_all);
         replies.answer(first, &answer(), &mut of_all);
@@ -178,13 +179,13 @@ mod tests {
         replies.send(&mut transport, &mut log, &mut of_all, true);
         let sent = sent(&mut transport);
         assert_eq!((sent.matches("xxx").count() * 3 / 99_999, sent.matches("UNKNOWN_ERROR").count()), (2, 2));
-        assert_eq!(of_all, ANSWERS_OF_ALL_MAX, "what was sent does not count");
-        // One that comes to nobody's reply but its own is given, however much others let wait.
-        let alone = replies.wait(b"AT 3\n".to_vec(), 1);
+        assert_eq!(of_all, ANSWERS_OF_ALL_MAX, "sent answers do not count");
+        // A client without unread answers gets an answer, however many others have.
+        let alone = replies.reserve(b"AT 3\n".to_vec(), 1);
         replies.answer(alone, &large_answer(), &mut of_all);
         assert!(of_all > ANSWERS_OF_ALL_MAX + 100_000);
-        replies.forget(&mut of_all);
-        assert_eq!(of_all, ANSWERS_OF_ALL_MAX, "nor does what nobody waits for");
+        replies.clear(&mut of_all);
+        assert_eq!(of_all, ANSWERS_OF_ALL_MAX, "nor do dropped ones");
     }
 
     #[test]
@@ -192,10 +193,10 @@ mod tests {
         let (mut replies, mut transport) = (Replies::default(), Transport::new(WaterMarks::default()));
         let (mut log, mut of_all) = (Log::new("Riley", Level::Off), 0);
         replies.output(&mut transport).extend_from_slice(b"a\n");
-        let first = replies.wait(b"AT 1\n".to_vec(), 1);
+        let first = replies.reserve(b"AT 1\n".to_vec(), 1);
         replies.output(&mut transport).extend_from_slice(b"b\n");
         replies.output(&mut transport).extend_from_slice(b"c\n");
-        let second = replies.wait(b"AT 2\n".to_vec(), 2);
+        let second = replies.reserve(b"AT 2\n".to_vec(), 2);
         replies.output(&mut transport).extend_from_slice(b"d\n");
         assert_eq!(sent(&mut transport), "a\n");
         replies.answer(second, &answer(), &mut of_all);
@@ -208,15 +209,15 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_is_bounded() {
+    fn pending_replies_are_bounded() {
         let (mut replies, mut transport) = (Replies::default(), Transport::new(WaterMarks::default()));
         for _ in 0..WAITING_MAX {
             assert!(replies.has_room());
-            replies.wait(b"AT\n".to_vec(), 1);
+            replies.reserve(b"AT\n".to_vec(), 1);
         }
         assert!(!replies.has_room());
         let mut replies = Replies::default();
-        replies.wait(b"AT\n".to_vec(), 1);
+        replies.reserve(b"AT\n".to_vec(), 1);
         replies.output(&mut transport).extend_from_slice(&[b'x'; BYTES_MAX]);
         assert!(!replies.has_room());
     }
@@ -226,7 +227,7 @@ mod tests {
         let (mut replies, mut transport) =
             (Replies::default(), Transport::new(WaterMarks { high: 8, low: 2 }));
         let (mut log, mut of_all) = (Log::new("Riley", Level::Off), 0);
-        let tickets = [replies.wait(b"AT 1\n".to_vec(), 0), replies.wait(b"AT 2\n".to_vec(), 0)];
+        let tickets = [replies.reserve(b"AT 1\n".to_vec(), 0), replies.reserve(b"AT 2\n".to_vec(), 0)];
         tickets.iter().for_each(|&ticket| replies.answer(ticket, &answer(), &mut of_all));
         replies.send(&mut transport, &mut log, &mut of_all, false);
         assert_eq!(sent(&mut transport), "AT 1\n{\"results\":[]}\n\n");
@@ -239,7 +240,7 @@ mod tests {
         let (mut replies, mut transport) =
             (Replies::default(), Transport::new(WaterMarks { high: 8, low: 2 }));
         let (mut log, mut of_all) = (Log::new("Riley", Level::Off), 0);
-        let tickets = [replies.wait(b"AT 1\n".to_vec(), 0), replies.wait(b"AT 2\n".to_vec(), 0)];
+        let tickets = [replies.reserve(b"AT 1\n".to_vec(), 0), replies.reserve(b"AT 2\n".to_vec(), 0)];
         tickets.iter().for_each(|&ticket| replies.answer(ticket, &answer(), &mut of_all));
         replies.send(&mut transport, &mut log, &mut of_all, true);
         assert_eq!(sent(&mut transport).lines().count(), 6);
@@ -247,19 +248,19 @@ mod tests {
     }
 
     #[test]
-    fn answers_that_are_not_read_are_bounded() {
+    fn unread_answers_are_bounded() {
         let mut replies = Replies::default();
         let large = format!("{{\"results\":[\"{}\"]}}", "x".repeat(3 << 20));
         let large = Answer::parse(large.into_bytes()).unwrap();
-        let tickets: Vec<u32> = (0..10).map(|_| replies.wait(b"AT\n".to_vec(), 1)).collect();
+        let tickets: Vec<u32> = (0..10).map(|_| replies.reserve(b"AT\n".to_vec(), 1)).collect();
         for ticket in tickets {
             replies.answer(ticket, &large, &mut 0);
         }
         assert!(replies.bytes() < ANSWERS_MAX + (4 << 20), "{}", replies.bytes());
         assert!(!replies.has_room());
         let mut replies = Replies::default();
-        let ticket = replies.wait(b"AT\n".to_vec(), 0);
+        let ticket = replies.reserve(b"AT\n".to_vec(), 0);
         replies.answer(ticket, &large, &mut 0);
-        assert!(replies.bytes() < 100, "only what the client will get is kept");
+        assert!(replies.bytes() < 100, "only the part within the bound is kept");
     }
 }

@@ -14,12 +14,12 @@ use std::path::{Path, PathBuf};
 
 /// A herd as its file describes it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Herd {
+pub struct HerdFile {
     /// The name by which servers know that they belong together: one field of at most 64 bytes.
     pub name: String,
-    /// In the order of the file; 1 to 128.
+    /// The servers, in the order of the file; 1 to 128.
     pub servers: Vec<ServerSection>,
-    /// The service that answers WHATSAT. `None`: the local Places server; see [`Herd::places_or_local`].
+    /// The service that answers WHATSAT. `None`: the local Places server; see [`HerdFile::places_or_local`].
     pub places: Option<PlacesSection>,
     /// The links between neighbours.
     pub peers: PeersSection,
@@ -32,22 +32,22 @@ pub struct Herd {
     pub folder: PathBuf,
 }
 
-impl Herd {
+impl HerdFile {
     /// Reads the file `named` (`-c FILE`), which must exist. Without it reads `herd.json` in the current
     /// folder, or returns the built-in herd if that file does not exist.
-    pub fn find(named: Option<&Path>) -> Result<Herd, Error> {
-        Herd::find_in(Path::new(""), named)
+    pub fn find(named: Option<&Path>) -> Result<HerdFile, Error> {
+        HerdFile::find_in(Path::new(""), named)
     }
 
-    /// The file that [`Herd::find`] reads, or `None` for the built-in herd.
+    /// The file that [`HerdFile::find`] reads, or `None` for the built-in herd.
     pub fn file(named: Option<&Path>) -> Option<PathBuf> {
-        Herd::file_in(Path::new(""), named)
+        HerdFile::file_in(Path::new(""), named)
     }
 
-    fn find_in(current: &Path, named: Option<&Path>) -> Result<Herd, Error> {
-        match Herd::file_in(current, named) {
-            Some(file) => Herd::read(&file),
-            None => Ok(Herd::built_in()),
+    fn find_in(current: &Path, named: Option<&Path>) -> Result<HerdFile, Error> {
+        match HerdFile::file_in(current, named) {
+            Some(file) => HerdFile::read(&file),
+            None => Ok(HerdFile::built_in()),
         }
     }
 
@@ -64,19 +64,19 @@ impl Herd {
     }
 
     /// Reads a herd file of at most 1 MiB.
-    pub fn read(path: &Path) -> Result<Herd, Error> {
+    pub fn read(path: &Path) -> Result<HerdFile, Error> {
         read_text(path)
-            .and_then(|text| Herd::of_text(&text, folder_of(path)))
+            .and_then(|text| HerdFile::of_text(&text, folder_of(path)))
             .map_err(|error| error.in_file(path))
     }
 
     /// Reads the text of a herd file. `file` is its name in errors, and relative paths of the text start in
     /// its folder. The file need not exist.
-    pub fn parse(text: &str, file: &Path) -> Result<Herd, Error> {
-        Herd::of_text(text, folder_of(file)).map_err(|error| error.in_file(file))
+    pub fn parse(text: &str, file: &Path) -> Result<HerdFile, Error> {
+        HerdFile::of_text(text, folder_of(file)).map_err(|error| error.in_file(file))
     }
 
-    fn of_text(text: &str, folder: &Path) -> Result<Herd, Error> {
+    fn of_text(text: &str, folder: &Path) -> Result<HerdFile, Error> {
         // Some editors write a byte order mark, which is not JSON.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         if !text.trim_start().starts_with('{') {
@@ -87,7 +87,7 @@ impl Herd {
         let file = Item::of_file(text)?.section(&KEYS)?;
         let name = file.required("herd", "\"bruins\"")?;
         servers::check_name(&name.string()?).map_err(|problem| name.error(problem))?;
-        let herd = Herd {
+        let herd = HerdFile {
             name: name.string()?,
             servers: servers::read(file.required("servers", servers::EXAMPLE)?)?,
             places: match file.get("places") {
@@ -111,12 +111,12 @@ impl Herd {
         }
     }
 
-    /// The server of that name.
+    /// The server of this name.
     pub fn server(&self, name: &str) -> Option<&ServerSection> {
         self.servers.iter().find(|server| server.name == name)
     }
 
-    /// The service that answers WHATSAT: [`Herd::places`], or the local Places server.
+    /// The service that answers WHATSAT: [`HerdFile::places`], or the local Places server.
     pub fn places_or_local(&self) -> PlacesSection {
         self.places.clone().unwrap_or_else(|| PlacesSection::local(&self.folder))
     }
@@ -162,7 +162,8 @@ const DEFAULT_FILE: &str = "herd.json";
 
 const KEYS: [&str; 6] = ["herd", "servers", "places", "peers", "log", "limits"];
 
-/// Far more than the largest herd needs. A device or a core dump given by mistake is not read to its end.
+/// Bytes of a herd file, far more than the largest herd needs. A device or a core dump that was named by
+/// mistake is not read to its end.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
 #[cfg(test)]
@@ -245,24 +246,24 @@ mod tests {
         fs::create_dir_all(&folder).unwrap();
         let file = folder.join("herd.json");
         let _ = fs::remove_file(&file);
-        assert_eq!(Herd::find_in(&folder, None), Ok(Herd::built_in()));
-        assert_eq!(Herd::file_in(&folder, None), None);
-        let missing = Herd::find_in(&folder, Some(&file)).unwrap_err().to_string();
+        assert_eq!(HerdFile::find_in(&folder, None), Ok(HerdFile::built_in()));
+        assert_eq!(HerdFile::file_in(&folder, None), None);
+        let missing = HerdFile::find_in(&folder, Some(&file)).unwrap_err().to_string();
         assert!(missing.contains("herd.json: no such file"), "{missing}");
 
         fs::write(&file, with("")).unwrap();
-        assert_eq!(Herd::file_in(&folder, None), Some(file.clone()));
-        let herd = Herd::find_in(&folder, None).unwrap();
+        assert_eq!(HerdFile::file_in(&folder, None), Some(file.clone()));
+        let herd = HerdFile::find_in(&folder, None).unwrap();
         assert_eq!((&*herd.name, &herd.folder, &herd.log.folder), ("h", &folder, &folder.join("logs")));
-        assert_eq!(Herd::find_in(Path::new("elsewhere"), Some(&file)), Ok(herd));
+        assert_eq!(HerdFile::find_in(Path::new("elsewhere"), Some(&file)), Ok(herd));
 
         fs::write(&file, b"{ \"herd\": \"\xff\" }").unwrap();
-        let error = Herd::read(&file).unwrap_err().to_string();
+        let error = HerdFile::read(&file).unwrap_err().to_string();
         assert!(error.contains("not UTF-8 at byte 11"), "{error}");
         fs::write(&file, vec![b' '; MAX_FILE_BYTES as usize + 1]).unwrap();
-        let error = Herd::read(&file).unwrap_err().to_string();
+        let error = HerdFile::read(&file).unwrap_err().to_string();
         assert!(error.contains("at most 1048576 bytes"), "{error}");
-        let error = Herd::read(&folder).unwrap_err().to_string();
+        let error = HerdFile::read(&folder).unwrap_err().to_string();
         assert!(error.contains("cannot be read"), "{error}");
         fs::remove_dir_all(&folder).unwrap();
     }

@@ -1,12 +1,17 @@
-//! A bench to try one protocol on, alone: bytes in, bytes out, no loop and no socket.
+//! A bench to test one conversation on: bytes in, bytes out, no loop and no socket.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::*;
-use crate::config::{Host, HostPort, Limits};
+use crate::clock::Moment;
+use crate::config::Limits;
 use crate::log::{Level, Log};
+use crate::places::answer::Answer;
+use crate::places::desk::{QuestionId, Step};
+use crate::protocol::{Close, ConnectionId, Delivery, Transport, WaterMarks};
 use crate::store::Origin;
+use crate::text::peer_line::Epoch;
 use crate::text::record::Statement;
 
 /// Riley of the herd bruins, a neighbour of Jaquez, and one connection.
@@ -20,14 +25,18 @@ pub(super) struct Bench {
     transport: Transport,
     input: Vec<u8>,
     eof: bool,
+    /// Questions for which the desk wants a connection.
+    questions: Vec<QuestionId>,
+    connections: u32,
 }
 
 impl Bench {
     pub(super) fn new(conversation: Conversation) -> Bench {
         let identity = Identity { herd: "bruins".into(), name: "Riley".into(), epoch: Epoch(0xee) };
         let log = Log::new("Riley", Level::Traffic);
-        let mut server = Server::new(identity, Limits::default(), Duration::from_secs(3), log);
-        server.neighbours.set("Jaquez", &HostPort { host: Host::Name("localhost".into()), port: 1 });
+        let timeout = Duration::from_secs(5);
+        let mut server = Server::new(identity, Limits::default(), Duration::from_secs(3), timeout, log);
+        server.neighbours.add("Jaquez");
         let mut bench = Bench {
             id: ConnectionId { slot: 3, generation: 5 },
             address: "127.0.0.1:40000".parse().unwrap(),
@@ -38,6 +47,8 @@ impl Bench {
             transport: Transport::new(WaterMarks::default()),
             input: Vec::new(),
             eof: false,
+            questions: Vec::new(),
+            connections: 0,
         };
         bench.call(|protocol, context| protocol.connection_made(context));
         bench
@@ -56,31 +67,32 @@ impl Bench {
         self.server
     }
 
-    /// What the loop does with bytes: offers them behind those left unused, unless reading is paused.
+    /// Does with bytes what the loop does: offers them after the unconsumed ones, unless reading is paused.
     pub(super) fn receive(&mut self, bytes: &[u8]) {
         self.input.extend_from_slice(bytes);
         self.offer();
     }
 
-    /// The other side sends no more. As in the loop this waits until reading is resumed.
+    /// The peer half-closes. As in the loop, this waits until reading is resumed.
     pub(super) fn eof(&mut self) {
         self.eof = true;
         self.offer();
     }
 
+    fn may_read(&self) -> bool {
+        !self.transport.reading_is_paused() && self.closing().is_none()
+    }
+
     fn offer(&mut self) {
-        let may_read =
-            |bench: &Bench| !bench.transport.reading_is_paused() && bench.transport.ending() == Ending::Open;
-        while may_read(self) && !self.input.is_empty() {
+        while self.may_read() && !self.input.is_empty() {
             let input = std::mem::take(&mut self.input);
-            let mut used = 0;
-            let succeeded = self.call(|protocol, context| used = protocol.data_received(context, &input));
+            let used = self.call(|protocol, context| protocol.data_received(context, &input));
             self.input = input[used..].to_vec();
-            if used == 0 && !succeeded {
+            if used == 0 {
                 break;
             }
         }
-        if may_read(self) && std::mem::take(&mut self.eof) {
+        if self.may_read() && std::mem::take(&mut self.eof) {
             let rest = std::mem::take(&mut self.input);
             self.call(|protocol, context| protocol.eof_received(context, &rest));
         }
@@ -91,22 +103,52 @@ impl Bench {
         self.call(|protocol, context| protocol.timed_out(context));
     }
 
-    pub(super) fn tell(&mut self, message: Message) {
-        self.call(|protocol, context| protocol.told(context, message));
+    pub(super) fn deliver(&mut self, delivery: Delivery<Conversation>) {
+        self.call(delivery);
         self.offer();
     }
 
+    /// Answers all questions to Places that are in flight.
+    pub(super) fn answer_questions(&mut self, answer: impl Fn() -> Answer) {
+        self.carry_out_steps();
+        for question in std::mem::take(&mut self.questions) {
+            self.connections += 1;
+            let connection = Handle::new(ConnectionId { slot: self.connections, generation: 0 });
+            self.server.desk.connecting(question, connection);
+            self.server.desk.answered(connection, Ok(answer()), false);
+            self.carry_out_steps();
+        }
+    }
+
+    fn carry_out_steps(&mut self) {
+        while let Some(step) = self.server.desk.next_step() {
+            match step {
+                Step::Connect(question) => self.questions.push(question),
+                Step::Ask(..) | Step::WakeAt(..) | Step::Abort(_) => {}
+                Step::Answer(waiter, answer) => {
+                    assert_eq!(waiter.client.id(), self.id);
+                    let answer = answer.unwrap();
+                    self.deliver(Handle::call(move |client: &mut Client, context| {
+                        client.answered(context, waiter.ticket, &answer);
+                    }));
+                }
+            }
+        }
+    }
+
     pub(super) fn turn_ending(&mut self) {
-        self.call(|protocol, context| {
-            protocol.turn_ending(context);
-        });
+        self.call(|protocol, context| protocol.turn_ending(context));
+    }
+
+    pub(super) fn shut_down(&mut self) {
+        self.call(|protocol, context| protocol.shut_down(context));
     }
 
     pub(super) fn lose(&mut self) {
         self.call(|protocol, context| protocol.connection_lost(context, Lost::Aborted));
     }
 
-    /// All output, as if the network took it at once.
+    /// All output, as if the system took it at once.
     pub(super) fn sent_bytes(&mut self) -> Vec<u8> {
         let output = self.transport.unsent().to_vec();
         self.transport.note_sent(output.len());
@@ -121,8 +163,8 @@ impl Bench {
         String::from_utf8(self.sent_bytes()).unwrap()
     }
 
-    pub(super) fn requests(&mut self) -> Vec<Request> {
-        self.server.requests.drain(..).collect()
+    pub(super) fn signals(&mut self) -> Vec<Signal> {
+        self.server.signals.drain(..).collect()
     }
 
     pub(super) fn report(&mut self, id: &str, time: u32, origin: Origin) {
@@ -135,8 +177,8 @@ impl Bench {
         String::from_utf8(self.server.log.lines().to_vec()).unwrap()
     }
 
-    pub(super) fn waiting(&self) -> usize {
-        self.transport.waiting()
+    pub(super) fn pending(&self) -> usize {
+        self.transport.pending()
     }
 
     pub(super) fn input_left(&self) -> usize {
@@ -151,39 +193,31 @@ impl Bench {
         self.transport.deadline()
     }
 
-    pub(super) fn ending(&self) -> Ending {
-        self.transport.ending()
+    pub(super) fn closing(&self) -> Option<Close> {
+        self.transport.close_requested()
     }
 
-    /// Whether another conversation has taken over.
-    fn call(&mut self, act: impl FnOnce(&mut dyn Protocol, &mut Context<'_>)) -> bool {
-        let mut successor = None;
-        self.with_context(&mut successor, act);
-        let succeeded = successor.is_some();
-        if let Some(successor) = successor {
-            self.conversation = successor;
-            self.with_context(&mut None, |protocol, context| protocol.connection_made(context));
-        }
+    pub(super) fn leaves_quota(&self) -> bool {
+        self.transport.leaves_quota()
+    }
+
+    fn call<R>(&mut self, call: impl FnOnce(&mut Conversation, &mut Context<'_>) -> R) -> R {
+        let result = self.with_context(call);
         if self.transport.must_pause_writing() {
-            self.with_context(&mut None, |protocol, context| protocol.pause_writing(context));
+            self.with_context(|protocol, context| protocol.pause_writing(context));
         }
-        succeeded
+        result
     }
 
-    fn with_context(
-        &mut self,
-        successor: &mut Option<Conversation>,
-        act: impl FnOnce(&mut dyn Protocol, &mut Context<'_>),
-    ) {
+    fn with_context<R>(&mut self, call: impl FnOnce(&mut Conversation, &mut Context<'_>) -> R) -> R {
         let mut context = Context {
             id: self.id,
             address: self.address,
             now: self.now,
             wall: self.wall,
             transport: &mut self.transport,
-            server: &mut self.server,
-            successor,
+            shared: &mut self.server,
         };
-        act(self.conversation.protocol(), &mut context);
+        call(&mut self.conversation, &mut context)
     }
 }

@@ -1,18 +1,18 @@
-//! The conversation as Places: the side that answers, for the local Places server.
+//! The conversation as Places: the responses of the local Places server.
 
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{Context, Lost, Message, Protocol};
 use crate::http::server::{RequestHead, read_bodiless_request, write_response};
 use crate::places::gazetteer::Gazetteer;
 use crate::places::google_legacy::PATH;
+use crate::protocol::{Context, Lost, Protocol};
 
-/// A connection that asks for places.
+/// A connection to the local Places server.
 #[derive(Clone)]
 pub struct PlacesServer {
     gazetteer: Rc<Gazetteer>,
-    /// The last answer was written: what still comes is thrown away.
+    /// The last response was written; further input is discarded.
     over: bool,
 }
 
@@ -22,11 +22,7 @@ impl PlacesServer {
         PlacesServer { gazetteer, over: false }
     }
 
-    fn answer(&mut self, context: &mut Context<'_>, request: &RequestHead<'_>) {
-        context
-            .server
-            .log
-            .received(format!("{} {}", request.method, request.target).as_bytes(), context.address);
+    fn respond(&mut self, context: &mut Context<'_, ()>, request: &RequestHead<'_>) {
         let (path, query) = request.target.split_once('?').unwrap_or((request.target, ""));
         let (status, reason, body) = if path != PATH {
             (404, "Not Found", format!("There is nothing here. Ask {PATH}?location=LAT,LNG&radius=METRES\n"))
@@ -35,29 +31,32 @@ impl PlacesServer {
         } else {
             (200, "OK", self.gazetteer.answer(query))
         };
-        let content_type =
-            if status == 200 { "application/json; charset=UTF-8" } else { "text/plain; charset=UTF-8" };
-        // RFC 9110, section 9.3.2: an answer to HEAD has no body.
+        let content_type = if status == 200 { JSON } else { TEXT };
+        // A response to HEAD has no body (RFC 9110, section 9.3.2).
         let body = if request.method == "HEAD" { "" } else { &body };
         let output = context.transport.output();
         write_response(output, status, reason, content_type, body.as_bytes(), request.keep_alive);
-        if !request.keep_alive {
+        if request.keep_alive {
+            context.transport.set_deadline(context.now + IDLE_MAX);
+        } else {
             self.end(context);
         }
     }
 
-    fn end(&mut self, context: &mut Context<'_>) {
+    fn end(&mut self, context: &mut Context<'_, ()>) {
         self.over = true;
         context.transport.close();
     }
 }
 
 impl Protocol for PlacesServer {
-    fn connection_made(&mut self, context: &mut Context<'_>) {
+    type Shared = ();
+
+    fn connection_made(&mut self, context: &mut Context<'_, ()>) {
         context.transport.set_deadline(context.now + IDLE_MAX);
     }
 
-    fn data_received(&mut self, context: &mut Context<'_>, data: &[u8]) -> usize {
+    fn data_received(&mut self, context: &mut Context<'_, ()>, data: &[u8]) -> usize {
         let mut used = 0;
         while used < data.len() {
             if self.over {
@@ -70,22 +69,14 @@ impl Protocol for PlacesServer {
             match read_bodiless_request(&data[used..]) {
                 Ok(Some((request, length))) => {
                     used += length;
-                    self.answer(context, &request);
-                    context.transport.set_deadline(context.now + IDLE_MAX);
+                    self.respond(context, &request);
                 }
                 Ok(None) => return used,
                 Err(error) => {
                     let (status, reason) = error.status();
-                    let text = format!("{error}\n");
+                    let body = format!("{error}\n");
                     let output = context.transport.output();
-                    write_response(
-                        output,
-                        status,
-                        reason,
-                        "text/plain; charset=UTF-8",
-                        text.as_bytes(),
-                        false,
-                    );
+                    write_response(output, status, reason, TEXT, body.as_bytes(), false);
                     self.end(context);
                 }
             }
@@ -93,26 +84,26 @@ impl Protocol for PlacesServer {
         used
     }
 
-    fn eof_received(&mut self, context: &mut Context<'_>, _rest: &[u8]) {
+    fn eof_received(&mut self, context: &mut Context<'_, ()>, _rest: &[u8]) {
         self.end(context);
     }
 
-    fn resume_writing(&mut self, context: &mut Context<'_>) {
+    fn resume_writing(&mut self, context: &mut Context<'_, ()>) {
         context.transport.resume_reading();
     }
 
-    fn timed_out(&mut self, context: &mut Context<'_>) {
+    fn timed_out(&mut self, context: &mut Context<'_, ()>) {
         self.end(context);
     }
 
-    fn told(&mut self, context: &mut Context<'_>, message: Message) {
-        if let Message::Stop = message {
-            self.end(context);
-        }
+    fn shut_down(&mut self, context: &mut Context<'_, ()>) {
+        self.end(context);
     }
 
-    fn connection_lost(&mut self, _context: &mut Context<'_>, _why: Lost) {}
+    fn connection_lost(&mut self, _context: &mut Context<'_, ()>, _why: Lost) {}
 }
 
-/// How long a connection may be without a request: longer than this program keeps one for the next question.
+const JSON: &str = "application/json; charset=UTF-8";
+const TEXT: &str = "text/plain; charset=UTF-8";
+/// How long a connection may have no request: longer than a server of a herd keeps an idle one.
 const IDLE_MAX: Duration = Duration::from_secs(75);

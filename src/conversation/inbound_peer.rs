@@ -1,11 +1,14 @@
-//! The conversation with a neighbour that dialled this server: it tells what it knows
+//! The conversation with a neighbour that dialled this server: it sends its changes
 //! (docs/protocol.md, section 2).
 
 use std::time::Duration;
 
-use super::{Context, Lost, Message, NeighbourId, PEER_LINE_EXTRA, Protocol, Request, first_line, prefetch};
+use super::acknowledgements::Acknowledgements;
+use super::lines::{Line, Lines};
+use super::{Context, NeighbourId, PEER_LINE_EXTRA, Server, Signal, prefetch};
 use crate::clock::Moment;
-use crate::store::{Origin, PREFETCH_MAX};
+use crate::protocol::{Lost, Protocol};
+use crate::store::Origin;
 use crate::text::peer_line::{Epoch, HELLO_MAX, Hello, parse_mark, write_ack, write_refused, write_welcome};
 use crate::text::record::Statement;
 
@@ -13,74 +16,70 @@ use crate::text::record::Statement;
 #[derive(Debug)]
 pub struct InboundPeer {
     state: State,
-    /// Whose link it is, once it was welcomed.
+    /// The neighbour, once it was welcomed.
     neighbour: Option<NeighbourId>,
 }
 
 #[derive(Debug)]
 enum State {
-    /// Its HELLO is not complete. It began at this moment.
+    /// Its HELLO, which began at this moment, is not complete.
     Greeting(Moment),
     /// It was welcomed.
-    Linked(Link),
-    /// The link ends; what still comes is thrown away.
+    Linked(InboundLink),
+    /// The link ends; further input is discarded.
     Over,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Link {
+struct InboundLink {
     neighbour: NeighbourId,
     epoch: Epoch,
     origin: Origin,
-    /// When something arrived last.
-    heard: Moment,
-    /// When it was last told how much of it is held, or welcomed.
-    told: Moment,
-    /// What it was told then; none yet.
-    acknowledged: Option<u64>,
-    /// Since when a MARK has not been answered.
-    owes_since: Option<Moment>,
+    /// When input arrived last.
+    received_at: Moment,
+    acknowledgements: Acknowledgements,
 }
 
 impl InboundPeer {
-    /// A neighbour whose HELLO began at `since`.
+    /// A peer whose HELLO began at `since`.
     pub fn new(since: Moment) -> InboundPeer {
         InboundPeer { state: State::Greeting(since), neighbour: None }
     }
 
     fn hello_received(&mut self, context: &mut Context<'_>, since: Moment, line: &[u8]) {
-        context.server.log.received(line, context.address);
+        context.shared.log.received(line, context.address);
         if context.now > since + HELLO_TIMEOUT {
             return self.refuse(context, TOO_SLOW);
         }
-        let (neighbour, epoch) = match may_link(context, line) {
-            Ok(found) => found,
-            Err(reason) => return self.refuse(context, reason),
-        };
-        let server = &mut *context.server;
-        let known = server.neighbours.get_mut(neighbour);
-        let since = known.held(epoch);
-        known.hold(epoch, since);
-        if let Some(older) = known.accepted.replace(context.id) {
-            server.requests.push_back(Request::Abort(older));
+        match may_link(context, line) {
+            Ok((neighbour, epoch)) => self.welcome(context, neighbour, epoch),
+            Err(reason) => self.refuse(context, reason),
         }
-        server.requests.push_back(Request::Linked(context.id));
-        server.requests.push_back(Request::Dial { neighbour, epoch });
+    }
+
+    fn welcome(&mut self, context: &mut Context<'_>, neighbour: NeighbourId, epoch: Epoch) {
+        let server = &mut *context.shared;
+        let known = server.neighbours.get_mut(neighbour);
+        let since = known.received(epoch);
+        known.note_received(epoch, since);
+        if let Some(older) = known.inbound.replace(context.id) {
+            server.signals.push_back(Signal::LinkReplaced(older));
+        }
+        server.signals.push_back(Signal::NeighbourAlive(neighbour, epoch));
         server.log.event(format_args!("New connection from server {} was made", known.name));
         let output = context.transport.output();
         let start = output.len();
         write_welcome(server.identity.name.as_bytes(), server.identity.epoch, since, output);
         server.log.sent_to_server(&known.name, &output[start..]);
-        let origin = server.neighbours.origin(neighbour, epoch);
+        // A link takes no place from clients, and clients that fill the server keep no neighbour out.
+        context.transport.leave_quota();
         self.neighbour = Some(neighbour);
-        self.state = State::Linked(Link {
+        self.state = State::Linked(InboundLink {
             neighbour,
             epoch,
-            origin,
-            heard: context.now,
-            told: context.now,
-            acknowledged: None,
-            owes_since: None,
+            origin: server.neighbours.origin(neighbour, epoch),
+            received_at: context.now,
+            acknowledgements: Acknowledgements::new(context.now),
         });
     }
 
@@ -88,96 +87,89 @@ impl InboundPeer {
         let output = context.transport.output();
         let start = output.len();
         write_refused(reason, output);
-        context.server.log.sent_to_client(&output[start..]);
+        context.shared.log.sent_to_client(&output[start..]);
         let (host, port) = (context.address.ip(), context.address.port());
-        context.server.log.event(format_args!("A HELLO from ({host}, {port}) is refused: {reason}"));
+        context.shared.log.event(format_args!("A HELLO from ({host}, {port}) is refused: {reason}"));
         self.state = State::Over;
         context.transport.close();
     }
 
-    fn end(&mut self, context: &mut Context<'_>, link: Link, reason: std::fmt::Arguments<'_>) {
-        let name = &context.server.neighbours.get(link.neighbour).name;
-        context.server.log.event(format_args!("Connection from server {name} is ended: {reason}"));
-        context.transport.abort();
+    fn greet(&mut self, context: &mut Context<'_>, since: Moment, line: Line<'_>) {
+        if line.text.len() > HELLO_MAX {
+            self.refuse(context, "a HELLO has at most 1024 bytes");
+        } else if line.ended {
+            self.hello_received(context, since, line.text);
+        }
     }
+}
 
-    /// Takes in a line, given without and with its LF. Whether it was understood.
-    fn line_received(context: &mut Context<'_>, link: &mut Link, line: &[u8], whole: &[u8]) -> bool {
-        let server = &mut *context.server;
+impl InboundLink {
+    /// Carries out a line, given without and with its LF. The error is the reason to end the link.
+    fn line_received(&mut self, context: &mut Context<'_>, line: &[u8], whole: &[u8]) -> Result<(), String> {
+        let server = &mut *context.shared;
         if let Some(statement) = Statement::parse(line) {
             server.log.received(line, context.address);
-            server.hear(&statement, whole, link.origin);
-            return true;
+            server.learn(&statement, whole, self.origin);
+            return Ok(());
         }
         let Some(sequence) = parse_mark(line) else {
-            return false;
+            let shown = line[..line.len().min(SHOWN_MAX)].escape_ascii();
+            return Err(format!("'{shown}' was not understood"));
         };
-        let known = server.neighbours.get_mut(link.neighbour);
-        let is_news = known.held(link.epoch) != sequence;
-        known.hold(link.epoch, sequence);
-        if is_news {
+        let known = server.neighbours.get_mut(self.neighbour);
+        // A MARK that repeats its number is a heartbeat, and is not logged.
+        if known.received(self.epoch) != sequence {
             server.log.received(line, context.address);
         }
-        if link.acknowledged.is_none() {
-            link.owes_since = Some(context.now);
-            acknowledge(context, link);
-        } else {
-            link.owes_since = link.owes_since.or(Some(context.now));
+        known.note_received(self.epoch, sequence);
+        if self.acknowledgements.mark_received(context.now) {
+            self.acknowledge(context);
         }
-        true
+        Ok(())
     }
 
-    /// If it is time to tell how much is held, does so: a neighbour whose bytes trickle in, or never cease, must
-    /// not take this side for dead.
-    fn acknowledge_in_time(context: &mut Context<'_>, link: &mut Link) {
-        if context.now < link.next_acknowledgement(context.server.heartbeat()) {
-            return;
-        }
-        if context.transport.has_room() {
-            acknowledge(context, link);
-        } else {
-            // Not again at once: what is owed waits until there is room.
-            link.told = context.now;
-            link.owes_since = link.owes_since.and(Some(context.now));
+    fn acknowledge(&mut self, context: &mut Context<'_>) {
+        let server = &mut *context.shared;
+        let known = server.neighbours.get(self.neighbour);
+        let sequence = known.received(self.epoch);
+        let output = context.transport.output();
+        let start = output.len();
+        write_ack(sequence, output);
+        if self.acknowledgements.sent(context.now, sequence) {
+            server.log.sent_to_server(&known.name, &output[start..]);
         }
     }
 
-    fn set_deadline(context: &mut Context<'_>, link: &Link) {
-        let next = link.next_acknowledgement(context.server.heartbeat());
-        context.transport.set_deadline((link.heard + context.server.silence).min(next));
+    /// Sends the ACK that is due, and sets the deadline. Input does not postpone an ACK: a neighbour that sends
+    /// without a pause must not take this side for dead.
+    fn acknowledge_in_time(&mut self, context: &mut Context<'_>) {
+        let heartbeat = context.shared.heartbeat();
+        if context.now >= self.acknowledgements.due_at(heartbeat) {
+            if context.transport.has_room() {
+                self.acknowledge(context);
+            } else {
+                self.acknowledgements.postpone(context.now);
+            }
+        }
+        let silent_at = self.received_at + context.shared.silence;
+        context.transport.set_deadline(silent_at.min(self.acknowledgements.due_at(heartbeat)));
+    }
+
+    fn end(&self, context: &mut Context<'_>, reason: &str) {
+        let name = &context.shared.neighbours.get(self.neighbour).name;
+        context.shared.log.event(format_args!("Connection from server {name} is ended: {reason}"));
+        context.transport.abort();
     }
 }
 
-impl Link {
-    /// When it is told next how much is held.
-    fn next_acknowledgement(&self, heartbeat: Duration) -> Moment {
-        let owed = self.owes_since.map_or(Moment::NEVER, |since| since + ACKNOWLEDGED_WITHIN);
-        owed.min(self.told + heartbeat)
-    }
-}
-
-/// Tells how much is held. A heartbeat, which says nothing new, is not logged.
-fn acknowledge(context: &mut Context<'_>, link: &mut Link) {
-    let server = &mut *context.server;
-    let known = server.neighbours.get(link.neighbour);
-    let output = context.transport.output();
-    let start = output.len();
-    let held = known.held(link.epoch);
-    write_ack(held, output);
-    if link.owes_since.take().is_some() && link.acknowledged.replace(held) != Some(held) {
-        server.log.sent_to_server(&known.name, &output[start..]);
-    }
-    link.told = context.now;
-}
-
-/// Who says HELLO, in which life, or why it may not link.
+/// The neighbour that says HELLO, and its epoch; or the reason to refuse it.
 fn may_link(context: &Context<'_>, line: &[u8]) -> Result<(NeighbourId, Epoch), &'static str> {
     let hello = Hello::parse(line)?;
-    if hello.herd != context.server.identity.herd.as_bytes() {
+    if hello.herd != context.shared.identity.herd.as_bytes() {
         return Err("this server is of another herd");
     }
     let neighbour =
-        context.server.neighbours.find(hello.name).ok_or("no neighbour of this server has that name")?;
+        context.shared.neighbours.find(hello.name).ok_or("no neighbour of this server has that name")?;
     if !context.address.ip().to_canonical().is_loopback() {
         return Err("links in plain text are allowed from loopback addresses only");
     }
@@ -185,6 +177,8 @@ fn may_link(context: &Context<'_>, line: &[u8]) -> Result<(NeighbourId, Epoch), 
 }
 
 impl Protocol for InboundPeer {
+    type Shared = Server;
+
     fn connection_made(&mut self, context: &mut Context<'_>) {
         if let State::Greeting(since) = self.state {
             context.transport.set_deadline(since + HELLO_TIMEOUT);
@@ -192,60 +186,49 @@ impl Protocol for InboundPeer {
     }
 
     fn data_received(&mut self, context: &mut Context<'_>, data: &[u8]) -> usize {
-        let line_max = context.server.limits.max_line + PEER_LINE_EXTRA;
-        let (mut used, mut ahead) = (0, 0);
         if let State::Linked(link) = &mut self.state {
-            link.heard = context.now;
+            link.received_at = context.now;
         }
-        while used < data.len() {
-            let rest = &data[used..];
-            let line = first_line(rest);
-            let length = line.map_or(rest.len(), |line| line.0.len());
-            if ahead == 0 {
-                ahead = PREFETCH_MAX;
-                prefetch(context, rest, 3);
-            }
-            ahead -= 1;
+        let line_max = context.shared.limits.max_line + PEER_LINE_EXTRA;
+        let mut lines = Lines::new(data);
+        while let Some(line) = lines.peek() {
             match &mut self.state {
-                State::Greeting(_) if length > HELLO_MAX => {
-                    self.refuse(context, "a HELLO has at most 1024 bytes");
-                }
                 State::Greeting(since) => {
-                    let Some((line, length)) = line else {
-                        return used;
-                    };
-                    used += length;
                     let since = *since;
-                    self.hello_received(context, since, line);
-                }
-                State::Linked(link) if length > line_max => {
-                    let link = *link;
-                    self.end(context, link, format_args!("a line has more than {line_max} bytes"));
-                    self.state = State::Over;
+                    self.greet(context, since, line);
                 }
                 State::Linked(link) => {
-                    let Some((line, length)) = line else { break };
-                    if !context.transport.has_room() {
+                    if let Some(batch) = lines.new_batch() {
+                        prefetch(context, batch, ID_FIELD);
+                    }
+                    let whole = &lines.rest()[..line.length()];
+                    let result = if line.text.len() > line_max {
+                        Err(format!("a line has more than {line_max} bytes"))
+                    } else if !line.ended {
+                        break;
+                    } else if !context.transport.has_room() {
                         context.transport.pause_reading();
                         break;
-                    }
-                    if !InboundPeer::line_received(context, link, line, &rest[..length]) {
-                        let link = *link;
-                        let line = line[..line.len().min(SHOWN_MAX)].escape_ascii();
-                        self.end(context, link, format_args!("'{line}' was not understood"));
+                    } else {
+                        link.line_received(context, line.text, whole)
+                    };
+                    if let Err(reason) = result {
+                        link.end(context, &reason);
                         self.state = State::Over;
                     }
-                    used += length;
                 }
                 State::Over => return data.len(),
             }
+            if let State::Greeting(_) = self.state {
+                // The HELLO has not ended.
+                break;
+            }
+            lines.consume(line);
         }
         if let State::Linked(link) = &mut self.state {
-            // Here and not only when the time is up: that waits for as long as more has arrived.
-            InboundPeer::acknowledge_in_time(context, link);
-            InboundPeer::set_deadline(context, link);
+            link.acknowledge_in_time(context);
         }
-        used
+        lines.used()
     }
 
     fn eof_received(&mut self, context: &mut Context<'_>, _rest: &[u8]) {
@@ -260,58 +243,56 @@ impl Protocol for InboundPeer {
         match &mut self.state {
             State::Greeting(_) => self.refuse(context, TOO_SLOW),
             State::Linked(link) => {
-                if context.now >= link.heard + context.server.silence {
-                    let (link, silence) = (*link, context.server.silence);
-                    self.end(context, link, format_args!("nothing arrived for {silence:?}"));
-                    return;
+                let silence = context.shared.silence;
+                if context.now >= link.received_at + silence {
+                    link.end(context, &format!("nothing arrived for {silence:?}"));
+                } else {
+                    link.acknowledge_in_time(context);
                 }
-                InboundPeer::acknowledge_in_time(context, link);
-                InboundPeer::set_deadline(context, link);
             }
             State::Over => {}
         }
     }
 
-    fn told(&mut self, context: &mut Context<'_>, message: Message) {
-        if let Message::Stop = message {
-            context.transport.close();
-        }
+    fn shut_down(&mut self, context: &mut Context<'_>) {
+        context.transport.close();
     }
 
     fn connection_lost(&mut self, context: &mut Context<'_>, _why: Lost) {
         let Some(id) = self.neighbour else {
             let (host, port) = (context.address.ip(), context.address.port());
-            context.server.log.event(format_args!("Connection from ({host}, {port}) was dropped"));
+            context.shared.log.event(format_args!("Connection from ({host}, {port}) was dropped"));
             return;
         };
-        let known = context.server.neighbours.get_mut(id);
-        // A newer link may have taken its place.
-        known.accepted = known.accepted.filter(|&accepted| accepted != context.id);
-        context.server.log.event(format_args!("Connection from server {} was dropped", known.name));
+        let known = context.shared.neighbours.get_mut(id);
+        // Unless a newer link has taken its place.
+        known.inbound = known.inbound.filter(|&inbound| inbound != context.id);
+        context.shared.log.event(format_args!("Connection from server {} was dropped", known.name));
     }
 }
 
-/// How long a MARK waits for those behind it, which are answered with the same ACK: each costs both sides as much
-/// as a statement. Of the first one of a link a neighbour makes more, so that does not wait; any other is no more
-/// than a sign of life.
-const ACKNOWLEDGED_WITHIN: Duration = Duration::from_millis(20);
+/// The field of the client ID in AT.
+const ID_FIELD: usize = 3;
+/// The reason for refusing a HELLO that took too long.
 const TOO_SLOW: &str = "a HELLO must be complete within 2 s";
-/// A HELLO must be complete so long after its first byte: a neighbour sends it in one packet.
+/// The time limit of a HELLO from its first byte: a neighbour sends it in one packet.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(2);
-/// Bytes of a line that was not understood that are shown in the log.
+/// Bytes quoted in the log from a line that was not understood.
 const SHOWN_MAX: usize = 100;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::testing::Bench;
-    use crate::protocol::{Client, Conversation, Ending};
+    use crate::conversation::acknowledgements::COALESCED_FOR;
+    use crate::conversation::testing::Bench;
+    use crate::conversation::{Client, Conversation};
+    use crate::protocol::Close;
 
     const HELLO: &str = "HELLO herd/1 bruins Jaquez 0123456789abcdef\n";
     const AT: &str = "AT Campbell +0.100000000 kiwi +1-1 5\n";
 
     fn dialled() -> Bench {
-        Bench::new(Conversation::Client(Client::newcomer()))
+        Bench::new(Conversation::Client(Client::unidentified()))
     }
 
     fn linked() -> Bench {
@@ -324,12 +305,13 @@ mod tests {
     #[test]
     fn a_neighbour_is_welcomed_and_dialled_back() {
         let mut bench = linked();
-        assert!(matches!(bench.requests()[..], [Request::Linked(_), Request::Dial { .. }]));
-        assert_eq!(bench.server.neighbours.get(NeighbourId(0)).accepted, Some(bench.id));
+        assert_eq!(bench.signals(), [Signal::NeighbourAlive(NeighbourId(0), Epoch(0x0123_4567_89ab_cdef))]);
+        assert_eq!(bench.server.neighbours.get(NeighbourId(0)).inbound, Some(bench.id));
+        assert!(bench.leaves_quota());
     }
 
     #[test]
-    fn what_it_tells_is_stored_and_acknowledged() {
+    fn statements_are_stored_and_marks_acknowledged() {
         let mut bench = linked();
         bench.receive(format!("{AT}MARK 7\n").as_bytes());
         assert_eq!(bench.sent(), "ACK 7\n");
@@ -338,22 +320,22 @@ mod tests {
         again.server = bench.into_server();
         again.receive(HELLO.as_bytes());
         assert_eq!(again.sent(), "WELCOME Riley 00000000000000ee 7\n");
-        let mut reborn = dialled();
-        reborn.server = again.into_server();
-        reborn.receive(b"HELLO herd/1 bruins Jaquez ffffffffffffffff\n");
-        assert_eq!(reborn.sent(), "WELCOME Riley 00000000000000ee 0\n");
+        let mut restarted = dialled();
+        restarted.server = again.into_server();
+        restarted.receive(b"HELLO herd/1 bruins Jaquez ffffffffffffffff\n");
+        assert_eq!(restarted.sent(), "WELCOME Riley 00000000000000ee 0\n");
     }
 
     #[test]
-    fn marks_that_follow_closely_are_answered_together() {
+    fn marks_in_quick_succession_are_acknowledged_together() {
         let mut bench = linked();
         let start = bench.now;
         bench.receive(b"MARK 1\nMARK 2\nMARK 3\n");
         assert_eq!(bench.sent(), "ACK 1\n");
-        assert_eq!(bench.deadline(), start + ACKNOWLEDGED_WITHIN);
-        bench.now = start + ACKNOWLEDGED_WITHIN / 2;
+        assert_eq!(bench.deadline(), start + COALESCED_FOR);
+        bench.now = start + COALESCED_FOR / 2;
         bench.receive(b"MARK 4\n");
-        bench.now = start + ACKNOWLEDGED_WITHIN;
+        bench.now = start + COALESCED_FOR;
         assert_eq!((bench.sent().as_str(), bench.deadline()), ("", bench.now));
         bench.time_out();
         assert_eq!(bench.sent(), "ACK 4\n");
@@ -361,26 +343,26 @@ mod tests {
     }
 
     #[test]
-    fn an_ack_does_not_wait_for_a_pause() {
+    fn an_ack_does_not_wait_for_a_pause_in_the_input() {
         let mut bench = linked();
         bench.receive(b"MARK 1\nMARK 2\n");
         bench.sent();
-        bench.now = bench.now + ACKNOWLEDGED_WITHIN;
+        bench.now = bench.now + COALESCED_FOR;
         bench.receive(format!("{AT}MARK 3\nAT Camp").as_bytes());
         assert_eq!(bench.sent(), "ACK 3\n");
         bench.now = bench.now + bench.server.heartbeat();
         bench.receive(b"bell");
-        assert_eq!(bench.sent(), "ACK 3\n", "a sign of life");
+        assert_eq!(bench.sent(), "ACK 3\n", "the heartbeat");
     }
 
     #[test]
-    fn an_ack_without_room_waits_for_its_next_time() {
+    fn an_ack_without_room_is_postponed() {
         let mut bench = linked();
         bench.receive(b"MARK 1\nMARK 2\n");
         let mut bench = bench.with_marks(1, 0);
         bench.now = bench.deadline();
         bench.time_out();
-        assert_eq!(bench.deadline(), bench.now + ACKNOWLEDGED_WITHIN, "not at once and for ever");
+        assert_eq!(bench.deadline(), bench.now + COALESCED_FOR, "not at once");
         assert_eq!(bench.sent(), "ACK 1\n", "nothing is written without room");
         bench.now = bench.deadline();
         bench.time_out();
@@ -388,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_tells_is_known_by_its_name_and_life() {
+    fn statements_carry_the_origin_of_the_incarnation() {
         let mut bench = linked();
         bench.receive(AT.as_bytes());
         let cursor = bench.server.store.follow(0);
@@ -398,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals() {
+    fn a_bad_hello_is_refused_with_the_reason() {
         for (line, reason) in [
             ("HELLO herd/2 bruins Jaquez 0123456789abcdef\n", "herd/1"),
             ("HELLO herd/1 other Jaquez 0123456789abcdef\n", "another herd"),
@@ -414,13 +396,13 @@ mod tests {
                 sent.starts_with("REFUSED ") && sent.contains(reason) && sent.lines().count() == 1,
                 "{sent}"
             );
-            assert_eq!(bench.ending(), Ending::Closing);
+            assert_eq!(bench.closing(), Some(Close::Drain));
             assert!(bench.server.store.is_empty(), "nothing is learned");
         }
     }
 
     #[test]
-    fn strangers_from_elsewhere_are_refused() {
+    fn links_from_other_machines_are_refused() {
         let mut bench = dialled();
         bench.address = "192.0.2.1:5".parse().unwrap();
         bench.receive(HELLO.as_bytes());
@@ -437,8 +419,8 @@ mod tests {
         assert_eq!(bench.deadline(), start + HELLO_TIMEOUT);
         bench.time_out();
         assert_eq!(
-            (bench.sent().as_str(), bench.ending()),
-            ("REFUSED a HELLO must be complete within 2 s\n", Ending::Closing)
+            (bench.sent().as_str(), bench.closing()),
+            ("REFUSED a HELLO must be complete within 2 s\n", Some(Close::Drain))
         );
         let mut bench = dialled();
         bench.receive(b"HELLO herd/");
@@ -451,16 +433,16 @@ mod tests {
     }
 
     #[test]
-    fn fields_of_later_versions_are_ignored_but_in_at_lines() {
+    fn additional_fields_are_ignored_except_in_at_lines() {
         let mut bench = dialled();
         bench.receive(b"HELLO herd/1 bruins Jaquez 0123456789abcdef and more\nMARK 3 and more\n");
         assert_eq!(bench.sent(), "WELCOME Riley 00000000000000ee 0\nACK 3\n");
         bench.receive(b"AT Campbell +0.100000000 kiwi +1-1 5 more\n");
-        assert_eq!(bench.ending(), Ending::Aborting);
+        assert_eq!(bench.closing(), Some(Close::Abort));
     }
 
     #[test]
-    fn what_is_not_understood_ends_the_link() {
+    fn an_unknown_line_ends_the_link() {
         for line in [
             "FOO\n",
             "\n",
@@ -472,41 +454,41 @@ mod tests {
         ] {
             let mut bench = linked();
             bench.receive(format!("{line}{AT}").as_bytes());
-            assert_eq!(bench.ending(), Ending::Aborting, "{line:?}");
+            assert_eq!(bench.closing(), Some(Close::Abort), "{line:?}");
             assert!(bench.server.store.is_empty());
         }
         let mut bench = linked();
         bench.receive(&[b'x'; 8192 + PEER_LINE_EXTRA + 1]);
-        assert_eq!(bench.ending(), Ending::Aborting);
+        assert_eq!(bench.closing(), Some(Close::Abort));
     }
 
     #[test]
-    fn silence_ends_the_link_and_slowness_does_not() {
+    fn silence_ends_the_link_and_a_slow_line_does_not() {
         let mut bench = linked();
         let start = bench.now;
         bench.now = start + Duration::from_secs(1);
         bench.receive(b"AT Camp");
         bench.time_out();
-        assert_eq!((bench.sent().as_str(), bench.ending()), ("ACK 0\n", Ending::Open), "a sign of life");
+        assert_eq!((bench.sent().as_str(), bench.closing()), ("ACK 0\n", None), "the heartbeat");
         bench.now = start + Duration::from_secs(4);
         bench.time_out();
-        assert_eq!(bench.ending(), Ending::Aborting);
+        assert_eq!(bench.closing(), Some(Close::Abort));
     }
 
     #[test]
     fn a_newer_link_replaces_the_older_one() {
         let mut older = linked();
-        older.requests();
+        older.signals();
         let older_id = older.id;
         let mut newer = dialled();
         newer.id.generation += 1;
         newer.server = older.into_server();
         newer.receive(HELLO.as_bytes());
-        assert!(newer.requests().iter().any(|r| matches!(r, Request::Abort(id) if *id == older_id)));
+        assert!(newer.signals().contains(&Signal::LinkReplaced(older_id)));
     }
 
     #[test]
-    fn pieces_do_not_matter() {
+    fn replies_do_not_depend_on_how_the_input_is_split() {
         let mut bench = dialled();
         for byte in format!("{HELLO}{AT}MARK 7\n").bytes() {
             bench.receive(&[byte]);

@@ -1,0 +1,131 @@
+//! The kinds of conversation that a server of a herd has: state machines without sockets.
+//!
+//! Each kind is a [`Protocol`]; [`Conversation`] is one of them. They share the [`Server`]: the store, the
+//! neighbours, the log, the desk of questions to Places. A part of the program that addresses one kind holds a
+//! typed [`Handle`] to it.
+
+mod acknowledgements;
+mod client;
+mod handle;
+mod inbound_peer;
+mod lines;
+mod neighbours;
+mod outbound_peer;
+mod places_request;
+mod places_server;
+mod replies;
+mod server;
+
+use crate::protocol::{Lost, Protocol};
+use crate::text::fields::fields;
+use crate::text::time::Time;
+
+pub use client::Client;
+pub use handle::{Handle, Kind};
+pub use inbound_peer::InboundPeer;
+pub use neighbours::{Neighbour, NeighbourId, Neighbours};
+pub use outbound_peer::OutboundPeer;
+pub use places_request::{Job, PlacesRequest};
+pub use places_server::PlacesServer;
+pub use server::{Identity, PlacesDesk, Server, Signal, Waiter};
+
+/// The context of a callback, in a server of a herd.
+pub type Context<'a> = crate::protocol::Context<'a, Server>;
+
+/// A conversation of any kind.
+pub enum Conversation {
+    /// With a client, or with a peer that has not sent its HELLO yet.
+    Client(Client),
+    /// With a neighbour that dialled this server: it sends its changes.
+    InboundPeer(InboundPeer),
+    /// With a neighbour that this server dialled: it receives the changes of this server.
+    OutboundPeer(OutboundPeer),
+    /// With Places.
+    PlacesRequest(Box<PlacesRequest>),
+}
+
+impl Conversation {
+    /// The protocol of this conversation, for one callback. Log lines of the callback get its time.
+    fn at(&mut self, context: &mut Context<'_>) -> &mut dyn Protocol<Shared = Server> {
+        context.shared.log.set_time(context.wall);
+        match self {
+            Conversation::Client(client) => client,
+            Conversation::InboundPeer(peer) => peer,
+            Conversation::OutboundPeer(peer) => peer,
+            Conversation::PlacesRequest(request) => request.as_mut(),
+        }
+    }
+
+    /// Replaces a client that has sent HELLO by an inbound peer, which gets the rest of the input.
+    fn become_peer(&mut self, context: &mut Context<'_>, rest: &[u8]) -> usize {
+        let Conversation::Client(client) = self else { return 0 };
+        let Some(since) = client.hello_since() else { return 0 };
+        let mut peer = InboundPeer::new(since);
+        peer.connection_made(context);
+        let used = peer.data_received(context, rest);
+        *self = Conversation::InboundPeer(peer);
+        used
+    }
+}
+
+impl Protocol for Conversation {
+    type Shared = Server;
+
+    fn connection_made(&mut self, context: &mut Context<'_>) {
+        self.at(context).connection_made(context);
+    }
+
+    fn data_received(&mut self, context: &mut Context<'_>, data: &[u8]) -> usize {
+        let used = self.at(context).data_received(context, data);
+        used + self.become_peer(context, &data[used..])
+    }
+
+    fn eof_received(&mut self, context: &mut Context<'_>, rest: &[u8]) {
+        self.at(context).eof_received(context, rest);
+    }
+
+    fn pause_writing(&mut self, context: &mut Context<'_>) {
+        self.at(context).pause_writing(context);
+    }
+
+    fn resume_writing(&mut self, context: &mut Context<'_>) {
+        self.at(context).resume_writing(context);
+    }
+
+    fn timed_out(&mut self, context: &mut Context<'_>) {
+        self.at(context).timed_out(context);
+    }
+
+    fn turn_ending(&mut self, context: &mut Context<'_>) -> bool {
+        self.at(context).turn_ending(context)
+    }
+
+    fn shut_down(&mut self, context: &mut Context<'_>) {
+        self.at(context).shut_down(context);
+    }
+
+    fn connection_lost(&mut self, context: &mut Context<'_>, why: Lost) {
+        self.at(context).connection_lost(context, why);
+    }
+}
+
+/// A line between servers may be longer than `limits.max_line` by this many bytes: an AT line is longer than
+/// the IAMAT that it comes from.
+const PEER_LINE_EXTRA: usize = 1024;
+
+/// The server's time of the next line: lines that were read together are one nanosecond apart
+/// (docs/protocol.md, section 1).
+fn receipt_time(context: &mut Context<'_>) -> Time {
+    let received = Time::from_nanoseconds(context.wall);
+    context.wall += 1;
+    received
+}
+
+/// Has the store prefetch the records of the clients that these lines are about. Their IDs stand in field
+/// number `field`.
+fn prefetch<'a>(context: &Context<'_>, lines: impl Iterator<Item = &'a [u8]>, field: usize) {
+    context.shared.store.prefetch(lines.filter_map(|line| fields(line).nth(field)));
+}
+
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,145 @@
+//! The neighbours of a server: the facts that the conversations with them share. When to dial one is not
+//! decided here.
+
+use crate::protocol::ConnectionId;
+use crate::store::Origin;
+use crate::text::peer_line::Epoch;
+
+/// The number of a neighbour. It stays the same as long as the server runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NeighbourId(pub usize);
+
+/// The facts about one neighbour.
+#[derive(Debug)]
+pub struct Neighbour {
+    /// Its name in the herd file.
+    pub name: Box<str>,
+    /// The herd file still names the neighbour.
+    pub present: bool,
+    /// The newest link that the neighbour dialled.
+    pub inbound: Option<ConnectionId>,
+    /// The link that this server dialled, once it is up, and the epoch of the neighbour's WELCOME.
+    pub outbound: Option<(ConnectionId, Epoch)>,
+    /// A problem with the outbound link was logged since the link was last up.
+    pub trouble_logged: bool,
+    /// The last change that was received from the neighbour, and the epoch that counts it.
+    received: Option<(Epoch, u64)>,
+    /// The neighbour's most recent incarnations.
+    incarnations: [Option<(Epoch, Origin)>; INCARNATIONS_KEPT],
+}
+
+impl Neighbour {
+    /// The last change of this epoch that was received; 0: none.
+    pub fn received(&self, epoch: Epoch) -> u64 {
+        self.received.filter(|received| received.0 == epoch).map_or(0, |received| received.1)
+    }
+
+    /// Every change of this epoch up to `sequence` was received.
+    pub fn note_received(&mut self, epoch: Epoch, sequence: u64) {
+        self.received = Some((epoch, sequence));
+    }
+}
+
+/// All neighbours.
+#[derive(Debug, Default)]
+pub struct Neighbours {
+    all: Vec<Neighbour>,
+    origins: u32,
+}
+
+impl Neighbours {
+    /// Adds a neighbour, or brings back one that was removed.
+    pub fn add(&mut self, name: &str) -> NeighbourId {
+        if let Some(known) = self.all.iter().position(|known| &*known.name == name) {
+            self.all[known].present = true;
+            return NeighbourId(known);
+        }
+        self.all.push(Neighbour {
+            name: name.into(),
+            present: true,
+            inbound: None,
+            outbound: None,
+            trouble_logged: false,
+            received: None,
+            incarnations: [None; INCARNATIONS_KEPT],
+        });
+        NeighbourId(self.all.len() - 1)
+    }
+
+    /// The neighbour of this name, if the herd file names it.
+    pub fn find(&self, name: &[u8]) -> Option<NeighbourId> {
+        self.all.iter().position(|known| known.present && known.name.as_bytes() == name).map(NeighbourId)
+    }
+
+    /// All neighbours that there ever were.
+    pub fn ids(&self) -> impl Iterator<Item = NeighbourId> + use<> {
+        (0..self.all.len()).map(NeighbourId)
+    }
+
+    /// The facts about a neighbour.
+    pub fn get(&self, id: NeighbourId) -> &Neighbour {
+        &self.all[id.0]
+    }
+
+    /// The facts about a neighbour.
+    pub fn get_mut(&mut self, id: NeighbourId) -> &mut Neighbour {
+        &mut self.all[id.0]
+    }
+
+    /// The origin of statements that this incarnation of a neighbour sends. Each incarnation has its own,
+    /// because a neighbour that restarted empty needs its own statements back.
+    pub fn origin(&mut self, id: NeighbourId, epoch: Epoch) -> Origin {
+        let incarnations = &mut self.all[id.0].incarnations;
+        if let Some((_, origin)) = incarnations.iter().flatten().find(|known| known.0 == epoch) {
+            return *origin;
+        }
+        // An old incarnation that was dropped from the list and connects again gets another origin. The
+        // only cost is that it receives its own statements.
+        self.origins += 1;
+        let origin = Origin(self.origins);
+        incarnations.rotate_right(1);
+        incarnations[0] = Some((epoch, origin));
+        origin
+    }
+}
+
+/// Incarnations remembered for a neighbour: the one that sent WELCOME on the outbound link, and a newer one
+/// that has dialled.
+const INCARNATIONS_KEPT: usize = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one() -> (Neighbours, NeighbourId) {
+        let mut all = Neighbours::default();
+        let id = all.add("Jaquez");
+        (all, id)
+    }
+
+    #[test]
+    fn each_incarnation_has_its_own_origin() {
+        let (mut all, id) = one();
+        let first = all.origin(id, Epoch(1));
+        let second = all.origin(id, Epoch(2));
+        assert_ne!(first, second);
+        assert_ne!(first, Origin::CLIENT);
+        assert_eq!((all.origin(id, Epoch(1)), all.origin(id, Epoch(2))), (first, second));
+    }
+
+    #[test]
+    fn received_changes_are_counted_by_epoch() {
+        let (mut all, id) = one();
+        all.get_mut(id).note_received(Epoch(1), 7);
+        assert_eq!((all.get(id).received(Epoch(1)), all.get(id).received(Epoch(2))), (7, 0));
+    }
+
+    #[test]
+    fn a_neighbour_that_is_named_again_keeps_its_id() {
+        let (mut all, id) = one();
+        all.get_mut(id).present = false;
+        assert_eq!(all.find(b"Jaquez"), None);
+        assert_eq!(all.add("Jaquez"), id);
+        assert_eq!(all.find(b"Jaquez"), Some(id));
+    }
+}

@@ -1,0 +1,469 @@
+//! The conversation with a neighbour that this server dialled: it receives the changes of this server
+//! (docs/protocol.md, section 2).
+//!
+//! Nothing is queued for a neighbour. A cursor into the store's list of changes marks how far the neighbour
+//! has got; the changes after it are sent while the transport has room. Flooding, catching up after a broken
+//! link and the first transfer to a new server are the same act.
+
+use super::lines::Lines;
+use super::{Context, NeighbourId, PEER_LINE_EXTRA, Server, Signal};
+use crate::clock::Moment;
+use crate::protocol::{Lost, Protocol};
+use crate::store::{Cursor, Origin};
+use crate::text::peer_line::{AcceptorLine, Epoch, Hello, write_mark};
+
+/// A neighbour that was dialled.
+#[derive(Debug)]
+pub struct OutboundPeer {
+    neighbour: NeighbourId,
+    /// When input arrived last, or the connection was started.
+    received_at: Moment,
+    /// `None`: the neighbour has not sent WELCOME.
+    link: Option<OutboundLink>,
+    /// The link closes when everything is sent.
+    shutting_down: bool,
+}
+
+#[derive(Debug)]
+struct OutboundLink {
+    cursor: Cursor,
+    /// Statements of this origin came from the neighbour itself, and are not sent back.
+    origin: Origin,
+    /// The number of the last MARK; `None`: the first one is pending.
+    marked: Option<u64>,
+    /// When the last MARK was sent, or WELCOME arrived.
+    marked_at: Moment,
+    /// The number of the last ACK.
+    acknowledged: Option<u64>,
+}
+
+impl OutboundPeer {
+    /// A neighbour that is being dialled.
+    pub fn new(neighbour: NeighbourId, now: Moment) -> OutboundPeer {
+        OutboundPeer { neighbour, received_at: now, link: None, shutting_down: false }
+    }
+
+    /// Carries out a line. The error is the reason to end the link.
+    fn line_received(&mut self, context: &mut Context<'_>, line: &[u8]) -> Result<(), String> {
+        match (AcceptorLine::parse(line), &mut self.link) {
+            (Some(AcceptorLine::Welcome { name, epoch, since }), None) => {
+                context.shared.log.received(line, context.address);
+                self.welcomed(context, name, epoch, since)
+            }
+            (Some(AcceptorLine::Refused(reason)), None) => {
+                context.shared.log.received(line, context.address);
+                Err(format!("it refused: {}", shown(reason)))
+            }
+            // The number does not matter: the next WELCOME says how far the neighbour has got.
+            (Some(AcceptorLine::Ack(sequence)), Some(link)) => {
+                if link.acknowledged.is_none() {
+                    // Not before: a neighbour that welcomes and hangs up at once must not be dialled without a
+                    // pause.
+                    context.shared.signals.push_back(Signal::LinkWorks(self.neighbour));
+                }
+                if link.acknowledged.replace(sequence) != Some(sequence) {
+                    context.shared.log.received(line, context.address);
+                }
+                Ok(())
+            }
+            _ => Err(format!("'{}' was not understood", shown(line))),
+        }
+    }
+
+    fn welcomed(
+        &mut self,
+        context: &mut Context<'_>,
+        name: &[u8],
+        epoch: Epoch,
+        since: u64,
+    ) -> Result<(), String> {
+        let server = &mut *context.shared;
+        let known = server.neighbours.get_mut(self.neighbour);
+        if known.name.as_bytes() != name {
+            return Err(format!("it calls itself '{}'", shown(name)));
+        }
+        known.outbound = Some((context.id, epoch));
+        known.trouble_logged = false;
+        server.log.event(format_args!("New connection to server {} was made", known.name));
+        self.link = Some(OutboundLink {
+            cursor: server.store.follow(since),
+            origin: server.neighbours.origin(self.neighbour, epoch),
+            marked: None,
+            marked_at: context.now,
+            acknowledged: None,
+        });
+        context.transport.call_at_turn_end();
+        Ok(())
+    }
+
+    fn mark(&mut self, context: &mut Context<'_>) {
+        if let Some(link) = &mut self.link {
+            let sequence = context.shared.store.seen(link.cursor);
+            let output = context.transport.output();
+            let start = output.len();
+            write_mark(sequence, output);
+            // A MARK that repeats its number is a heartbeat, and is not logged.
+            if link.marked.replace(sequence) != Some(sequence) {
+                let name = &context.shared.neighbours.get(self.neighbour).name;
+                context.shared.log.sent_to_server(name, &output[start..]);
+            }
+            link.marked_at = context.now;
+        }
+        self.set_deadline(context);
+    }
+
+    fn set_deadline(&self, context: &mut Context<'_>) {
+        let silent_at = self.received_at + context.shared.silence;
+        let heartbeat = context.shared.heartbeat();
+        let mark_at = self.link.as_ref().map_or(Moment::NEVER, |link| link.marked_at + heartbeat);
+        context.transport.set_deadline(silent_at.min(mark_at));
+    }
+
+    fn end(&self, context: &mut Context<'_>, reason: &str) {
+        let known = context.shared.neighbours.get_mut(self.neighbour);
+        if !std::mem::replace(&mut known.trouble_logged, true) {
+            context.shared.log.event(format_args!("Connection to server {} is ended: {reason}", known.name));
+        }
+        context.transport.abort();
+    }
+}
+
+impl OutboundLink {
+    /// Sends changes while there is room. Returns whether any was sent.
+    fn send_changes(&self, context: &mut Context<'_>, neighbour: NeighbourId) -> bool {
+        let server = &mut *context.shared;
+        let name = &server.neighbours.get(neighbour).name;
+        // After limits.max_line was lowered, a neighbour would not take longer lines: they must not hold up
+        // the others.
+        let line_max = server.limits.max_line + PEER_LINE_EXTRA;
+        let mut sent = false;
+        for _ in 0..CHANGES_MAX {
+            if !context.transport.has_room() {
+                break;
+            }
+            let Some(change) = server.store.next_change(self.cursor) else {
+                break;
+            };
+            if change.origin != self.origin && change.line.len() <= line_max {
+                context.transport.write(change.line);
+                server.log.sent_to_server(name, change.line);
+                sent = true;
+            }
+        }
+        sent
+    }
+}
+
+impl Protocol for OutboundPeer {
+    type Shared = Server;
+
+    fn connection_made(&mut self, context: &mut Context<'_>) {
+        let identity = &context.shared.identity;
+        let hello =
+            Hello { herd: identity.herd.as_bytes(), name: identity.name.as_bytes(), epoch: identity.epoch };
+        let output = context.transport.output();
+        let start = output.len();
+        hello.write(output);
+        let name = &context.shared.neighbours.get(self.neighbour).name;
+        context.shared.log.sent_to_server(name, &output[start..]);
+        self.received_at = context.now;
+        self.set_deadline(context);
+    }
+
+    fn data_received(&mut self, context: &mut Context<'_>, data: &[u8]) -> usize {
+        self.received_at = context.now;
+        let mut lines = Lines::new(data);
+        while let Some(line) = lines.peek() {
+            let result = if line.text.len() > LINE_MAX {
+                Err("a line of its answer is too long".to_owned())
+            } else if line.ended {
+                self.line_received(context, line.text)
+            } else {
+                break;
+            };
+            if let Err(reason) = result {
+                self.end(context, &reason);
+                return data.len();
+            }
+            lines.consume(line);
+        }
+        self.set_deadline(context);
+        lines.used()
+    }
+
+    fn eof_received(&mut self, context: &mut Context<'_>, _rest: &[u8]) {
+        context.transport.abort();
+    }
+
+    fn timed_out(&mut self, context: &mut Context<'_>) {
+        let silence = context.shared.silence;
+        if context.now >= self.received_at + silence {
+            self.end(context, &format!("nothing arrived for {silence:?}"));
+        } else if self.link.is_none() {
+            self.set_deadline(context);
+        } else if context.transport.has_room() {
+            self.mark(context);
+        } else {
+            // The output that is pending serves as the heartbeat.
+            context.transport.set_deadline(self.received_at + silence);
+        }
+    }
+
+    fn turn_ending(&mut self, context: &mut Context<'_>) -> bool {
+        let Some(link) = &self.link else {
+            return false;
+        };
+        let (cursor, is_first) = (link.cursor, link.marked.is_none());
+        if link.send_changes(context, self.neighbour) || is_first {
+            self.mark(context);
+        }
+        let store = &context.shared.store;
+        let is_behind = store.seen(cursor) != store.sequence();
+        if self.shutting_down && !is_behind {
+            context.transport.close();
+        }
+        is_behind
+    }
+
+    fn shut_down(&mut self, context: &mut Context<'_>) {
+        if self.link.is_none() {
+            context.transport.close();
+        }
+        self.shutting_down = true;
+    }
+
+    fn connection_lost(&mut self, context: &mut Context<'_>, why: Lost) {
+        let server = &mut *context.shared;
+        let known = server.neighbours.get_mut(self.neighbour);
+        known.outbound = known.outbound.filter(|outbound| outbound.0 != context.id);
+        if let Some(link) = &self.link {
+            server.store.unfollow(link.cursor);
+            server.log.event(format_args!("Connection to server {} was dropped", known.name));
+        } else if !std::mem::replace(&mut known.trouble_logged, true) {
+            let why = match why {
+                Lost::NotMade(error) | Lost::Failed(error) => error.to_string(),
+                Lost::Closed | Lost::Aborted | Lost::TimedOut => "it hung up".to_owned(),
+            };
+            server.log.event(format_args!("Connection to server {} could not be made: {why}", known.name));
+        }
+        server.signals.push_back(Signal::LinkLost(self.neighbour));
+    }
+}
+
+/// The beginning of a text that was not expected, for the log.
+fn shown(text: &[u8]) -> std::slice::EscapeAscii<'_> {
+    text[..text.len().min(SHOWN_MAX)].escape_ascii()
+}
+
+/// Changes that are looked at in one turn: skipping a million changes of the neighbour's own origin must not
+/// delay other connections.
+const CHANGES_MAX: u32 = 4096;
+/// Bytes of a line of an acceptor: WELCOME and REFUSED are short.
+const LINE_MAX: usize = 2048;
+/// Bytes quoted in the log from a text that was not expected.
+const SHOWN_MAX: usize = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conversation::Conversation;
+    use crate::conversation::testing::Bench;
+    use crate::protocol::Close;
+    use std::time::Duration;
+
+    const WELCOME: &[u8] = b"WELCOME Jaquez 0123456789abcdef 0\n";
+    const EPOCH: Epoch = Epoch(0x0123_4567_89ab_cdef);
+
+    fn dialled() -> Bench {
+        let mut bench =
+            Bench::new(Conversation::OutboundPeer(OutboundPeer::new(NeighbourId(0), Moment::START)));
+        assert_eq!(bench.sent(), "HELLO herd/1 bruins Riley 00000000000000ee\n");
+        bench
+    }
+
+    fn linked() -> Bench {
+        let mut bench = dialled();
+        bench.receive(WELCOME);
+        bench
+    }
+
+    fn turn(bench: &mut Bench) -> String {
+        bench.turn_ending();
+        bench.sent()
+    }
+
+    fn line(id: &str, time: u32) -> String {
+        format!("AT Riley +0.000000000 {id} +1-1 {time}\n")
+    }
+
+    #[test]
+    fn changes_after_the_cursor_are_sent_with_a_mark() {
+        let mut bench = linked();
+        assert_eq!(turn(&mut bench), "MARK 0\n", "even if there is no change");
+        assert_eq!(turn(&mut bench), "");
+        bench.report("a", 1, Origin::CLIENT);
+        bench.report("b", 1, Origin::CLIENT);
+        bench.report("a", 2, Origin::CLIENT);
+        assert_eq!(turn(&mut bench), format!("{}{}MARK 3\n", line("b", 1), line("a", 2)));
+        assert_eq!(turn(&mut bench), "");
+    }
+
+    #[test]
+    fn after_a_broken_link_only_new_changes_are_sent() {
+        let mut bench = dialled();
+        bench.report("a", 1, Origin::CLIENT);
+        bench.report("b", 1, Origin::CLIENT);
+        bench.receive(b"WELCOME Jaquez 0123456789abcdef 1\n");
+        assert_eq!(turn(&mut bench), format!("{}MARK 2\n", line("b", 1)));
+        let mut bench = dialled();
+        bench.report("a", 1, Origin::CLIENT);
+        bench.receive(b"WELCOME Jaquez 0123456789abcdef 99\n");
+        assert_eq!(
+            turn(&mut bench),
+            format!("{}MARK 1\n", line("a", 1)),
+            "a number from the future counts as 0"
+        );
+    }
+
+    #[test]
+    fn statements_are_not_sent_back_to_their_incarnation() {
+        let mut bench = linked();
+        turn(&mut bench);
+        let own = bench.server.neighbours.origin(NeighbourId(0), EPOCH);
+        let earlier = bench.server.neighbours.origin(NeighbourId(0), Epoch(1));
+        bench.report("a", 1, own);
+        assert_eq!(turn(&mut bench), "");
+        bench.report("b", 1, earlier);
+        assert_eq!(turn(&mut bench), format!("{}MARK 2\n", line("b", 1)));
+    }
+
+    #[test]
+    fn a_slow_neighbour_receives_batch_by_batch() {
+        let mut bench = linked().with_marks(100, 10);
+        for i in 0..20 {
+            bench.report(&format!("c{i}"), 1, Origin::CLIENT);
+        }
+        bench.turn_ending();
+        let waiting = bench.pending();
+        assert!(waiting > 100 && waiting < 200);
+        bench.turn_ending();
+        assert_eq!(bench.pending(), waiting, "nothing more before there is room");
+        // Changes of one client meanwhile are coalesced.
+        for time in 2..9 {
+            bench.report("c19", time, Origin::CLIENT);
+        }
+        let mut received = bench.sent();
+        while !received.ends_with("MARK 27\n") {
+            received += &turn(&mut bench);
+        }
+        assert_eq!(received.matches("c19 ").count(), 1);
+        assert_eq!(received.matches("AT ").count(), 20);
+    }
+
+    #[test]
+    fn an_idle_link_has_heartbeats_and_a_silent_one_ends() {
+        let mut bench = linked();
+        turn(&mut bench);
+        let start = bench.now;
+        assert_eq!(bench.deadline(), start + Duration::from_secs(1));
+        bench.now = start + Duration::from_secs(1);
+        bench.time_out();
+        assert_eq!(bench.sent(), "MARK 0\n");
+        bench.now = start + Duration::from_secs(2);
+        bench.receive(b"ACK 0 and more\n");
+        assert_eq!(bench.deadline(), start + Duration::from_secs(2));
+        bench.now = start + Duration::from_secs(5);
+        bench.time_out();
+        assert_eq!(bench.closing(), Some(Close::Abort));
+    }
+
+    #[test]
+    fn a_raised_silence_counts_before_the_welcome_too() {
+        let mut bench = dialled();
+        let start = bench.now;
+        bench.now = bench.deadline();
+        bench.server.silence = Duration::from_secs(60);
+        bench.time_out();
+        assert_eq!((bench.closing(), bench.deadline()), (None, start + Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn an_answer_other_than_welcome_ends_the_link() {
+        for answer in [
+            "WELCOME Bernard 0123456789abcdef 0\n",
+            "REFUSED no\n",
+            "? HELLO\n",
+            "ACK 0\n",
+            "\n",
+            "WELCOME Jaquez\n",
+        ] {
+            let mut bench = dialled();
+            bench.report("a", 1, Origin::CLIENT);
+            bench.receive(answer.as_bytes());
+            assert_eq!(bench.closing(), Some(Close::Abort), "{answer:?}");
+            assert_eq!(turn(&mut bench), "", "nothing is sent");
+        }
+        let mut bench = dialled();
+        bench.now = bench.now + Duration::from_secs(3);
+        bench.time_out();
+        assert_eq!(bench.closing(), Some(Close::Abort));
+    }
+
+    #[test]
+    fn an_over_long_line_ends_the_link_however_it_is_split() {
+        for (length, ending) in [(LINE_MAX, None), (LINE_MAX + 1, Some(Close::Abort))] {
+            let welcome = format!("{:x<length$}", "WELCOME Jaquez 0123456789abcdef 0 ");
+            let (mut whole, mut unended, mut bytes) = (dialled(), dialled(), dialled());
+            whole.receive(format!("{welcome}\n").as_bytes());
+            unended.receive(welcome.as_bytes());
+            welcome.bytes().chain(*b"\n").for_each(|byte| bytes.receive(&[byte]));
+            assert_eq!([whole.closing(), unended.closing(), bytes.closing()], [ending; 3], "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn a_lost_link_leaves_no_cursor_and_is_reported() {
+        let mut bench = linked();
+        let outbound = |bench: &Bench| bench.server.neighbours.get(NeighbourId(0)).outbound;
+        assert_eq!(outbound(&bench), Some((bench.id, EPOCH)));
+        bench.lose();
+        assert_eq!((outbound(&bench), bench.server.store.cursors()), (None, 0));
+        assert_eq!(bench.signals(), [Signal::LinkLost(NeighbourId(0))]);
+        assert!(bench.log().contains("Connection to server Jaquez was dropped"));
+    }
+
+    #[test]
+    fn a_link_works_once_the_neighbour_has_acknowledged() {
+        let mut bench = linked();
+        assert_eq!(bench.signals(), []);
+        bench.receive(b"ACK 0\nACK 1\n");
+        assert_eq!(bench.signals(), [Signal::LinkWorks(NeighbourId(0))]);
+    }
+
+    #[test]
+    fn at_shutdown_everything_is_sent_first() {
+        let mut bench = linked().with_marks(100, 10);
+        for i in 0..20 {
+            bench.report(&format!("c{i}"), 1, Origin::CLIENT);
+        }
+        bench.shut_down();
+        let mut sent = String::new();
+        while bench.closing().is_none() {
+            sent += &turn(&mut bench);
+        }
+        assert_eq!(sent.matches("AT ").count(), 20);
+        let mut unwelcomed = dialled();
+        unwelcomed.shut_down();
+        assert_eq!(unwelcomed.closing(), Some(Close::Drain));
+    }
+
+    #[test]
+    fn a_repeated_problem_is_logged_once() {
+        let mut bench = dialled();
+        bench.lose();
+        let mut again = dialled();
+        again.server = bench.into_server();
+        again.lose();
+        assert_eq!(again.log().matches("could not be made").count(), 1);
+    }
+}

@@ -1,0 +1,121 @@
+//! The state of one server of a herd that all its conversations share.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::{Client, Handle, NeighbourId, Neighbours, PlacesRequest};
+use crate::config::Limits;
+use crate::log::Log;
+use crate::places::desk::Desk;
+use crate::protocol::ConnectionId;
+use crate::store::{Origin, Outcome, Store};
+use crate::text::peer_line::Epoch;
+use crate::text::record::Statement;
+
+/// The identity of a server. It does not change as long as the server runs.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The name of its herd.
+    pub herd: Box<str>,
+    /// Its own name.
+    pub name: Box<str>,
+    /// The epoch of its store.
+    pub epoch: Epoch,
+}
+
+/// A client that waits for an answer of Places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiter {
+    /// The client.
+    pub client: Handle<Client>,
+    /// The number that the client has given to the question.
+    pub ticket: u32,
+}
+
+/// The desk of questions to Places, as a server uses it.
+pub type PlacesDesk = Desk<Handle<PlacesRequest>, Waiter>;
+
+/// A report of a conversation to the part of the server that dials neighbours.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// A neighbour has dialled this server, so it is reachable. The epoch is that of its HELLO.
+    NeighbourAlive(NeighbourId, Epoch),
+    /// A neighbour has acknowledged changes on the outbound link.
+    LinkWorks(NeighbourId),
+    /// The outbound link to a neighbour is down, or could not be made.
+    LinkLost(NeighbourId),
+    /// This inbound link was replaced by a newer one.
+    LinkReplaced(ConnectionId),
+}
+
+/// The state of one server of a herd.
+#[derive(Debug)]
+pub struct Server {
+    /// Its identity.
+    pub identity: Identity,
+    /// The limits of the herd file.
+    pub limits: Limits,
+    /// A link on which nothing arrives for this time is dropped.
+    pub silence: Duration,
+    /// The newest statement of each client.
+    pub store: Store,
+    /// The neighbours.
+    pub neighbours: Neighbours,
+    /// The log.
+    pub log: Log,
+    /// The questions to Places.
+    pub desk: PlacesDesk,
+    /// Reports that were not acted on yet.
+    pub signals: VecDeque<Signal>,
+    /// Bytes of Places answers that are not in the output of their client yet.
+    pub unread_answer_bytes: usize,
+    /// Statements of neighbours that were dropped for lack of room; see [`Outcome::Full`].
+    pub statements_dropped: u64,
+}
+
+impl Server {
+    /// A server with an empty store and no neighbours. `places_timeout`: the time limit of a question to
+    /// Places.
+    pub fn new(
+        identity: Identity,
+        limits: Limits,
+        silence: Duration,
+        places_timeout: Duration,
+        log: Log,
+    ) -> Server {
+        Server {
+            store: Store::new(limits.max_clients),
+            identity,
+            limits,
+            silence,
+            neighbours: Neighbours::default(),
+            log,
+            desk: Desk::new(places_timeout),
+            signals: VecDeque::new(),
+            unread_answer_bytes: 0,
+            statements_dropped: 0,
+        }
+    }
+
+    /// Stores a statement of a neighbour, if it wins. `line` is its line with LF.
+    pub fn learn(&mut self, statement: &Statement<'_>, line: &[u8], origin: Origin) {
+        if self.store.report(statement, line, origin) == Outcome::Full {
+            if self.statements_dropped == 0 {
+                let (clients, most) = (self.store.len(), self.limits.max_clients);
+                self.log.event(format_args!(
+                    "Statements of neighbours are dropped: the store is full with {clients} clients; \
+                     limits.max_clients is {most}"
+                ));
+            }
+            self.statements_dropped += 1;
+        }
+    }
+
+    /// The longest pause between two lines on a link, so that the other side does not drop it as silent.
+    pub fn heartbeat(&self) -> Duration {
+        (self.silence / 3).min(HEARTBEAT_MAX)
+    }
+}
+
+/// The longest heartbeat interval (docs/protocol.md, section 2).
+const HEARTBEAT_MAX: Duration = Duration::from_secs(1);

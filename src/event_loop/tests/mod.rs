@@ -1,0 +1,345 @@
+//! The loop on a scripted system: rules about single turns and about events that must never happen. Whole
+//! herds, and chance, are the simulator's (tests/simulation).
+
+mod echo;
+mod probe;
+mod scripted_system;
+
+use std::io;
+use std::time::Duration;
+
+use super::connecting::ATTEMPT_MAX;
+use super::serving::TURN_MAX;
+use super::system::Event;
+use super::{EventLoop, READ_MAX, Turn};
+use crate::protocol::{Command, Done, ListenerTag, Quota, WaterMarks, Work};
+use probe::{Probe, ProbeProtocol, Shared};
+use scripted_system::{Peer, ScriptedSystem};
+
+type Loop = EventLoop<ScriptedSystem, Probe>;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn event_loop(system: &ScriptedSystem, shared: Shared) -> Loop {
+    let mut event_loop = EventLoop::new(system.clone(), Probe::new(shared), WaterMarks::default());
+    event_loop.add_listener((), None, Quota { connections_max: 1000, spare: 0 });
+    event_loop
+}
+
+fn turns(event_loop: &mut Loop, count: usize) {
+    for _ in 0..count {
+        assert_eq!(event_loop.turn().unwrap(), Turn::Done);
+    }
+}
+
+/// The calls that the protocols have received since.
+fn calls(event_loop: &mut Loop) -> String {
+    let mut calls = String::new();
+    event_loop.update(|probe, _| calls = std::mem::take(&mut probe.shared.calls).join(" "));
+    calls
+}
+
+fn command(event_loop: &mut Loop, command: Command<ProbeProtocol, u32>) {
+    event_loop.update(|probe, _| probe.commands.push_back(command));
+}
+
+fn connect(addresses: &[&str], patience: Duration) -> Command<ProbeProtocol, u32> {
+    let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
+    Command::Connect { tag: 7, addresses, patience, tls: None, protocol: ProbeProtocol::default() }
+}
+
+#[test]
+fn the_calls_of_a_connection_come_in_order() {
+    let system = ScriptedSystem::default();
+    let mut event_loop = event_loop(&system, Shared::default());
+    system.arrive(Peer::sending(b"a\nb", b""));
+    turns(&mut event_loop, 1);
+    system.half_close(0);
+    turns(&mut event_loop, 2);
+    assert_eq!(calls(&mut event_loop), "made a eof:b lost:Closed");
+}
+
+#[test]
+fn a_deadline_of_a_busy_connection_is_not_postponed_for_ever() {
+    let system = ScriptedSystem::default();
+    let mut event_loop = event_loop(&system, Shared::with_line_timeout(60 * SECOND));
+    system.arrive(Peer::sending(b"", b"x"));
+    while system.0.borrow().now < 120 * SECOND {
+        turns(&mut event_loop, 1);
+        system.wait(Duration::from_millis(100));
+    }
+    assert!(calls(&mut event_loop).contains("timed_out"));
+}
+
+#[test]
+fn input_that_arrived_in_time_is_in_time_even_if_reading_it_takes_several_turns() {
+    let system = ScriptedSystem::default();
+    let mut event_loop = event_loop(&system, Shared::with_line_timeout(60 * SECOND));
+    system.arrive(Peer::default());
+    turns(&mut event_loop, 1);
+    system.send(0, b"x");
+    turns(&mut event_loop, 1);
+    // The process is stopped, and the rest of the line waits in the socket.
+    system.wait(120 * SECOND);
+    system.send(0, &[&vec![b'x'; 3 * READ_MAX][..], b"\n"].concat());
+    turns(&mut event_loop, 5);
+    assert!(!calls(&mut event_loop).contains("timed_out"));
+    system.send(0, b"x");
+    turns(&mut event_loop, 1);
+    system.wait(61 * SECOND);
+    turns(&mut event_loop, 1);
+    assert!(calls(&mut event_loop).contains("timed_out"), "the next line has its own deadline");
+}
+
+#[test]
+fn the_share_of_a_connection_shrinks_with_the_number_of_busy_ones() {
+    let system = ScriptedSystem::default();
+    let mut event_loop = event_loop(&system, Shared::default());
+    let peers = 4 * TURN_MAX / READ_MAX;
+    for _ in 0..peers {
+        system.arrive(Peer::sending(b"", b"x\n"));
+    }
+    while system.0.borrow().peers.len() < peers {
+        turns(&mut event_loop, 1);
+    }
+    let read = || system.0.borrow().peers.iter().map(|peer| peer.read).collect::<Vec<_>>();
+    let mut before = read();
+    for _ in 0..4 {
+        turns(&mut event_loop, 1);
+        let now = read();
+        assert!(now.iter().zip(&before).all(|(now, before)| now - before == TURN_MAX / peers));
+        before = now;
+    }
+}
+
+#[test]
+fn a_failure_to_accept_pauses_accepting_and_is_noticed_once() {
+    let system = ScriptedSystem::default();
+    let mut event_loop = event_loop(&system, Shared::default());
+    turns(&mut event_loop, 1);
+    let before = system.0.borrow().accepts;
+    while system.0.borrow().now < 10 * SECOND {
+        // Too many open files.
+        system.0.borrow_mut().backlog.push(Err(io::Error::from_raw_os_error(24)));
+        system.0.borrow_mut().events.push(Event::Accept(ListenerTag(0)));
+        turns(&mut event_loop, 1);
+        system.wait(Duration::from_millis(7));
+    }
+    let accepts = system.0.borrow().accepts - before;
+    assert!((90..=100).contains(&accepts), "once in 100 ms: {accepts}");
+    assert_eq!(calls(&mut event_loop), "accept_failed");
+}
+
+#[test]
+fn a_quota_counts_connections_until_they_end_or_leave_it() {
+    let system = ScriptedSystem::default();
+    let mut event_loop = event_loop(&system, Shared::default());
+    command(&mut event_loop, Command::SetQuota(ListenerTag(0), Quota { connections_max: 2, spare: 1 }));
+    for _ in 0..4 {
+        system.arrive(Peer::default());
+    }
+    turns(&mut event_loop, 1);
+    assert_eq!(calls(&mut event_loop), "Admitted made Admitted made Spare made Full");
+    system.send(2, b"leave_quota\n");
+    turns(&mut event_loop, 1);
+    system.arrive(Peer::default());
+    turns(&mut event_loop, 1);
+    assert_eq!(calls(&mut event_loop), "leave_quota Spare made");
+    system.half_close(0);
+    turns(&mut event_loop, 2);
+    system.arrive(Peer::default());
+    turns(&mut event_loop, 1);
+    assert_eq!(calls(&mut event_loop), "eof: lost:Closed Admitted made");
+}
+
+#[test]
+fn an_unreachable_address_is_left_for_the_next_one() {
+    let system = ScriptedSystem::default();
+    let mut event_loop = event_loop(&system, Shared::default());
+    command(&mut event_loop, connect(&["127.0.0.1:1", "[::1]:1"], 3 * SECOND));
+    while !event_loop.application().shared.calls.contains(&"lost:NotMade".to_owned()) {
+        turns(&mut event_loop, 1);
+    }
+    assert_eq!(system.0.borrow().dialled.len(), 2);
+    assert_eq!(system.0.borrow().now, ATTEMPT_MAX + 3 * SECOND, "the last address has all of the patience");
+    assert_eq!(calls(&mut event_loop), "connecting:7 lost:NotMade");
+}
+
+#[test]
+fn a_connection_that_fails_at_once_gets_connection_lost_alone() {
+    let system = ScriptedSystem::default();
+    system.0.borrow_mut().is_unreachable = true;
+    let mut event_loop = event_loop(&system, Shared::default());
+    command(&mut event_loop, connect(&["127.0.0.1:1"], SECOND));
+    assert_eq!(calls(&mut event_loop), "connecting:7 lost:NotMade");
+    command(&mut event_loop, connect(&[], SECOND));
+    assert_eq!(calls(&mut event_loop), "connecting:7 lost:NotMade");
+}
+
+#[test]
+fn a_dialled_connection_is_made_and_can_be_called_and_aborted() {
+    let system = ScriptedSystem::default();
+    system.0.borrow_mut().is_connected = true;
+    let mut event_loop = event_loop(&system, Shared::default());
+    command(&mut event_loop, connect(&["127.0.0.1:1"], SECOND));
+    turns(&mut event_loop, 1);
+    let to = event_loop.application().connection.unwrap();
+    let call =
+        Box::new(|_: &mut ProbeProtocol, context: &mut probe::Context<'_>| context.transport.write(b"hi"));
+    command(&mut event_loop, Command::Deliver { to, call });
+    turns(&mut event_loop, 1);
+    assert_eq!(system.received(0), "hi");
+    command(&mut event_loop, Command::Abort(to));
+    turns(&mut event_loop, 1);
+    assert_eq!(calls(&mut event_loop), "connecting:7 made lost:Aborted");
+    let call = Box::new(|_: &mut ProbeProtocol, _: &mut probe::Context<'_>| panic!("the connection is gone"));
+    command(&mut event_loop, Command::Deliver { to, call });
+}
+
+#[test]
+fn a_last_reply_is_sent_although_the_deadline_has_passed() {
+    let system = ScriptedSystem::default();
+    let mut event_loop = event_loop(&system, Shared::with_line_timeout(2 * SECOND));
+    system.arrive(Peer::sending(b"clo", b""));
+    turns(&mut event_loop, 1);
+    system.wait(2 * SECOND);
+    system.send(0, b"se\n");
+    turns(&mut event_loop, 1);
+    assert_eq!(system.received(0), "bye");
+}
+
+#[test]
+fn a_closing_connection_waits_for_its_reader_and_lingers_for_a_while() {
+    let system = ScriptedSystem::default();
+    let mut event_loop = event_loop(&system, Shared::default());
+    system.arrive(Peer::stuck(b"close\n"));
+    turns(&mut event_loop, 1);
+    system.wait(29 * SECOND);
+    turns(&mut event_loop, 1);
+    assert!(!system.0.borrow().peers[0].is_gone);
+    system.0.borrow_mut().peers[0].is_stuck = false;
+    system.edge(0, false, true);
+    turns(&mut event_loop, 1);
+    assert_eq!(system.received(0), "bye");
+    assert!(system.0.borrow().peers[0].was_half_closed && !system.0.borrow().peers[0].is_gone);
+    system.send(0, b"late input is discarded");
+    turns(&mut event_loop, 1);
+    system.half_close(0);
+    turns(&mut event_loop, 1);
+    assert!(system.0.borrow().peers[0].is_gone);
+    assert_eq!(calls(&mut event_loop), "made close lost:Closed");
+}
+
+#[test]
+fn a_closing_connection_without_a_reader_is_given_up() {
+    for is_stuck in [true, false] {
+        let system = ScriptedSystem::default();
+        let mut event_loop = event_loop(&system, Shared::default());
+        system.arrive(if is_stuck { Peer::stuck(b"close\n") } else { Peer::sending(b"close\n", b"") });
+        turns(&mut event_loop, 3);
+        let limit = if is_stuck { 30 * SECOND } else { 2 * SECOND };
+        system.0.borrow_mut().now = limit;
+        turns(&mut event_loop, 1);
+        assert_eq!(calls(&mut event_loop), "made close lost:TimedOut");
+    }
+}
+
+#[test]
+fn a_drain_delivers_all_input_before_protocols_shut_down() {
+    let system = ScriptedSystem::default();
+    let mut event_loop = event_loop(&system, Shared::default());
+    system.arrive(Peer::default());
+    turns(&mut event_loop, 1);
+    // Input without a reported edge, and a connection in the backlog.
+    system.0.borrow_mut().peers[0].received.clear();
+    system.send(0, &b"x\n".repeat(READ_MAX));
+    system.0.borrow_mut().events.clear();
+    system.arrive(Peer::sending(b"y\n", b""));
+    system.0.borrow_mut().events.clear();
+    command(&mut event_loop, Command::Drain);
+    while !event_loop.application().is_drained {
+        turns(&mut event_loop, 1);
+    }
+    let delivered = calls(&mut event_loop);
+    assert_eq!((delivered.matches('x').count(), delivered.matches('y').count()), (READ_MAX, 1));
+    command(&mut event_loop, connect(&["127.0.0.1:1"], SECOND));
+    command(&mut event_loop, Command::ShutDown);
+    let mut turns = 0;
+    while event_loop.turn().unwrap() != Turn::Over {
+        turns += 1;
+        assert!(turns < 10);
+    }
+    let calls = calls(&mut event_loop);
+    assert_eq!(calls.matches("shut_down").count(), 2);
+    assert!(calls.contains("lost:Aborted"), "the connection that was being made: {calls}");
+}
+
+#[test]
+fn exit_ends_the_loop_with_connections_open() {
+    let system = ScriptedSystem::default();
+    let mut event_loop = event_loop(&system, Shared::default());
+    system.arrive(Peer::default());
+    turns(&mut event_loop, 1);
+    command(&mut event_loop, Command::Exit);
+    assert_eq!(event_loop.turn().unwrap(), Turn::Over);
+}
+
+#[test]
+fn work_and_timers_report_with_their_tags() {
+    let system = ScriptedSystem::default();
+    let mut event_loop = event_loop(&system, Shared::default());
+    let work = Work::Resolve { host: "riley.example".into(), port: 1 };
+    command(&mut event_loop, Command::Run { tag: 5, work: work.clone() });
+    command(&mut event_loop, Command::Timer { at: crate::clock::Moment::START + SECOND, tag: 6 });
+    let (ticket, started) = system.0.borrow_mut().work.pop().unwrap();
+    assert_eq!(started, work);
+    let done = Done::Resolved(Ok(Vec::new()));
+    system.0.borrow_mut().events.push(Event::Done { ticket, done });
+    turns(&mut event_loop, 1);
+    assert_eq!(calls(&mut event_loop), "done:5");
+    turns(&mut event_loop, 2);
+    assert_eq!((calls(&mut event_loop).as_str(), system.0.borrow().now), ("timer:6", SECOND));
+}
+
+#[test]
+fn a_slow_reader_pauses_its_protocol_and_a_fast_one_resumes_it() {
+    let system = ScriptedSystem::default();
+    let mut event_loop = event_loop(&system, Shared::default());
+    system.arrive(Peer::stuck(b"flood\n"));
+    turns(&mut event_loop, 2);
+    assert_eq!(calls(&mut event_loop), "made flood paused");
+    system.0.borrow_mut().peers[0].is_stuck = false;
+    system.edge(0, false, true);
+    turns(&mut event_loop, 1);
+    assert_eq!(calls(&mut event_loop), "resumed");
+}
+
+#[test]
+fn the_end_of_the_turn_is_called_until_the_connection_ends() {
+    let system = ScriptedSystem::default();
+    let mut event_loop = event_loop(&system, Shared::default());
+    system.arrive(Peer::sending(b"turns\n", b""));
+    turns(&mut event_loop, 2);
+    assert_eq!(calls(&mut event_loop), "made turns turn");
+    assert_eq!(event_loop.patience(), Some(Duration::ZERO), "it has more output");
+    turns(&mut event_loop, 1);
+    system.send(0, b"close\n");
+    turns(&mut event_loop, 1);
+    assert_eq!(calls(&mut event_loop), "turn close");
+}
+
+#[test]
+fn log_lines_are_written_when_the_loop_is_idle_and_after_a_while_when_it_is_busy() {
+    let system = ScriptedSystem::default();
+    let mut event_loop = event_loop(&system, Shared::default());
+    event_loop.update(|probe, _| probe.log.extend_from_slice(b"a line\n"));
+    turns(&mut event_loop, 2);
+    assert_eq!(system.0.borrow().log, b"a line\n");
+    system.arrive(Peer::sending(b"", b"x\n"));
+    event_loop.update(|probe, _| probe.log.extend_from_slice(b"another\n"));
+    turns(&mut event_loop, 1);
+    assert!(!system.0.borrow().log.ends_with(b"another\n"));
+    system.wait(Duration::from_millis(10));
+    turns(&mut event_loop, 1);
+    assert!(system.0.borrow().log.ends_with(b"another\n"));
+}

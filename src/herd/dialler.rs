@@ -1,0 +1,239 @@
+//! Dialling one remote: looking up its name, connecting, retrying with backoff. It knows nothing of what is
+//! said on the connection, and opens none: each method returns the [`Step`] to take.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::backoff::Backoff;
+use crate::clock::Moment;
+use crate::config::{Host, HostPort};
+use crate::protocol::ConnectionId;
+
+/// The dialler of one remote.
+#[derive(Debug)]
+pub struct Dialler {
+    address: HostPort,
+    /// The remote is to be connected.
+    wanted: bool,
+    state: State,
+    backoff: Backoff,
+    /// When the remote is dialled again, if it is down then.
+    retry_at: Moment,
+}
+
+/// An action that a dialler asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Look up this name, then call [`Dialler::resolved`].
+    Resolve(HostPort),
+    /// Connect to one of these addresses, then call [`Dialler::connecting`].
+    Connect(Vec<SocketAddr>),
+    /// Call [`Dialler::wake`] at this moment.
+    WakeAt(Moment),
+    /// End this connection; [`Dialler::lost`] follows.
+    Abort(ConnectionId),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// There is no connection.
+    Down,
+    /// The name is being looked up. `stale`: it has changed meanwhile.
+    Resolving { stale: bool },
+    /// A connection was asked for.
+    Connecting,
+    /// There is a connection, which may not be complete.
+    Dialled(ConnectionId),
+}
+
+impl Dialler {
+    /// The dialler of a remote at this address, which is not dialled yet.
+    pub fn new(address: HostPort) -> Dialler {
+        Dialler {
+            address,
+            wanted: true,
+            state: State::Down,
+            backoff: Backoff::new(),
+            retry_at: Moment::START,
+        }
+    }
+
+    /// The address of the remote.
+    pub fn address(&self) -> &HostPort {
+        &self.address
+    }
+
+    /// Dials the remote at this address from now on. A connection to another address is ended.
+    pub fn want(&mut self, address: &HostPort) -> Option<Step> {
+        self.wanted = true;
+        if self.address != *address {
+            self.address = address.clone();
+            if let State::Resolving { stale } = &mut self.state {
+                *stale = true;
+            }
+            if let State::Dialled(connection) = self.state {
+                return Some(Step::Abort(connection));
+            }
+        }
+        self.dial()
+    }
+
+    /// Stops dialling the remote, and ends its connection.
+    pub fn forget(&mut self) -> Option<Step> {
+        self.wanted = false;
+        if let State::Dialled(connection) = self.state { Some(Step::Abort(connection)) } else { None }
+    }
+
+    /// Dials the remote at once, if it is wanted and down.
+    pub fn dial(&mut self) -> Option<Step> {
+        if !self.wanted || self.state != State::Down {
+            return None;
+        }
+        if let Some(addresses) = known_addresses(&self.address) {
+            self.state = State::Connecting;
+            return Some(Step::Connect(addresses));
+        }
+        self.state = State::Resolving { stale: false };
+        Some(Step::Resolve(self.address.clone()))
+    }
+
+    /// The lookup has ended. The error is that of the lookup: the caller reports it and calls
+    /// [`Dialler::lost`].
+    pub fn resolved(&mut self, addresses: io::Result<Vec<SocketAddr>>) -> io::Result<Option<Step>> {
+        let State::Resolving { stale } = self.state else {
+            return Ok(None);
+        };
+        self.state = State::Down;
+        if stale || !self.wanted {
+            return Ok(self.dial());
+        }
+        let addresses = addresses?;
+        self.state = State::Connecting;
+        Ok(Some(Step::Connect(addresses)))
+    }
+
+    /// Notes the name of the connection that was asked for.
+    pub fn connecting(&mut self, connection: ConnectionId) {
+        self.state = State::Dialled(connection);
+    }
+
+    /// The remote has proved that it works: the next retry is soon.
+    pub fn works(&mut self) {
+        self.backoff.reset();
+    }
+
+    /// The connection is lost, or could not be made. `chance`: a random number for the jitter.
+    pub fn lost(&mut self, now: Moment, chance: u32) -> Step {
+        self.state = State::Down;
+        self.retry_at = now + self.backoff.next_delay(chance);
+        Step::WakeAt(self.retry_at)
+    }
+
+    /// A moment of [`Step::WakeAt`] has come; a superseded one does nothing.
+    pub fn wake(&mut self, now: Moment) -> Option<Step> {
+        if now >= self.retry_at { self.dial() } else { None }
+    }
+}
+
+/// The addresses of a host that needs no lookup.
+pub(super) fn known_addresses(address: &HostPort) -> Option<Vec<SocketAddr>> {
+    let port = address.port;
+    match &address.host {
+        Host::Address(ip) => Some(vec![SocketAddr::new(*ip, port)]),
+        // localhost is this machine, whatever a resolver says (RFC 6761, section 6.3).
+        Host::Name(_) if address.host.is_loopback() => {
+            let both = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+            Some(both.map(|ip| SocketAddr::new(ip, port)).to_vec())
+        }
+        Host::Name(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    const LINK: ConnectionId = ConnectionId { slot: 1, generation: 1 };
+
+    fn named(port: u16) -> HostPort {
+        HostPort { host: Host::Name("riley.example".into()), port }
+    }
+
+    fn addresses() -> Vec<SocketAddr> {
+        vec!["192.0.2.1:1".parse().unwrap()]
+    }
+
+    /// A dialler whose connection is [`LINK`].
+    fn dialled() -> Dialler {
+        let mut dialler = Dialler::new(named(1));
+        dialler.dial();
+        dialler.resolved(Ok(addresses())).unwrap();
+        dialler.connecting(LINK);
+        dialler
+    }
+
+    #[test]
+    fn a_name_is_looked_up_and_connected() {
+        let mut dialler = Dialler::new(named(1));
+        assert_eq!(dialler.dial(), Some(Step::Resolve(named(1))));
+        assert_eq!(dialler.dial(), None, "one attempt at a time");
+        assert_eq!(dialler.resolved(Ok(addresses())).unwrap(), Some(Step::Connect(addresses())));
+        dialler.connecting(LINK);
+        assert_eq!(dialler.dial(), None);
+    }
+
+    #[test]
+    fn numeric_addresses_and_localhost_need_no_lookup() {
+        let localhost = HostPort { host: Host::Name("localhost".into()), port: 7 };
+        let both = ["127.0.0.1:7", "[::1]:7"].map(|address| address.parse().unwrap()).to_vec();
+        assert_eq!(Dialler::new(localhost).dial(), Some(Step::Connect(both)));
+        let numeric = HostPort { host: Host::Address(IpAddr::V4(Ipv4Addr::LOCALHOST)), port: 7 };
+        assert!(matches!(Dialler::new(numeric).dial(), Some(Step::Connect(one)) if one.len() == 1));
+    }
+
+    #[test]
+    fn a_lost_connection_is_retried_with_backoff_and_only_when_it_is_time() {
+        let mut dialler = dialled();
+        let mut delays = Vec::new();
+        for _ in 0..3 {
+            let Step::WakeAt(at) = dialler.lost(Moment::START, u32::MAX) else { panic!("no retry") };
+            delays.push((at - Moment::START).as_millis());
+            assert_eq!(dialler.wake(Moment::START), None, "too early");
+            assert_eq!(dialler.wake(at), Some(Step::Resolve(named(1))));
+        }
+        assert_eq!(delays, [50, 100, 200]);
+        dialler.works();
+        assert_eq!(dialler.lost(Moment::START, 0), Step::WakeAt(Moment::START + Duration::from_millis(25)));
+    }
+
+    #[test]
+    fn a_failed_lookup_is_reported() {
+        let mut dialler = Dialler::new(named(1));
+        dialler.dial();
+        assert!(dialler.resolved(Err(io::ErrorKind::NotFound.into())).is_err());
+        assert!(matches!(dialler.lost(Moment::START, 0), Step::WakeAt(_)));
+    }
+
+    #[test]
+    fn a_changed_address_ends_the_connection_and_outdates_the_lookup() {
+        let mut dialler = dialled();
+        assert_eq!(dialler.want(&named(1)), None, "nothing has changed");
+        assert_eq!(dialler.want(&named(2)), Some(Step::Abort(LINK)));
+        let mut resolving = Dialler::new(named(1));
+        resolving.dial();
+        assert_eq!(resolving.want(&named(2)), None);
+        assert_eq!(resolving.resolved(Ok(addresses())).unwrap(), Some(Step::Resolve(named(2))));
+    }
+
+    #[test]
+    fn a_forgotten_remote_is_not_dialled_until_it_is_wanted_again() {
+        let mut dialler = dialled();
+        assert_eq!(dialler.forget(), Some(Step::Abort(LINK)));
+        let Step::WakeAt(at) = dialler.lost(Moment::START, 0) else { panic!("no retry") };
+        assert_eq!(dialler.wake(at), None);
+        assert_eq!(dialler.want(&named(1)), Some(Step::Resolve(named(1))));
+        dialler.forget();
+        assert_eq!(dialler.resolved(Ok(addresses())).unwrap(), None);
+    }
+}

@@ -1,0 +1,309 @@
+//! The decisions of a server of a herd, without a socket: which neighbour to dial and when, how questions to
+//! Places run, which connections are let in, how the server shuts down.
+//!
+//! [`Herd`] is the [`Application`] that the event loop runs: it receives notices and returns commands. Its
+//! conversations share the [`Server`]; they report to the herd through its signals and its desk.
+
+mod backoff;
+pub mod dialler;
+mod places;
+mod settings;
+pub mod shutdown;
+
+use std::collections::VecDeque;
+
+use crate::clock::{Clocks, Moment};
+use crate::conversation::{Client, Conversation, Handle, NeighbourId, OutboundPeer, Server, Signal};
+use crate::places::desk::{Problem, QuestionId};
+use crate::protocol::{Admission, Application, Arrival, Done, ListenerTag, Notice, Quota, Work};
+use crate::text::peer_line::Epoch;
+use dialler::Dialler;
+use places::PlacesDriver;
+pub use settings::{PlacesSettings, Settings};
+use shutdown::Shutdown;
+
+/// A command of a herd.
+pub type Command = crate::protocol::Command<Conversation, Tag>;
+
+/// The purpose of a timer, a lookup or a connection attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tag {
+    /// A neighbour is dialled.
+    Neighbour(NeighbourId),
+    /// A connection for a question to Places.
+    Question(QuestionId),
+    /// The alarm of the desk: the time of a question is over.
+    Desk,
+    /// A lookup of the host of Places, by its number.
+    PlacesLookup(u64),
+    /// The time for draining is over.
+    DrainingOver,
+    /// The time for closing is over.
+    ClosingOver,
+}
+
+/// A server of a herd.
+pub struct Herd {
+    server: Server,
+    /// The dialler of each neighbour, by its id.
+    diallers: Vec<Dialler>,
+    places: PlacesDriver,
+    shutdown: Shutdown,
+    /// The state of the generator of jitter.
+    random_state: u64,
+    commands: VecDeque<Command>,
+}
+
+impl Herd {
+    /// A server that dials its neighbours as soon as its commands are carried out. `seed` decides the jitter
+    /// of retries.
+    pub fn new(server: Server, settings: Settings, seed: u64, clocks: Clocks) -> Herd {
+        let mut herd = Herd {
+            server,
+            diallers: Vec::new(),
+            places: PlacesDriver::new(settings.places.clone()),
+            shutdown: Shutdown::default(),
+            random_state: seed,
+            commands: VecDeque::new(),
+        };
+        herd.apply(settings, clocks);
+        herd
+    }
+
+    /// The state that the conversations share.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// The quota of the listener for `connections_max` connections.
+    pub fn quota(connections_max: usize) -> Quota {
+        Quota { connections_max, spare: SPARE }
+    }
+
+    /// Takes over other settings. Clients stay; removed neighbours are dropped, new ones dialled.
+    pub fn apply(&mut self, settings: Settings, clocks: Clocks) {
+        if self.shutdown.has_begun() {
+            return;
+        }
+        self.server.log.set_time(clocks.wall);
+        self.server.limits = settings.limits;
+        self.server.store.set_clients_max(self.server.limits.max_clients);
+        self.server.silence = settings.silence;
+        self.server.log.set_level(settings.log_level);
+        self.commands.push_back(Command::SetQuota(LISTENER, Herd::quota(settings.connections_max)));
+        self.commands.extend(self.places.apply(settings.places, &mut self.server.desk, clocks.now));
+        for id in self.server.neighbours.ids() {
+            let known = self.server.neighbours.get_mut(id);
+            known.present = settings.neighbours.iter().any(|(name, _)| **name == *known.name);
+            if !known.present {
+                self.commands.extend(known.inbound.map(Command::Abort));
+                let step = self.diallers[id.0].forget();
+                self.dial(id, step, clocks.now);
+            }
+        }
+        for (name, address) in &settings.neighbours {
+            let id = self.server.neighbours.add(name);
+            if id.0 == self.diallers.len() {
+                self.diallers.push(Dialler::new(address.clone()));
+            }
+            let step = self.diallers[id.0].want(address);
+            self.dial(id, step, clocks.now);
+        }
+    }
+
+    /// Turns a step of a dialler into a command.
+    fn dial(&mut self, id: NeighbourId, step: Option<dialler::Step>, now: Moment) {
+        let tag = Tag::Neighbour(id);
+        let command = match step {
+            None => return,
+            // A server that shuts down dials no neighbour.
+            Some(dialler::Step::Resolve(_) | dialler::Step::Connect(_)) if self.shutdown.has_begun() => {
+                return;
+            }
+            Some(dialler::Step::Resolve(address)) => {
+                let work = Work::Resolve { host: address.host.to_string(), port: address.port };
+                Command::Run { tag, work }
+            }
+            Some(dialler::Step::Connect(addresses)) => Command::Connect {
+                tag,
+                addresses,
+                patience: self.server.silence,
+                tls: None,
+                protocol: Conversation::OutboundPeer(OutboundPeer::new(id, now)),
+            },
+            Some(dialler::Step::WakeAt(at)) => Command::Timer { at, tag },
+            Some(dialler::Step::Abort(connection)) => Command::Abort(connection),
+        };
+        self.commands.push_back(command);
+    }
+
+    fn link_lost(&mut self, id: NeighbourId, now: Moment) {
+        let chance = self.chance();
+        let step = self.diallers[id.0].lost(now, chance);
+        self.dial(id, Some(step), now);
+    }
+
+    fn neighbour_resolved(&mut self, id: NeighbourId, done: Done, now: Moment) {
+        let Done::Resolved(addresses) = done;
+        match self.diallers[id.0].resolved(addresses) {
+            Ok(step) => self.dial(id, step, now),
+            Err(error) => {
+                let known = self.server.neighbours.get_mut(id);
+                if !std::mem::replace(&mut known.trouble_logged, true) {
+                    let (name, address) = (&known.name, self.diallers[id.0].address());
+                    self.server.log.event(format_args!(
+                        "Connection to server {name} at {address} could not be made: {error}"
+                    ));
+                }
+                self.link_lost(id, now);
+            }
+        }
+    }
+
+    fn signalled(&mut self, signal: Signal, now: Moment) {
+        match signal {
+            Signal::NeighbourAlive(id, epoch) => self.neighbour_alive(id, epoch, now),
+            Signal::LinkWorks(id) => self.diallers[id.0].works(),
+            Signal::LinkLost(id) => self.link_lost(id, now),
+            Signal::LinkReplaced(link) => self.commands.push_back(Command::Abort(link)),
+        }
+    }
+
+    /// A neighbour has dialled this server: the outbound link need not wait for its retry delay.
+    fn neighbour_alive(&mut self, id: NeighbourId, epoch: Epoch, now: Moment) {
+        match self.server.neighbours.get(id).outbound {
+            // The link leads to an earlier incarnation, whose end it may never show.
+            Some((link, other)) if other != epoch => self.commands.push_back(Command::Abort(link)),
+            Some(_) => {}
+            None => {
+                let step = self.diallers[id.0].dial();
+                self.dial(id, step, now);
+            }
+        }
+    }
+
+    fn shut_down(&mut self, step: Option<shutdown::Step>) {
+        match step {
+            None => {}
+            Some(shutdown::Step::DrainUntil(at)) => {
+                self.server.log.event(format_args!("{} ends", self.server.identity.name));
+                self.commands.push_back(Command::Drain);
+                self.commands.push_back(Command::Timer { at, tag: Tag::DrainingOver });
+                // No WHATSAT may delay the replies after it any longer.
+                self.server.desk.close(Problem::ShuttingDown);
+            }
+            Some(shutdown::Step::CloseUntil(at)) => {
+                let dropped = self.server.statements_dropped;
+                if dropped > 0 {
+                    self.server.log.event(format_args!(
+                        "{dropped} statements of neighbours were dropped, because the store was full"
+                    ));
+                }
+                self.commands.push_back(Command::Timer { at, tag: Tag::ClosingOver });
+                self.commands.push_back(Command::ShutDown);
+            }
+            Some(shutdown::Step::Exit) => self.commands.push_back(Command::Exit),
+        }
+    }
+
+    /// The next pseudo-random number (splitmix64).
+    fn chance(&mut self) -> u32 {
+        self.random_state = self.random_state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.random_state ^ (self.random_state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) >> 32) as u32
+    }
+}
+
+impl Application for Herd {
+    type Shared = Server;
+    type Protocol = Conversation;
+    type Tag = Tag;
+
+    fn shared(&mut self) -> &mut Server {
+        &mut self.server
+    }
+
+    fn accepted(&mut self, clocks: Clocks, arrival: &Arrival) -> Option<Conversation> {
+        match arrival.admission {
+            Admission::Admitted => Some(Conversation::Client(Client::unidentified())),
+            Admission::Spare => Some(Conversation::Client(Client::peers_only())),
+            Admission::Full => {
+                self.server.log.set_time(clocks.wall);
+                self.server.log.event(format_args!(
+                    "Connection from {} is closed at once: the server is full",
+                    arrival.address
+                ));
+                None
+            }
+        }
+    }
+
+    fn notice(&mut self, clocks: Clocks, notice: Notice<Tag>) {
+        let Clocks { now, wall } = clocks;
+        self.server.log.set_time(wall);
+        match notice {
+            Notice::Connecting { tag: Tag::Neighbour(id), connection } => {
+                self.diallers[id.0].connecting(connection);
+            }
+            Notice::Connecting { tag: Tag::Question(id), connection } => {
+                self.server.desk.connecting(id, Handle::new(connection));
+            }
+            Notice::Done { tag: Tag::Neighbour(id), done } => self.neighbour_resolved(id, done, now),
+            Notice::Done { tag: Tag::PlacesLookup(lookup), done: Done::Resolved(addresses) } => {
+                let commands = self.places.resolved(lookup, addresses, &mut self.server.desk, now);
+                self.commands.extend(commands);
+            }
+            Notice::Timer(Tag::Neighbour(id)) => {
+                let step = self.diallers[id.0].wake(now);
+                self.dial(id, step, now);
+            }
+            Notice::Timer(Tag::Desk) => self.server.desk.wake(now),
+            Notice::Timer(Tag::ClosingOver) => self.commands.push_back(Command::Exit),
+            Notice::Drained | Notice::Timer(Tag::DrainingOver) => {
+                let step = self.shutdown.drained(now);
+                self.shut_down(step);
+            }
+            Notice::Stop => {
+                let step = self.shutdown.request(now);
+                self.shut_down(Some(step));
+            }
+            Notice::AcceptFailed(error) => {
+                self.server.log.event(format_args!("Connections cannot be accepted: {error}"));
+            }
+            // No command has these tags.
+            Notice::Connecting { .. } | Notice::Done { .. } | Notice::Timer(_) => {}
+        }
+    }
+
+    fn next_command(&mut self, clocks: Clocks) -> Option<Command> {
+        loop {
+            if let Some(command) = self.commands.pop_front() {
+                return Some(command);
+            }
+            if let Some(signal) = self.server.signals.pop_front() {
+                self.signalled(signal, clocks.now);
+            } else {
+                let step = self.server.desk.next_step()?;
+                let command = self.places.carry_out(step, &mut self.server.desk, clocks.now);
+                self.commands.extend(command);
+            }
+        }
+    }
+
+    fn log_lines(&self) -> &[u8] {
+        self.server.log.lines()
+    }
+
+    fn log_written(&mut self) {
+        self.server.log.clear();
+    }
+}
+
+/// The listener for clients and neighbours.
+const LISTENER: ListenerTag = ListenerTag(0);
+/// Connections above the limit that are kept for a moment, in which a neighbour can send its HELLO.
+const SPARE: usize = 16;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,201 @@
+//! The driver of the desk: turns its steps into commands, and its problems into words.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+
+use super::dialler::known_addresses;
+use super::settings::PlacesSettings;
+use super::{Command, Tag};
+use crate::clock::Moment;
+use crate::config::{Host, HostPort, PlacesUrl};
+use crate::conversation::{Client, Conversation, Handle, Job, PlacesDesk, PlacesRequest, Waiter};
+use crate::places::answer::Answer;
+use crate::places::desk::{Problem, QuestionId, Step};
+use crate::places::google_legacy::target;
+use crate::places::trust::Trust;
+use crate::protocol::{TlsDial, Work};
+
+/// The driver of the desk.
+#[derive(Debug)]
+pub(super) struct PlacesDriver {
+    settings: PlacesSettings,
+    trust: Trust,
+    /// The addresses of the host, and until when they are used.
+    addresses: Option<(Vec<SocketAddr>, Moment)>,
+    /// Questions that wait for the lookup of the host.
+    resolving: Vec<QuestionId>,
+    /// The lookup in progress; results of earlier ones are ignored.
+    lookup: u64,
+}
+
+impl PlacesDriver {
+    pub(super) fn new(settings: PlacesSettings) -> PlacesDriver {
+        let trust = Trust::new(settings.section.trust.clone());
+        PlacesDriver { settings, trust, addresses: None, resolving: Vec::new(), lookup: 0 }
+    }
+
+    /// Takes over other settings. Questions in flight are answered by the service that was asked.
+    pub(super) fn apply(
+        &mut self,
+        settings: PlacesSettings,
+        desk: &mut PlacesDesk,
+        now: Moment,
+    ) -> Vec<Command> {
+        let mut commands = Vec::new();
+        if settings != self.settings {
+            desk.change_service();
+            self.trust = Trust::new(settings.section.trust.clone());
+            self.addresses = None;
+            self.settings = settings;
+            self.lookup += 1;
+            for id in std::mem::take(&mut self.resolving) {
+                commands.extend(self.connect(id, desk, now));
+            }
+        }
+        let has_no_key = self.settings.section.key_env.is_some() && self.settings.key.is_none();
+        desk.configure(self.settings.section.timeout, has_no_key.then_some(Problem::NoKey));
+        commands
+    }
+
+    /// Carries out one step of the desk.
+    pub(super) fn carry_out(
+        &mut self,
+        step: Step<Handle<PlacesRequest>, Waiter>,
+        desk: &mut PlacesDesk,
+        now: Moment,
+    ) -> Option<Command> {
+        match step {
+            Step::Connect(id) => self.connect(id, desk, now),
+            Step::Ask(connection, id) => {
+                let job = self.job(desk, id)?;
+                let call = Handle::call(|request: &mut PlacesRequest, context| request.ask(context, job));
+                Some(Command::Deliver { to: connection.id(), call })
+            }
+            Step::Answer(waiter, result) => {
+                let answer = result.unwrap_or_else(|problem| self.explain(&problem));
+                let call = Handle::call(move |client: &mut Client, context| {
+                    client.answered(context, waiter.ticket, &answer);
+                });
+                Some(Command::Deliver { to: waiter.client.id(), call })
+            }
+            Step::Abort(connection) => Some(Command::Abort(connection.id())),
+            Step::WakeAt(at) => Some(Command::Timer { at, tag: Tag::Desk }),
+        }
+    }
+
+    /// The lookup of the host has ended.
+    pub(super) fn resolved(
+        &mut self,
+        lookup: u64,
+        addresses: std::io::Result<Vec<SocketAddr>>,
+        desk: &mut PlacesDesk,
+        now: Moment,
+    ) -> Vec<Command> {
+        if lookup != self.lookup {
+            return Vec::new();
+        }
+        let waiting = std::mem::take(&mut self.resolving);
+        let addresses = match (addresses, &self.addresses) {
+            (Ok(addresses), _) => {
+                self.addresses = Some((addresses.clone(), now + LOOKUP_VALID));
+                addresses
+            }
+            // An outdated address is better than none.
+            (Err(_), Some((known, _))) => known.clone(),
+            (Err(error), None) => {
+                let reason = format!("its name cannot be looked up: {error}");
+                waiting.into_iter().for_each(|id| desk.not_connected(id, reason.clone()));
+                return Vec::new();
+            }
+        };
+        waiting.into_iter().filter_map(|id| self.dial(id, addresses.clone(), desk)).collect()
+    }
+
+    fn url(&self) -> &PlacesUrl {
+        &self.settings.section.url
+    }
+
+    fn job(&self, desk: &PlacesDesk, id: QuestionId) -> Option<Job> {
+        let target = target(&self.url().path, desk.question(id)?, self.settings.key.as_deref());
+        Some(Job { host: self.url().host_header(), target, key: self.settings.key.clone() })
+    }
+
+    fn connect(&mut self, id: QuestionId, desk: &mut PlacesDesk, now: Moment) -> Option<Command> {
+        let PlacesUrl { host, port, .. } = self.url().clone();
+        let known = known_addresses(&HostPort { host: host.clone(), port }).or_else(|| {
+            let (addresses, until) = self.addresses.as_ref()?;
+            (*until > now).then(|| addresses.clone())
+        });
+        if let Some(addresses) = known {
+            return self.dial(id, addresses, desk);
+        }
+        self.resolving.push(id);
+        if self.resolving.len() > 1 {
+            return None;
+        }
+        self.lookup += 1;
+        let work = Work::Resolve { host: host.to_string(), port };
+        Some(Command::Run { tag: Tag::PlacesLookup(self.lookup), work })
+    }
+
+    fn dial(&mut self, id: QuestionId, addresses: Vec<SocketAddr>, desk: &mut PlacesDesk) -> Option<Command> {
+        // The question may have expired during the lookup.
+        let job = self.job(desk, id)?;
+        let tls = match self.tls() {
+            Ok(tls) => tls,
+            Err(reason) => {
+                desk.not_connected(id, reason);
+                return None;
+            }
+        };
+        Some(Command::Connect {
+            tag: Tag::Question(id),
+            addresses,
+            // The desk ends the connection of a question whose time is over, so a shorter limit is not needed.
+            patience: self.settings.section.timeout,
+            tls,
+            protocol: Conversation::PlacesRequest(Box::new(PlacesRequest::new(job))),
+        })
+    }
+
+    fn tls(&mut self) -> Result<Option<TlsDial>, String> {
+        let PlacesUrl { tls, host, .. } = self.url();
+        if !tls {
+            return Ok(None);
+        }
+        let name = match host {
+            Host::Address(address) => ServerName::from(*address),
+            Host::Name(name) => {
+                ServerName::try_from(name.clone()).map_err(|error| format!("'{name}': {error}"))?
+            }
+        };
+        Ok(Some(TlsDial { config: self.trust.client_config()?, name }))
+    }
+
+    /// The answer that a client receives for a problem.
+    fn explain(&self, problem: &Problem) -> Answer {
+        let reason = match problem {
+            Problem::NoKey => {
+                let variable = self.settings.section.key_env.as_deref().unwrap_or_default();
+                return Answer::request_denied(&format!(
+                    "The environment variable {variable} of this server holds no key for Places."
+                ));
+            }
+            Problem::TooMany => "too many questions wait already".to_owned(),
+            Problem::TimedOut(timeout) => format!("no answer within {timeout:?}"),
+            Problem::ShuttingDown => "the server is ending".to_owned(),
+            Problem::Failed(reason) => reason.clone(),
+        };
+        let advice = if self.settings.section.needs_key() {
+            ""
+        } else {
+            " (is the local Places server, herd places, running?)"
+        };
+        Answer::unknown_error(&format!("Places at {}: {reason}{advice}", self.url()))
+    }
+}
+
+/// How long the result of a lookup is used.
+const LOOKUP_VALID: Duration = Duration::from_secs(60);

@@ -1,0 +1,41 @@
+//! The settings of a server: everything that may change while it runs.
+
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::config::{HostPort, Limits, PlacesSection};
+use crate::log::Level;
+
+/// Everything about a server that may change while it runs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The limits of the herd file.
+    pub limits: Limits,
+    /// Accepted connections: `limits.max_connections`, or fewer if there are fewer file descriptors.
+    pub connections_max: usize,
+    /// A link on which nothing arrives for this time is dropped.
+    pub silence: Duration,
+    /// The neighbours, and the addresses at which they are dialled.
+    pub neighbours: Vec<(String, HostPort)>,
+    /// The service that answers WHATSAT.
+    pub places: PlacesSettings,
+    /// The level of the log.
+    pub log_level: Level,
+}
+
+/// The service that answers WHATSAT.
+#[derive(Clone, PartialEq)]
+pub struct PlacesSettings {
+    /// Its section of the herd file.
+    pub section: PlacesSection,
+    /// The key; `None`: there is none.
+    pub key: Option<Rc<str>>,
+}
+
+impl fmt::Debug for PlacesSettings {
+    /// Writes the settings without the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}, {} key", self.section, if self.key.is_some() { "a" } else { "no" })
+    }
+}

@@ -1,0 +1,265 @@
+//! The herd alone: notices in, commands out, without a loop.
+
+use std::time::Duration;
+
+use super::*;
+use crate::config::{Host, HostPort, Limits, PlacesApi, PlacesSection, PlacesUrl};
+use crate::conversation::{Identity, Waiter};
+use crate::log::{Level, Log};
+use crate::places::question::Question;
+use crate::protocol::ConnectionId;
+
+const JAQUEZ: NeighbourId = NeighbourId(0);
+const LINK: ConnectionId = ConnectionId { slot: 1, generation: 1 };
+const CLIENT: ConnectionId = ConnectionId { slot: 2, generation: 2 };
+const PLACES: ConnectionId = ConnectionId { slot: 3, generation: 3 };
+
+fn clocks(ms: u64) -> Clocks {
+    Clocks {
+        now: Moment::START + Duration::from_millis(ms),
+        wall: 1_621_464_830_000_000_000 + ms * 1_000_000,
+    }
+}
+
+fn address(text: &str) -> HostPort {
+    text.parse().unwrap()
+}
+
+fn settings(neighbours: &[(&str, &str)]) -> Settings {
+    let url =
+        PlacesUrl { tls: false, host: Host::Name("places.example".into()), port: 80, path: String::new() };
+    let section = PlacesSection {
+        api: PlacesApi::GoogleLegacy,
+        url,
+        trust: None,
+        key_env: None,
+        timeout: Duration::from_secs(5),
+    };
+    Settings {
+        limits: Limits::default(),
+        connections_max: 10,
+        silence: Duration::from_secs(3),
+        neighbours: neighbours.iter().map(|(name, at)| ((*name).to_owned(), address(at))).collect(),
+        places: PlacesSettings { section, key: None },
+        log_level: Level::Events,
+    }
+}
+
+fn herd(neighbours: &[(&str, &str)]) -> Herd {
+    let identity = Identity { herd: "bruins".into(), name: "Riley".into(), epoch: Epoch(1) };
+    let silence = Duration::from_secs(3);
+    let server = Server::new(identity, Limits::default(), silence, silence, Log::new("Riley", Level::Events));
+    Herd::new(server, settings(neighbours), 1, clocks(0))
+}
+
+/// The pending commands, in words, and the tags of the lookups and timers among them.
+fn commands_and_tags(herd: &mut Herd, ms: u64) -> (Vec<String>, Vec<Tag>) {
+    let (mut commands, mut tags) = (Vec::new(), Vec::new());
+    while let Some(command) = herd.next_command(clocks(ms)) {
+        if let Command::Run { tag, .. } | Command::Timer { tag, .. } | Command::Connect { tag, .. } = command
+        {
+            tags.push(tag);
+        }
+        commands.push(match command {
+            Command::Run { work: Work::Resolve { host, port }, .. } => format!("resolve {host}:{port}"),
+            Command::Connect { addresses, .. } => format!("connect {}", addresses[0]),
+            Command::Timer { at, tag } => format!("timer {tag:?} at {at:?}"),
+            Command::Deliver { to, .. } => format!("deliver to {}", to.slot),
+            Command::Abort(id) => format!("abort {}", id.slot),
+            Command::SetQuota(_, quota) => format!("quota {}", quota.connections_max),
+            Command::Drain => "drain".to_owned(),
+            Command::ShutDown => "shut down".to_owned(),
+            Command::Exit => "exit".to_owned(),
+        });
+    }
+    (commands, tags)
+}
+
+fn commands(herd: &mut Herd, ms: u64) -> Vec<String> {
+    commands_and_tags(herd, ms).0
+}
+
+/// A herd whose link to Jaquez is [`LINK`].
+fn linked() -> Herd {
+    let mut herd = herd(&[("Jaquez", "127.0.0.1:1")]);
+    assert_eq!(commands(&mut herd, 0), ["quota 10", "connect 127.0.0.1:1"]);
+    herd.notice(clocks(0), Notice::Connecting { tag: Tag::Neighbour(JAQUEZ), connection: LINK });
+    herd.server.neighbours.get_mut(JAQUEZ).outbound = Some((LINK, Epoch(7)));
+    herd
+}
+
+fn log(herd: &Herd) -> String {
+    String::from_utf8(herd.log_lines().to_vec()).unwrap()
+}
+
+/// A client asks what is near it. The commands after that for its time limit.
+fn ask(herd: &mut Herd) -> (Vec<String>, Vec<Tag>) {
+    let waiter = Waiter { client: Handle::new(CLIENT), ticket: 5 };
+    herd.server.desk.ask(clocks(0).now, Question::new(b"+1", b"-1", b"10"), waiter);
+    let (mut commands, tags) = commands_and_tags(herd, 0);
+    commands.retain(|command| !command.starts_with("timer Desk"));
+    (commands, tags)
+}
+
+#[test]
+fn a_lost_link_is_dialled_again_after_a_delay() {
+    let mut herd = linked();
+    herd.server.neighbours.get_mut(JAQUEZ).outbound = None;
+    herd.server.signals.push_back(Signal::LinkLost(JAQUEZ));
+    let timer = commands(&mut herd, 1000);
+    assert!(timer.len() == 1 && timer[0].starts_with("timer Neighbour(NeighbourId(0)) at 1.0"), "{timer:?}");
+    herd.notice(clocks(1010), Notice::Timer(Tag::Neighbour(JAQUEZ)));
+    assert_eq!(commands(&mut herd, 1010).len(), 0, "too early");
+    herd.notice(clocks(1050), Notice::Timer(Tag::Neighbour(JAQUEZ)));
+    assert_eq!(commands(&mut herd, 1050), ["connect 127.0.0.1:1"]);
+}
+
+#[test]
+fn a_neighbour_that_dials_is_dialled_back_at_once_and_not_ever_more_often() {
+    let mut herd = linked();
+    herd.server.neighbours.get_mut(JAQUEZ).outbound = None;
+    let mut timers = 0;
+    for round in 0..50 {
+        herd.server.signals.extend([Signal::LinkLost(JAQUEZ), Signal::NeighbourAlive(JAQUEZ, Epoch(7))]);
+        let commands = commands(&mut herd, round);
+        assert_eq!(commands.last().map(String::as_str), Some("connect 127.0.0.1:1"));
+        timers += commands.len() - 1;
+        herd.notice(clocks(round), Notice::Connecting { tag: Tag::Neighbour(JAQUEZ), connection: LINK });
+    }
+    assert_eq!(timers, 50, "one for each lost link");
+    herd.server.signals.push_back(Signal::LinkLost(JAQUEZ));
+    commands(&mut herd, 100);
+    for _ in 0..51 {
+        herd.notice(clocks(5000), Notice::Timer(Tag::Neighbour(JAQUEZ)));
+    }
+    assert_eq!(commands(&mut herd, 5000), ["connect 127.0.0.1:1"], "superseded timers dial once");
+}
+
+#[test]
+fn a_link_to_an_earlier_incarnation_is_ended() {
+    let mut herd = linked();
+    herd.server.signals.push_back(Signal::NeighbourAlive(JAQUEZ, Epoch(7)));
+    assert_eq!(commands(&mut herd, 0).len(), 0, "the same incarnation");
+    herd.server.signals.push_back(Signal::NeighbourAlive(JAQUEZ, Epoch(8)));
+    assert_eq!(commands(&mut herd, 0), ["abort 1"]);
+}
+
+#[test]
+fn an_older_inbound_link_is_ended() {
+    let mut herd = linked();
+    herd.server.signals.push_back(Signal::LinkReplaced(CLIENT));
+    assert_eq!(commands(&mut herd, 0), ["abort 2"]);
+}
+
+#[test]
+fn a_failed_lookup_is_logged_once_and_retried() {
+    let mut herd = herd(&[("Jaquez", "jaquez.example:1")]);
+    assert_eq!(commands(&mut herd, 0), ["quota 10", "resolve jaquez.example:1"]);
+    for ms in [1000, 3000] {
+        let done = Done::Resolved(Err(std::io::ErrorKind::NotFound.into()));
+        herd.notice(clocks(ms), Notice::Done { tag: Tag::Neighbour(JAQUEZ), done });
+        assert_eq!(commands(&mut herd, ms).len(), 1);
+        herd.notice(clocks(ms + 1000), Notice::Timer(Tag::Neighbour(JAQUEZ)));
+        assert_eq!(commands(&mut herd, ms + 1000), ["resolve jaquez.example:1"]);
+    }
+    let expected = "Connection to server Jaquez at jaquez.example:1 could not be made";
+    assert_eq!(log(&herd).matches(expected).count(), 1);
+}
+
+#[test]
+fn other_settings_drop_and_dial_neighbours() {
+    let mut herd = linked();
+    herd.server.neighbours.get_mut(JAQUEZ).inbound = Some(CLIENT);
+    herd.apply(settings(&[("Juzang", "127.0.0.1:2")]), clocks(0));
+    assert_eq!(commands(&mut herd, 0), ["quota 10", "abort 2", "abort 1", "connect 127.0.0.1:2"]);
+    assert_eq!(herd.server.neighbours.find(b"Jaquez"), None);
+    // Jaquez is named again, before its link was lost.
+    herd.server.signals.push_back(Signal::LinkLost(JAQUEZ));
+    commands(&mut herd, 0);
+    herd.apply(settings(&[("Juzang", "127.0.0.1:2"), ("Jaquez", "127.0.0.1:1")]), clocks(0));
+    assert_eq!(commands(&mut herd, 0), ["quota 10", "connect 127.0.0.1:1"]);
+}
+
+#[test]
+fn a_question_waits_for_the_lookup_of_places_and_later_ones_use_its_result() {
+    let mut herd = herd(&[]);
+    commands(&mut herd, 0);
+    let (first, tags) = ask(&mut herd);
+    assert_eq!(first, ["resolve places.example:80"]);
+    assert_eq!(ask(&mut herd).0.len(), 0, "the same lookup serves both");
+    let done = Done::Resolved(Ok(vec!["192.0.2.1:80".parse().unwrap()]));
+    herd.notice(clocks(1), Notice::Done { tag: tags[1], done });
+    assert_eq!(commands(&mut herd, 1), ["connect 192.0.2.1:80", "connect 192.0.2.1:80"]);
+    assert_eq!(ask(&mut herd).0, ["connect 192.0.2.1:80"]);
+}
+
+#[test]
+fn a_failed_lookup_of_places_answers_the_question() {
+    let mut herd = herd(&[]);
+    commands(&mut herd, 0);
+    let (_, tags) = ask(&mut herd);
+    for expected in [&["deliver to 2"][..], &[]] {
+        let done = Done::Resolved(Err(std::io::ErrorKind::NotFound.into()));
+        herd.notice(clocks(1), Notice::Done { tag: tags[1], done });
+        assert_eq!(commands(&mut herd, 1), expected);
+    }
+}
+
+#[test]
+fn a_question_that_expires_ends_its_connection() {
+    let mut herd = herd(&[]);
+    let mut numeric = settings(&[]);
+    numeric.places.section.url.host = Host::Address([127, 0, 0, 1].into());
+    herd.apply(numeric, clocks(0));
+    commands(&mut herd, 0);
+    let (asked, tags) = ask(&mut herd);
+    assert_eq!(asked, ["connect 127.0.0.1:80"]);
+    let [Tag::Desk, tag] = tags[..] else { panic!("{tags:?}") };
+    herd.notice(clocks(0), Notice::Connecting { tag, connection: PLACES });
+    herd.notice(clocks(5000), Notice::Timer(Tag::Desk));
+    assert_eq!(commands(&mut herd, 5000), ["abort 3", "deliver to 2"]);
+}
+
+#[test]
+fn a_missing_key_is_answered_without_asking() {
+    let mut herd = herd(&[]);
+    let mut with_key = settings(&[]);
+    with_key.places.section.key_env = Some("PLACES_API_KEY".into());
+    herd.apply(with_key, clocks(0));
+    commands(&mut herd, 0);
+    assert_eq!(ask(&mut herd).0, ["deliver to 2"]);
+}
+
+#[test]
+fn an_end_in_order_drains_closes_and_exits() {
+    let mut herd = linked();
+    ask(&mut herd);
+    commands(&mut herd, 0);
+    herd.notice(clocks(1000), Notice::Stop);
+    let first = commands(&mut herd, 1000);
+    assert_eq!(first, ["drain", "timer DrainingOver at 1.120000000 s", "deliver to 2"]);
+    assert!(log(&herd).contains("Riley ends"));
+    // No new links and no new questions from now on.
+    herd.server.signals.push_back(Signal::LinkLost(JAQUEZ));
+    commands(&mut herd, 1000);
+    herd.notice(clocks(2000), Notice::Timer(Tag::Neighbour(JAQUEZ)));
+    assert_eq!(ask(&mut herd).0, ["deliver to 2"]);
+    herd.notice(clocks(2000), Notice::Drained);
+    assert_eq!(commands(&mut herd, 2000), ["timer ClosingOver at 2.100000000 s", "shut down"]);
+    herd.notice(clocks(2000), Notice::Timer(Tag::DrainingOver));
+    assert_eq!(commands(&mut herd, 2000).len(), 0, "once");
+    herd.notice(clocks(2100), Notice::Timer(Tag::ClosingOver));
+    assert_eq!(commands(&mut herd, 2100), ["exit"]);
+}
+
+#[test]
+fn a_full_server_admits_neighbours_only() {
+    let mut herd = herd(&[]);
+    let mut accepted = |admission| {
+        let address = "192.0.2.1:5".parse().unwrap();
+        herd.accepted(clocks(0), &Arrival { listener: LISTENER, address, admission })
+    };
+    assert!(accepted(Admission::Admitted).is_some() && accepted(Admission::Spare).is_some());
+    assert!(accepted(Admission::Full).is_none());
+    assert!(log(&herd).contains("Connection from 192.0.2.1:5 is closed at once: the server is full"));
+}

@@ -1,0 +1,140 @@
+//! The certificates that a TLS client trusts, and the settings of TLS made from them.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+
+/// The only version of HTTP that the program speaks.
+const ALPN: &[u8] = b"http/1.1";
+
+/// The root certificates that a TLS client trusts, and its settings, made on first use.
+#[derive(Debug, Default)]
+pub struct Trust {
+    /// A file of root certificates; `None`: those of the public web.
+    file: Option<PathBuf>,
+    made: Option<(Option<Stamp>, Arc<ClientConfig>)>,
+}
+
+/// The version of a file's content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    modified: SystemTime,
+    length: u64,
+}
+
+impl Trust {
+    /// Trusts the root certificates of this file; `None`: those of the public web.
+    pub fn new(file: Option<PathBuf>) -> Trust {
+        Trust { file, made: None }
+    }
+
+    /// The settings of a client. A file that has changed is read again, since the local Places server makes a
+    /// new root certificate each time it starts. The error names the file and the reason.
+    pub fn client_config(&mut self) -> Result<Arc<ClientConfig>, String> {
+        let stamp = self.file.as_deref().map(stamp).transpose()?;
+        if let Some((made_for, config)) = &self.made
+            && *made_for == stamp
+        {
+            return Ok(config.clone());
+        }
+        let roots = match &self.file {
+            Some(file) => read_roots(file)?,
+            None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
+        };
+        let mut config = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        let config = Arc::new(config);
+        self.made = Some((stamp, config.clone()));
+        Ok(config)
+    }
+}
+
+/// The settings of a server with this certificate and its private key.
+pub fn server_config(
+    certificate: CertificateDer<'static>,
+    key: PrivateKeyDer<'static>,
+) -> Result<Arc<ServerConfig>, rustls::Error> {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)?;
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// The cryptography provider, named so that no other crate's features can change it.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+fn stamp(file: &Path) -> Result<Stamp, String> {
+    let read = || {
+        let metadata = fs::metadata(file)?;
+        Ok(Stamp { modified: metadata.modified()?, length: metadata.len() })
+    };
+    read().map_err(|error: io::Error| unreadable(file, &error))
+}
+
+fn read_roots(file: &Path) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    let certificates = CertificateDer::pem_file_iter(file).map_err(|error| unreadable(file, &error))?;
+    for certificate in certificates {
+        let certificate = certificate.map_err(|error| unreadable(file, &error))?;
+        roots.add(certificate).map_err(|error| unreadable(file, &error))?;
+    }
+    if roots.is_empty() {
+        return Err(format!("{} holds no certificate", file.display()));
+    }
+    Ok(roots)
+}
+
+fn unreadable(file: &Path, error: &dyn std::fmt::Display) -> String {
+    format!("the root certificates in {} cannot be read: {error}", file.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn temporary(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("herd-tls-{}-{name}", std::process::id()))
+    }
+
+    #[test]
+    fn a_file_of_roots_is_read_again_when_it_changed() {
+        let file = temporary("roots");
+        let mut trust = Trust::new(Some(file.clone()));
+        assert!(trust.client_config().unwrap_err().contains("cannot be read"));
+        fs::write(&file, "no certificate").unwrap();
+        assert!(trust.client_config().unwrap_err().contains("holds no certificate"));
+        let root = |name: &str| {
+            let key = rcgen::KeyPair::generate().unwrap();
+            let mut parameters = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
+            parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Constrained(0));
+            parameters.distinguished_name.push(rcgen::DnType::CommonName, name);
+            parameters.self_signed(&key).unwrap().pem()
+        };
+        fs::write(&file, root("a")).unwrap();
+        let first = trust.client_config().unwrap();
+        assert!(Arc::ptr_eq(&first, &trust.client_config().unwrap()));
+        fs::write(&file, root("a much longer name than before")).unwrap();
+        assert!(!Arc::ptr_eq(&first, &trust.client_config().unwrap()));
+        fs::remove_file(file).unwrap();
+    }
+
+    #[test]
+    fn the_roots_of_the_public_web() {
+        assert!(Trust::new(None).client_config().is_ok());
+    }
+}

@@ -1,0 +1,137 @@
+//! The local Places server: an application of its own on the event loop.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fmt::Display;
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use super::certificate::certificate;
+use super::{cannot_listen, connections_max, system};
+use crate::clock::Clocks;
+use crate::config::{LOCAL_PLACES_PORT, LOCAL_PLACES_TRUST, Limits};
+use crate::conversation::PlacesServer;
+use crate::event_loop::EventLoop;
+use crate::herd::shutdown::{self, Shutdown};
+use crate::log::LogFile;
+use crate::places::gazetteer::Gazetteer;
+use crate::protocol::{Admission, Application, Arrival, Command, ListenerTag, Notice, Quota, WaterMarks};
+
+/// Runs the local Places server until SIGTERM or SIGINT. Its root certificate is written to the
+/// [`root_file`] of its port.
+pub fn run(listen: SocketAddr) -> Result<(), String> {
+    let failed = |error: &dyn Display| format!("the local Places server cannot start: {error}");
+    let gazetteer = Rc::new(Gazetteer::embedded().map_err(|error| failed(&error))?);
+    let log_file = Rc::new(RefCell::new(LogFile::new(Path::new(""), "places")));
+    let mut system = system(&log_file).map_err(|error| failed(&error))?;
+    let listener = system
+        .listen(listen, ListenerTag(0))
+        .map_err(|error| cannot_listen("the local Places server", listen, &error))?;
+    let (tls, root) = certificate(listen).map_err(|error| failed(&error))?;
+    let root_file = root_file(listen.port());
+    write_root(&root_file, &root)
+        .map_err(|error| format!("{} cannot be written: {error}", root_file.display()))?;
+    let connections_max = connections_max(Limits::default().max_connections, 0);
+    let application =
+        PlacesApplication { gazetteer, shared: (), shutdown: Shutdown::default(), commands: VecDeque::new() };
+    let mut event_loop = EventLoop::new(system, application, WaterMarks::default());
+    event_loop.add_listener(listener, Some(tls), Quota { connections_max, spare: 0 });
+    super::run(event_loop, |_| {})
+}
+
+/// The file that the local Places server at this port writes its root certificate to, relative to the current
+/// folder: `run/places-ca.pem`, where servers look for it, at the usual port; `run/places-ca-PORT.pem` at any
+/// other, so that a second local Places server does not replace the certificate of a running herd.
+pub fn root_file(port: u16) -> PathBuf {
+    match port {
+        LOCAL_PLACES_PORT => LOCAL_PLACES_TRUST.into(),
+        _ => format!("run/places-ca-{port}.pem").into(),
+    }
+}
+
+struct PlacesApplication {
+    gazetteer: Rc<Gazetteer>,
+    shared: (),
+    shutdown: Shutdown,
+    commands: VecDeque<Command<PlacesServer, Tag>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Tag {
+    DrainingOver,
+    ClosingOver,
+}
+
+impl PlacesApplication {
+    fn shut_down(&mut self, step: Option<shutdown::Step>) {
+        match step {
+            None => {}
+            Some(shutdown::Step::DrainUntil(at)) => {
+                self.commands.push_back(Command::Timer { at, tag: Tag::DrainingOver });
+                self.commands.push_back(Command::Drain);
+            }
+            Some(shutdown::Step::CloseUntil(at)) => {
+                self.commands.push_back(Command::Timer { at, tag: Tag::ClosingOver });
+                self.commands.push_back(Command::ShutDown);
+            }
+            Some(shutdown::Step::Exit) => self.commands.push_back(Command::Exit),
+        }
+    }
+}
+
+impl Application for PlacesApplication {
+    type Shared = ();
+    type Protocol = PlacesServer;
+    type Tag = Tag;
+
+    fn shared(&mut self) -> &mut () {
+        &mut self.shared
+    }
+
+    fn accepted(&mut self, _clocks: Clocks, arrival: &Arrival) -> Option<PlacesServer> {
+        (arrival.admission == Admission::Admitted).then(|| PlacesServer::new(self.gazetteer.clone()))
+    }
+
+    fn notice(&mut self, clocks: Clocks, notice: Notice<Tag>) {
+        match notice {
+            Notice::Stop => {
+                let step = self.shutdown.request(clocks.now);
+                self.shut_down(Some(step));
+            }
+            Notice::Drained | Notice::Timer(Tag::DrainingOver) => {
+                let step = self.shutdown.drained(clocks.now);
+                self.shut_down(step);
+            }
+            Notice::Timer(Tag::ClosingOver) => self.commands.push_back(Command::Exit),
+            Notice::AcceptFailed(_) | Notice::Connecting { .. } | Notice::Done { .. } => {}
+        }
+    }
+
+    fn next_command(&mut self, _clocks: Clocks) -> Option<Command<PlacesServer, Tag>> {
+        self.commands.pop_front()
+    }
+}
+
+/// Replaces the file in one step, so that no reader sees half of it.
+fn write_root(file: &Path, pem: &str) -> io::Result<()> {
+    if let Some(folder) = file.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let new = file.with_extension("pem.new");
+    fs::write(&new, pem)?;
+    fs::rename(new, file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_usual_port_has_the_file_that_servers_read() {
+        assert_eq!(root_file(12331), Path::new("run/places-ca.pem"));
+        assert_eq!(root_file(9000), Path::new("run/places-ca-9000.pem"));
+    }
+}

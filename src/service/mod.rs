@@ -1,0 +1,184 @@
+//! The programs that run on the event loop: a server of a herd, and the local Places server. Joins the
+//! operating system, the event loop and the application, with settings from the herd file.
+
+mod certificate;
+mod local_places;
+
+use std::cell::RefCell;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::config;
+use crate::conversation::{Identity, Server};
+use crate::event_loop::mio_system::{LogSink, MioSystem};
+use crate::event_loop::system::System;
+use crate::event_loop::{EventLoop, Turn};
+use crate::herd::{Herd, PlacesSettings, Settings};
+use crate::log::{Level, Log, LogFile, warn};
+use crate::places::desk::IN_FLIGHT_MAX;
+use crate::protocol::{Application, ListenerTag, WaterMarks};
+use crate::text::peer_line::Epoch;
+
+pub use local_places::{root_file, run as places};
+
+/// Runs the server `name` of a herd until SIGTERM or SIGINT. `file` is the herd file that was named; SIGHUP
+/// reads it again. The error is one line for the operator.
+pub fn serve(herd: &config::HerdFile, name: &str, file: Option<PathBuf>) -> Result<(), String> {
+    let settings = settings(herd, name)?;
+    let listen = listen_address(herd, name)?;
+    let log_file = Rc::new(RefCell::new(LogFile::new(&herd.log.folder, name)));
+    let mut system = system(&log_file).map_err(|error| format!("{name} cannot start: {error}"))?;
+    let listener =
+        system.listen(listen, ListenerTag(0)).map_err(|error| cannot_listen(name, listen, &error))?;
+    let open_log = |system: &MioSystem, level: Level| {
+        if level > Level::Off {
+            log_file.borrow_mut().reopen(system.now());
+        }
+    };
+    // Before the first line is written, so that the operator learns at once that the log cannot be written.
+    open_log(&system, herd.log.level);
+    let epoch = Epoch(system.random());
+    let identity = Identity { herd: herd.name.as_str().into(), name: name.into(), epoch };
+    let log = Log::new(name, herd.log.level);
+    let timeout = settings.places.section.timeout;
+    let server = Server::new(identity, herd.limits.clone(), herd.peers.silence, timeout, log);
+    let (quota, clocks) = (Herd::quota(settings.connections_max), system.clocks());
+    let application = Herd::new(server, settings, system.random(), clocks);
+    let mut event_loop = EventLoop::new(system, application, WaterMarks::default());
+    event_loop.add_listener(listener, None, quota);
+    run(event_loop, |event_loop| {
+        let read = config::HerdFile::find(file.as_deref()).map_err(|error| error.to_string());
+        match read.and_then(|changed| changed_settings(herd, &changed, name)) {
+            Ok(settings) => event_loop.update(|herd, clocks| herd.apply(settings, clocks)),
+            Err(why) => warn(format_args!("{name} keeps its settings: {why}")),
+        }
+        let level = event_loop.application().server().log.level();
+        open_log(event_loop.system(), level);
+    })
+}
+
+/// The operating system, with this file for the log.
+fn system(log_file: &Rc<RefCell<LogFile>>) -> io::Result<MioSystem> {
+    let log_file = log_file.clone();
+    let log: LogSink = Box::new(move |lines, now| log_file.borrow_mut().write(lines, now));
+    MioSystem::new(log)
+}
+
+/// Runs a loop until it is over.
+fn run<A: Application>(
+    mut event_loop: EventLoop<MioSystem, A>,
+    reload: impl Fn(&mut EventLoop<MioSystem, A>),
+) -> Result<(), String> {
+    loop {
+        match event_loop.turn() {
+            Ok(Turn::Done) => {}
+            Ok(Turn::Reload) => reload(&mut event_loop),
+            Ok(Turn::Over) => return Ok(()),
+            Err(error) => return Err(format!("poll failed: {error}")),
+        }
+    }
+}
+
+fn settings(herd: &config::HerdFile, name: &str) -> Result<Settings, String> {
+    let server =
+        herd.server(name).ok_or_else(|| format!("there is no server {name} in the herd {}", herd.name))?;
+    let address = |name: &String| herd.server(name).map(|server| (name.clone(), server.address.clone()));
+    let neighbours: Vec<_> = server.neighbours.iter().filter_map(address).collect();
+    let section = herd.places_or_local();
+    // An empty variable holds no key.
+    let key = section
+        .key_env
+        .as_ref()
+        .and_then(|variable| std::env::var(variable).ok())
+        .filter(|key| !key.is_empty())
+        .map(Rc::from);
+    Ok(Settings {
+        connections_max: connections_max(herd.limits.max_connections, neighbours.len()),
+        limits: herd.limits.clone(),
+        silence: herd.peers.silence,
+        neighbours,
+        places: PlacesSettings { section, key },
+        log_level: herd.log.level,
+    })
+}
+
+/// The settings of a changed herd file. The error names the key that a running server cannot change.
+fn changed_settings(
+    herd: &config::HerdFile,
+    changed: &config::HerdFile,
+    name: &str,
+) -> Result<Settings, String> {
+    let settings = settings(changed, name)?;
+    let what = if changed.name != herd.name {
+        "herd"
+    } else if listen_address(changed, name)? != listen_address(herd, name)? {
+        "listen"
+    } else if changed.log.folder != herd.log.folder {
+        "log.dir"
+    } else {
+        return Ok(settings);
+    };
+    Err(format!("`{what}` cannot change while the server runs; stop it and start it again"))
+}
+
+fn listen_address(herd: &config::HerdFile, name: &str) -> Result<SocketAddr, String> {
+    let server =
+        herd.server(name).ok_or_else(|| format!("there is no server {name} in the herd {}", herd.name))?;
+    Ok(server.listen)
+}
+
+fn cannot_listen(program: &str, address: SocketAddr, error: &io::Error) -> String {
+    let advice = match error.kind() {
+        io::ErrorKind::AddrInUse => "; another program has that port, perhaps the same server",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege",
+        io::ErrorKind::AddrNotAvailable => "; this machine does not have that address",
+        _ => "",
+    };
+    format!("{program} cannot listen at {address}: {error}{advice}")
+}
+
+/// The connections that may be accepted, so that file descriptors are left for neighbours and Places.
+fn connections_max(wanted: usize, neighbours: usize) -> usize {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    // The soft limit exists for programs that use select(2); this one does not.
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    let descriptors = if raised.is_ok() { maximum } else { current };
+    let descriptors =
+        descriptors.map_or(usize::MAX, |descriptors| usize::try_from(descriptors).unwrap_or(usize::MAX));
+    let reserve = 4 * neighbours + 2 * IN_FLIGHT_MAX + OWN_DESCRIPTORS;
+    wanted.min(descriptors.saturating_sub(reserve).max(descriptors / 4)).max(1)
+}
+
+/// Descriptors for the poll, the listener, signals, the log, the herd file while it is read, and the spare
+/// connections of the listener.
+const OWN_DESCRIPTORS: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_has_changed_too_much_is_refused() {
+        let herd = config::HerdFile::built_in();
+        let changed = |change: &dyn Fn(&mut config::HerdFile)| {
+            let mut changed = herd.clone();
+            change(&mut changed);
+            changed_settings(&herd, &changed, "Riley").map(|settings| settings.neighbours.len())
+        };
+        assert_eq!(changed(&|_| {}), Ok(2));
+        assert!(changed(&|herd| herd.name = "x".into()).unwrap_err().contains("`herd`"));
+        assert!(changed(&|herd| herd.servers[0].listen.set_port(1)).unwrap_err().contains("`listen`"));
+        assert!(changed(&|herd| herd.log.folder = "x".into()).unwrap_err().contains("`log.dir`"));
+        assert!(changed(&|herd| herd.servers[0].name = "x".into()).unwrap_err().contains("no server Riley"));
+    }
+
+    #[test]
+    fn descriptors_are_kept_for_neighbours_and_places() {
+        assert!(connections_max(usize::MAX, 4) < usize::MAX);
+        assert_eq!(connections_max(1, 4), 1);
+    }
+}
