@@ -1,6 +1,6 @@
-# What people type. `make` alone says what there is.
+# `make` alone lists the targets.
 
-# Where cargo puts what it builds.
+# The folder of cargo's output.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .PHONY: help run-all build test check simulate planted-faults measure-faults soak fuzz
@@ -12,15 +12,15 @@ help:
 	@echo 'make build                               build $(TARGET)/release/herd'
 	@echo 'make test                                run every test'
 	@echo 'make check                               formatting and lints'
-	@echo 'make simulate SEEDS=10000 FIRST=1        simulated herds, each with its own storm of faults'
-	@echo 'make planted-faults                      does the simulator find deliberate mistakes?'
+	@echo 'make simulate SEEDS=10000 FIRST=1        simulated herds, each seed with its own faults'
+	@echo 'make planted-faults                      plants mistakes; the simulator must find each'
 	@echo 'make soak MINUTES=10                     a real herd under load; leaves a plot'
-	@echo 'make fuzz SECONDS_EACH=60                the fuzzers (tests/fuzz/README.md)'
-	@echo 'make measure-faults                      what slow clients, neighbours and Places cost others'
-	@echo 'make bench                               side by side with others (make bench-setup first)'
-	@echo 'make clean                               remove what was built, not the logs and the keys'
+	@echo 'make fuzz SECONDS_EACH=60                the fuzz targets (see tests/fuzz/README.md)'
+	@echo 'make measure-faults                      the cost of slow clients, neighbours and Places for others'
+	@echo 'make bench                               measurements beside other programs (make bench-setup first)'
+	@echo 'make clean                               remove the build output; logs and keys stay'
 
-# exec, so that Ctrl-C finds the herd itself and not a shell around it.
+# exec, so that Ctrl-C reaches the herd itself, not a shell around it.
 run-all: build
 	@exec '$(TARGET)/release/herd' run-all $(if $(HERD),-c '$(HERD)')
 
@@ -55,7 +55,7 @@ fuzz:
 			'$(TARGET)'/fuzz/$$target tests/fuzz/corpus/$$target -- -max_total_time=$(SECONDS_EACH) || exit 1; \
 	done
 
-# Only the program under test has to be fast; that is why the tests are not.
+# A release build of the herd only: the tests themselves need no optimization.
 measure-faults: build
 	HERD_BIN='$(abspath $(TARGET))/release/herd' cargo test --test herd -- --ignored --nocapture --test-threads 1
 
@@ -66,7 +66,7 @@ bench: build
 bench-quick: build
 	cd bench && HERD_BIN='$(HERD_PROGRAM)' cargo run --release -- quick
 
-# RUNLEVEL=1: the servers are installed, not started.
+# RUNLEVEL=1: the packages must not start their servers.
 bench-setup:
 	apt-get update
 	RUNLEVEL=1 apt-get install -y --no-install-recommends redis-server nats-server memcached nodejs python3 \
