@@ -37,6 +37,8 @@ impl<S: System, A: Application> EventLoop<S, A> {
         tls: Option<Arc<ServerConfig>>,
         quota: Quota,
     ) -> ListenerTag {
+        // A program has a handful of listeners.
+        let tag = ListenerTag(self.listeners.len() as u8);
         self.listeners.push(Listening {
             socket: Some(socket),
             tls,
@@ -47,29 +49,29 @@ impl<S: System, A: Application> EventLoop<S, A> {
             paused: false,
             failure_noted: false,
         });
-        ListenerTag(self.listeners.len() - 1)
+        tag
     }
 
     pub(super) fn set_quota(&mut self, listener: ListenerTag, quota: Quota) {
-        if let Some(listening) = self.listeners.get_mut(listener.0) {
+        if let Some(listening) = self.listeners.get_mut(usize::from(listener.0)) {
             listening.quota = quota;
         }
     }
 
     pub(super) fn note_backlog(&mut self, listener: ListenerTag) {
-        if let Some(listening) = self.listeners.get_mut(listener.0) {
+        if let Some(listening) = self.listeners.get_mut(usize::from(listener.0)) {
             listening.ready = !listening.paused;
         }
     }
 
     pub(super) fn retry_accepting(&mut self, listener: ListenerTag) {
-        let listening = &mut self.listeners[listener.0];
+        let listening = &mut self.listeners[usize::from(listener.0)];
         (listening.ready, listening.paused) = (true, false);
     }
 
     /// Accepts a bounded number of connections from each listener.
     pub(super) fn accept(&mut self) {
-        for index in 0..self.listeners.len() {
+        for index in 0..self.listeners.len() as u8 {
             for _ in 0..ACCEPTS_MAX {
                 if !self.accept_one(ListenerTag(index)) {
                     break;
@@ -93,7 +95,7 @@ impl<S: System, A: Application> EventLoop<S, A> {
 
     /// Accepts one connection. Returns whether another may be waiting.
     fn accept_one(&mut self, listener: ListenerTag) -> bool {
-        let listening = &mut self.listeners[listener.0];
+        let listening = &mut self.listeners[usize::from(listener.0)];
         let Some(socket) = listening.socket.as_mut().filter(|_| listening.ready) else {
             listening.ready = false;
             return false;
@@ -114,11 +116,11 @@ impl<S: System, A: Application> EventLoop<S, A> {
                 }
             }
         }
-        self.listeners[listener.0].ready
+        self.listeners[usize::from(listener.0)].ready
     }
 
     fn accepted(&mut self, listener: ListenerTag, stream: S::Stream, address: SocketAddr) {
-        let listening = &mut self.listeners[listener.0];
+        let listening = &mut self.listeners[usize::from(listener.0)];
         let admission = listening.admission();
         let arrival = Arrival { listener, address, admission };
         let Some(protocol) = self.application.accepted(self.clocks, &arrival) else {
@@ -172,8 +174,8 @@ impl<S: System, A: Application> EventLoop<S, A> {
     /// Removes a connection from the count of its listener.
     pub(super) fn uncount(&mut self, counted: Counted) {
         match counted {
-            Counted::Admitted(listener) => self.listeners[listener.0].admitted -= 1,
-            Counted::Spare(listener) => self.listeners[listener.0].spare -= 1,
+            Counted::Admitted(listener) => self.listeners[usize::from(listener.0)].admitted -= 1,
+            Counted::Spare(listener) => self.listeners[usize::from(listener.0)].spare -= 1,
             Counted::No => {}
         }
     }

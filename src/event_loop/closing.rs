@@ -28,7 +28,7 @@ impl<S: System, A: Application> EventLoop<S, A> {
         if let Some(connection) = self.connections.get_mut(id)
             && !matches!(connection.life, Life::Dead(_))
         {
-            connection.life = Life::Dead(why);
+            connection.life = Life::Dead(Box::new(why));
             self.dead.push(id);
         }
     }
@@ -101,7 +101,7 @@ impl<S: System, A: Application> EventLoop<S, A> {
             };
             self.uncount(connection.quota);
             let life = std::mem::replace(&mut connection.life, Life::Open(InputState::HalfClosed));
-            let why = if let Life::Dead(why) = life { why } else { Lost::Aborted };
+            let why = if let Life::Dead(why) = life { *why } else { Lost::Aborted };
             connection.call(id, self.clocks, self.application.shared(), |protocol, context| {
                 protocol.connection_lost(context, why);
             });

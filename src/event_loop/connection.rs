@@ -54,8 +54,8 @@ pub(super) enum Life {
     Closing { input_ended: bool, notified: bool, until: Moment },
     /// All output and the half-close were sent; the peer's half-close is awaited.
     Lingering { until: Moment },
-    /// The connection is removed at the end of this turn.
-    Dead(Lost),
+    /// It is removed at the end of this turn. Boxed, since the reason would make every connection larger.
+    Dead(Box<Lost>),
 }
 
 /// The receiving direction of an open connection.
@@ -228,5 +228,12 @@ mod tests {
         assert!(connections.get_mut(first).is_none() && connections.remove(first).is_none());
         assert!(connections.get_mut(second).is_some());
         assert_eq!(of_token(token(second)), second);
+    }
+
+    #[test]
+    fn a_connection_is_small() {
+        type Real = Connection<mio::net::TcpStream, [u64; 11]>;
+        assert!(size_of::<Real>() <= 256, "{} bytes, with a protocol of 88", size_of::<Real>());
+        assert_eq!((size_of::<Transport>(), size_of::<Life>()), (48, 16));
     }
 }

@@ -56,7 +56,11 @@ impl MioSystem {
         socket.listen(BACKLOG)?;
         socket.set_nonblocking(true)?;
         let mut listener = TcpListener::from_std(socket.into());
-        self.poll.registry().register(&mut listener, Token(LISTENERS_FROM + tag.0), Interest::READABLE)?;
+        self.poll.registry().register(
+            &mut listener,
+            Token(LISTENERS_FROM + usize::from(tag.0)),
+            Interest::READABLE,
+        )?;
         Ok(listener)
     }
 }
@@ -81,7 +85,7 @@ impl System for MioSystem {
                     events.extend(self.worker.results().map(|(ticket, done)| Event::Done { ticket, done }));
                 }
                 Token(token) if token >= LISTENERS_FROM => {
-                    events.push(Event::Accept(ListenerTag(token - LISTENERS_FROM)));
+                    events.push(Event::Accept(ListenerTag((token - LISTENERS_FROM) as u8)));
                 }
                 Token(token) => {
                     let ended = event.is_read_closed() || event.is_error();
@@ -181,7 +185,7 @@ const INHERITED: bool = cfg!(target_os = "linux");
 /// Tokens that no connection has: its generation would be the last of 2^32.
 const SIGNALS: Token = Token(usize::MAX);
 const WORKER: Token = Token(usize::MAX - 1);
-/// The token of the first listener; there are fewer than a thousand.
+/// The token of the first listener; tags are below 256.
 const LISTENERS_FROM: usize = usize::MAX - 1024;
 /// Events taken from the kernel at once: those of all connections that are usual, since a deadline must not
 /// pass before the loop has seen the event of input that arrived in time.

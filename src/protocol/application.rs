@@ -45,7 +45,7 @@ pub trait Application {
 
 /// A listener among the listeners of a loop: its index, in the order in which they were added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ListenerTag(pub usize);
+pub struct ListenerTag(pub u8);
 
 /// How many accepted connections a listener allows at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -37,8 +37,8 @@ pub struct Transport {
     close: Option<Close>,
     reading_paused: bool,
     writing_paused: bool,
-    leaves_quota: bool,
-    called_at_turn_end: bool,
+    /// [`LEAVE_QUOTA`] and [`CALL_AT_TURN_END`]: one byte, because there may be ten thousand transports.
+    requests: u8,
     deadline: Moment,
 }
 
@@ -52,8 +52,7 @@ impl Transport {
             close: None,
             reading_paused: false,
             writing_paused: false,
-            leaves_quota: false,
-            called_at_turn_end: false,
+            requests: 0,
             deadline: Moment::NEVER,
         }
     }
@@ -124,22 +123,22 @@ impl Transport {
 
     /// Stops counting this connection against the quota of its listener.
     pub fn leave_quota(&mut self) {
-        self.leaves_quota = true;
+        self.requests |= LEAVE_QUOTA;
     }
 
     /// Whether the connection no longer counts against the quota.
     pub fn leaves_quota(&self) -> bool {
-        self.leaves_quota
+        self.requests & LEAVE_QUOTA != 0
     }
 
     /// Calls [`super::Protocol::turn_ending`] at the end of each turn from now on.
     pub fn call_at_turn_end(&mut self) {
-        self.called_at_turn_end = true;
+        self.requests |= CALL_AT_TURN_END;
     }
 
     /// Whether the protocol is called at the end of each turn.
     pub fn is_called_at_turn_end(&self) -> bool {
-        self.called_at_turn_end
+        self.requests & CALL_AT_TURN_END != 0
     }
 
     /// The output that has not been sent.
@@ -186,6 +185,10 @@ impl Transport {
     }
 }
 
+/// The request of [`Transport::leave_quota`].
+const LEAVE_QUOTA: u8 = 1;
+/// The request of [`Transport::call_at_turn_end`].
+const CALL_AT_TURN_END: u8 = 2;
 /// asyncio's high-water mark, in bytes: enough for the replies of a turn, small enough for ten thousand slow
 /// readers.
 const HIGH_WATER: u32 = 64 * 1024;
