@@ -1,5 +1,5 @@
-//! An IAMAT of a known client allocates nothing: not in text, store, conversation or log, and not on the way to
-//! a neighbour.
+//! An IAMAT of a known client allocates no memory: neither in text, store, conversations and log, nor in the
+//! whole turn of the loop that floods it.
 
 mod memory_system;
 mod whole_turn;
@@ -24,8 +24,8 @@ use herd::text::time::Time;
 struct Counting;
 
 thread_local! {
-    // Each test has a thread of its own, and the harness has others. Neither lazy nor with a
-    // destructor: either would allocate within the allocator.
+    // Each test has its own thread, and the harness has others. Neither lazy nor with a destructor: both
+    // would allocate within the allocator.
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -33,11 +33,11 @@ fn note() {
     ALLOCATIONS.set(ALLOCATIONS.get() + 1);
 }
 
-// SAFETY: every call goes to the system's allocator as it came; only a number is changed beside it.
+// SAFETY: every call is passed on to the system's allocator unchanged; besides, only a number is changed.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         note();
-        // SAFETY: the caller's promises are those that the system's allocator wants.
+        // SAFETY: the caller keeps the contract of the system's allocator.
         unsafe { System.alloc(layout) }
     }
 
@@ -78,7 +78,7 @@ fn the_counter_counts() {
     assert_eq!(allocations(|| drop(vec![0_u8; 10])), 1);
 }
 
-/// Clients, whose IDs and times have the same length in each round.
+/// The number of clients. Their IDs and times have the same length in each round.
 const CLIENTS: usize = 100;
 /// Monotonic time at the start.
 const NOW: Duration = Duration::from_secs(100);
@@ -92,7 +92,7 @@ fn lines(round: u32) -> Vec<String> {
     (0..CLIENTS).map(line).collect()
 }
 
-/// A newer statement of a known client is parsed, written, compared and stored in the place of the older one.
+/// A newer statement of a known client is parsed, written, compared and stored in place of the older one.
 #[test]
 fn text_and_store_allocate_nothing() {
     let mut store = Store::new(CLIENTS);
@@ -156,7 +156,7 @@ impl Connection {
         assert_eq!(used, bytes.len());
     }
 
-    /// Takes the output, as the system would, and returns its length.
+    /// Takes the output, as the system would. Returns its length.
     fn send(&mut self) -> usize {
         let length = self.transport.pending();
         self.transport.note_sent(length);
@@ -175,8 +175,8 @@ fn server() -> Server {
     server
 }
 
-/// The way of an IAMAT through the conversations of a server: the client's line, its reply, the AT line to two
-/// neighbours, and the log lines of each; one by one, and many in one read.
+/// The client's line, its reply, the AT line to two neighbours, and the log lines of each: one by one, and
+/// many in one read.
 #[test]
 fn the_conversations_allocate_nothing() {
     let mut server = server();
@@ -219,7 +219,7 @@ fn the_conversations_allocate_nothing() {
     }
 }
 
-/// Statements of a neighbour about known clients, and the ACK.
+/// The statements of a neighbour about known clients, and the ACK.
 #[test]
 fn a_neighbours_statements_allocate_nothing() {
     let mut server = server();

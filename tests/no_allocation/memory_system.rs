@@ -1,5 +1,5 @@
-//! A network in memory, whose own acts allocate nothing once its buffers have grown: what is counted
-//! is the loop's.
+//! A system in memory. It allocates nothing once its buffers have grown, so that all counted allocations are
+//! those of the loop.
 
 use std::cell::RefCell;
 use std::io::{self, ErrorKind, Read, Write};
@@ -15,7 +15,7 @@ use herd::protocol::Work;
 #[derive(Default)]
 pub struct Pipe {
     token: usize,
-    /// What the loop has not read yet, from `read` on.
+    /// Input of the loop, which has read the first `read` bytes.
     input: Vec<u8>,
     read: usize,
     written: usize,
@@ -25,7 +25,7 @@ pub struct Pipe {
 pub struct Stream(Rc<RefCell<Pipe>>);
 
 impl Stream {
-    /// Bytes that the loop has written since this was asked last.
+    /// Bytes that the loop has written since the last call.
     pub fn take_written(&self) -> usize {
         std::mem::take(&mut self.0.borrow_mut().written)
     }
@@ -53,18 +53,18 @@ impl Write for Stream {
 
 #[derive(Default)]
 pub struct MemorySystem {
-    /// Connections that the loop has not accepted yet.
-    pub newcomers: Vec<Stream>,
-    /// Those that it has dialled.
+    /// Connections that the loop has not accepted.
+    pub backlog: Vec<Stream>,
+    /// Connections that the loop has dialled.
     pub dialled: Vec<Stream>,
-    /// Bytes of log.
+    /// Bytes of log lines.
     pub logged: usize,
     events: Vec<Event>,
     polls: u64,
 }
 
 impl MemorySystem {
-    /// Sends the loop bytes on a connection, or tells it that the connection is made.
+    /// Sends bytes to the loop; none: reports that the connection is made.
     pub fn send(&mut self, stream: &Stream, bytes: &[u8]) {
         let pipe = &mut *stream.0.borrow_mut();
         pipe.input.clear();
@@ -85,7 +85,7 @@ impl System for MemorySystem {
     }
 
     fn accept(&mut self, _listener: &mut ()) -> io::Result<(Stream, SocketAddr)> {
-        let stream = self.newcomers.pop().ok_or(ErrorKind::WouldBlock)?;
+        let stream = self.backlog.pop().ok_or(ErrorKind::WouldBlock)?;
         Ok((stream, ([127, 0, 0, 1], 40_000).into()))
     }
 
@@ -116,7 +116,7 @@ impl System for MemorySystem {
         Moment::START + TURN * u32::try_from(self.polls).unwrap()
     }
 
-    /// Within one second: the text of a new one is made once for all lines of the log in it.
+    /// Never leaves one second: the log formats each new second once.
     fn wall(&self) -> u64 {
         1_621_464_900_000_000_000 + 1000 * self.polls
     }
@@ -130,5 +130,5 @@ impl System for MemorySystem {
     }
 }
 
-/// What a turn takes. So heartbeats are due now and then.
+/// The time of a turn: some turns have a heartbeat.
 const TURN: Duration = Duration::from_millis(1);

@@ -1,4 +1,4 @@
-//! The turn of the loop that carries an IAMAT: read, stored, answered, told to the neighbours, logged.
+//! The turn of the loop in which an IAMAT is read, stored, answered, flooded and logged.
 
 use std::time::Duration;
 
@@ -37,13 +37,12 @@ fn event_loop() -> EventLoop<MemorySystem, Herd> {
     event_loop
 }
 
-/// A whole turn with one IAMAT, or with many, of clients that are known, the whole way from a readable
-/// socket to three written ones and the log.
+/// A turn with one IAMAT, or with many, from the readable socket to three written ones and the log.
 #[test]
 fn the_loop_allocates_nothing_for_a_known_client() {
     let mut event_loop = event_loop();
     let client = Stream::default();
-    event_loop.system().newcomers.push(client.clone());
+    event_loop.system().backlog.push(client.clone());
     turn(&mut event_loop);
     let links = event_loop.system().dialled.clone();
     assert_eq!(links.len(), NEIGHBOURS.len());
@@ -63,10 +62,10 @@ fn the_loop_allocates_nothing_for_a_known_client() {
         turn(&mut event_loop);
         let replied = client.take_written();
         assert!(replied > bytes.len());
-        assert!(links.iter().all(|link| link.take_written() > replied), "the neighbours are told");
+        assert!(links.iter().all(|link| link.take_written() > replied), "the statement is flooded");
         all_replied += replied;
     };
-    // The first round takes room for new clients; the second may find its own buffers too small yet.
+    // The first round allocates records; in the second, buffers may still grow.
     for number in 0..WARM_UP {
         let lines = lines(number);
         lines.iter().for_each(|line| carry(line.as_bytes()));
@@ -83,7 +82,7 @@ fn the_loop_allocates_nothing_for_a_known_client() {
     for _ in 0..TURNS_UNTIL_LOGGED {
         turn(&mut event_loop);
     }
-    assert!(event_loop.system().logged > 4 * all_replied, "each statement stands in the log four times");
+    assert!(event_loop.system().logged > 4 * all_replied, "each statement is in the log four times");
 }
 
 fn turn(event_loop: &mut EventLoop<MemorySystem, Herd>) {
@@ -92,5 +91,5 @@ fn turn(event_loop: &mut EventLoop<MemorySystem, Herd>) {
 
 const NEIGHBOURS: [&str; 2] = ["Jaquez", "Juzang"];
 const WARM_UP: u32 = 3;
-/// Log lines wait for 10 ms, of which a turn takes one.
+/// Log lines wait for 10 ms, and a turn takes 1 ms.
 const TURNS_UNTIL_LOGGED: u32 = 12;

@@ -1,6 +1,7 @@
-//! Chance that can be repeated: everything random in a simulation comes from one seed.
+//! Random numbers that can be repeated: everything random in a simulation comes from one seed.
 
-/// SplitMix64 (Steele, Lea, Flood 2014): one addition and a few shifts for each number.
+/// A generator of random numbers: SplitMix64 (Steele, Lea, Flood 2014), one addition and a few shifts for
+/// each.
 #[derive(Clone, Debug)]
 pub struct Chance {
     state: u64,
@@ -24,23 +25,24 @@ impl Chance {
         self.number() % bound
     }
 
-    /// A number of these, both ends included.
+    /// A number from `least` to `most`.
     pub fn between(&mut self, least: u64, most: u64) -> u64 {
         least + self.below(most - least + 1)
     }
 
-    /// A number of these, small ones as likely as large ones.
+    /// A number from `least` to `most`, with every order of magnitude equally likely.
     pub fn magnitude(&mut self, least: u64, most: u64) -> u64 {
         let doublings = (most / least.max(1)).max(1).ilog2();
         let most_now = least.max(1) << self.between(0, u64::from(doublings) + 1);
         self.between(least, most_now.clamp(least, most))
     }
 
-    /// True once in so many times; never for 0.
+    /// True with probability `1 / times`; 0: never.
     pub fn one_in(&mut self, times: u64) -> bool {
         times > 0 && self.below(times) == 0
     }
 
+    /// An index into a sequence of this length.
     pub fn index(&mut self, length: usize) -> usize {
         self.below(length as u64) as usize
     }
@@ -50,7 +52,7 @@ impl Chance {
     }
 }
 
-/// A sum over everything that happened in a run; two runs of a seed must end with the same (FNV-1a).
+/// A hash of everything that happened in a run (FNV-1a). Two runs of a seed must have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trace(u64);
 

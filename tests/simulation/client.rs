@@ -1,23 +1,22 @@
-//! A client: it does what its script says, and knows what it has to get for it.
+//! A client: it follows its script, and checks the replies.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 
 use crate::connection::{Progress, Side};
 use crate::oracle::Oracle;
-use crate::places::Near;
-use crate::rules::{Heard, Lines, Meaning, Record, coordinates, trimmed};
-use crate::speech::{Act, Reading, metres};
+use crate::places::Answer;
+use crate::rules::{Command, Lines, Meaning, Record, coordinates, trimmed};
+use crate::scripts::{Act, Reading, metres};
 use crate::world::{Happening, MILLISECOND, SECOND, Time, World, show};
 
-/// What a client knows of the server that it talks to.
+/// The settings of a server that its clients depend on.
 #[derive(Clone, Copy, Debug)]
-pub struct House {
+pub struct ServerLimits {
     pub server: usize,
     pub max_line: usize,
     pub line_timeout: Time,
-    /// It may be full.
-    pub may_turn_away: bool,
+    pub connections_max: usize,
 }
 
 pub struct Client {
@@ -27,77 +26,78 @@ pub struct Client {
     script: VecDeque<Act>,
     outgoing: VecDeque<u8>,
     lines: Lines,
-    owed: VecDeque<Owed>,
+    pending: VecDeque<PendingReply>,
     received: Vec<u8>,
-    /// How much of it was looked through for the end of a reply.
+    /// Bytes of `received` without the end of a reply.
     searched: usize,
     reading: Reading,
-    /// The best statement of each client that this server is known to hold, by its own replies.
-    shown: BTreeMap<Vec<u8>, Record>,
+    /// The newest record of each client in the replies of this server.
+    seen: BTreeMap<Vec<u8>, Record>,
     wait_until: Time,
-    /// It did something after which the server may end the connection before everything is said.
+    /// The server may end the connection before it has sent all replies.
     is_excused: bool,
-    /// When it sent the first byte of a line that has not ended; when it last read.
+    /// When the first byte of a line was sent that has not ended; [`Time::MAX`]: there is none.
     line_since: Time,
     read_at: Time,
-    /// When it said the last thing that is carried out, and whether it went on after that.
+    /// When the last line was sent that the server executes; [`Time::MAX`]: it was not.
     over_since: Time,
-    went_on: bool,
+    /// Input was sent after that.
+    sent_after_end: bool,
     has_half_closed: bool,
-    /// Whether any reply has come. Before that it may be turned away by a server that is full.
-    was_heard: bool,
-    house: House,
+    /// A reply has arrived. Before that, a full server may close the connection.
+    has_reply: bool,
+    limits: ServerLimits,
     pub is_gone: bool,
 }
 
-/// A reply that is owed.
-struct Owed {
+/// A command without its reply.
+struct PendingReply {
     meaning: Meaning,
-    /// What stands behind `? ` if that is the reply.
+    /// The line that the server repeats after `? ` if the command is invalid.
     copy: Vec<u8>,
     since: Time,
-    /// What the server held of the client that is asked about when the question was sent.
+    /// The server's record of the client in question when a WHATSAT was sent.
     known: Option<Record>,
 }
 
 impl Client {
-    pub fn new(world: &mut World, number: usize, house: House, script: VecDeque<Act>) -> Client {
+    pub fn new(world: &mut World, number: usize, limits: ServerLimits, script: VecDeque<Act>) -> Client {
         let host = world.add_host();
-        // A client's own system never lacks anything, so this cannot fail.
-        let connection = world.connect(host, world.address_of(house.server)).unwrap_or(usize::MAX);
+        // Never an error: the host of a client has descriptors enough.
+        let connection = world.connect(host, world.address_of(limits.server, false)).unwrap_or(usize::MAX);
         Client {
             number,
-            server: house.server,
+            server: limits.server,
             connection,
             script,
             outgoing: VecDeque::new(),
-            lines: Lines::new(house.max_line),
-            owed: VecDeque::new(),
+            lines: Lines::new(limits.max_line),
+            pending: VecDeque::new(),
             received: Vec::new(),
             searched: 0,
             reading: Reading::Everything,
-            shown: BTreeMap::new(),
+            seen: BTreeMap::new(),
             wait_until: 0,
             is_excused: false,
             line_since: Time::MAX,
             read_at: world.now,
             over_since: Time::MAX,
-            went_on: false,
+            sent_after_end: false,
             has_half_closed: false,
-            was_heard: false,
-            house,
+            has_reply: false,
+            limits,
             is_gone: false,
         }
     }
 
-    /// The storm is over: says no more, takes what is owed, and goes.
+    /// Ends the script: sends nothing more, receives the pending replies, and closes.
     pub fn finish(&mut self, world: &mut World, oracle: &mut Oracle) {
         if self.is_gone {
             return;
         }
         let connection = &world.connections[self.connection];
         if connection.faulted || connection.endpoints[0].progress == Progress::Connecting {
-            self.leave(world, oracle);
+            self.close(world, oracle);
             return;
         }
         self.excuse_if_too_slow(world.now);
@@ -108,23 +108,23 @@ impl Client {
         self.step(world, oracle);
     }
 
-    /// Why it is still there.
+    /// Why it is not gone.
     pub fn complaint(&self) -> String {
-        let replies = self.owed.len();
+        let replies = self.pending.len();
         format!(
             "client {} of server {} still waits for {replies} replies or the end",
             self.number, self.server
         )
     }
 
-    /// Goes on as far as it can.
+    /// Continues as far as possible.
     pub fn step(&mut self, world: &mut World, oracle: &mut Oracle) {
         if self.is_gone {
             return;
         }
         match world.connections[self.connection].endpoints[0].progress {
             Progress::Connecting => return,
-            Progress::Failed(_) => return self.leave(world, oracle),
+            Progress::Failed(_) => return self.close(world, oracle),
             Progress::Connected => {}
         }
         self.excuse_if_too_slow(world.now);
@@ -132,7 +132,7 @@ impl Client {
         while !self.is_gone && self.write(world, oracle) && world.now >= self.wait_until {
             let Some(act) = self.script.pop_front() else { break };
             match act {
-                Act::Say(bytes) => self.outgoing.extend(bytes),
+                Act::Send(bytes) => self.outgoing.extend(bytes),
                 Act::Wait(time) => {
                     self.wait_until = world.now + time;
                     world.schedule_in(time, Happening::ClientActs { client: self.number });
@@ -143,32 +143,32 @@ impl Client {
                 }
                 Act::HalfClose => {
                     self.has_half_closed = true;
-                    let heard = self.lines.end();
-                    self.note(world, oracle, heard);
+                    let commands = self.lines.end();
+                    self.note_sent(world, oracle, commands);
                     if world.shut_down_writing(self.connection, Side::Dialler).is_err() {
-                        self.leave(world, oracle);
+                        self.close(world, oracle);
                     }
                 }
-                Act::Leave => self.leave(world, oracle),
+                Act::Close => self.close(world, oracle),
             }
         }
     }
 
-    /// Sends what is to be sent. Whether everything was.
+    /// Sends the pending output. Returns whether all of it was sent.
     fn write(&mut self, world: &mut World, oracle: &mut Oracle) -> bool {
         while !self.outgoing.is_empty() && !self.has_half_closed {
             match world.write(self.connection, Side::Dialler, self.outgoing.make_contiguous()) {
                 Ok(length) => {
                     let sent: Vec<u8> = self.outgoing.drain(..length).collect();
-                    self.went_on |= self.lines.is_over;
-                    let heard = self.lines.push(&sent);
-                    self.note(world, oracle, heard);
+                    self.sent_after_end |= self.lines.is_over;
+                    let commands = self.lines.push(&sent);
+                    self.note_sent(world, oracle, commands);
                     if self.lines.begun() <= sent.len() {
                         self.line_since = if self.lines.begun() > 0 { world.now } else { Time::MAX };
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                // Its end is about to be read, unless nothing is read.
+                // The next read returns the end, unless this client does not read.
                 Err(_) => {
                     self.outgoing.clear();
                     self.is_excused = true;
@@ -178,26 +178,26 @@ impl Client {
         true
     }
 
-    /// Notes which replies are owed for what was sent.
-    fn note(&mut self, world: &mut World, oracle: &mut Oracle, heard: Vec<Heard>) {
+    /// Notes the replies that are pending after these commands were sent.
+    fn note_sent(&mut self, world: &mut World, oracle: &mut Oracle, commands: Vec<Command>) {
         if self.lines.is_over {
             self.over_since = self.over_since.min(world.now);
         }
-        let life = world.connections[self.connection].life;
-        for heard in heard {
-            let (meaning, copy) = match heard {
-                Heard::TooLong(copy) => (Meaning::Invalid, copy),
-                Heard::Line(meaning, line) => (meaning, trimmed(&line)),
+        let incarnation = world.connections[self.connection].incarnation;
+        for command in commands {
+            let (meaning, copy) = match command {
+                Command::TooLong(copy) => (Meaning::Invalid, copy),
+                Command::Line(meaning, line) => (meaning, trimmed(&line)),
             };
             let known = match &meaning {
                 Meaning::IamAt { id, location, time_text } => {
-                    oracle.note_said(self.server, id, location, time_text);
+                    oracle.note_sent(self.server, id, location, time_text);
                     None
                 }
-                Meaning::WhatsAt { id, .. } => oracle.held(self.server, life, id).cloned(),
+                Meaning::WhatsAt { id, .. } => oracle.record(self.server, incarnation, id).cloned(),
                 _ => None,
             };
-            self.owed.push_back(Owed { meaning, copy, since: world.now, known });
+            self.pending.push_back(PendingReply { meaning, copy, since: world.now, known });
         }
     }
 
@@ -214,7 +214,7 @@ impl Client {
                 Ok(0) => self.ended(world, oracle, "the connection ended"),
                 Ok(length) => {
                     self.received.extend_from_slice(&buffer[..length]);
-                    self.take_replies(world, oracle);
+                    self.check_replies(world, oracle);
                     if let Reading::Slowly(_) = self.reading {
                         world.schedule_in(SLOWNESS, Happening::ClientActs { client: self.number });
                         return;
@@ -227,44 +227,45 @@ impl Client {
     }
 
     fn ended(&mut self, world: &mut World, oracle: &mut Oracle, how: &str) {
-        let went_on = self.went_on && world.now > self.over_since.saturating_add(END_AWAITED_MAX);
-        let was_turned_away = !self.was_heard && self.house.may_turn_away;
-        let is_faulted = world.connections[self.connection].faulted;
-        let is_excused = self.is_excused || went_on || was_turned_away || is_faulted;
-        let is_complete = self.owed.is_empty() && self.received.is_empty();
+        let was_not_awaited =
+            self.sent_after_end && world.now > self.over_since.saturating_add(END_AWAITED_MAX);
+        let connection = &world.connections[self.connection];
+        let was_full = !self.has_reply && connection.others >= self.limits.connections_max;
+        let is_excused = self.is_excused || was_not_awaited || was_full || connection.faulted;
+        let is_complete = self.pending.is_empty() && self.received.is_empty();
         if !is_excused && (!is_complete || !self.lines.is_over) {
-            let first = self.owed.front().map(|owed| owed.copy.escape_ascii().to_string());
+            let first = self.pending.front().map(|first| first.copy.escape_ascii().to_string());
             let received = self.received.escape_ascii().to_string();
-            let (number, owed) = (self.number, self.owed.len());
+            let (number, pending) = (self.number, self.pending.len());
             world.violate(|| {
-                format!("client {number}: {how}, {owed} replies are owed, the first to {first:?}; it has '{received}'")
+                format!("client {number}: {how}, {pending} replies are pending, the first to {first:?}; it has '{received}'")
             });
         }
-        self.leave(world, oracle);
+        self.close(world, oracle);
     }
 
-    pub fn leave(&mut self, world: &mut World, oracle: &mut Oracle) {
+    pub fn close(&mut self, world: &mut World, oracle: &mut Oracle) {
         self.is_gone = true;
-        // Its end ends the line that it is in, too.
-        let heard = self.lines.end();
-        self.note(world, oracle, heard);
+        // The end of input ends the last line.
+        let commands = self.lines.end();
+        self.note_sent(world, oracle, commands);
         self.outgoing = VecDeque::new();
         world.close(self.connection, Side::Dialler);
     }
 
-    /// The server may lose patience with this client.
+    /// Notes whether a time limit of the server may have passed.
     fn excuse_if_too_slow(&mut self, now: Time) {
         let is_late = |since: Time, most: Time| since < now && now - since > most;
-        self.is_excused |= is_late(self.line_since, self.house.line_timeout.saturating_sub(SECOND));
+        self.is_excused |= is_late(self.line_since, self.limits.line_timeout.saturating_sub(SECOND));
         let reads_all = self.reading == Reading::Everything;
         self.is_excused |= !reads_all && is_late(self.read_at, STALLED_MAX);
         self.is_excused |= !reads_all && self.lines.is_over && !self.has_half_closed;
     }
 
-    fn take_replies(&mut self, world: &mut World, oracle: &mut Oracle) {
+    fn check_replies(&mut self, world: &mut World, oracle: &mut Oracle) {
         while !self.received.is_empty() {
-            let Some(owed) = self.owed.front() else {
-                // A HELLO must be complete within 2 s, and is refused then though its line has not ended.
+            let Some(first) = self.pending.front() else {
+                // A HELLO that is not complete within 2 s is refused.
                 let is_late = world.now >= self.line_since.saturating_add(2 * SECOND);
                 let begins =
                     self.received.starts_with(b"REFUSED ") || b"REFUSED ".starts_with(&self.received);
@@ -276,24 +277,29 @@ impl Client {
                     return;
                 }
                 let received = self.received.escape_ascii().to_string();
-                return world.violate(|| format!("client {} got '{received}' for nothing", self.number));
+                return world.violate(|| {
+                    format!("client {} received '{received}', and no reply was pending", self.number)
+                });
             };
             let answers_question =
-                matches!(owed.meaning, Meaning::WhatsAt { .. }) && self.received[0] == b'A';
+                matches!(first.meaning, Meaning::WhatsAt { .. }) && self.received[0] == b'A';
             let end: &[u8] = if answers_question { b"\n\n" } else { b"\n" };
-            // An end may have begun with the last byte that was looked at.
+            // The end may have begun with the last byte that was searched.
             let from = self.searched.saturating_sub(end.len() - 1);
             let found = self.received[from..].windows(end.len()).position(|part| part == end);
             self.searched = self.received.len();
             let Some(found) = found else { return };
             let end = from + found + end.len();
             self.searched = 0;
-            self.was_heard = true;
+            self.has_reply = true;
             let reply: Vec<u8> = self.received.drain(..end).collect();
-            let Some(owed) = self.owed.pop_front() else { return };
-            if let Err(why) = self.judge(world, oracle, &owed, &reply) {
-                let (command, reply) = (owed.copy.escape_ascii(), reply.escape_ascii());
-                let since = show(owed.since);
+            if !reply.starts_with(b"REFUSED ") {
+                world.check_quota(self.connection, self.limits.connections_max);
+            }
+            let Some(first) = self.pending.pop_front() else { return };
+            if let Err(why) = self.check_reply(world, oracle, &first, &reply) {
+                let (command, reply) = (first.copy.escape_ascii(), reply.escape_ascii());
+                let since = show(first.since);
                 world.violate(|| {
                     format!(
                         "client {} of server {}: '{reply}' for '{command}' of {since}: {why}",
@@ -304,10 +310,16 @@ impl Client {
         }
     }
 
-    /// Whether a reply is what the rules say.
-    fn judge(&mut self, world: &World, oracle: &mut Oracle, owed: &Owed, reply: &[u8]) -> Result<(), String> {
-        let refusal = [b"? ", &owed.copy[..], b"\n"].concat();
-        match &owed.meaning {
+    /// Checks a reply. The error says what is wrong with it.
+    fn check_reply(
+        &mut self,
+        world: &World,
+        oracle: &mut Oracle,
+        command: &PendingReply,
+        reply: &[u8],
+    ) -> Result<(), String> {
+        let refusal = [b"? ", &command.copy[..], b"\n"].concat();
+        match &command.meaning {
             Meaning::Hello if reply.starts_with(b"REFUSED ") => Ok(()),
             Meaning::Hello => Err("it should be refused".into()),
             Meaning::Invalid | Meaning::Http | Meaning::Blank if reply == refusal => Ok(()),
@@ -323,16 +335,16 @@ impl Client {
                 if !own || record.server != oracle.names[self.server].as_bytes() {
                     return Err("it is about something else".into());
                 }
-                if !world.could_show(self.server, record.received, owed.since, world.now) {
+                if !world.could_show(self.server, record.received, command.since, world.now) {
                     return Err("the server's clock never showed that".into());
                 }
-                oracle.note_answer(self.server, &record);
-                self.must_hold(world, oracle, &record)?;
-                self.note_shown(record);
+                oracle.note_reply(self.server, &record);
+                self.check_stored(world, oracle, &record)?;
+                self.note_seen(record);
                 Ok(())
             }
             Meaning::WhatsAt { id, radius, bound } => {
-                let floor = [owed.known.as_ref(), self.shown.get(id)].into_iter().flatten();
+                let floor = [command.known.as_ref(), self.seen.get(id)].into_iter().flatten();
                 let floor = floor.reduce(|one, other| if other.beats(one) { other } else { one });
                 if reply == refusal {
                     return if floor.is_some() { Err("that client is known".into()) } else { Ok(()) };
@@ -341,46 +353,47 @@ impl Client {
                 let (line, json) = reply.split_at(line_end);
                 let record = Record::parse(line).ok_or("it is no AT line")?;
                 if record.id != *id {
-                    return Err("it is about somebody else".into());
+                    return Err("it is about another client".into());
                 }
                 if floor.is_some_and(|floor| floor.beats(&record)) {
-                    return Err("the server knew a newer statement".into());
+                    return Err("the server had a newer statement".into());
                 }
-                self.must_hold(world, oracle, &record)?;
+                self.check_stored(world, oracle, &record)?;
                 let target = target_of(&record, radius).ok_or("it has a bad location")?;
-                let has_trouble =
-                    oracle.places_trouble_until >= owed.since || world.connections[self.connection].faulted;
-                judge_json(json, &target, *bound, has_trouble)?;
-                self.note_shown(record);
+                let may_fail = oracle.places_may_fail_until >= command.since
+                    || world.connections[self.connection].faulted;
+                check_json(json, &target, *bound, may_fail)?;
+                self.note_seen(record);
                 Ok(())
             }
         }
     }
 
-    /// What a server has said, it or something newer it must have stored.
-    fn must_hold(&self, world: &World, oracle: &Oracle, record: &Record) -> Result<(), String> {
-        let life = world.connections[self.connection].life;
-        let held = oracle.held(self.server, life, &record.id).ok_or("the server does not hold it")?;
-        if record.beats(held) {
-            return Err(format!("the server holds only '{}'", held.line.escape_ascii()));
+    /// Checks that the server has stored a record that it has sent, or a newer one.
+    fn check_stored(&self, world: &World, oracle: &Oracle, record: &Record) -> Result<(), String> {
+        let incarnation = world.connections[self.connection].incarnation;
+        let stored =
+            oracle.record(self.server, incarnation, &record.id).ok_or("the server has not stored it")?;
+        if record.beats(stored) {
+            return Err(format!("the server has stored only '{}'", stored.line.escape_ascii()));
         }
-        let is_same = record.server == held.server
-            && record.received == held.received
-            && (&record.location, &record.time_text) == (&held.location, &held.time_text);
-        if is_same && record.line != held.line {
-            return Err(format!("the server holds '{}'", held.line.escape_ascii()));
+        let is_same = record.server == stored.server
+            && record.received == stored.received
+            && (&record.location, &record.time_text) == (&stored.location, &stored.time_text);
+        if is_same && record.line != stored.line {
+            return Err(format!("the server has stored '{}'", stored.line.escape_ascii()));
         }
         Ok(())
     }
 
-    fn note_shown(&mut self, record: Record) {
-        if self.shown.get(&record.id).is_none_or(|known| record.beats(known)) {
-            self.shown.insert(record.id.clone(), record);
+    fn note_seen(&mut self, record: Record) {
+        if self.seen.get(&record.id).is_none_or(|known| record.beats(known)) {
+            self.seen.insert(record.id.clone(), record);
         }
     }
 }
 
-/// What Places is asked about.
+/// The location and radius of a question to Places.
 fn target_of(record: &Record, radius: &[u8]) -> Option<String> {
     let (latitude, longitude) = coordinates(&record.location)?;
     let degrees = |text: &[u8]| String::from_utf8_lossy(text.strip_prefix(b"+").unwrap_or(text)).into_owned();
@@ -389,7 +402,8 @@ fn target_of(record: &Record, radius: &[u8]) -> Option<String> {
     Some(format!("{latitude},{longitude}&radius={metres}"))
 }
 
-fn judge_json(json: &[u8], target: &str, bound: usize, has_trouble: bool) -> Result<(), String> {
+/// Checks an answer of Places. `may_fail`: an error in its place is right, too.
+fn check_json(json: &[u8], target: &str, bound: usize, may_fail: bool) -> Result<(), String> {
     let json = json.strip_suffix(b"\n\n").ok_or("it does not end with two line ends")?;
     let error_start =
         b"{\"html_attributions\":[],\"results\":[],\"status\":\"UNKNOWN_ERROR\",\"error_message\":\"";
@@ -398,21 +412,21 @@ fn judge_json(json: &[u8], target: &str, bound: usize, has_trouble: bool) -> Res
             return Err("it shows the key".into());
         }
         let is_closed = json.ends_with(b"\"}") && json.len() > error_start.len() + 2;
-        return if has_trouble && is_closed { Ok(()) } else { Err("Places was well".into()) };
+        return if may_fail && is_closed { Ok(()) } else { Err("Places worked".into()) };
     }
     let is_right =
-        Near::to(&format!("/maps/api/place/nearbysearch/json?location={target}")).cut(bound) == json;
-    if is_right { Ok(()) } else { Err("it is not what Places answered".into()) }
+        Answer::to(&format!("/maps/api/place/nearbysearch/json?location={target}")).cut(bound) == json;
+    if is_right { Ok(()) } else { Err("it is not the answer of Places".into()) }
 }
 
-/// The key that servers have.
+/// The key of all servers for Places.
 pub const KEY: &str = "se cret&key";
 
-/// Times of so many digits are too far ahead for every server's clock.
+/// Times of so many digits are too far in the future for every server.
 const FUTURE_DIGITS: usize = 11;
-/// A server waits so long for the end of a client that it has finished with.
+/// How long a server awaits the end of a client after the last reply, at least.
 const END_AWAITED_MAX: Time = 1500 * MILLISECOND;
-/// A server may end a connection on which nothing is read for longer than this.
+/// The longest time without a read after which a server still keeps a connection.
 const STALLED_MAX: Time = 20 * SECOND;
-/// How long a client that reads slowly waits between two reads.
+/// The time between two reads of a slow client.
 const SLOWNESS: Time = 30 * MILLISECOND;

@@ -1,10 +1,10 @@
-//! One simulated TCP connection: two endpoints, and a pipe of bytes each way.
+//! One simulated TCP connection: two endpoints, and one pipe of bytes in each direction.
 
 use std::collections::VecDeque;
 
 use crate::world::Time;
 
-/// Which endpoint of a connection, and which pipe: the one that it writes into.
+/// An endpoint of a connection, and the pipe that it writes into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     Dialler,
@@ -24,14 +24,22 @@ impl Side {
 pub struct Connection {
     pub endpoints: [Endpoint; 2],
     pub pipes: [Pipe; 2],
-    /// How long a byte takes, at least.
+    /// The port that was dialled.
+    pub port: u16,
+    /// The shortest time that a byte takes.
     pub latency: Time,
-    /// Bytes that arrive, or are read, together at most.
+    /// The most bytes that arrive, or are read, together.
     pub piece_max: usize,
-    /// The life of the acceptor's host that it belongs to.
-    pub life: u32,
-    /// Something was done to it, or to one of its hosts, after which it need not keep its promises.
+    /// The incarnation of the acceptor's host that it belongs to.
+    pub incarnation: u32,
+    /// A fault has affected it or one of its hosts: promises about it are not checked.
     pub faulted: bool,
+    /// The acceptor has sent WELCOME: it is a link between servers.
+    pub was_welcomed: bool,
+    /// Accepted connections that the acceptor had besides, links not counted.
+    pub others: usize,
+    /// The acceptor has answered a command of a client.
+    pub was_served: bool,
 }
 
 impl Connection {
@@ -39,13 +47,17 @@ impl Connection {
         &mut self.endpoints[side as usize]
     }
 
-    /// Whether its acceptor could read and does not: it was told that something came, has not met the
-    /// end of it since, and no output that waits holds it up.
+    /// Whether its acceptor could read and does not: it was notified of input, has not met the end of it
+    /// since, and is not held up by pending output.
     pub fn is_overlooked(&self) -> bool {
         let acceptor = &self.endpoints[Side::Acceptor as usize];
-        let is_at_work = acceptor.open && acceptor.token.is_some();
-        let has_input = self.pipes[Side::Dialler as usize].arrived > 0;
-        is_at_work && has_input && !acceptor.read_armed && !acceptor.write_armed
+        let has_input = self.has_input(Side::Acceptor);
+        acceptor.is_registered() && has_input && !acceptor.read_armed && !acceptor.write_armed
+    }
+
+    /// Whether bytes have arrived at this side that it has not read.
+    pub fn has_input(&self, side: Side) -> bool {
+        self.pipes[side.other() as usize].arrived > 0
     }
 
     /// The pipe that this side writes into.
@@ -58,10 +70,11 @@ impl Connection {
     }
 }
 
+/// The progress of a connection attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     Connecting,
-    /// The handshake failed with this error number.
+    /// It failed with this error number.
     Failed(i32),
     Connected,
 }
@@ -70,18 +83,18 @@ pub enum Progress {
 pub struct Endpoint {
     pub host: usize,
     pub progress: Progress,
-    /// Its owner holds it. Before it is accepted, an acceptor's endpoint is held by its system.
+    /// Its process has not closed it. Until it is accepted, the acceptor's endpoint belongs to the system.
     pub open: bool,
-    /// Its host lost power: it never says anything again, not even that it ended.
+    /// Its host lost power: it never sends anything again, not even its end.
     pub silent: bool,
     pub token: Option<usize>,
-    /// An edge is owed as soon as there is something to read.
+    /// An edge is reported as soon as there is something to read.
     pub read_armed: bool,
-    /// An edge is owed as soon as there is room to write.
+    /// An edge is reported as soon as there is room to write.
     pub write_armed: bool,
-    /// The end of its output was announced.
+    /// It has sent the end of its output.
     pub shut: bool,
-    /// A reset came.
+    /// A reset has arrived.
     pub reset: bool,
 }
 
@@ -99,9 +112,14 @@ impl Endpoint {
             reset: false,
         }
     }
+
+    /// Whether its process has it, and is notified of its edges.
+    pub fn is_registered(&self) -> bool {
+        self.open && self.token.is_some()
+    }
 }
 
-/// How a direction ends.
+/// The end of a direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     Finished,
@@ -111,35 +129,44 @@ pub enum End {
 /// One direction.
 #[derive(Debug)]
 pub struct Pipe {
-    /// What was sent and not read. Of these bytes the first have arrived.
+    /// Bytes that were sent and not read. The first `arrived` of them can be read.
     pub bytes: VecDeque<u8>,
-    /// How many can be read.
     pub arrived: usize,
-    /// Behind these is what is on the way: the length of each piece, and the time at which it arrives.
+    /// The bytes after these are in flight: the time of arrival and the length of each piece.
     pub flight: VecDeque<(Time, usize)>,
-    /// The end, behind everything that is on the way.
+    /// The end, after all bytes in flight, and the time of its arrival.
     pub end: Option<(Time, End)>,
-    /// Whether the end has arrived, behind what can be read.
+    /// The end has arrived, after the bytes that can be read.
     pub ended: bool,
     /// Bytes that fit.
     pub window: usize,
-    /// Bytes that the writer knows to be in the window.
+    /// Bytes of the window that are in use, as far as the writer knows.
     pub used: usize,
-    /// Bytes that were read, of which the writer does not know yet.
+    /// Bytes that were read and not acknowledged.
     pub freed: usize,
-    /// What is on the way waits until a cut is healed.
+    /// Bytes in flight wait until a cut is healed.
     pub stuck: bool,
-    /// The news of `freed` is on the way; it waits until a cut is healed.
+    /// An acknowledgement is in flight.
     pub acknowledging: bool,
+    /// An acknowledgement waits until a cut is healed.
     pub acknowledgement_stuck: bool,
-    /// Bytes came for somebody who had lost power: when he is back, he answers with a reset.
+    /// Bytes arrived while the host had no power. When it is back, it answers with a reset.
     pub unanswered: bool,
-    /// Nothing arrives before what was sent earlier.
+    /// Nothing arrives before the bytes that were sent earlier.
     pub last_arrival: Time,
-    /// When the reader read something last, or could go on to write what held up its reading.
-    pub heard_at: Time,
-    /// The beginning of a line between servers that has not been counted yet.
+    /// When bytes were read last, or room to write had come for a reader that waited for it.
+    pub read_at: Time,
+    /// The incomplete last line between servers.
     pub line: Vec<u8>,
+    /// Bytes that were sent and that were read between servers.
+    pub sent: u64,
+    pub read: u64,
+    /// The ends of MARKs that were not read, in bytes sent.
+    pub marks: VecDeque<u64>,
+    /// When the first MARK was read that is not acknowledged.
+    pub mark_read_at: Option<Time>,
+    /// The number of ACKs that were sent.
+    pub acks: u32,
 }
 
 impl Pipe {
@@ -158,22 +185,37 @@ impl Pipe {
             acknowledgement_stuck: false,
             unanswered: false,
             last_arrival: 0,
-            heard_at: 0,
+            read_at: 0,
             line: Vec::new(),
+            sent: 0,
+            read: 0,
+            marks: VecDeque::new(),
+            mark_read_at: None,
+            acks: 0,
         }
     }
 
-    /// What can be read or learned by reading: bytes or an end.
+    /// Whether a read returns bytes or an end.
     pub fn is_readable(&self) -> bool {
         self.arrived > 0 || self.ended
     }
 
-    /// Forgets what has arrived.
+    /// Notes that bytes were read.
+    pub fn note_read(&mut self, length: usize, now: Time) {
+        self.read_at = now;
+        self.read += length as u64;
+        while self.marks.front().is_some_and(|&end| end <= self.read) {
+            self.marks.pop_front();
+            self.mark_read_at.get_or_insert(now);
+        }
+    }
+
+    /// Discards the bytes that have arrived.
     pub fn drop_arrived(&mut self) {
         self.bytes.drain(..std::mem::take(&mut self.arrived));
     }
 
-    /// Forgets everything that was sent and not read.
+    /// Discards all bytes that were sent and not read.
     pub fn drop_contents(&mut self) {
         self.bytes = VecDeque::new();
         self.arrived = 0;

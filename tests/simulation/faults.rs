@@ -1,101 +1,106 @@
-//! What breaks, and how it is repaired.
+//! The faults of a simulation, and their repairs.
 
 use herd::event_loop::system::Event;
 
-use crate::places::Mood;
-use crate::plan::Kind;
+use crate::places::Behaviour;
+use crate::plan::Fault;
 use crate::simulation::Simulation;
 use crate::world::{Happening, SECOND, Time, WALL_AT_START, World};
 
-/// What is to be done about something that broke.
+/// The end of a fault.
 #[derive(Clone, Debug)]
 pub enum Repair {
     Heal(Vec<(usize, usize)>),
     Start(usize),
     Resume(usize),
     Descriptors(usize),
-    Mood,
+    PlacesBehaviour,
     PlacesUp,
 }
 
 impl Simulation {
-    /// Breaks something that this seed is about.
-    pub fn break_something(&mut self) {
-        let kind = *self.chance.pick(&self.plan.kinds);
+    /// Begins one of the faults of the plan.
+    pub fn inject_fault(&mut self) {
+        let fault = *self.chance.pick(&self.plan.faults);
         let server = self.chance.index(self.loops.len());
         let length = self.chance.magnitude(self.plan.fault_length_max / 100, self.plan.fault_length_max);
-        self.world.borrow().say(|| format!("{kind:?} of server {server} for {} ms", length / 1_000_000));
-        match kind {
-            Kind::Cut | Kind::OneWayCut => {
+        self.world.borrow().print(|| format!("{fault:?} of server {server} for {} ms", length / 1_000_000));
+        match fault {
+            Fault::Cut | Fault::OneWayCut => {
                 let neighbours: Vec<usize> = self.plan.neighbours_of(server).collect();
                 let other = *self.chance.pick(&neighbours);
                 let mut cuts = vec![(server, other)];
-                if kind == Kind::Cut {
+                if fault == Fault::Cut {
                     cuts.push((other, server));
                 }
                 self.cut(cuts, length);
             }
-            Kind::Isolation => {
+            Fault::Isolation => {
                 let hosts = self.world.borrow().hosts.len();
                 let others = (0..hosts).filter(|&host| host != server);
                 self.cut(others.flat_map(|host| [(server, host), (host, server)]).collect(), length);
             }
-            Kind::Kill | Kind::PowerLoss => {
+            Fault::Kill | Fault::PowerLoss => {
                 if self.loops[server].is_some() {
-                    self.world.borrow_mut().hosts[server].has_no_power = kind == Kind::PowerLoss;
+                    self.world.borrow_mut().hosts[server].has_no_power = fault == Fault::PowerLoss;
                     self.end(server);
                     self.repair_in(length, Repair::Start(server));
                 }
             }
-            Kind::Pause if self.loops[server].is_none() || self.stopping_since[server].is_some() => {}
-            Kind::Pause => {
-                self.world.borrow_mut().hosts[server].is_paused = true;
-                self.oracle.places_trouble(Time::MAX / 2);
+            Fault::Pause if self.loops[server].is_none() || self.stopping_since[server].is_some() => {}
+            Fault::Pause => {
+                let mut world = self.world.borrow_mut();
+                world.hosts[server].is_paused = true;
+                world.dialling.paused(server);
+                drop(world);
+                self.oracle.places_may_fail(Time::MAX / 2);
                 self.repair_in(length, Repair::Resume(server));
             }
-            Kind::Stop => {
+            Fault::Stop => {
                 let is_paused = self.world.borrow().hosts[server].is_paused;
                 let is_running = self.loops[server].is_some() && !is_paused;
                 if is_running && self.stopping_since[server].is_none() {
-                    self.fault_connections(server);
+                    self.excuse_connections(server);
                     let mut world = self.world.borrow_mut();
                     self.stopping_since[server] = Some(world.now);
+                    self.idle_since[server] = None;
                     world.hosts[server].is_stopping = true;
-                    world.tell(server, Event::Stop);
+                    world.notify(server, Event::Stop);
                     drop(world);
                     self.repair_in(length, Repair::Start(server));
                 }
             }
-            Kind::ClockJump => {
+            Fault::ClockJump => {
                 let ahead = WALL_AT_START - CLOCK_JUMP_MAX + self.chance.below(2 * CLOCK_JUMP_MAX);
-                self.world.borrow_mut().jump_clock(server, ahead);
+                self.world.borrow_mut().set_clock(server, ahead);
             }
-            Kind::Reset => self.reset_something(),
-            Kind::Descriptors => {
+            Fault::Reset => self.reset_connection(),
+            Fault::Descriptors => {
                 let mut world = self.world.borrow_mut();
                 let most = world.hosts[server].descriptors + self.chance.below(4) as usize;
                 world.hosts[server].descriptors_max = most;
                 drop(world);
-                self.oracle.places_trouble(Time::MAX / 2);
+                self.oracle.places_may_fail(Time::MAX / 2);
                 self.repair_in(length, Repair::Descriptors(server));
             }
-            Kind::Mood => {
-                self.places.mood = *self.chance.pick(&[Mood::Slow, Mood::Silent, Mood::Lying]);
-                self.oracle.places_trouble(Time::MAX / 2);
-                self.repair_in(length, Repair::Mood);
+            Fault::PlacesBehaviour => {
+                let behaviours = [Behaviour::Slow, Behaviour::Silent, Behaviour::Invalid];
+                self.places.behaviour = *self.chance.pick(&behaviours);
+                self.oracle.places_may_fail(Time::MAX / 2);
+                self.repair_in(length, Repair::PlacesBehaviour);
             }
-            Kind::PlacesDown => {
+            Fault::PlacesDown => {
                 let mut world = self.world.borrow_mut();
                 let places = world.places();
                 world.hosts[places].has_no_power = self.chance.one_in(2);
                 world.hosts[places].is_up = false;
                 drop(world);
-                self.oracle.places_trouble(Time::MAX / 2);
+                self.oracle.places_may_fail(Time::MAX / 2);
                 self.repair_in(length, Repair::PlacesUp);
             }
-            Kind::Rush => {
+            Fault::Rush => {
                 for _ in 0..self.chance.between(10, RUSH_MAX) {
-                    self.client_comes();
+                    self.client_connects();
                 }
             }
         }
@@ -111,15 +116,15 @@ impl Simulation {
             let hosts = (connection.endpoints[0].host, connection.endpoints[1].host);
             connection.faulted |= all.contains(&hosts) || all.contains(&(hosts.1, hosts.0));
         }
-        let touches_places = cuts.iter().any(|cut| cut.0 == world.places());
+        let affects_places = cuts.iter().any(|cut| cut.0 == world.places());
         drop(world);
-        if touches_places {
-            self.oracle.places_trouble(Time::MAX / 2);
+        if affects_places {
+            self.oracle.places_may_fail(Time::MAX / 2);
         }
         self.repair_in(length, Repair::Heal(cuts));
     }
 
-    fn reset_something(&mut self) {
+    fn reset_connection(&mut self) {
         let mut world = self.world.borrow_mut();
         let open = |index: &usize| world.connections[*index].endpoints.iter().all(|endpoint| endpoint.open);
         let open: Vec<usize> = (0..world.connections.len()).filter(open).collect();
@@ -130,7 +135,7 @@ impl Simulation {
         world.reset(index);
         let now = world.now;
         if world.connections[index].endpoints[1].host == world.places() {
-            self.oracle.places_trouble(now);
+            self.oracle.places_may_fail(now);
         }
     }
 
@@ -140,13 +145,13 @@ impl Simulation {
         self.world.borrow_mut().schedule_in(delay, Happening::Repair { fault });
     }
 
-    /// Repairs what has not been repaired yet.
+    /// Ends a fault, if it has not ended yet.
     pub fn repair(&mut self, fault: usize) {
         let Some(repair) = self.repairs[fault].take() else {
             return;
         };
         let mut world = self.world.borrow_mut();
-        world.say(|| match &repair {
+        world.print(|| match &repair {
             Repair::Heal(cuts) => format!("repaired: {} cuts", cuts.len()),
             _ => format!("repaired: {repair:?}"),
         });
@@ -168,7 +173,7 @@ impl Simulation {
                 }
             }
             Repair::Descriptors(server) => world.hosts[server].descriptors_max = usize::MAX,
-            Repair::Mood => self.places.mood = Mood::Fast,
+            Repair::PlacesBehaviour => self.places.behaviour = Behaviour::Fast,
             Repair::PlacesUp => {
                 let places = world.places();
                 (world.hosts[places].is_up, world.hosts[places].has_no_power) = (true, false);
@@ -176,14 +181,15 @@ impl Simulation {
         }
     }
 
-    /// Repairs everything.
+    /// Ends all faults.
     pub fn end_storm(&mut self) {
-        self.world.borrow().say(|| "the storm is over".to_owned());
+        self.world.borrow().print(|| "the storm is over".to_owned());
         self.is_storm = false;
-        self.world.borrow_mut().manners.be_reliable();
+        self.world.borrow_mut().conditions.make_reliable();
         for fault in 0..self.repairs.len() {
             self.repair(fault);
         }
+        self.restore_neighbours();
         for server in 0..self.loops.len() {
             if self.stopping_since[server].is_some() {
                 self.end(server);
@@ -193,14 +199,11 @@ impl Simulation {
             }
         }
         let now = self.world.borrow().now;
-        if self.oracle.places_trouble_until > now {
-            self.oracle.places_trouble_until = 0;
-            self.oracle.places_trouble(now);
-        }
+        self.oracle.places_work_again(now);
     }
 }
 
-/// How far a wall clock jumps from the truth, either way.
+/// How far a wall clock jumps from the right time, forward or back.
 const CLOCK_JUMP_MAX: Time = 3600 * SECOND;
-/// Clients that come at once.
+/// Clients that connect at once.
 const RUSH_MAX: u64 = 80;

@@ -1,26 +1,30 @@
-//! The herd in a simulated world: real loops, protocols and stores on a network and a clock that one
-//! seed decides. Everything that can break breaks; then it is repaired, and the promises are checked.
+//! The herd in a simulated world: real event loops, herds, conversations and stores on a network and a clock
+//! that are derived from one seed. First there is a storm of faults; then all faults end, and the promises of
+//! docs/guarantees.md are checked.
 //!
-//! `SEED=7 VERBOSE=1 cargo test --release --test simulation replay -- --ignored --nocapture` shows
-//! what happens in one of them.
+//! `SEED=7 VERBOSE=1 cargo test --release --test simulation replay -- --ignored --nocapture` prints
+//! everything that happens in one seed.
 
+mod acknowledging;
 mod chance;
 mod client;
 mod connection;
 mod crossings;
+mod dialling;
 mod faults;
+mod links;
 mod loiterers;
 mod oracle;
 mod places;
 mod plan;
 mod processes;
 mod rules;
+mod scripts;
 mod search;
+mod settings;
 mod simulation;
 mod sockets;
-mod speech;
 mod system;
-mod telling;
 mod verdict;
 mod world;
 
@@ -37,7 +41,7 @@ fn seeds() {
     assert!(summary.failed.is_empty(), "{summary}");
 }
 
-/// One seed, as often as it is run, is one story.
+/// Two runs of a seed are the same.
 #[test]
 fn a_seed_is_one_trace() {
     for seed in 1..=40 {
@@ -48,17 +52,17 @@ fn a_seed_is_one_trace() {
     }
 }
 
-/// Seeds in which something was wrong once.
+/// Seeds that have found a defect.
 #[test]
 fn kept_seeds() {
     for line in include_str!("kept_seeds.txt").lines().filter(|line| !line.starts_with('#')) {
-        let (seed, what) = line.split_once(' ').expect("a seed and what it found");
+        let (seed, defect) = line.split_once(' ').expect("a seed and its defect");
         let result = run(seed.parse().expect("a seed"), false);
-        assert!(result.is_ok(), "seed {seed} ({what}): {result:?}");
+        assert!(result.is_ok(), "seed {seed} ({defect}): {result:?}");
     }
 }
 
-/// Two hundred servers: an edge carries no more than in a small herd.
+/// Herds of two hundred servers: an edge carries no more bytes than in a small herd.
 #[test]
 fn large_herds() {
     for seed in 1..=5 {
@@ -67,11 +71,11 @@ fn large_herds() {
     }
 }
 
-/// In each direction a MARK and an ACK each second, each with at most twenty digits.
+/// Bytes per second on one edge: in each direction a MARK and an ACK, each with at most twenty digits.
 const IDLE_BYTES_MAX: u64 = 150;
 
 #[test]
-#[ignore = "shows one seed: SEED=7 VERBOSE=1"]
+#[ignore = "runs one seed: SEED=7 VERBOSE=1"]
 fn replay() {
     let result = run(number("SEED", 1), std::env::var_os("VERBOSE").is_some());
     println!("{result:#?}");
@@ -79,7 +83,7 @@ fn replay() {
 }
 
 #[test]
-#[ignore = "runs as many seeds as one likes: SEEDS=1000000 FIRST=1"]
+#[ignore = "runs a chosen number of seeds: SEEDS=1000000 FIRST=1"]
 fn many() {
     let summary = search(number("FIRST", 1), number("SEEDS", 10_000), None);
     println!("{summary}");

@@ -1,156 +1,166 @@
-//! What is known to be true: what each server held in each of its lives, and what clients have said.
+//! The facts against which a simulation is judged: the content of each incarnation of each server, and the
+//! IAMATs that clients have sent.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use herd::store::Store;
 
 use crate::rules::Record;
-use crate::world::{Time, World};
+use crate::world::{SECOND, Time, World};
 
-/// Everything needed to judge.
 pub struct Oracle {
     pub ids: Vec<Vec<u8>>,
     pub names: Vec<String>,
-    /// For each server, for each of its lives (they are counted from 1), what it held last.
-    lives: Vec<Vec<Life>>,
-    /// What became of everything that clients said.
-    said: BTreeMap<Saying, Said>,
-    /// Every line that any server ever stored.
-    stored: BTreeSet<Vec<u8>>,
-    /// When a client's statement was stored for the first time, last.
-    pub last_news: Time,
-    /// Until when Places need not answer well.
-    pub places_trouble_until: Time,
+    /// For each server, its incarnations, which are counted from 1.
+    incarnations: Vec<Vec<Incarnation>>,
+    iamats: BTreeMap<IamAt, Replies>,
+    /// Every line that a server has stored.
+    ever_stored: BTreeSet<Vec<u8>>,
+    /// When a server last stored a line that none had stored before.
+    pub last_new_at: Time,
+    /// Until then questions to Places may fail.
+    pub places_may_fail_until: Time,
     pub places_timeout: Time,
 }
 
-/// What a client said to which server: id, location, time.
-type Saying = (usize, Vec<u8>, Vec<u8>, Vec<u8>);
+/// An IAMAT: the server that it was sent to, the id, the location, the time.
+type IamAt = (usize, Vec<u8>, Vec<u8>, Vec<u8>);
 
 #[derive(Default)]
-struct Life {
-    held: BTreeMap<Vec<u8>, Record>,
+struct Incarnation {
+    /// The last known content of the store.
+    content: BTreeMap<Vec<u8>, Record>,
     sequence: u64,
 }
 
+/// The replies to equal IAMATs.
 #[derive(Default)]
-struct Said {
-    /// How often it was sent and not answered.
-    unanswered: u32,
-    answers: Vec<Vec<u8>>,
+struct Replies {
+    /// The number of IAMATs that were not answered.
+    pending: u32,
+    lines: Vec<Vec<u8>>,
 }
 
 impl Oracle {
     pub fn new(names: Vec<String>, ids: Vec<Vec<u8>>, places_timeout: Time) -> Oracle {
-        let lives = names.iter().map(|_| vec![Life::default()]).collect();
+        let incarnations = names.iter().map(|_| vec![Incarnation::default()]).collect();
         Oracle {
             ids,
             names,
-            lives,
-            said: BTreeMap::new(),
-            stored: BTreeSet::new(),
-            last_news: 0,
-            places_trouble_until: 0,
+            incarnations,
+            iamats: BTreeMap::new(),
+            ever_stored: BTreeSet::new(),
+            last_new_at: 0,
+            places_may_fail_until: 0,
             places_timeout,
         }
     }
 
-    /// A server begins a life.
-    pub fn begins(&mut self, server: usize) {
-        self.lives[server].push(Life::default());
+    /// A server starts with an empty store.
+    pub fn started(&mut self, server: usize) {
+        self.incarnations[server].push(Incarnation::default());
     }
 
-    /// What a server held last in one of its lives.
-    pub fn held(&self, server: usize, life: u32, id: &[u8]) -> Option<&Record> {
-        self.lives[server].get(life as usize)?.held.get(id)
+    /// The last record of a client in one incarnation of a server.
+    pub fn record(&self, server: usize, incarnation: u32, id: &[u8]) -> Option<&Record> {
+        self.incarnations[server].get(incarnation as usize)?.content.get(id)
     }
 
-    /// What a server holds now.
-    pub fn holds(&self, server: usize) -> &BTreeMap<Vec<u8>, Record> {
-        &self.lives[server][self.lives[server].len() - 1].held
+    /// The content of a server, by client.
+    pub fn content(&self, server: usize) -> &BTreeMap<Vec<u8>, Record> {
+        &self.incarnations[server][self.incarnations[server].len() - 1].content
     }
 
-    /// Something happens that may keep Places from answering well, until then.
-    pub fn places_trouble(&mut self, until: Time) {
-        let until = until.saturating_add(self.places_timeout + TROUBLE_ECHO);
-        self.places_trouble_until = self.places_trouble_until.max(until);
+    /// A fault, which ends at `until`, may make questions to Places fail.
+    pub fn places_may_fail(&mut self, until: Time) {
+        let until = until.saturating_add(self.places_timeout + RECOVERY_MAX);
+        self.places_may_fail_until = self.places_may_fail_until.max(until);
     }
 
-    /// A client has sent this to a server.
-    pub fn note_said(&mut self, server: usize, id: &[u8], location: &[u8], time_text: &[u8]) {
-        let key = (server, id.to_vec(), location.to_vec(), time_text.to_vec());
-        self.said.entry(key).or_default().unanswered += 1;
-    }
-
-    /// A client got this for it.
-    pub fn note_answer(&mut self, server: usize, record: &Record) {
-        if let Some(said) = self.said.get_mut(&key(server, record)) {
-            said.unanswered = said.unanswered.saturating_sub(1);
-            said.answers.push(record.line.clone());
+    /// All faults have ended.
+    pub fn places_work_again(&mut self, now: Time) {
+        if self.places_may_fail_until > now {
+            self.places_may_fail_until = 0;
+            self.places_may_fail(now);
         }
     }
 
-    /// A client got a refusal for it: its time is too far ahead.
+    /// A client has sent an IAMAT to a server.
+    pub fn note_sent(&mut self, server: usize, id: &[u8], location: &[u8], time_text: &[u8]) {
+        let iamat = (server, id.to_vec(), location.to_vec(), time_text.to_vec());
+        self.iamats.entry(iamat).or_default().pending += 1;
+    }
+
+    /// A client has received this reply to an IAMAT.
+    pub fn note_reply(&mut self, server: usize, record: &Record) {
+        if let Some(replies) = self.iamats.get_mut(&iamat(server, record)) {
+            replies.pending = replies.pending.saturating_sub(1);
+            replies.lines.push(record.line.clone());
+        }
+    }
+
+    /// An IAMAT was answered as invalid: its time is too far in the future.
     pub fn note_refusal(&mut self, server: usize, id: &[u8], location: &[u8], time_text: &[u8]) {
-        let key = (server, id.to_vec(), location.to_vec(), time_text.to_vec());
-        if let Some(said) = self.said.get_mut(&key) {
-            said.unanswered = said.unanswered.saturating_sub(1);
+        let iamat = (server, id.to_vec(), location.to_vec(), time_text.to_vec());
+        if let Some(replies) = self.iamats.get_mut(&iamat) {
+            replies.pending = replies.pending.saturating_sub(1);
         }
     }
 
-    /// Whether a server made this line, as far as anybody can know.
+    /// Whether a server may have made this line of an IAMAT that a client has sent.
     fn is_genuine(&self, record: &Record) -> bool {
         let Some(server) = self.names.iter().position(|name| name.as_bytes() == record.server) else {
             return false;
         };
-        self.said
-            .get(&key(server, record))
-            .is_some_and(|said| said.unanswered > 0 || said.answers.contains(&record.line))
+        self.iamats
+            .get(&iamat(server, record))
+            .is_some_and(|replies| replies.pending > 0 || replies.lines.contains(&record.line))
     }
 
-    /// Looks at a server's store after a turn: nothing in it may have gone back.
+    /// Compares the store of a server after a turn with its last known content: no record may have been
+    /// replaced by a losing one.
     pub fn observe(&mut self, world: &mut World, server: usize, store: &Store) {
-        let life = self.lives[server].len() - 1;
-        if self.lives[server][life].sequence == store.sequence() {
+        let incarnation = self.incarnations[server].len() - 1;
+        if self.incarnations[server][incarnation].sequence == store.sequence() {
             return;
         }
-        self.lives[server][life].sequence = store.sequence();
+        self.incarnations[server][incarnation].sequence = store.sequence();
         for index in 0..self.ids.len() {
             let id = &self.ids[index];
-            let known = self.lives[server][life].held.get(id);
+            let known = self.incarnations[server][incarnation].content.get(id);
             let line = store.get(id);
             if known.map(|known| &known.line[..]) == line {
                 continue;
             }
             let Some(record) = line.and_then(Record::parse) else {
                 let shown = line.unwrap_or(b"nothing").escape_ascii().to_string();
-                return world.violate(|| format!("server {server} holds '{shown}' of {}", id.escape_ascii()));
+                return world.violate(|| format!("server {server} has '{shown}' for {}", id.escape_ascii()));
             };
             if known.is_some_and(|known| !record.beats(known)) {
                 let known = known.map(|known| known.line.escape_ascii().to_string()).unwrap_or_default();
                 let shown = record.line.escape_ascii().to_string();
                 return world
-                    .violate(|| format!("server {server} replaced '{known}' by the loser '{shown}'"));
+                    .violate(|| format!("server {server} replaced '{known}' by '{shown}', which loses"));
             }
             if !self.is_genuine(&record) || record.id != *id {
                 let shown = record.line.escape_ascii().to_string();
-                return world.violate(|| format!("server {server} holds '{shown}', which nobody said"));
+                return world.violate(|| format!("server {server} has '{shown}', which no client has sent"));
             }
-            if self.stored.insert(record.line.clone()) {
-                self.last_news = world.now;
+            if self.ever_stored.insert(record.line.clone()) {
+                self.last_new_at = world.now;
             }
-            self.lives[server][life].held.insert(record.id.clone(), record);
+            self.incarnations[server][incarnation].content.insert(record.id.clone(), record);
         }
-        if store.len() != self.lives[server][life].held.len() {
-            world.violate(|| format!("server {server} knows clients that there are not"));
+        if store.len() != self.incarnations[server][incarnation].content.len() {
+            world.violate(|| format!("server {server} has records of clients that do not exist"));
         }
     }
 
-    /// The winners of what these servers hold.
+    /// The winners among the records of these servers.
     pub fn winners(&self, servers: impl Iterator<Item = usize>) -> BTreeMap<Vec<u8>, Record> {
         let mut winners: BTreeMap<Vec<u8>, Record> = BTreeMap::new();
         for server in servers {
-            for (id, record) in self.holds(server) {
+            for (id, record) in self.content(server) {
                 if winners.get(id).is_none_or(|known| record.beats(known)) {
                     winners.insert(id.clone(), record.clone());
                 }
@@ -159,41 +169,41 @@ impl Oracle {
         winners
     }
 
-    /// Why the servers do not agree on something that is at least as new as `least`, if they do not.
+    /// Why the servers do not agree; `None`: they agree on records that do not lose against `least`.
     pub fn disagreement(&self, least: &BTreeMap<Vec<u8>, Record>) -> Option<String> {
-        for server in 0..self.lives.len() {
-            let (first, held) = (self.holds(0), self.holds(server));
+        for server in 0..self.incarnations.len() {
+            let (first, content) = (self.content(0), self.content(server));
             for id in &self.ids {
                 let show = |record: Option<&Record>| {
                     record.map_or("nothing".to_owned(), |record| record.line.escape_ascii().to_string())
                 };
-                let (one, other) = (first.get(id), held.get(id));
+                let (one, other) = (first.get(id), content.get(id));
                 if one != other {
                     let (one, other) = (show(one), show(other));
-                    return Some(format!("server 0 holds '{one}', server {server} '{other}'"));
+                    return Some(format!("server 0 has '{one}', server {server} has '{other}'"));
                 }
                 if let Some(least) = least.get(id)
-                    && other.is_none_or(|held| least.beats(held))
+                    && other.is_none_or(|record| least.beats(record))
                 {
-                    let (lost, held) = (show(Some(least)), show(other));
-                    return Some(format!("'{lost}' is lost, server {server} holds '{held}'"));
+                    let (lost, other) = (show(Some(least)), show(other));
+                    return Some(format!("'{lost}' is lost, server {server} has '{other}'"));
                 }
             }
         }
         None
     }
 
-    /// Looks once more at everything that is held, now that all answers have come.
+    /// A record that is not genuine, now that all replies have arrived.
     pub fn forgery(&self) -> Option<String> {
-        let held = (0..self.lives.len()).flat_map(|server| self.holds(server).values());
-        let forged = held.into_iter().find(|record| !self.is_genuine(record))?;
-        Some(format!("'{}' is held, but its client was told something else", forged.line.escape_ascii()))
+        let records = (0..self.incarnations.len()).flat_map(|server| self.content(server).values());
+        let forged = records.into_iter().find(|record| !self.is_genuine(record))?;
+        Some(format!("'{}' is stored, but its client got another reply", forged.line.escape_ascii()))
     }
 }
 
-fn key(server: usize, record: &Record) -> Saying {
+fn iamat(server: usize, record: &Record) -> IamAt {
     (server, record.id.clone(), record.location.clone(), record.time_text.clone())
 }
 
-/// How long questions may still fail after a trouble, beyond their own time: what was lost is sent again.
-const TROUBLE_ECHO: Time = 2 * crate::world::SECOND;
+/// How long after a fault and their own time limit questions may fail: lost packets are retransmitted.
+const RECOVERY_MAX: Time = 2 * SECOND;

@@ -1,4 +1,4 @@
-//! Places as an actor: it answers over HTTP/1.1, quickly or slowly, or lies.
+//! The simulated Places: it answers over HTTP/1.1, quickly, slowly, not at all, or with invalid responses.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -6,48 +6,49 @@ use crate::chance::Chance;
 use crate::connection::Side;
 use crate::world::{Happening, MILLISECOND, SECOND, Time, World};
 
-/// How Places behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mood {
+pub enum Behaviour {
     Fast,
     Slow,
-    /// It takes questions and never answers.
+    /// It accepts questions and never answers.
     Silent,
-    Lying,
+    /// It sends invalid responses.
+    Invalid,
 }
 
 pub struct PlacesActor {
-    pub mood: Mood,
-    talks: BTreeMap<usize, Talk>,
+    pub behaviour: Behaviour,
+    exchanges: BTreeMap<usize, Exchange>,
 }
 
 /// One accepted connection.
 #[derive(Default)]
-struct Talk {
+struct Exchange {
     input: Vec<u8>,
     output: VecDeque<u8>,
-    /// What is sent later, at which time, and whether the connection is closed after it.
-    answers: VecDeque<(Time, Vec<u8>, bool)>,
+    /// Responses that are sent later: when, the bytes, and whether the connection is closed after them.
+    responses: VecDeque<(Time, Vec<u8>, bool)>,
     is_closing: bool,
-    is_kept: bool,
+    /// It has had a question.
+    was_used: bool,
 }
 
 impl PlacesActor {
     pub fn new() -> PlacesActor {
-        PlacesActor { mood: Mood::Fast, talks: BTreeMap::new() }
+        PlacesActor { behaviour: Behaviour::Fast, exchanges: BTreeMap::new() }
     }
 
-    /// Takes the connections that wait.
+    /// Accepts the connections in the backlog.
     pub fn accept(&mut self, world: &mut World) {
         while let Ok((connection, _)) = world.accept(world.places()) {
-            self.talks.insert(connection, Talk::default());
+            self.exchanges.insert(connection, Exchange::default());
             self.step(world, connection);
         }
     }
 
-    /// Something happened on this connection, or an answer is due.
+    /// Continues with a connection: something has arrived, or a response is due.
     pub fn step(&mut self, world: &mut World, connection: usize) {
-        let Some(talk) = self.talks.get_mut(&connection) else {
+        let Some(exchange) = self.exchanges.get_mut(&connection) else {
             return;
         };
         let mut buffer = [0; 4096];
@@ -56,67 +57,75 @@ impl PlacesActor {
             match world.read(connection, Side::Acceptor, &mut buffer) {
                 Ok(0) => is_over = true,
                 Ok(length) => {
-                    talk.input.extend_from_slice(&buffer[..length]);
+                    exchange.input.extend_from_slice(&buffer[..length]);
                     continue;
                 }
                 Err(error) => is_over = error.kind() != std::io::ErrorKind::WouldBlock,
             }
             break;
         }
-        while let Some(end) = find(&talk.input, b"\r\n\r\n") {
-            let head: Vec<u8> = talk.input.drain(..end + 4).collect();
-            let target = target_of(&head);
-            let mood = self.mood;
-            let is_first = !std::mem::replace(&mut talk.is_kept, true);
-            let answer = answer(&mut world.chance, mood, &target, is_first);
-            world.say(|| format!("Places is asked {target} and is {mood:?}"));
-            if let Some((delay, bytes, closes)) = answer {
+        while let Some(end) = find(&exchange.input, b"\r\n\r\n") {
+            let head: Vec<u8> = exchange.input.drain(..end + 4).collect();
+            let port = world.connections[connection].port;
+            let Some(target) = target_of(&head, port) else {
+                let head = String::from_utf8_lossy(&head).into_owned();
+                return world.violate(|| format!("Places at port {port} received the request {head:?}"));
+            };
+            let behaviour = self.behaviour;
+            let is_first = !std::mem::replace(&mut exchange.was_used, true);
+            let response = response(&mut world.chance, behaviour, &target, is_first);
+            world.print(|| format!("Places is asked {target} and is {behaviour:?}"));
+            if let Some((delay, bytes, closes)) = response {
                 let at = world.now + delay;
-                talk.answers.push_back((at, bytes, closes));
+                exchange.responses.push_back((at, bytes, closes));
                 world.schedule(at, Happening::PlacesActs { connection });
             }
         }
-        while talk.answers.front().is_some_and(|answer| answer.0 <= world.now) {
-            if let Some((_, bytes, closes)) = talk.answers.pop_front() {
-                talk.output.extend(bytes);
-                talk.is_closing |= closes;
+        while exchange.responses.front().is_some_and(|response| response.0 <= world.now) {
+            if let Some((_, bytes, closes)) = exchange.responses.pop_front() {
+                exchange.output.extend(bytes);
+                exchange.is_closing |= closes;
             }
         }
-        while !talk.output.is_empty() {
-            match world.write(connection, Side::Acceptor, talk.output.make_contiguous()) {
-                Ok(sent) => drop(talk.output.drain(..sent)),
+        while !exchange.output.is_empty() {
+            match world.write(connection, Side::Acceptor, exchange.output.make_contiguous()) {
+                Ok(sent) => drop(exchange.output.drain(..sent)),
                 Err(error) => {
                     is_over |= error.kind() != std::io::ErrorKind::WouldBlock;
                     break;
                 }
             }
         }
-        if is_over || talk.is_closing && talk.output.is_empty() {
-            self.talks.remove(&connection);
+        if is_over || exchange.is_closing && exchange.output.is_empty() {
+            self.exchanges.remove(&connection);
             world.close(connection, Side::Acceptor);
         }
     }
 }
 
-fn find(text: &[u8], what: &[u8]) -> Option<usize> {
-    text.windows(what.len()).position(|part| part == what)
+fn find(text: &[u8], pattern: &[u8]) -> Option<usize> {
+    text.windows(pattern.len()).position(|part| part == pattern)
 }
 
-fn target_of(head: &[u8]) -> String {
+/// The target of a request that is valid and meant for this port.
+fn target_of(head: &[u8], port: u16) -> Option<String> {
     let head = String::from_utf8_lossy(head);
-    let first = head.lines().next().unwrap_or("");
-    let has_host = head.lines().any(|line| line.starts_with("Host: "));
-    match first.strip_prefix("GET ").and_then(|rest| rest.strip_suffix(" HTTP/1.1")) {
-        Some(target) if has_host => target.to_owned(),
-        _ => format!("bad request {first}"),
-    }
+    let host_end = format!(":{port}");
+    let has_host = head.lines().any(|line| line.starts_with("Host: ") && line.ends_with(&host_end));
+    let target = head.lines().next()?.strip_prefix("GET ")?.strip_suffix(" HTTP/1.1")?;
+    has_host.then(|| target.to_owned())
 }
 
-/// When which bytes are sent, and whether the connection is closed after them.
-fn answer(chance: &mut Chance, mood: Mood, target: &str, is_first: bool) -> Option<(Time, Vec<u8>, bool)> {
+/// The response to a request: the delay, the bytes, and whether the connection is closed after them.
+fn response(
+    chance: &mut Chance,
+    behaviour: Behaviour,
+    target: &str,
+    is_first: bool,
+) -> Option<(Time, Vec<u8>, bool)> {
     // An answer must not repeat the key.
-    let body = Near::to(target.strip_suffix(KEY_SENT).unwrap_or("without the key")).body;
-    let good = |chance: &mut Chance| {
+    let body = Answer::to(target.strip_suffix(KEY_SENT).unwrap_or("without the key")).body;
+    let valid = |chance: &mut Chance| {
         let closes = chance.one_in(4);
         let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=UTF-8\r\n";
         let bytes = match chance.below(3) {
@@ -126,22 +135,22 @@ fn answer(chance: &mut Chance, mood: Mood, target: &str, is_first: bool) -> Opti
         };
         (bytes, closes)
     };
-    match mood {
-        Mood::Fast => {
-            // A web server may close a connection that it kept at any time.
+    match behaviour {
+        Behaviour::Fast => {
+            // A web server may close an idle connection at any time.
             if !is_first && chance.one_in(6) {
                 return Some((0, Vec::new(), true));
             }
-            let (bytes, closes) = good(chance);
+            let (bytes, closes) = valid(chance);
             Some((chance.below(20 * MILLISECOND), bytes, closes))
         }
-        Mood::Slow => {
-            let (bytes, closes) = good(chance);
+        Behaviour::Slow => {
+            let (bytes, closes) = valid(chance);
             Some((chance.below(8 * SECOND), bytes, closes))
         }
-        Mood::Silent => None,
-        Mood::Lying => {
-            let (mut bytes, mut closes) = good(chance);
+        Behaviour::Silent => None,
+        Behaviour::Invalid => {
+            let (mut bytes, mut closes) = valid(chance);
             match chance.below(9) {
                 0 => bytes = b"HTTP/1.1 500 Oh\r\nContent-Length: 2\r\n\r\n{}".to_vec(),
                 1 => {
@@ -163,7 +172,7 @@ fn answer(chance: &mut Chance, mood: Mood, target: &str, is_first: bool) -> Opti
     }
 }
 
-/// What a question ends with.
+/// The end of each target.
 const KEY_SENT: &str = "&key=se%20cret%26key";
 
 fn chunked(chance: &mut Chance, head: &str, body: &[u8]) -> Vec<u8> {
@@ -178,16 +187,16 @@ fn chunked(chance: &mut Chance, head: &str, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// What is near a place: made from what was asked, so that a client knows what it has to get.
-pub struct Near {
+/// The answer to a question. It is derived from the target, so that a client knows which one to expect.
+pub struct Answer {
     before: String,
     results: Vec<String>,
     after: String,
     body: Vec<u8>,
 }
 
-impl Near {
-    pub fn to(target: &str) -> Near {
+impl Answer {
+    pub fn to(target: &str) -> Answer {
         let mut chance = Chance::new(
             target
                 .bytes()
@@ -211,10 +220,10 @@ impl Near {
         let after = format!("{}],{}\"status\":\"OK\"}}", newlines(&mut chance), newlines(&mut chance));
         let (first, last) = (*chance.pick(&padding), *chance.pick(&padding));
         let body = format!("{first}{before}{}{after}{last}", results.concat()).into_bytes();
-        Near { before, results, after, body }
+        Answer { before, results, after, body }
     }
 
-    /// What a client gets that wants so many.
+    /// The answer that a client receives with so many results.
     pub fn cut(&self, bound: usize) -> Vec<u8> {
         let kept = self.results.iter().take(bound).map(String::as_str).collect::<String>();
         let whole = format!("{}{kept}{}", self.before, self.after);

@@ -1,17 +1,17 @@
-//! What the simulated systems do when their process ends or begins.
+//! The simulated systems when a process starts or ends.
 
 use crate::connection::{Connection, End, Side};
 use crate::world::World;
 
 impl World {
-    /// The process on a host has ended: what its system still held for it ends, too.
+    /// The process on a host has ended, and with it the connections in its backlog.
     pub fn process_ended(&mut self, host: usize) {
         let state = &mut self.hosts[host];
         state.is_up = false;
         (state.is_paused, state.is_stopping) = (false, false);
         state.events.clear();
         let (backlog, has_no_power) = (std::mem::take(&mut state.backlog), state.has_no_power);
-        self.forget_wake(host);
+        self.cancel_wake(host);
         for index in backlog {
             self.connections[index].faulted = true;
             let endpoint = self.connections[index].endpoint(Side::Acceptor);
@@ -23,16 +23,35 @@ impl World {
         }
     }
 
-    /// A server ends its turn: it must have let go of what cannot be made.
-    pub fn check_refused(&mut self, server: usize) {
-        let World { refused, connections, .. } = self;
-        refused.retain(|&index| connections[index].endpoint(Side::Dialler).open);
-        if refused.iter().any(|&index| connections[index].host(Side::Dialler) == server) {
-            self.violate(|| format!("server {server} keeps a connection that cannot be made"));
+    /// A server has ended a turn: it must have closed the connections that could not be made.
+    pub fn check_failed_attempts(&mut self, server: usize) {
+        let World { failed_attempts, connections, .. } = self;
+        failed_attempts.retain(|&index| connections[index].endpoint(Side::Dialler).open);
+        if failed_attempts.iter().any(|&index| connections[index].host(Side::Dialler) == server) {
+            self.violate(|| format!("server {server} keeps a connection that could not be made"));
         }
     }
 
-    /// Whether anybody is connected to a server who is neither a neighbour nor Places.
+    /// A server has answered a command on this connection: it must not serve more clients than its quota
+    /// allows.
+    pub fn check_quota(&mut self, index: usize, connections_max: usize) {
+        if std::mem::replace(&mut self.connections[index].was_served, true) {
+            return;
+        }
+        let server = self.connections[index].host(Side::Acceptor);
+        let is_served = |connection: &&Connection| {
+            let acceptor = &connection.endpoints[Side::Acceptor as usize];
+            connection.was_served && acceptor.host == server && acceptor.open
+        };
+        let served = self.connections.iter().filter(is_served).count();
+        if served > connections_max {
+            self.violate(|| {
+                format!("server {server} serves {served} clients, expected at most {connections_max}")
+            });
+        }
+    }
+
+    /// Whether a client is connected to a server.
     pub fn has_clients(&self, server: usize) -> bool {
         let is_clients = |connection: &Connection| {
             let [client, acceptor] = &connection.endpoints;
@@ -42,10 +61,21 @@ impl World {
         self.connections.iter().rev().any(is_clients)
     }
 
-    /// A host has power and a process again.
-    pub fn process_began(&mut self, host: usize) {
+    /// Whether input has arrived that a server has not read, or a connection that it has not accepted.
+    pub fn has_input(&self, server: usize) -> bool {
+        let has_input = |connection: &Connection| {
+            [Side::Dialler, Side::Acceptor].iter().any(|&side| {
+                let own = &connection.endpoints[side as usize];
+                own.host == server && own.open && connection.has_input(side)
+            })
+        };
+        !self.hosts[server].backlog.is_empty() || self.connections.iter().any(has_input)
+    }
+
+    /// A process starts on a host, whose power is on.
+    pub fn process_started(&mut self, host: usize) {
         let state = &mut self.hosts[host];
-        state.life += 1;
+        state.incarnation += 1;
         state.is_up = true;
         state.accept_armed = true;
         let had_no_power = std::mem::take(&mut state.has_no_power);
@@ -58,10 +88,10 @@ impl World {
                 if connection.host(side) != host || connection.endpoint(side).open {
                     continue;
                 }
-                // Whoever never heard a word asks, after a while, whether anybody is there.
+                // A peer that has never received a byte probes the connection after a while.
                 let is_silent = connection.endpoint(side).silent && side == Side::Dialler;
-                let never_spoke = is_silent && connection.pipe_from(side).last_arrival == 0;
-                connection.pipe_from(side.other()).unanswered |= never_spoke;
+                let never_sent = is_silent && connection.pipe_from(side).last_arrival == 0;
+                connection.pipe_from(side.other()).unanswered |= never_sent;
                 self.answer_with_reset(index, side);
             }
         }

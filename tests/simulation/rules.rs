@@ -1,7 +1,7 @@
-//! The rules for clients, written a second time from docs/protocol.md: nothing of the program is used
-//! here, so that it and the simulator do not make the same mistake.
+//! The rules for clients, written a second time from docs/protocol.md. They use no code of the program, so
+//! that it and the simulator do not make the same mistake.
 
-/// What a server makes of a line.
+/// The meaning of a line for a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Meaning {
     Blank,
@@ -48,7 +48,7 @@ pub fn meaning(line: &[u8]) -> Meaning {
     }
 }
 
-/// Whether a line that is too long must end the connection like an HTTP request.
+/// Whether an over-long line ends the connection like an HTTP request.
 pub fn ends_like_http(line: &[u8]) -> bool {
     matches!(words(line).last(), Some(&b"HTTP/1.0" | &b"HTTP/1.1"))
 }
@@ -101,7 +101,7 @@ pub fn time_ns(text: &[u8]) -> Option<i128> {
     digits.parse().ok()
 }
 
-/// An AT line, taken apart.
+/// The fields of an AT line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// With its LF.
@@ -111,12 +111,12 @@ pub struct Record {
     pub location: Vec<u8>,
     pub time_text: Vec<u8>,
     pub time: i128,
-    /// The server's time.
+    /// The time of receipt by the clock of `server`, in ns since 1970.
     pub received: i128,
 }
 
 impl Record {
-    /// Reads a line with its LF.
+    /// Parses a line with its LF.
     pub fn parse(line: &[u8]) -> Option<Record> {
         let parts: Vec<&[u8]> = line.strip_suffix(b"\n")?.split(|&byte| byte == b' ').collect();
         let [b"AT", server, skew, id, location, time_text] = parts[..] else {
@@ -141,7 +141,7 @@ impl Record {
         })
     }
 
-    /// Whether this one stays when a server hears both.
+    /// Whether this record wins over another one of the same client.
     pub fn beats(&self, other: &Record) -> bool {
         if self.time != other.time {
             return self.time > other.time;
@@ -153,84 +153,85 @@ impl Record {
     }
 }
 
-/// Cuts what a client sends into lines as a server does.
+/// The input of a client, split into lines as a server does it.
 #[derive(Debug)]
 pub struct Lines {
     max_line: usize,
     begun: Vec<u8>,
-    /// The beginning of this line was answered already, because it is too long.
+    /// This line is over-long: its beginning was answered already.
     is_too_long: bool,
-    has_spoken: bool,
-    /// Nothing that follows is carried out.
+    has_command: bool,
+    /// Later input is ignored.
     pub is_over: bool,
 }
 
-/// What is answered.
+/// A line that is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum Command {
     Line(Meaning, Vec<u8>),
     TooLong(Vec<u8>),
 }
 
 impl Lines {
     pub fn new(max_line: usize) -> Lines {
-        Lines { max_line, begun: Vec::new(), is_too_long: false, has_spoken: false, is_over: false }
+        Lines { max_line, begun: Vec::new(), is_too_long: false, has_command: false, is_over: false }
     }
 
-    /// How many bytes of a line have come that has not ended.
+    /// Bytes of the line that has not ended.
     pub fn begun(&self) -> usize {
         self.begun.len()
     }
 
-    pub fn push(&mut self, bytes: &[u8]) -> Vec<Heard> {
-        let mut heard = Vec::new();
+    /// Appends input. Returns the commands that are complete.
+    pub fn push(&mut self, bytes: &[u8]) -> Vec<Command> {
+        let mut commands = Vec::new();
         for &byte in bytes {
             if self.is_over {
                 break;
             }
             if byte == b'\n' {
-                self.end_line(&mut heard);
+                self.end_line(&mut commands);
                 continue;
             }
             self.begun.push(byte);
             if self.begun.len() == self.max_line + 1 {
-                heard.push(Heard::TooLong(self.begun[..self.max_line].to_vec()));
+                commands.push(Command::TooLong(self.begun[..self.max_line].to_vec()));
                 self.is_too_long = true;
-                self.has_spoken = true;
+                self.has_command = true;
             }
         }
-        heard
+        commands
     }
 
     /// Whether the line that has begun is a HELLO.
     pub fn begins_like_hello(&self) -> bool {
-        !self.has_spoken && meaning(&self.begun) == Meaning::Hello
+        !self.has_command && meaning(&self.begun) == Meaning::Hello
     }
 
-    /// The client sends no more.
-    pub fn end(&mut self) -> Vec<Heard> {
-        let mut heard = Vec::new();
+    /// The client has closed its sending direction.
+    pub fn end(&mut self) -> Vec<Command> {
+        let mut commands = Vec::new();
         if !self.is_over && !self.begun.is_empty() {
-            self.end_line(&mut heard);
+            self.end_line(&mut commands);
         }
         self.is_over = true;
-        heard
+        commands
     }
 
-    fn end_line(&mut self, heard: &mut Vec<Heard>) {
+    fn end_line(&mut self, commands: &mut Vec<Command>) {
         let line = std::mem::take(&mut self.begun);
         if std::mem::take(&mut self.is_too_long) {
             self.is_over |= ends_like_http(&line);
             return;
         }
         let mut meaning = meaning(&line);
-        if meaning == Meaning::Hello && self.has_spoken {
+        if meaning == Meaning::Hello && self.has_command {
             meaning = Meaning::Invalid;
         }
         self.is_over |= matches!(meaning, Meaning::Http | Meaning::Hello);
         if meaning != Meaning::Blank {
-            self.has_spoken = true;
-            heard.push(Heard::Line(meaning, line));
+            self.has_command = true;
+            commands.push(Command::Line(meaning, line));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Many seeds, on all cores.
+//! Running many seeds on all cores.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,12 +11,12 @@ use crate::plan::Plan;
 use crate::simulation::{Report, Simulation};
 use crate::world::{Time, show};
 
-/// A number that the environment holds.
+/// The number in an environment variable.
 pub fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// Runs one seed. The error says which promise was broken.
+/// Runs one seed. The error is the broken promise.
 pub fn run(seed: u64, is_verbose: bool) -> Result<Report, String> {
     let result = catch_unwind(AssertUnwindSafe(|| {
         let mut chance = Chance::new(seed);
@@ -25,7 +25,7 @@ pub fn run(seed: u64, is_verbose: bool) -> Result<Report, String> {
     }));
     result.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no words");
+        let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
         Err(format!("panicked: {text}"))
     })
 }
@@ -37,7 +37,7 @@ pub fn large(seed: u64) -> Result<Report, String> {
     Simulation::new(chance, plan, false).run()
 }
 
-/// What came of many seeds.
+/// The results of many seeds.
 pub struct Summary {
     pub passed: u64,
     pub failed: Vec<u64>,
@@ -55,7 +55,7 @@ impl fmt::Display for Summary {
     }
 }
 
-/// Runs seeds from `first` on, until `end` if there is one.
+/// Runs seeds from `first` on, not longer than until `end`.
 pub fn search(first: u64, seeds: u64, end: Option<Instant>) -> Summary {
     let begin = Instant::now();
     let failures_max = number("FAILURES", FAILURES_MAX);
@@ -101,7 +101,7 @@ pub fn search(first: u64, seeds: u64, end: Option<Instant>) -> Summary {
     summary
 }
 
-/// After so many seeds the pace is shown.
+/// The number of seeds between two lines about the progress.
 const PROGRESS_EVERY: u64 = 5000;
-/// After so many failures the search ends: one mistake often fails many seeds.
+/// The number of failures that ends the search: one defect often fails many seeds.
 const FAILURES_MAX: u64 = 20;

@@ -4,43 +4,49 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use herd::config::{Host, HostPort, Limits, PlacesApi, PlacesSection, PlacesUrl};
 use herd::conversation::{Identity, Server};
 use herd::event_loop::system::{Event, System};
 use herd::event_loop::{EventLoop, Turn};
-use herd::herd::{Herd, PlacesSettings, Settings};
-use herd::log::{Level, Log};
+use herd::herd::Herd;
+use herd::log::Log;
 use herd::protocol::{Done, WaterMarks};
 use herd::text::peer_line::Epoch;
 
 use crate::chance::{Chance, Trace};
-use crate::client::{Client, House, KEY};
+use crate::client::Client;
 use crate::connection::{Progress, Side};
 use crate::faults::Repair;
 use crate::oracle::Oracle;
 use crate::places::PlacesActor;
 use crate::plan::Plan;
-use crate::speech::{Act, burst};
+use crate::scripts::{Act, burst};
+use crate::settings::Changes;
 use crate::system::{SharedWorld, SimulatedSystem};
 use crate::world::{Happening, MICROSECOND, MILLISECOND, Resolved, Time, World, show};
 
 pub struct Simulation {
     pub plan: Plan,
-    /// For what is not the network's.
+    /// Random numbers for everything but the network.
     pub chance: Chance,
-    /// For what came into simulations later, so that older seeds stay the stories that they were.
+    /// Random numbers for bursts and loiterers, which older seeds do not have.
     pub extra: Chance,
+    /// Random numbers for changes of settings, which older seeds do not have.
+    pub reload_chance: Chance,
     /// One client in so many begins with a burst.
     bursts_one_in: u64,
-    /// The connections of those that did.
-    loud: Vec<usize>,
+    /// The connections of these clients.
+    bursts: Vec<usize>,
     pub world: SharedWorld,
     pub loops: Vec<Option<EventLoop<SimulatedSystem, Herd>>>,
-    /// When a server was told to end.
+    /// The settings of each server that have changed.
+    pub changes: Vec<Changes>,
+    /// When each server was asked to shut down; `None`: it was not.
     pub stopping_since: Vec<Option<Time>>,
+    /// Since when a server that shuts down has had neither input nor output left; `None`: it has some.
+    pub idle_since: Vec<Option<Time>>,
     pub turns: Vec<u64>,
-    /// How many turns each server took last, one right behind the other, though nothing had happened,
-    /// and when that was.
+    /// For each server, the number of its last turns that followed one another without an event, and the time
+    /// of the last one.
     idle_turns: Vec<(u32, Time)>,
     pub clients: Vec<Client>,
     pub places: PlacesActor,
@@ -49,13 +55,13 @@ pub struct Simulation {
     pub is_storm: bool,
 }
 
-/// What came of a seed.
+/// The result of a seed.
 #[derive(Clone, Debug)]
 pub struct Report {
     pub trace: Trace,
-    /// How long after the storm all servers agreed.
+    /// The time from the storm to the agreement of all servers.
     pub agreement: Time,
-    /// The most bytes that crossed an edge in a second after everybody had left.
+    /// The most bytes per second on one edge in the quiet time.
     pub idle_bytes: u64,
 }
 
@@ -63,20 +69,24 @@ impl Simulation {
     pub fn new(mut chance: Chance, mut plan: Plan, is_verbose: bool) -> Simulation {
         let servers = plan.names.len();
         let mut extra = Chance::new(chance.clone().number() ^ EXTRA);
+        let reload_chance = Chance::new(chance.clone().number() ^ RELOADS);
         let bursts_one_in = if extra.one_in(4) { 30 } else { 0 };
-        plan.manners.short_reads_empty = extra.clone().one_in(2);
+        plan.conditions.short_reads_empty = extra.clone().one_in(2);
         let network_chance = Chance::new(chance.number());
         let world = World::new(network_chance, &plan, is_verbose);
-        world.say(|| format!("{plan:#?}"));
-        let oracle = Oracle::new(plan.names.clone(), plan.topics.ids.clone(), plan.places_timeout);
+        world.print(|| format!("{plan:#?}"));
+        let oracle = Oracle::new(plan.names.clone(), plan.vocabulary.ids.clone(), plan.places_timeout);
         Simulation {
             chance,
             extra,
+            reload_chance,
             bursts_one_in,
-            loud: Vec::new(),
+            bursts: Vec::new(),
             world: Rc::new(RefCell::new(world)),
             loops: (0..servers).map(|_| None).collect(),
+            changes: vec![Changes::default(); servers],
             stopping_since: vec![None; servers],
+            idle_since: vec![None; servers],
             turns: vec![0; servers],
             idle_turns: vec![(0, 0); servers],
             clients: Vec::new(),
@@ -88,18 +98,21 @@ impl Simulation {
         }
     }
 
-    /// Runs everything; the error says which promise was broken.
+    /// Runs the whole simulation. The error is the broken promise.
     pub fn run(mut self) -> Result<Report, String> {
         self.world.borrow_mut().hosts[self.plan.names.len()].is_up = true;
-        if self.plan.manners.are_unreliable() {
-            self.oracle.places_trouble(self.plan.storm);
+        if self.plan.conditions.are_unreliable() {
+            self.oracle.places_may_fail(self.plan.storm);
         }
         for server in 0..self.loops.len() {
             self.start(server);
         }
-        self.schedule_in(0, Happening::ClientComes);
-        if !self.plan.kinds.is_empty() {
+        self.schedule_in(0, Happening::ClientConnects);
+        if !self.plan.faults.is_empty() {
             self.schedule_in(self.plan.fault_every, Happening::Fault);
+        }
+        if let Some(every) = self.plan.reload_every {
+            self.schedule_in(every, Happening::Reload);
         }
         self.run_until(self.plan.storm)?;
         self.end_storm();
@@ -109,29 +122,30 @@ impl Simulation {
         Ok(Report { trace, agreement, idle_bytes })
     }
 
-    fn schedule_in(&self, delay: Time, what: Happening) {
-        self.world.borrow_mut().schedule_in(delay, what);
+    fn schedule_in(&self, delay: Time, happening: Happening) {
+        self.world.borrow_mut().schedule_in(delay, happening);
     }
 
-    /// Begins a life of a server, which knows nothing.
+    /// Starts a server with an empty store.
     pub fn start(&mut self, server: usize) {
+        let settings = self.settings(server);
+        self.note_settings(server, &settings);
         let name = &self.plan.names[server];
         let epoch = {
             let mut world = self.world.borrow_mut();
-            world.process_began(server);
-            world.say(|| format!("server {server} begins"));
+            world.process_started(server);
+            world.print(|| format!("server {server} starts"));
             let now = world.now;
             world.wake(server, now);
             Epoch(world.chance.number())
         };
-        self.oracle.begins(server);
-        let settings = self.settings(server);
+        self.oracle.started(server);
         let identity = Identity { herd: "simulated".into(), name: name.as_str().into(), epoch };
         let log = Log::new(name, settings.log_level);
         let timeout = settings.places.section.timeout;
         let state = Server::new(identity, settings.limits.clone(), settings.silence, timeout, log);
         let mut system = SimulatedSystem::new(&self.world, server);
-        let water_marks = WaterMarks { high: self.plan.high_mark, low: self.plan.high_mark / 4 };
+        let water_marks = WaterMarks { high: self.plan.high_water, low: self.plan.high_water / 4 };
         let quota = Herd::quota(settings.connections_max);
         let (clocks, seed) = (system.clocks(), system.random());
         let herd = Herd::new(state, settings, seed, clocks);
@@ -139,39 +153,6 @@ impl Simulation {
         event_loop.add_listener((), None, quota);
         self.loops[server] = Some(event_loop);
         self.stopping_since[server] = None;
-    }
-
-    fn settings(&self, server: usize) -> Settings {
-        let world = self.world.borrow();
-        let host_port = |host: usize| HostPort {
-            host: self.plan.host_name.parse().unwrap_or(Host::Name("localhost".into())),
-            port: world.address_of(host).port(),
-        };
-        let limits = Limits {
-            max_line: self.plan.topics.max_line,
-            line_timeout: Duration::from_nanos(self.plan.line_timeout),
-            max_connections: self.plan.connections_max,
-            ..Limits::default()
-        };
-        let HostPort { host, port } = host_port(world.places());
-        let url = PlacesUrl { tls: false, host, port, path: String::new() };
-        let places = PlacesSection {
-            api: PlacesApi::GoogleLegacy,
-            url,
-            trust: None,
-            key_env: Some("KEY".into()),
-            timeout: Duration::from_nanos(self.plan.places_timeout),
-        };
-        let neighbours = self.plan.neighbours_of(server);
-        let logs = self.plan.logs || world.is_verbose;
-        Settings {
-            connections_max: self.plan.connections_max,
-            limits,
-            silence: self.plan.silence,
-            neighbours: neighbours.map(|other| (self.plan.names[other].clone(), host_port(other))).collect(),
-            places: PlacesSettings { section: places, key: Some(KEY.into()) },
-            log_level: if logs { Level::Traffic } else { Level::Off },
-        }
     }
 
     /// Lets time pass until then.
@@ -195,27 +176,27 @@ impl Simulation {
                 self.places.accept(&mut world);
             }
             Happening::Made { connection } => {
-                world.dialled(connection, Progress::Connected);
-                self.tell_actor(&mut world, connection, Side::Dialler);
+                world.attempt_ended(connection, Progress::Connected);
+                self.continue_actor(&mut world, connection, Side::Dialler);
             }
             Happening::NotMade { connection, error } => {
-                world.dialled(connection, Progress::Failed(error));
-                self.tell_actor(&mut world, connection, Side::Dialler);
+                world.attempt_ended(connection, Progress::Failed(error));
+                self.continue_actor(&mut world, connection, Side::Dialler);
             }
             Happening::Arrive { connection, to } => {
                 world.arrive(connection, to);
-                self.tell_actor(&mut world, connection, to);
+                self.continue_actor(&mut world, connection, to);
             }
             Happening::Acknowledge { connection, to } => {
                 world.acknowledge(connection, to);
-                self.tell_actor(&mut world, connection, to);
+                self.continue_actor(&mut world, connection, to);
             }
             Happening::Resolved(resolved) => {
-                let Resolved { host, life, ticket, found } = *resolved;
-                if world.hosts[host].life == life && world.hosts[host].is_up {
+                let Resolved { host, incarnation, ticket, found } = *resolved;
+                if world.hosts[host].incarnation == incarnation && world.hosts[host].is_up {
                     let found = found.map(|address| vec![address]);
                     let addresses = found.ok_or(std::io::ErrorKind::NotFound.into());
-                    world.tell(host, Event::Done { ticket, done: Done::Resolved(addresses) });
+                    world.notify(host, Event::Done { ticket, done: Done::Resolved(addresses) });
                 }
             }
             Happening::Wake { host } => {
@@ -231,18 +212,18 @@ impl Simulation {
                 }
             }
             Happening::PlacesActs { connection } => self.places.step(&mut world, connection),
-            Happening::ClientComes => {
+            Happening::ClientConnects => {
                 drop(world);
                 if self.is_storm {
-                    self.client_comes();
+                    self.client_connects();
                     let pause = self.chance.below(2 * self.plan.client_every);
-                    self.schedule_in(pause, Happening::ClientComes);
+                    self.schedule_in(pause, Happening::ClientConnects);
                 }
             }
             Happening::Fault => {
                 drop(world);
                 if self.is_storm {
-                    self.break_something();
+                    self.inject_fault();
                     let pause = self.chance.below(2 * self.plan.fault_every);
                     self.schedule_in(pause, Happening::Fault);
                 }
@@ -251,10 +232,19 @@ impl Simulation {
                 drop(world);
                 self.repair(fault);
             }
+            Happening::Reload => {
+                drop(world);
+                if let Some(every) = self.plan.reload_every.filter(|_| self.is_storm) {
+                    self.change_settings();
+                    let pause = self.reload_chance.below(2 * every);
+                    self.schedule_in(pause, Happening::Reload);
+                }
+            }
         }
     }
 
-    fn tell_actor(&mut self, world: &mut World, connection: usize, side: Side) {
+    /// Something has happened at a host; if it is Places or a client, it continues.
+    fn continue_actor(&mut self, world: &mut World, connection: usize, side: Side) {
         let host = world.connections[connection].host(side);
         if host == world.places() {
             self.places.step(world, connection);
@@ -265,84 +255,71 @@ impl Simulation {
         }
     }
 
-    pub fn client_comes(&mut self) {
+    /// A client connects to a random server.
+    pub fn client_connects(&mut self) {
         let server = self.chance.index(self.loops.len());
-        let mut script = self.plan.topics.script(&mut self.chance);
-        let is_loud = self.extra.one_in(self.bursts_one_in);
-        if is_loud {
-            script.push_front(Act::Say(burst(&mut self.extra)));
+        let mut script = self.plan.vocabulary.script(&mut self.chance);
+        let has_burst = self.extra.one_in(self.bursts_one_in);
+        if has_burst {
+            script.push_front(Act::Send(burst(&mut self.extra)));
         }
-        let house = self.house(server);
+        let limits = self.limits(server);
         let mut world = self.world.borrow_mut();
-        let client = Client::new(&mut world, self.clients.len(), house, script);
-        if is_loud {
+        let client = Client::new(&mut world, self.clients.len(), limits, script);
+        if has_burst {
             world.connections[client.connection].pipe_from(Side::Dialler).window = BURST_MAX;
-            self.loud.push(client.connection);
+            self.bursts.push(client.connection);
         }
         self.clients.push(client);
     }
 
-    /// What a client needs to know of a server.
-    pub fn house(&self, server: usize) -> House {
-        House {
-            server,
-            max_line: self.plan.topics.max_line,
-            line_timeout: self.plan.line_timeout,
-            may_turn_away: self.plan.connections_max < 1000,
-        }
-    }
-
     fn turn(&mut self, server: usize) {
         self.turns[server] += 1;
-        self.see_whether_it_spins(server);
+        self.check_spinning(server);
         let Some(event_loop) = &mut self.loops[server] else {
             return;
         };
         let result = event_loop.turn();
+        if matches!(result, Ok(Turn::Reload)) {
+            self.apply_settings(server);
+        }
         if self.turns[server].is_multiple_of(HOLDINGS_EVERY) {
-            let held = event_loop.holdings();
-            let most = self.plan.high_mark as usize + REPLY_MAX + self.plan.replies_waiting_max();
-            let is_bounded = held.output_bytes <= held.connections * most
-                && held.input_bytes <= held.connections * INPUT_MAX;
-            let mut world = self.world.borrow_mut();
-            if !is_bounded {
-                world.violate(|| format!("server {server} holds too much: {held:?}"));
-            }
-            if event_loop.application().server().desk.pending() > 0 && !world.has_clients(server) {
-                world.violate(|| format!("server {server} asks Places though nobody waits for it"));
-            }
+            self.check_bounds(server);
         }
-        let patience = event_loop.patience();
-        let mut world = self.world.borrow_mut();
-        self.oracle.observe(&mut world, server, &event_loop.application().server().store);
         let ended = matches!(result, Ok(Turn::Over));
-        if let Some(since) = self.stopping_since[server]
-            && world.now > since + STOP_MAX
-            && !ended
-        {
-            world.violate(|| format!("server {server} was told to end at {}", show(since)));
-        }
+        self.check_shutdown(server, ended);
+        let Some(event_loop) = &self.loops[server] else {
+            return;
+        };
+        let (patience, state) = (event_loop.patience(), event_loop.application().server());
+        let mut world = self.world.borrow_mut();
+        self.oracle.observe(&mut world, server, &state.store);
         if ended {
             drop(world);
             self.end(server);
             return;
         }
-        let sequence = event_loop.application().server().store.sequence();
-        world.check_greeted();
-        world.check_refused(server);
-        let rests = patience != Some(Duration::ZERO) && world.hosts[server].events.is_empty();
-        if rests && self.stopping_since[server].is_none() {
+        let sequence = state.store.sequence();
+        world.check_incarnations();
+        world.check_dialled_back();
+        world.check_failed_attempts(server);
+        let is_idle = patience != Some(Duration::ZERO) && world.hosts[server].events.is_empty();
+        if self.stopping_since[server].is_none() {
             for neighbour in self.plan.neighbours_of(server) {
-                world.check_told(&self.oracle, server, neighbour, sequence);
-                world.check_heard(server, neighbour, self.plan.silence.as_nanos() as Time);
+                world.check_acknowledged(server, neighbour, is_idle);
+                if is_idle {
+                    world.check_transfer(&self.oracle, server, neighbour, sequence);
+                    world.check_silence(server, neighbour, self.plan.silence.as_nanos() as Time);
+                    world.check_address(server, neighbour);
+                }
             }
-            let overlooked = self.loud.iter().find(|&&loud| {
-                let connection = &world.connections[loud];
+            let overlooked = self.bursts.iter().find(|&&burst| {
+                let connection = &world.connections[burst];
                 connection.host(Side::Acceptor) == server && connection.is_overlooked()
             });
-            // Behind questions to Places there may be no room for further replies.
-            if overlooked.is_some() && event_loop.application().server().desk.pending() == 0 {
-                world.violate(|| format!("server {server} rests though somebody has sent something"));
+            // While questions to Places are pending, there may be no room for further replies.
+            if is_idle && overlooked.is_some() && state.desk.pending() == 0 {
+                world.violate(|| format!("server {server} is idle although a client has sent input"));
             }
         }
         if let Some(patience) = patience {
@@ -352,7 +329,41 @@ impl Simulation {
         }
     }
 
-    fn see_whether_it_spins(&mut self, server: usize) {
+    /// Checks the bounds of buffers and questions.
+    fn check_bounds(&mut self, server: usize) {
+        let Some(event_loop) = &self.loops[server] else { return };
+        let holdings = event_loop.holdings();
+        let most = self.plan.high_water as usize + REPLY_MAX + self.plan.waiting_replies_max();
+        let is_bounded = holdings.output_bytes <= holdings.connections * most
+            && holdings.input_bytes <= holdings.connections * INPUT_MAX;
+        let mut world = self.world.borrow_mut();
+        if !is_bounded {
+            world.violate(|| format!("server {server} is above its bounds: {holdings:?}"));
+        }
+        if event_loop.application().server().desk.pending() > 0 && !world.has_clients(server) {
+            world.violate(|| format!("server {server} asks Places although no client waits"));
+        }
+    }
+
+    /// Checks the time limits of a server that shuts down.
+    fn check_shutdown(&mut self, server: usize, ended: bool) {
+        let (Some(since), Some(event_loop)) = (self.stopping_since[server], &self.loops[server]) else {
+            return;
+        };
+        let mut world = self.world.borrow_mut();
+        let holdings = event_loop.holdings();
+        if world.now > since + STOP_MAX && !ended {
+            world.violate(|| format!("server {server} was asked to shut down at {}", show(since)));
+        }
+        if self.idle_since[server].is_some_and(|since| world.now > since + IDLE_STOP_MAX) {
+            world.violate(|| format!("server {server} had nothing left to do and did not shut down"));
+        }
+        let is_busy = holdings.input_bytes + holdings.output_bytes > 0 || world.has_input(server);
+        self.idle_since[server] = self.idle_since[server].or(Some(world.now)).filter(|_| !is_busy);
+    }
+
+    /// Counts the turns that follow one another without an event.
+    fn check_spinning(&mut self, server: usize) {
         let mut world = self.world.borrow_mut();
         let (turns, last) = self.idle_turns[server];
         let is_idle = world.hosts[server].events.is_empty() && world.now <= last + TURN_MAX;
@@ -365,20 +376,20 @@ impl Simulation {
 
     /// The process of a server ends.
     pub fn end(&mut self, server: usize) {
-        // Those, too, that it accepted after it was told to end, and has closed: what a client says
-        // while the end is on its way to it was never received.
+        // Connections that it accepted after it was asked to shut down are excused, too: it never received
+        // the input that arrived while their end was in flight.
         for connection in &mut self.world.borrow_mut().connections {
             connection.faulted |= connection.endpoints.iter().any(|endpoint| endpoint.host == server);
         }
-        self.world.borrow().say(|| format!("server {server} is gone"));
-        // Its connections are closed with it.
+        self.world.borrow().print(|| format!("server {server} is gone"));
+        // This closes its connections.
         self.loops[server] = None;
         self.stopping_since[server] = None;
         self.world.borrow_mut().process_ended(server);
     }
 
-    /// Excuses everything that a server may not keep its promises on.
-    pub fn fault_connections(&mut self, host: usize) {
+    /// Promises about the connections of a host are not checked any more.
+    pub fn excuse_connections(&mut self, host: usize) {
         for connection in &mut self.world.borrow_mut().connections {
             let is_its = connection.endpoints.iter().any(|endpoint| endpoint.host == host && endpoint.open);
             connection.faulted |= is_its;
@@ -386,19 +397,23 @@ impl Simulation {
     }
 }
 
-/// Makes other numbers of the same seed.
+/// Derives other random numbers from the same seed.
 const EXTRA: u64 = 0x6275_7273_7473;
-/// More than a server reads of one connection in a turn.
+/// The same for changes of settings.
+pub const RELOADS: u64 = 0x72_656c_6f61_6473;
+/// Bytes of a burst, at most: more than a server reads from one connection in one turn.
 const BURST_MAX: usize = 192 * 1024;
-/// How often it is looked how much a server holds.
+/// The number of turns between two checks of bounds.
 const HOLDINGS_EVERY: u64 = 16;
-/// The longest reply, and the longest line between servers, have fewer bytes.
+/// Bytes of the longest reply, and of the longest line between servers, at most.
 const REPLY_MAX: usize = 12 * 1024;
-/// A connection is read as long as this allows, and what its conversation does not take is kept.
+/// Bytes of unconsumed input of one connection, at most: one read, and the rest of earlier ones.
 const INPUT_MAX: usize = 128 * 1024;
-/// More turns than it takes to read everything, and to tell everything, that can have come at once.
+/// Turns without an event that are enough to read all input and send all changes that can have piled up.
 const IDLE_TURNS_MAX: u32 = 1000;
-/// What a turn costs at most.
+/// The longest time of a turn.
 const TURN_MAX: Time = 20 * MICROSECOND;
-/// Within this time a server ends in order: docs/protocol.md, section 5.
+/// The time limit of a shutdown (docs/protocol.md, section 5).
 const STOP_MAX: Time = 300 * MILLISECOND;
+/// The time limit of a shutdown when there is no input to read and no output to send.
+const IDLE_STOP_MAX: Time = 2 * MILLISECOND;

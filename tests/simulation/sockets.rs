@@ -1,5 +1,4 @@
-//! What the simulated systems do for their processes: connect, accept, read, write, close; and what
-//! happens on the way between them.
+//! The sockets of the simulated systems (connect, accept, read, write, close), and the network between them.
 
 use std::io::{self, Read};
 use std::net::SocketAddr;
@@ -11,39 +10,58 @@ use crate::connection::{Connection, End, Endpoint, Pipe, Progress, Side};
 use crate::world::{Happening, MILLISECOND, SECOND, Time, World, would_block};
 
 impl World {
-    /// Begins a connection from one host to an address.
+    /// Starts a connection from a host to an address.
     pub fn connect(&mut self, from: usize, address: SocketAddr) -> io::Result<usize> {
+        let to = self.host_at(address);
+        let neighbour = to.filter(|&to| to < self.servers && from < self.servers);
+        let is_second_attempt = to.is_none() && from < self.servers;
         if self.hosts[from].descriptors >= self.hosts[from].descriptors_max {
+            if let Some(neighbour) = neighbour {
+                self.check_dial(from, neighbour, address.port(), None);
+            }
             return Err(io::Error::from_raw_os_error(EMFILE));
         }
         self.hosts[from].descriptors += 1;
-        let latency = self.chance.magnitude(20_000, self.manners.latency_max);
-        let mut window = || self.chance.magnitude(self.manners.window_min as u64, WINDOW_MAX) as usize;
+        let latency = self.chance.magnitude(20_000, self.conditions.latency_max);
+        let mut window = || self.chance.magnitude(self.conditions.window_min as u64, WINDOW_MAX) as usize;
         let pipes = [Pipe::new(window()), Pipe::new(window())];
-        let comes_in_pieces = self.chance.one_in(self.manners.pieces_one_in);
+        let comes_in_pieces = self.chance.one_in(self.conditions.pieces_one_in);
         let piece_max = if comes_in_pieces { self.chance.magnitude(1, 64) as usize } else { usize::MAX };
-        let to = self.host_at(address);
         let endpoints = [
             Endpoint::new(from, Progress::Connecting),
             Endpoint::new(to.unwrap_or(from), Progress::Connected),
         ];
-        self.connections.push(Connection { endpoints, pipes, latency, piece_max, life: 0, faulted: false });
+        self.connections.push(Connection {
+            endpoints,
+            pipes,
+            port: address.port(),
+            latency,
+            piece_max,
+            incarnation: 0,
+            faulted: false,
+            was_welcomed: false,
+            others: 0,
+            was_served: false,
+        });
         let connection = self.connections.len() - 1;
-        // Until a request arrives there is nothing on the other side.
+        // Until a request arrives, the other side has no endpoint.
         self.connections[connection].endpoint(Side::Acceptor).open = false;
-        if let Some(to) = to.filter(|&to| to < self.servers && from < self.servers) {
-            self.crossings.links_changed(from, to);
+        if let Some(neighbour) = neighbour {
+            self.crossings.link_dialled(from, neighbour);
+            self.check_dial(from, neighbour, address.port(), Some(connection));
+        } else if is_second_attempt {
+            self.dial_continues(connection);
         }
-        let refused = to.is_none() || self.chance.one_in(self.manners.refused_one_in);
+        let refused = to.is_none() || self.chance.one_in(self.conditions.refused_one_in);
         if refused {
             self.schedule_in(latency, Happening::NotMade { connection, error: ECONNREFUSED });
-        } else if !self.chance.one_in(self.manners.hanging_one_in) {
+        } else if !self.chance.one_in(self.conditions.hanging_one_in) {
             self.schedule_in(latency, Happening::Request { connection, attempt: 0 });
         }
         Ok(connection)
     }
 
-    /// A request for a connection reaches its host, or does not.
+    /// A connection request arrives at its host, or is lost.
     pub fn requested(&mut self, index: usize, attempt: u32) {
         let connection = &self.connections[index];
         let latency = connection.latency;
@@ -68,29 +86,29 @@ impl World {
             self.schedule_in(latency, Happening::NotMade { connection: index, error: ECONNREFUSED });
             return;
         }
-        let (life, is_stopping) = (host.life, host.is_stopping);
+        let (incarnation, is_stopping) = (host.incarnation, host.is_stopping);
         let connection = &mut self.connections[index];
-        connection.life = life;
+        connection.incarnation = incarnation;
         connection.faulted |= is_stopping;
         connection.endpoint(Side::Acceptor).open = true;
         let made = self.now + latency;
         self.connections[index].pipe_from(Side::Acceptor).last_arrival = made;
         self.hosts[to].backlog.push_back(index);
         if to < self.servers && std::mem::take(&mut self.hosts[to].accept_armed) {
-            self.tell(to, Event::Accept(ListenerTag(0)));
+            self.notify(to, Event::Accept(ListenerTag(0)));
         }
         self.schedule(made, Happening::Made { connection: index });
     }
 
-    /// The dialler learns what became of its connection.
-    pub fn dialled(&mut self, index: usize, progress: Progress) {
+    /// The dialler learns that its connection is made, or cannot be made.
+    pub fn attempt_ended(&mut self, index: usize, progress: Progress) {
         let connection = &mut self.connections[index];
         let (from, to) = (connection.host(Side::Dialler), connection.host(Side::Acceptor));
         if progress == Progress::Connected
             && self.is_cut(to, from)
             && self.connections[index].endpoint(Side::Dialler).open
         {
-            // It is said again until it is heard.
+            // The acceptor retransmits its SYN-ACK.
             self.schedule_in(SECOND, Happening::Made { connection: index });
             return;
         }
@@ -108,34 +126,35 @@ impl World {
         endpoint.progress = progress;
         endpoint.write_armed = true;
         if from < self.servers && progress != Progress::Connected {
-            self.refused.push(index);
+            self.failed_attempts.push(index);
         }
-        self.ready(index, Side::Dialler, progress != Progress::Connected, true);
+        self.notify_edges(index, Side::Dialler, progress != Progress::Connected, true);
     }
 
-    /// Where a read need not find nothing more, an end is always an edge of its own, and is told as one.
-    fn tell_end(&mut self, index: usize, side: Side) {
-        let empties = self.manners.short_reads_empty;
+    /// Reports an end. Where a short read empties the socket, an end is always an edge of its own, and
+    /// reported as an end.
+    fn notify_end(&mut self, index: usize, side: Side) {
+        let empties = self.conditions.short_reads_empty;
         let endpoint = self.connections[index].endpoint(side);
         if let Some(token) = endpoint.token.filter(|_| empties) {
             endpoint.read_armed = true;
             let host = endpoint.host;
-            self.tell(host, Event::ShortReadsLie(token));
+            self.notify(host, Event::ShortReadsLie(token));
         }
     }
 
-    /// Tells the edges that are owed.
-    fn ready(&mut self, index: usize, side: Side, readable: bool, writable: bool) {
+    /// Reports the edges that are armed.
+    fn notify_edges(&mut self, index: usize, side: Side, readable: bool, writable: bool) {
         let endpoint = self.connections[index].endpoint(side);
         let readable = readable && std::mem::take(&mut endpoint.read_armed);
         let writable = writable && std::mem::take(&mut endpoint.write_armed);
         let (host, token) = (endpoint.host, endpoint.token);
         if let Some(token) = token.filter(|_| readable || writable) {
-            self.tell(host, Event::Ready { token, readable, writable });
+            self.notify(host, Event::Ready { token, readable, writable });
         }
     }
 
-    /// From now on, edges of this endpoint are told with this token.
+    /// From now on, edges of this endpoint are reported with this token.
     pub fn register(&mut self, index: usize, side: Side, token: usize) {
         let connection = &mut self.connections[index];
         let readable = connection.pipe_from(side.other()).is_readable();
@@ -148,9 +167,9 @@ impl World {
         endpoint.write_armed = true;
         let is_settled = endpoint.progress != Progress::Connecting;
         if has_ended {
-            self.tell_end(index, side);
+            self.notify_end(index, side);
         }
-        self.ready(index, side, readable && is_settled, has_room && is_settled);
+        self.notify_edges(index, side, readable && is_settled, has_room && is_settled);
     }
 
     pub fn accept(&mut self, host: usize) -> io::Result<(usize, SocketAddr)> {
@@ -166,6 +185,11 @@ impl World {
             return Err(would_block());
         };
         state.descriptors += 1;
+        let is_other = |other: &&Connection| {
+            let acceptor = &other.endpoints[Side::Acceptor as usize];
+            acceptor.host == host && acceptor.is_registered() && !other.was_welcomed
+        };
+        self.connections[index].others = self.connections.iter().filter(is_other).count();
         Ok((index, SocketAddr::from(([127, 0, 0, 1], EPHEMERAL_PORT + (index % 20_000) as u16))))
     }
 
@@ -192,12 +216,12 @@ impl World {
             connection.endpoint(side).read_armed = true;
             return Err(would_block());
         }
-        let empties = self.manners.short_reads_empty;
+        let empties = self.conditions.short_reads_empty;
         let length = pipe.arrived.min(buffer.len()).min(if empties { usize::MAX } else { piece_max });
         pipe.bytes.read_exact(&mut buffer[..length])?;
         pipe.arrived -= length;
         pipe.freed += length;
-        pipe.heard_at = now;
+        pipe.note_read(length, now);
         let must_acknowledge = !std::mem::replace(&mut pipe.acknowledging, true);
         connection.endpoint(side).read_armed |= empties && length < buffer.len();
         self.trace.add_bytes(&buffer[..length]);
@@ -208,7 +232,7 @@ impl World {
     }
 
     pub fn write(&mut self, index: usize, side: Side, bytes: &[u8]) -> io::Result<usize> {
-        let short = self.chance.one_in(self.manners.short_writes_one_in);
+        let short = self.chance.one_in(self.conditions.short_writes_one_in);
         let connection = &mut self.connections[index];
         let endpoint = connection.endpoint(side);
         if endpoint.reset || endpoint.shut {
@@ -236,18 +260,18 @@ impl World {
         let (from, to) = (connection.host(side), connection.host(side.other()));
         let (latency, piece_max) = (connection.latency, connection.piece_max);
         if from < self.servers && to < self.servers {
-            self.overhear(index, side, bytes);
+            self.inspect(index, side, bytes);
         }
         let pipe = self.connections[index].pipe_from(side);
         pipe.used += bytes.len();
         if pipe.end.is_some() {
-            // It is broken already, and this side does not know it yet.
+            // The connection is broken, and this side does not know it yet.
             return;
         }
         pipe.bytes.extend(bytes);
         let mut rest = bytes.len();
         for number in 0.. {
-            // Enough pieces to meet every state in between; the rest comes in one.
+            // Enough pieces to meet every state in between; the rest arrives in one.
             let length = if number < PIECES_MAX { rest.min(piece_max) } else { rest };
             let at = self.arrival(index, side, latency);
             let flight = &mut self.connections[index].pipe_from(side).flight;
@@ -264,7 +288,7 @@ impl World {
         }
     }
 
-    /// When something that is sent now arrives: not before what was sent earlier.
+    /// The arrival of bytes that are sent now: not before those that were sent earlier.
     fn arrival(&mut self, index: usize, side: Side, latency: Time) -> Time {
         let at = self.now + latency + self.chance.below(latency / 2 + 1);
         let last = &mut self.connections[index].pipe_from(side).last_arrival;
@@ -282,7 +306,7 @@ impl World {
         self.schedule(at, Happening::Arrive { connection: index, to: side.other() });
     }
 
-    /// What was on its way to this side arrives, unless there is a cut.
+    /// Bytes and ends in flight arrive at this side, unless there is a cut.
     pub fn arrive(&mut self, index: usize, to: Side) {
         let now = self.now;
         let connection = &mut self.connections[index];
@@ -296,24 +320,24 @@ impl World {
             return;
         }
         if is_connecting && is_open {
-            // What comes with the answer to the request waits for it.
+            // Bytes after the SYN-ACK wait for it.
             self.schedule_in(latency, Happening::Arrive { connection: index, to });
             return;
         }
         let pipe = self.connections[index].pipe_from(to.other());
-        let mut came = 0;
+        let mut arrived = 0;
         while let Some(&(at, length)) = pipe.flight.front()
             && at <= now
         {
             pipe.flight.pop_front();
-            came += length;
+            arrived += length;
         }
-        pipe.arrived += came;
+        pipe.arrived += arrived;
         let end = pipe.end.filter(|end| end.0 <= now && pipe.flight.is_empty()).map(|end| end.1);
         pipe.ended |= end.is_some();
         if !is_open {
             pipe.drop_arrived();
-            pipe.unanswered |= came > 0 || end.is_some() && is_silent;
+            pipe.unanswered |= arrived > 0 || end.is_some() && is_silent;
             if !self.hosts[target].has_no_power {
                 self.answer_with_reset(index, to);
             }
@@ -324,12 +348,12 @@ impl World {
             self.connections[index].pipe_from(to).drop_contents();
         }
         if end.is_some() {
-            self.tell_end(index, to);
+            self.notify_end(index, to);
         }
-        self.ready(index, to, came > 0 || end.is_some(), end == Some(End::Reset));
+        self.notify_edges(index, to, arrived > 0 || end.is_some(), end == Some(End::Reset));
     }
 
-    /// Bytes came for a connection of which this side knows nothing any more.
+    /// Answers bytes that arrived for a connection that this side does not have any more.
     pub fn answer_with_reset(&mut self, index: usize, from: Side) {
         if std::mem::take(&mut self.connections[index].pipe_from(from.other()).unanswered) {
             self.connections[index].faulted = true;
@@ -337,11 +361,11 @@ impl World {
         }
     }
 
-    /// This side learns what the other has read.
+    /// An acknowledgement of the bytes that the other side has read arrives at this side.
     pub fn acknowledge(&mut self, index: usize, to: Side) {
         let now = self.now;
         let connection = &mut self.connections[index];
-        connection.pipe_from(to.other()).heard_at = now;
+        connection.pipe_from(to.other()).read_at = now;
         let (reader, writer) = (connection.host(to.other()), connection.host(to));
         if !self.cuts.is_empty() && self.cuts.contains(&(reader, writer)) {
             self.connections[index].pipe_from(to).acknowledgement_stuck = true;
@@ -350,7 +374,7 @@ impl World {
         let pipe = self.connections[index].pipe_from(to);
         pipe.acknowledging = false;
         pipe.used -= std::mem::take(&mut pipe.freed).min(pipe.used);
-        self.ready(index, to, false, true);
+        self.notify_edges(index, to, false, true);
     }
 
     pub fn shut_down_writing(&mut self, index: usize, side: Side) -> io::Result<()> {
@@ -364,7 +388,7 @@ impl World {
         Ok(())
     }
 
-    /// The owner lets go of its endpoint.
+    /// A process closes its endpoint.
     pub fn close(&mut self, index: usize, side: Side) {
         let connection = &mut self.connections[index];
         let host = connection.host(side);
@@ -372,6 +396,17 @@ impl World {
         if !std::mem::take(&mut endpoint.open) {
             return;
         }
+        if host < self.servers {
+            match side {
+                Side::Dialler => self.note_lost_dial(index),
+                Side::Acceptor => {
+                    let neighbour = self.connections[index].host(Side::Dialler);
+                    self.dialling.hello_ended(host, neighbour, index, self.now);
+                }
+            }
+        }
+        let connection = &mut self.connections[index];
+        let endpoint = connection.endpoint(side);
         let (was_reset, was_shut) = (endpoint.reset, endpoint.shut);
         let is_made = endpoint.progress == Progress::Connected;
         endpoint.token = None;
@@ -383,7 +418,7 @@ impl World {
             self.connections[index].faulted = true;
         } else if was_reset || !is_made && side == Side::Acceptor {
         } else if has_unread {
-            // As Linux does: what is lost must not look like a proper end.
+            // As on Linux: lost input must not look like an end in order.
             self.connections[index].pipe_from(side).drop_contents();
             self.send_end(index, side, End::Reset);
         } else if !was_shut {
@@ -391,7 +426,7 @@ impl World {
         }
     }
 
-    /// Breaks a connection: both sides learn it.
+    /// Breaks a connection; both sides receive a reset.
     pub fn reset(&mut self, index: usize) {
         self.connections[index].faulted = true;
         for side in [Side::Dialler, Side::Acceptor] {
@@ -408,12 +443,13 @@ const EPIPE: i32 = 32;
 const ETIMEDOUT: i32 = 110;
 pub const ECONNREFUSED: i32 = 111;
 
+/// The largest window, in bytes.
 const WINDOW_MAX: u64 = 64 * 1024;
 /// Connections that a system makes for a process that does not accept them.
 const BACKLOG_MAX: usize = 64;
-/// How often a request for a connection is repeated, after 1 s, 2 s, 4 s, …
+/// Retransmissions of a connection request, after 1 s, 2 s, 4 s, …
 const ATTEMPTS_MAX: u32 = 6;
-/// Pieces of one write that arrive on their own.
+/// Pieces of one write that arrive separately.
 const PIECES_MAX: u32 = 12;
 const EPHEMERAL_PORT: u16 = 40_000;
 /// A usual latency.

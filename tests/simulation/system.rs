@@ -1,4 +1,4 @@
-//! The network as one simulated server sees it.
+//! The operating system of one simulated server.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, Read, Write};
@@ -19,7 +19,7 @@ pub type SharedWorld = Rc<RefCell<World>>;
 pub struct SimulatedSystem {
     world: SharedWorld,
     host: usize,
-    /// How often the wall clock was read since the turn began.
+    /// The number of times that the wall clock was read in this turn.
     ticks: Cell<u64>,
 }
 
@@ -29,7 +29,7 @@ impl SimulatedSystem {
     }
 }
 
-/// One end of a simulated connection. Dropping it closes it.
+/// One end of a simulated connection. Dropping it closes the end.
 pub struct SimulatedStream {
     world: SharedWorld,
     connection: usize,
@@ -54,7 +54,7 @@ impl Write for SimulatedStream {
 
 impl Drop for SimulatedStream {
     fn drop(&mut self) {
-        // When a failed test unwinds, the world may be lent.
+        // When a failed test unwinds, the world may be borrowed.
         if let Ok(mut world) = self.world.try_borrow_mut() {
             world.close(self.connection, self.side);
         }
@@ -69,7 +69,7 @@ impl System for SimulatedSystem {
         self.ticks.set(0);
         let mut world = self.world.borrow_mut();
         events.append(&mut world.hosts[self.host].events);
-        let spurious_one_in = world.manners.spurious_one_in;
+        let spurious_one_in = world.conditions.spurious_one_in;
         if world.chance.one_in(spurious_one_in) && !world.connections.is_empty() {
             let connections = world.connections.len();
             let index = world.chance.index(connections);
@@ -91,7 +91,7 @@ impl System for SimulatedSystem {
     }
 
     fn short_reads_empty(&self) -> bool {
-        self.world.borrow().manners.short_reads_empty
+        self.world.borrow().conditions.short_reads_empty
     }
 
     fn connect(&mut self, address: SocketAddr) -> io::Result<SimulatedStream> {
@@ -116,10 +116,11 @@ impl System for SimulatedSystem {
         let Work::Resolve { port, .. } = work;
         let mut world = self.world.borrow_mut();
         let delay = world.chance.magnitude(MILLISECOND, 200 * MILLISECOND);
-        let unknown_one_in = world.manners.unknown_one_in;
+        let unknown_one_in = world.conditions.unknown_one_in;
         let found = (!world.chance.one_in(unknown_one_in)).then(|| SocketAddr::from(([127, 0, 0, 1], port)));
-        let (host, life) = (self.host, world.hosts[self.host].life);
-        world.schedule_in(delay, Happening::Resolved(Box::new(Resolved { host, life, ticket, found })));
+        let (host, incarnation) = (self.host, world.hosts[self.host].incarnation);
+        world
+            .schedule_in(delay, Happening::Resolved(Box::new(Resolved { host, incarnation, ticket, found })));
     }
 
     fn now(&self) -> Moment {
@@ -130,7 +131,7 @@ impl System for SimulatedSystem {
         let world = self.world.borrow();
         self.ticks.set(self.ticks.get() + 1);
         let progress =
-            if world.manners.coarse_clocks { 0 } else { (self.ticks.get() * TICK).min(PROGRESS_MAX) };
+            if world.conditions.coarse_clocks { 0 } else { (self.ticks.get() * TICK).min(PROGRESS_MAX) };
         world.wall(self.host) + progress
     }
 
@@ -143,13 +144,13 @@ impl System for SimulatedSystem {
         world.trace.add_bytes(lines);
         if world.is_verbose {
             for line in lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-                world.say(|| format!("[{}] {}", self.host, line.escape_ascii()));
+                world.print(|| format!("[{}] {}", self.host, line.escape_ascii()));
             }
         }
     }
 }
 
-/// What a clock moves on from one reading to the next, in ns.
+/// The progress of a wall clock from one reading to the next, in ns.
 const TICK: u64 = 90;
-/// How far it moves in a turn at most, in ns: the time of the network does not move with it.
+/// Its greatest progress in a turn, in ns. The time of the network does not advance with it.
 const PROGRESS_MAX: u64 = 1_000_000;

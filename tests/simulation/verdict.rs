@@ -1,11 +1,11 @@
-//! After the storm: everybody gets what he is owed, all servers agree, and everything goes back to
-//! nothing but heartbeats.
+//! The checks after the storm: clients receive all pending replies, servers agree, and only heartbeats
+//! remain.
 
 use crate::simulation::Simulation;
 use crate::world::{MILLISECOND, SECOND, Time, show};
 
 impl Simulation {
-    /// Waits until everybody has got everything and all servers agree. Gives how long that took.
+    /// Waits until clients have received all replies and all servers agree. Returns how long agreement took.
     pub fn settle(&mut self) -> Result<Time, String> {
         let begin = self.world.borrow().now;
         let least = self.oracle.winners(0..self.loops.len());
@@ -20,12 +20,12 @@ impl Simulation {
             self.run_until(now + STEP)?;
             let now = self.world.borrow().now;
             let disagreement = self.oracle.disagreement(&least);
-            let since = begin.max(self.oracle.last_news);
+            let since = begin.max(self.oracle.last_new_at);
             if let Some(disagreement) = &disagreement {
                 agreed_at = None;
                 if now > since + self.plan.agreement_max() {
                     let (now, since) = (show(now), show(since));
-                    return Err(format!("at {now}, nothing new since {since}: {disagreement}"));
+                    return Err(format!("at {now}, no new record since {since}: {disagreement}"));
                 }
             } else {
                 agreed_at = agreed_at.or(Some(now - since));
@@ -40,21 +40,22 @@ impl Simulation {
         }
     }
 
-    /// Everybody has left: everything goes back to nothing, and only heartbeats are heard.
+    /// All clients have left: servers must free everything, and send only heartbeats. Returns the most bytes
+    /// per second on one edge.
     pub fn check_quiet(&mut self) -> Result<u64, String> {
         if let Some(forgery) = self.oracle.forgery() {
             return Err(forgery);
         }
         let now = self.world.borrow().now;
-        let was_places_asked = self.plan.topics.questions_one_in > 0;
-        let forgotten_at = now + if was_places_asked { FORGETTING_MAX } else { FAREWELL_MAX };
+        let was_places_asked = self.plan.vocabulary.questions_one_in > 0;
+        let freed_at = now + if was_places_asked { PLACES_FREED_WITHIN } else { FREED_WITHIN };
         if self.extra.one_in(LOITERERS_ONE_IN) {
-            let loiterers = self.loiterers_come();
-            self.check_patience(loiterers)?;
+            let loiterers = self.loiterers_connect();
+            self.check_time_limits(loiterers)?;
         }
-        self.run_until(forgotten_at)?;
+        self.run_until(freed_at)?;
         let timers = self.check_memory()?;
-        self.world.borrow_mut().crossings.forget_bytes();
+        self.world.borrow_mut().crossings.reset_bytes();
         let before = self.turns.clone();
         let now = self.world.borrow().now;
         self.run_until(now + QUIET)?;
@@ -72,33 +73,35 @@ impl Simulation {
         for (server, (before, after)) in timers.into_iter().zip(self.check_memory()?).enumerate() {
             let links = 2 * self.plan.neighbours_of(server).count();
             if after > before + TIMERS_PER_LINK * links {
-                return Err(format!("server {server} has {after} timers, in quiet they were {before}"));
+                return Err(format!(
+                    "server {server} has {after} timers, {before} when the quiet time began"
+                ));
             }
         }
         if let Some(disagreement) = self.oracle.disagreement(&Default::default()) {
-            return Err(format!("in quiet: {disagreement}"));
+            return Err(format!("in the quiet time: {disagreement}"));
         }
         Ok(self.world.borrow().crossings.bytes_max() / (QUIET / SECOND))
     }
 
-    /// What each server holds is what its links need. Gives how many timers each has.
+    /// Checks that each server has only the resources of its links. Returns the number of its timers.
     fn check_memory(&mut self) -> Result<Vec<usize>, String> {
         let mut timers = Vec::new();
         for server in 0..self.loops.len() {
             let links = 2 * self.plan.neighbours_of(server).count();
             let descriptors = self.world.borrow().hosts[server].descriptors;
             let Some(event_loop) = &mut self.loops[server] else {
-                return Err(format!("server {server} has not come back"));
+                return Err(format!("server {server} does not run"));
             };
             let (holdings, state) = (event_loop.holdings(), event_loop.application().server());
             let (cursors, questions) = (state.store.cursors(), state.desk.pending());
-            let is_nothing = holdings.connections == links
+            let has_links_only = holdings.connections == links
                 && descriptors == links
                 && cursors == links / 2
                 && questions == 0
                 && holdings.input_bytes <= links * HEARTBEAT_BYTES
                 && holdings.output_bytes <= links * HEARTBEAT_BYTES;
-            if !is_nothing || !state.signals.is_empty() {
+            if !has_links_only || !state.signals.is_empty() {
                 return Err(format!(
                     "server {server} has {links} links, {descriptors} descriptors, {cursors} cursors, \
                      {questions} questions and {holdings:?}"
@@ -110,21 +113,22 @@ impl Simulation {
     }
 }
 
-/// One seed in so many has loiterers: waiting for their end takes as long as a storm.
+/// One seed in so many has loiterers: waiting for their time limits takes as long as a storm.
 const LOITERERS_ONE_IN: u64 = 6;
-/// How often it is looked whether all agree.
+/// The time between two checks for agreement.
 const STEP: Time = 200 * MILLISECOND;
-/// How long it takes at most until all clients got what they are owed, beyond the time of Places.
+/// The time limit for the pending replies of all clients, besides the time limits of Places.
 const CLIENTS_MAX: Time = 30 * SECOND;
-/// How long it takes until a connection whose client has left is forgotten.
-const FAREWELL_MAX: Time = 5 * SECOND;
-/// The same for connections to Places, which are kept for the next question.
-const FORGETTING_MAX: Time = 36 * SECOND;
+/// The time limit for freeing the connections of clients that have left.
+const FREED_WITHIN: Time = 5 * SECOND;
+/// The time limit for freeing idle connections to Places.
+const PLACES_FREED_WITHIN: Time = 36 * SECOND;
+/// The length of the quiet time.
 const QUIET: Time = 4 * SECOND;
-/// A heartbeat that has come in part, or was not sent yet.
+/// Bytes of a heartbeat, which may have arrived or been sent in part.
 const HEARTBEAT_BYTES: usize = 30;
 /// The next heartbeat, and the end of a silence.
 const TIMERS_PER_LINK: usize = 2;
-/// Two timers, a MARK, the ACK to it and the one that is due by itself: each byte of these may come
-/// alone, or wait for room. A loop that spins takes ten thousand turns in that time.
+/// Two timers, a MARK, the ACK to it and the ACK that is a heartbeat: each byte of these may arrive alone, or
+/// wait for room. A loop that spins takes ten thousand turns in that time.
 const TURNS_PER_HEARTBEAT: u64 = 2 + 3 * HEARTBEAT_BYTES as u64;

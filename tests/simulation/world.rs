@@ -1,4 +1,4 @@
-//! The simulated world: virtual time, the hosts, and what happens when. All hosts share it.
+//! The simulated world: virtual time, the hosts, and the queue of happenings. All hosts share it.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeSet, BinaryHeap, VecDeque};
@@ -10,8 +10,9 @@ use herd::event_loop::system::Event;
 use crate::chance::{Chance, Trace};
 use crate::connection::{Connection, Side};
 use crate::crossings::Crossings;
+use crate::dialling::Dialling;
+use crate::links::Links;
 use crate::plan::Plan;
-use crate::telling::Telling;
 
 /// Nanoseconds of virtual time.
 pub type Time = u64;
@@ -19,40 +20,42 @@ pub const MICROSECOND: Time = 1_000;
 pub const MILLISECOND: Time = 1_000_000;
 pub const SECOND: Time = 1_000_000_000;
 
-/// What can happen.
+/// An event of the simulation.
 #[derive(Debug)]
 pub enum Happening {
-    /// A request for a connection reaches its host.
+    /// A connection request arrives at its host.
     Request { connection: usize, attempt: u32 },
-    /// The dialler learns that its connection was made.
+    /// The dialler learns that its connection is made.
     Made { connection: usize },
-    /// The dialler learns that it cannot be made.
+    /// The dialler learns that its connection cannot be made.
     NotMade { connection: usize, error: i32 },
-    /// Bytes or an end reach this side.
+    /// Bytes or an end arrive at this side.
     Arrive { connection: usize, to: Side },
-    /// This side learns that there is room again.
+    /// An acknowledgement arrives at this side: there is room again.
     Acknowledge { connection: usize, to: Side },
     /// A lookup ends.
     Resolved(Box<Resolved>),
-    /// A server is due; these are kept apart from the others.
+    /// The process of a host runs. These are kept apart from the others.
     Wake { host: usize },
-    /// A client goes on with what it has in mind.
+    /// A client continues with its script.
     ClientActs { client: usize },
-    /// Places sends the next part of an answer.
+    /// Places sends the next part of a response.
     PlacesActs { connection: usize },
-    /// Another client comes.
-    ClientComes,
-    /// Something breaks.
+    /// Another client connects.
+    ClientConnects,
+    /// A fault begins.
     Fault,
-    /// Something that broke is repaired.
+    /// A fault ends.
     Repair { fault: usize },
+    /// The settings of a server change.
+    Reload,
 }
 
-/// What came of a lookup.
+/// The result of a lookup.
 #[derive(Debug)]
 pub struct Resolved {
     pub host: usize,
-    pub life: u32,
+    pub incarnation: u32,
     pub ticket: usize,
     pub found: Option<SocketAddr>,
 }
@@ -60,7 +63,7 @@ pub struct Resolved {
 struct Scheduled {
     at: Time,
     sequence: u64,
-    what: Happening,
+    happening: Happening,
 }
 
 impl Ord for Scheduled {
@@ -83,36 +86,36 @@ impl PartialEq for Scheduled {
 
 impl Eq for Scheduled {}
 
-/// One machine with at most one process on it.
+/// A machine with at most one process.
 #[derive(Debug)]
 pub struct Host {
-    /// How many processes there were before.
-    pub life: u32,
+    /// The number of processes that have started on it.
+    pub incarnation: u32,
     /// A process listens.
     pub is_up: bool,
-    /// The machine has no power: it does not even refuse.
+    /// The machine has no power: it does not even refuse connections.
     pub has_no_power: bool,
-    /// The process was stopped by a signal: its system goes on without it.
+    /// The process was stopped by a signal (SIGSTOP). Its system continues.
     pub is_paused: bool,
-    /// The process was told to end: who comes now may or may not be heard.
+    /// The process was asked to end (SIGTERM): new connections may or may not be served.
     pub is_stopping: bool,
     pub events: Vec<Event>,
-    /// When its process is due, and as what that was scheduled; never: when something happens.
+    /// When its process runs next; [`Time::MAX`]: at the next event.
     wake_at: Time,
     wake_sequence: u64,
     pub backlog: VecDeque<usize>,
-    /// An edge is owed as soon as there is something to accept.
+    /// An edge is reported as soon as there is a connection to accept.
     pub accept_armed: bool,
     pub descriptors: usize,
     pub descriptors_max: usize,
-    /// From when on its wall clock was how far ahead of [`Host::wall`]'s beginning.
+    /// The settings of its wall clock: from which time on it was ahead of virtual time by how much.
     pub clock: Vec<(Time, u64)>,
 }
 
 impl Host {
     fn new(wall: u64) -> Host {
         Host {
-            life: 0,
+            incarnation: 0,
             is_up: false,
             has_no_power: false,
             is_paused: false,
@@ -128,42 +131,44 @@ impl Host {
         }
     }
 
-    /// What has to be added to virtual time.
+    /// How far the wall clock is ahead of virtual time.
     pub fn wall_ahead(&self) -> u64 {
         self.clock[self.clock.len() - 1].1
     }
 }
 
-/// How the network behaves, apart from what breaks.
+/// The behaviour of the network and the systems, faults not included.
 #[derive(Clone, Debug)]
-pub struct Manners {
+pub struct Conditions {
     pub latency_max: Time,
-    /// Smallest window of a connection.
+    /// The smallest window of a connection.
     pub window_min: usize,
-    /// One in so many connections comes in pieces of a few bytes.
+    /// One in so many connections delivers pieces of a few bytes.
     pub pieces_one_in: u64,
     /// One in so many writes takes less than there is room for.
     pub short_writes_one_in: u64,
-    /// One in so many polls brings an event that means nothing.
+    /// One in so many polls reports a spurious event.
     pub spurious_one_in: u64,
-    /// One in so many connects hangs, or is refused.
+    /// One in so many connection attempts hangs.
     pub hanging_one_in: u64,
+    /// One in so many connection attempts is refused.
     pub refused_one_in: u64,
     /// One in so many lookups fails.
     pub unknown_one_in: u64,
-    /// Clocks show no progress while a server works.
+    /// Clocks do not advance during a turn.
     pub coarse_clocks: bool,
-    /// A read that fills only a part of its buffer has taken all there is, and what comes next is an edge.
+    /// A read that fills only a part of its buffer has emptied the socket; later input is an edge.
     pub short_reads_empty: bool,
 }
 
-impl Manners {
+impl Conditions {
+    /// Whether connection attempts or lookups may fail.
     pub fn are_unreliable(&self) -> bool {
         self.hanging_one_in + self.refused_one_in + self.unknown_one_in > 0
     }
 
-    /// Every attempt to reach somebody succeeds from now on.
-    pub fn be_reliable(&mut self) {
+    /// Every connection attempt and lookup succeeds from now on.
+    pub fn make_reliable(&mut self) {
         (self.hanging_one_in, self.refused_one_in, self.unknown_one_in) = (0, 0, 0);
     }
 }
@@ -172,22 +177,24 @@ pub struct World {
     pub now: Time,
     pub chance: Chance,
     pub trace: Trace,
-    pub manners: Manners,
+    pub conditions: Conditions,
+    /// First the servers, then Places, then the clients.
     pub hosts: Vec<Host>,
-    /// How many of the hosts, the first, are servers. The next is Places, the others are clients'.
+    /// The number of servers.
     pub servers: usize,
     pub connections: Vec<Connection>,
-    /// Between which hosts nothing gets through, in this direction.
+    /// Pairs of hosts: nothing gets from the first to the second.
     pub cuts: BTreeSet<(usize, usize)>,
     pub crossings: Crossings,
-    pub telling: Telling,
-    /// Connections of which a server was told that they cannot be made.
-    pub refused: Vec<usize>,
-    /// What should not have happened.
+    pub links: Links,
+    pub dialling: Dialling,
+    /// Connections whose server was notified that they cannot be made.
+    pub failed_attempts: Vec<usize>,
+    /// The first broken promise.
     pub violation: Option<String>,
     pub is_verbose: bool,
     queue: BinaryHeap<Reverse<Scheduled>>,
-    /// Which processes are due: a process that is due earlier than before is not due twice.
+    /// The next wake of each process. An earlier one replaces a later one.
     wakes: BTreeSet<(Time, u64, usize)>,
     sequence: u64,
 }
@@ -199,14 +206,15 @@ impl World {
             now: 0,
             chance,
             trace: Trace::new(),
-            manners: plan.manners.clone(),
+            conditions: plan.conditions.clone(),
             hosts: (0..=servers).map(|_| Host::new(WALL_AT_START)).collect(),
             servers,
             connections: Vec::new(),
             cuts: BTreeSet::new(),
-            crossings: Crossings::new(plan.nobody_hears_twice()),
-            telling: Telling::default(),
-            refused: Vec::new(),
+            crossings: Crossings::new(plan.statements_cross_once()),
+            links: Links::default(),
+            dialling: Dialling::new(servers, plan.has_lookups()),
+            failed_attempts: Vec::new(),
             violation: None,
             is_verbose,
             queue: BinaryHeap::new(),
@@ -215,7 +223,7 @@ impl World {
         }
     }
 
-    /// The host that Places is on.
+    /// The host of Places.
     pub fn places(&self) -> usize {
         self.servers
     }
@@ -225,16 +233,16 @@ impl World {
         self.hosts.len() - 1
     }
 
-    pub fn schedule(&mut self, at: Time, what: Happening) {
+    pub fn schedule(&mut self, at: Time, happening: Happening) {
         self.sequence += 1;
-        self.queue.push(Reverse(Scheduled { at: at.max(self.now), sequence: self.sequence, what }));
+        self.queue.push(Reverse(Scheduled { at: at.max(self.now), sequence: self.sequence, happening }));
     }
 
-    pub fn schedule_in(&mut self, delay: Time, what: Happening) {
-        self.schedule(self.now.saturating_add(delay), what);
+    pub fn schedule_in(&mut self, delay: Time, happening: Happening) {
+        self.schedule(self.now.saturating_add(delay), happening);
     }
 
-    /// What happens next, if that is not later than `until`. Time moves there.
+    /// The next happening, if it is not later than `until`. Time advances to it, or to `until`.
     pub fn next(&mut self, until: Time) -> Option<Happening> {
         let queued = self.queue.peek().map(|Reverse(next)| (next.at, next.sequence));
         let wake = self.wakes.first().map(|&(at, sequence, _)| (at, sequence));
@@ -247,30 +255,29 @@ impl World {
         self.trace.add(at);
         if next == wake {
             let host = self.wakes.first()?.2;
-            self.forget_wake(host);
+            self.cancel_wake(host);
             return Some(Happening::Wake { host });
         }
-        self.queue.pop().map(|Reverse(next)| next.what)
+        self.queue.pop().map(|Reverse(next)| next.happening)
     }
 
-    /// Has the process of a host run at `at`, if it would not before.
+    /// Runs the process of a host at `at`, unless it runs earlier.
     pub fn wake(&mut self, host: usize, at: Time) {
         if at < self.hosts[host].wake_at {
-            self.forget_wake(host);
+            self.cancel_wake(host);
             self.sequence += 1;
             (self.hosts[host].wake_at, self.hosts[host].wake_sequence) = (at, self.sequence);
             self.wakes.insert((at, self.sequence, host));
         }
     }
 
-    /// The process of a host is not due any more.
-    pub fn forget_wake(&mut self, host: usize) {
+    pub fn cancel_wake(&mut self, host: usize) {
         let Host { wake_at, wake_sequence, .. } = &mut self.hosts[host];
         self.wakes.remove(&(std::mem::replace(wake_at, Time::MAX), *wake_sequence, host));
     }
 
-    /// Tells a process something.
-    pub fn tell(&mut self, host: usize, event: Event) {
+    /// Reports an event to the process of a host.
+    pub fn notify(&mut self, host: usize, event: Event) {
         self.hosts[host].events.push(event);
         let delay = self.chance.below(SCHEDULING_MAX);
         self.wake(host, self.now + delay);
@@ -280,7 +287,7 @@ impl World {
         !self.cuts.is_empty() && self.cuts.contains(&(from, to))
     }
 
-    /// Lets everything through again where these cuts were.
+    /// Ends these cuts.
     pub fn heal(&mut self, cuts: &[(usize, usize)]) {
         for cut in cuts {
             self.cuts.remove(cut);
@@ -311,7 +318,7 @@ impl World {
     }
 
     /// Sets the wall clock of a host.
-    pub fn jump_clock(&mut self, host: usize, ahead: u64) {
+    pub fn set_clock(&mut self, host: usize, ahead: u64) {
         let now = self.now;
         self.hosts[host].clock.push((now, ahead));
     }
@@ -327,29 +334,38 @@ impl World {
         })
     }
 
-    /// Notes that a promise was broken. The first one counts.
-    pub fn violate(&mut self, what: impl FnOnce() -> String) {
+    /// Records a broken promise. The first one counts.
+    pub fn violate(&mut self, problem: impl FnOnce() -> String) {
         if self.violation.is_none() {
-            let what = format!("at {}: {}", show(self.now), what());
-            self.say(|| format!("BROKEN {what}"));
-            self.violation = Some(what);
+            let problem = format!("at {}: {}", show(self.now), problem());
+            self.print(|| format!("BROKEN {problem}"));
+            self.violation = Some(problem);
         }
     }
 
-    /// Says what happens, if somebody wants to read it.
-    pub fn say(&self, what: impl FnOnce() -> String) {
+    /// Prints a line about this moment, if the simulation is verbose.
+    pub fn print(&self, line: impl FnOnce() -> String) {
         if self.is_verbose {
-            eprintln!("{} {}", show(self.now), what());
+            eprintln!("{} {}", show(self.now), line());
         }
     }
 
-    pub fn address_of(&self, host: usize) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], FIRST_PORT + host as u16))
+    /// One of the two addresses of a host. Both lead to it.
+    pub fn address_of(&self, host: usize, second: bool) -> SocketAddr {
+        let first_port = if second { FIRST_SECOND_PORT } else { FIRST_PORT };
+        SocketAddr::from(([127, 0, 0, 1], first_port + host as u16))
     }
 
+    /// The server or Places that listens at an address.
     pub fn host_at(&self, address: SocketAddr) -> Option<usize> {
-        let host = usize::from(address.port().checked_sub(FIRST_PORT)?);
-        (address.is_ipv4() && host <= self.servers).then_some(host)
+        self.host_of_port(address.port()).filter(|_| address.is_ipv4())
+    }
+
+    /// The server or Places that has this port.
+    pub fn host_of_port(&self, port: u16) -> Option<usize> {
+        let first_port = if port < FIRST_SECOND_PORT { FIRST_PORT } else { FIRST_SECOND_PORT };
+        let host = usize::from(port.checked_sub(first_port)?);
+        (host <= self.servers).then_some(host)
     }
 }
 
@@ -361,14 +377,16 @@ pub fn would_block() -> io::Error {
     io::ErrorKind::WouldBlock.into()
 }
 
-/// What all clocks show when a simulation begins.
+/// All wall clocks at the start of a simulation, in ns since 1970.
 pub const WALL_AT_START: u64 = 1_621_464_827_000_000_000;
-/// Server number 0 listens here.
+/// The port of server number 0.
 const FIRST_PORT: u16 = 10_000;
-/// How long a process that has something to do waits for a processor.
+/// The second port of server number 0.
+const FIRST_SECOND_PORT: u16 = 20_000;
+/// The longest time that a process with events waits for a processor.
 const SCHEDULING_MAX: Time = 50 * MICROSECOND;
-/// How long after a cut is healed what was lost is sent again.
+/// The longest time from the end of a cut to a retransmission.
 const RETRANSMISSION_MAX: Time = 400 * MILLISECOND;
-/// Lines that are read together are dated one nanosecond apart, and a clock moves a little while a
-/// server works: so far may a date be ahead.
+/// How far the time of a line may be ahead of the clock: lines that are read together are a nanosecond apart,
+/// and a clock advances a little during a turn.
 const READ_TOGETHER_NS: i128 = 2_000_000;

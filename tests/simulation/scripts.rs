@@ -1,52 +1,53 @@
-//! What clients say and do, by chance.
+//! The random scripts of clients.
 
 use std::collections::VecDeque;
 
 use crate::chance::Chance;
 use crate::world::{MILLISECOND, SECOND, Time, WALL_AT_START};
 
-/// One thing that a client does.
+/// One act of a client.
 #[derive(Clone, Debug)]
 pub enum Act {
-    Say(Vec<u8>),
+    Send(Vec<u8>),
     Wait(Time),
     HalfClose,
-    /// Reads nothing, or so many bytes at a time, or everything.
     Read(Reading),
-    /// Closes the connection, whatever is owed.
-    Leave,
+    /// Closes the connection, although replies may be pending.
+    Close,
 }
 
+/// The reading of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {
     Nothing,
+    /// So many bytes at a time.
     Slowly(usize),
     Everything,
 }
 
-/// What clients talk about.
+/// The words of which commands are made.
 #[derive(Clone, Debug)]
-pub struct Topics {
+pub struct Vocabulary {
     pub ids: Vec<Vec<u8>>,
     pub locations: Vec<&'static str>,
-    /// Different times that are told: few, so that there are ties.
+    /// The number of different times: few, so that there are ties.
     pub times: u64,
     pub max_line: usize,
-    /// One command in so many asks what is near.
+    /// One command in so many is a WHATSAT.
     pub questions_one_in: u64,
-    /// One in so many is wrong in some way.
+    /// One command in so many is invalid.
     pub garbage_one_in: u64,
 }
 
-impl Topics {
-    /// What one client does from its coming to its end.
+impl Vocabulary {
+    /// The script of a client.
     pub fn script(&self, chance: &mut Chance) -> VecDeque<Act> {
         let mut acts = VecDeque::new();
         let commands = chance.magnitude(1, 60);
         let pipelines = chance.one_in(2);
         let patience = chance.magnitude(MILLISECOND, 2 * SECOND);
         if chance.one_in(12) {
-            acts.push_back(Act::Say(self.false_hello(chance)));
+            acts.push_back(Act::Send(self.false_hello(chance)));
         }
         if chance.one_in(5) {
             let slowly = Reading::Slowly(chance.magnitude(1, 500) as usize);
@@ -55,13 +56,13 @@ impl Topics {
         for _ in 0..commands {
             let command = self.command(chance);
             if chance.one_in(15) {
-                // Half a line, and the rest later.
+                // The line is sent in two parts.
                 let (half, rest) = command.split_at(chance.index(command.len()));
-                acts.push_back(Act::Say(half.to_vec()));
+                acts.push_back(Act::Send(half.to_vec()));
                 acts.push_back(Act::Wait(chance.below(patience)));
-                acts.push_back(Act::Say(rest.to_vec()));
+                acts.push_back(Act::Send(rest.to_vec()));
             } else {
-                acts.push_back(Act::Say(command));
+                acts.push_back(Act::Send(command));
             }
             if !pipelines || chance.one_in(20) {
                 acts.push_back(Act::Wait(chance.below(patience)));
@@ -71,12 +72,12 @@ impl Topics {
             }
         }
         match chance.below(6) {
-            0 => acts.push_back(Act::Leave),
+            0 => acts.push_back(Act::Close),
             1 => {
-                // The end of input ends a line, too.
+                // The end of input ends the last line.
                 let mut last = self.command(chance);
                 last.pop();
-                acts.push_back(Act::Say(last));
+                acts.push_back(Act::Send(last));
                 acts.push_back(Act::HalfClose);
             }
             _ => acts.push_back(Act::HalfClose),
@@ -126,12 +127,12 @@ impl Topics {
 
     fn time(&self, chance: &mut Chance) -> Vec<u8> {
         let seconds = WALL_AT_START / SECOND + chance.below(self.times);
-        // The same moment may be written in several ways.
+        // The same time may be written in several ways.
         let fraction = chance.pick(&["", "", ".0", ".000000000", ".5", ".959498503"]);
         format!("{seconds}{fraction}").into_bytes()
     }
 
-    /// Somebody who pretends to be a neighbour, and must not be believed.
+    /// A HELLO that must be refused, and a statement after it that must not be stored.
     fn false_hello(&self, chance: &mut Chance) -> Vec<u8> {
         let hello = chance.pick(&[
             "HELLO herd/1 strangers Riley 0123456789abcdef",
@@ -143,7 +144,7 @@ impl Topics {
     }
 }
 
-/// More than a server reads at once, for which it owes little: blank lines, or one that is too long.
+/// More input than a server reads in one turn, with few replies: blank lines, or one over-long line.
 pub fn burst(chance: &mut Chance) -> Vec<u8> {
     let length = chance.between(BURST_MIN, 2 * BURST_MIN) as usize;
     let byte = *chance.pick(b"\nx");
@@ -152,14 +153,14 @@ pub fn burst(chance: &mut Chance) -> Vec<u8> {
     burst
 }
 
-/// Metres of a radius in kilometres, as they are asked for.
+/// The radius in metres for Places, of a radius in kilometres.
 pub fn metres(radius: &[u8]) -> Option<&'static str> {
     RADII.iter().find(|(kilometres, _)| kilometres.as_bytes() == radius).map(|(_, metres)| *metres)
 }
 
-/// A server reads so many bytes of a connection before it turns to the others.
+/// Bytes that a server reads from one connection in one turn.
 const BURST_MIN: u64 = 64 * 1024;
-/// Radii that are asked for, in kilometres, and the same in metres.
+/// Radii in kilometres, and the same in metres.
 const RADII: [(&str, &str); 7] = [
     ("10", "10000"),
     ("0", "0"),

@@ -1,0 +1,118 @@
+//! The settings of the servers, which may change while they run.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use herd::config::{Host, HostPort, Limits, PlacesApi, PlacesSection, PlacesUrl};
+use herd::event_loop::system::Event;
+use herd::herd::{PlacesSettings, Settings};
+use herd::log::Level;
+
+use crate::client::{KEY, ServerLimits};
+use crate::simulation::Simulation;
+
+/// The settings of one server that change.
+#[derive(Clone, Debug, Default)]
+pub struct Changes {
+    /// The hosts whose second address is named.
+    second: BTreeSet<usize>,
+    /// The neighbours that are not named.
+    removed: BTreeSet<usize>,
+}
+
+impl Simulation {
+    pub fn settings(&self, server: usize) -> Settings {
+        let world = self.world.borrow();
+        let changes = &self.changes[server];
+        let host_port = |host: usize| HostPort {
+            host: self.plan.host_name.parse().unwrap_or(Host::Name("localhost".into())),
+            port: world.address_of(host, changes.second.contains(&host)).port(),
+        };
+        let limits = Limits {
+            max_line: self.plan.vocabulary.max_line,
+            line_timeout: Duration::from_nanos(self.plan.line_timeout),
+            max_connections: self.plan.connections_max,
+            ..Limits::default()
+        };
+        let HostPort { host, port } = host_port(world.places());
+        let url = PlacesUrl { tls: false, host, port, path: String::new() };
+        let places = PlacesSection {
+            api: PlacesApi::GoogleLegacy,
+            url,
+            trust: None,
+            key_env: Some("KEY".into()),
+            timeout: Duration::from_nanos(self.plan.places_timeout),
+        };
+        let neighbours = self.plan.neighbours_of(server).filter(|other| !changes.removed.contains(other));
+        let logs = self.plan.logs || world.is_verbose;
+        Settings {
+            connections_max: self.plan.connections_max,
+            limits,
+            silence: self.plan.silence,
+            neighbours: neighbours.map(|other| (self.plan.names[other].clone(), host_port(other))).collect(),
+            places: PlacesSettings { section: places, key: Some(KEY.into()) },
+            log_level: if logs { Level::Traffic } else { Level::Off },
+        }
+    }
+
+    /// The settings of a server that its clients depend on.
+    pub fn limits(&self, server: usize) -> ServerLimits {
+        ServerLimits {
+            server,
+            max_line: self.plan.vocabulary.max_line,
+            line_timeout: self.plan.line_timeout,
+            connections_max: self.plan.connections_max,
+        }
+    }
+
+    /// Changes the settings of one server: moves a neighbour or Places to its other address, removes a
+    /// neighbour, or names it again.
+    pub fn change_settings(&mut self) {
+        let chance = &mut self.reload_chance;
+        let server = chance.index(self.loops.len());
+        let neighbours: Vec<usize> = self.plan.neighbours_of(server).collect();
+        let neighbour = *chance.pick(&neighbours);
+        let Changes { second, removed } = &mut self.changes[server];
+        let (changed, host) = match chance.below(3) {
+            0 => (removed, neighbour),
+            1 => (second, neighbour),
+            _ => (second, self.plan.names.len()),
+        };
+        if !changed.remove(&host) {
+            changed.insert(host);
+        }
+        self.reload(server);
+    }
+
+    /// Names all neighbours again.
+    pub fn restore_neighbours(&mut self) {
+        for server in 0..self.loops.len() {
+            if !std::mem::take(&mut self.changes[server].removed).is_empty() {
+                self.reload(server);
+            }
+        }
+    }
+
+    fn reload(&mut self, server: usize) {
+        if self.loops[server].is_some() {
+            self.world.borrow_mut().notify(server, Event::Reload);
+        }
+    }
+
+    /// A server reads its settings again.
+    pub fn apply_settings(&mut self, server: usize) {
+        let settings = self.settings(server);
+        self.world
+            .borrow()
+            .print(|| format!("server {server} reads its settings: {:?}", self.changes[server]));
+        self.note_settings(server, &settings);
+        if let Some(event_loop) = &mut self.loops[server] {
+            event_loop.update(|herd, clocks| herd.apply(settings, clocks));
+        }
+    }
+
+    pub fn note_settings(&mut self, server: usize, settings: &Settings) {
+        let ports = settings.neighbours.iter().map(|(_, address)| address.port).collect();
+        self.world.borrow_mut().dialling.settings_read(server, ports);
+    }
+}
