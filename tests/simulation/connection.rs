@@ -36,7 +36,7 @@ pub struct Connection {
     pub faulted: bool,
     /// The acceptor has sent WELCOME: it is a link between servers.
     pub was_welcomed: bool,
-    /// Accepted connections that the acceptor had besides, links not counted.
+    /// The number of other connections of the acceptor when it was accepted, links not counted.
     pub others: usize,
     /// The acceptor has answered a command of a client.
     pub was_served: bool,

@@ -26,7 +26,7 @@ pub struct Dialling {
 struct Hellos {
     /// The connections on which a HELLO was sent and not answered, and when it was sent.
     pending: BTreeMap<usize, Time>,
-    /// When the last of the others was answered, or its connection was closed.
+    /// When a HELLO was last answered, or its connection closed.
     ended_at: Option<Time>,
 }
 
@@ -37,7 +37,7 @@ struct Pair {
     incarnation: u32,
     /// The newest connection; `None`: every attempt failed at once.
     connection: Option<usize>,
-    /// Connections that were lost since the last one that received an ACK, at least.
+    /// The connections that were lost since the last ACK, or fewer.
     losses: u32,
     /// `losses` is exact.
     is_exact: bool,
@@ -45,9 +45,9 @@ struct Pair {
     dialled_at: Time,
     /// When the newest connection was lost.
     lost_at: Time,
-    /// A retry delay began then and has not ended.
+    /// The retry delay that began at `lost_at` has not ended.
     is_delayed: bool,
-    /// The process was paused since then.
+    /// The process was paused after `lost_at`.
     was_paused: bool,
 }
 
@@ -198,7 +198,7 @@ impl World {
         }
     }
 
-    /// The server that has dialled a connection, and the host that it means to reach.
+    /// The server that has dialled a connection, and the host that it has dialled.
     fn dialled_pair(&self, index: usize) -> Option<(usize, usize)> {
         let connection = &self.connections[index];
         Some((connection.host(Side::Dialler), self.host_of_port(connection.port)?))
@@ -237,6 +237,7 @@ fn delay_max(losses: u32) -> Time {
 
 /// The longest lookup, and a few turns.
 const LOOKUP_MAX: Time = 201 * MILLISECOND;
+/// The first retry delay and the longest one, without jitter.
 const DELAY_MIN: Time = 50 * MILLISECOND;
 const DELAY_MAX: Time = SECOND;
 /// How late a retry may be.
