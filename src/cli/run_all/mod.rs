@@ -6,6 +6,8 @@
 mod banner;
 mod children;
 mod local_places;
+mod narration;
+mod places_reply;
 mod screen;
 mod starting;
 mod supervisor;
@@ -77,8 +79,9 @@ herd run-all [-c FILE]
 
 Starts every server of the herd, and the local Places server if the herd file
 names no other, and waits until they accept connections. Then prints how to talk
-to them, and shows their logs live, each line with its time (UTC) and the name
-of the server. Ctrl-C ends all.
+to them, and shows live what happens, each row with its time (UTC) and the name
+of the server: commands and replies, flooding (kiwi → Jaquez, Juzang), servers
+that come and go. Each log has the rest. Ctrl-C ends all.
 
 If a server fails, the others go on without it. Try it: kill one.
 

@@ -6,7 +6,7 @@ use super::super::places::default_listen;
 use super::banner::banner;
 use super::children::{Child, in_words};
 use super::local_places::LocalPlaces;
-use super::supervisor::{Activity, Member, PLACES, Stop, Supervisor};
+use super::supervisor::{Activity, Member, PLACES, Stop, Supervisor, program_as_typed};
 use std::env;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::path::{self, Path};
@@ -48,7 +48,8 @@ impl Supervisor<'_> {
         self.wait_until_quiet()?;
         self.is_up = true;
         let has_key = |name: &str| env::var_os(name).is_some_and(|key| !key.is_empty());
-        self.print(&banner(herd, &places, has_key))
+        let send = format!("{} send{}", program_as_typed(), self.option);
+        self.print(&banner(herd, &places, &send, self.screen.columns(), has_key))
     }
 
     fn start_member(&mut self, row: usize, name: &str, arguments: impl Fn(&mut Command)) -> Result<(), Stop> {
@@ -91,7 +92,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Waits until the neighbours are connected, so that their log lines do not scroll the banner away.
+    /// Waits until the neighbours are connected, so that the banner does not promise too much.
     fn wait_until_quiet(&mut self) -> Result<(), Stop> {
         let deadline = Instant::now() + QUIET_TIMEOUT;
         let mut quiet_since = Instant::now();

@@ -5,6 +5,7 @@ use super::super::arguments::Arguments;
 use super::super::loaded_herd::{LoadedHerd, as_operand, in_a_shell};
 use super::super::output::{Output, print};
 use super::children::{Child, in_words};
+use super::narration::Narrator;
 use super::screen::{Row, Screen};
 use super::tail::Tail;
 use rustix::process::Signal;
@@ -34,11 +35,18 @@ impl From<Failure> for Stop {
 pub(super) struct Supervisor<'a> {
     pub(super) loaded: &'a LoadedHerd,
     /// ` -c FILE` for commands to paste.
-    option: String,
+    pub(super) option: String,
     signals: Signals,
-    screen: Screen,
+    pub(super) screen: Screen,
+    narrator: Narrator,
     pub(super) members: Vec<Member>,
     tails: Vec<Tail>,
+    /// Log lines that are not shown yet, and the turns for which the first of them has waited: the rest of a
+    /// flood is in other logs, which may be written a little later.
+    pending: Vec<Row>,
+    pending_turns: u32,
+    /// Rows to show after the banner.
+    trouble: Vec<Row>,
     /// `false` during the start, when the end of one process is a failure of all.
     pub(super) is_up: bool,
 }
@@ -63,7 +71,11 @@ impl<'a> Supervisor<'a> {
             loaded,
             option: loaded.option(arguments),
             signals,
+            narrator: Narrator::new(names.clone()),
             screen: Screen::new(names),
+            pending: Vec::new(),
+            pending_turns: 0,
+            trouble: Vec::new(),
             members: Vec::new(),
             tails,
             is_up: false,
@@ -98,8 +110,6 @@ impl<'a> Supervisor<'a> {
             thread::sleep(END_TURN);
         }
         let mut text = String::from(if self.screen.is_terminal() { "\n" } else { "" });
-        let rows = self.log_rows();
-        text += &self.screen.draw(rows, self.screen.columns());
         for member in &mut self.members {
             if member.child.end().is_none() {
                 member.child.signal(Signal::KILL);
@@ -115,7 +125,7 @@ impl<'a> Supervisor<'a> {
         let _ = print(text.as_bytes());
     }
 
-    /// Waits a moment and shows the new log lines and messages.
+    /// Waits a moment and shows what is new.
     pub(super) fn turn(&mut self) -> Result<Activity, Stop> {
         thread::sleep(TURN);
         let mut notices = Vec::new();
@@ -127,7 +137,8 @@ impl<'a> Supervisor<'a> {
             // that it does not handle yet.
             if self.is_up {
                 self.forward_hangup();
-                notices.push("SIGHUP was forwarded: the servers read the herd file again".to_owned());
+                let notice = "SIGHUP was forwarded: the servers read the herd file again";
+                notices.push(self.screen.draw_notice(notice));
             }
         }
         let mut rows = self.log_rows();
@@ -139,10 +150,31 @@ impl<'a> Supervisor<'a> {
             self.report_ends(&mut rows, &mut notices);
         }
         let turn = if rows.is_empty() { Activity::Quiet } else { Activity::Active };
-        let mut text = self.screen.draw(rows, self.screen.columns());
-        notices.iter().for_each(|notice| text += &self.screen.draw_notice(notice));
+        self.pending.extend(rows);
+        self.pending_turns += 1;
+        if turn == Activity::Quiet || self.pending_turns > PENDING_TURNS_MAX {
+            self.pending_turns = 0;
+            let text = self.show_pending();
+            self.print(&text)?;
+        }
+        let text: String = notices.concat();
         self.print(&text)?;
         Ok(turn)
+    }
+
+    /// Draws the pending log lines. Before the herd is up, only trouble is kept.
+    fn show_pending(&mut self) -> String {
+        let lines = std::mem::take(&mut self.pending);
+        if !self.is_up {
+            let trouble = self.narrator.narrate_start(lines);
+            self.trouble.extend(trouble);
+            return String::new();
+        }
+        let ended: Vec<usize> =
+            self.members.iter_mut().filter_map(|member| member.child.end().map(|_| member.row)).collect();
+        let mut rows = std::mem::take(&mut self.trouble);
+        rows.extend(self.narrator.narrate(lines, |server| ended.contains(&server)));
+        self.screen.draw(&rows, self.screen.columns())
     }
 
     fn report_ends(&mut self, rows: &mut Vec<Row>, notices: &mut Vec<String>) {
@@ -157,11 +189,9 @@ impl<'a> Supervisor<'a> {
             } else {
                 ("WHATSAT is answered with UNKNOWN_ERROR", places_command(&self.loaded.herd.folder))
             };
-            notices.push(format!(
-                "{name} has ended by itself ({}): {effect}. To start it again:",
-                in_words(end)
-            ));
-            notices.push(command);
+            let notice = format!("{name} has ended ({}): {effect}. Start it again:", in_words(end));
+            notices.push(self.screen.draw_notice(&notice));
+            notices.push(format!("    {command}\n"));
         }
     }
 
@@ -200,7 +230,7 @@ impl<'a> Supervisor<'a> {
     }
 }
 
-/// Whether log lines or messages were shown.
+/// Whether the servers have written to their logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Activity {
     Active,
@@ -213,6 +243,11 @@ fn places_command(folder: &Path) -> String {
         folder if folder.is_empty() => format!("{} places", program()),
         folder => format!("cd {} && {} places", in_a_shell(&folder), program()),
     }
+}
+
+/// The command name of this program as the user has typed it, for commands to paste in the same folder.
+pub(super) fn program_as_typed() -> String {
+    env::args().next().map_or_else(|| "herd".to_owned(), |name| in_a_shell(&name))
 }
 
 /// The command name of this program, for commands to paste in any folder.
@@ -229,6 +264,9 @@ pub(super) const PLACES: &str = "Places";
 
 /// Too short to be seen as a delay; polling five files takes far less.
 const TURN: Duration = Duration::from_millis(50);
+
+/// Turns after which log lines are shown although further ones follow.
+const PENDING_TURNS_MAX: u32 = 3;
 
 /// A server shuts down within 300 ms (docs/protocol.md, section 5).
 const END_TIMEOUT: Duration = Duration::from_secs(2);
