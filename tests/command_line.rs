@@ -203,13 +203,58 @@ fn send_sends_each_line_and_prints_the_replies() {
     let server = serve(listener, |mut stream| {
         let mut received = Vec::new();
         stream.read_to_end(&mut received).unwrap();
-        stream.write_all(b"? \xff\nlast").unwrap();
+        stream.write_all(b"AT Solo +1 a +1-1 5\n? \xff\nlast").unwrap();
         received
     });
     let output = folder.run(&["send", "Solo", "FOO bar", "", "-", "--", "-x"]);
     assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()));
-    assert_eq!(output.stdout, b"? \xff\nlast");
+    assert_eq!(output.stdout, b"AT Solo +1 a +1-1 5\n? \xff\nlast");
     assert_eq!(server.join().unwrap(), b"FOO bar\n\n-\n-x\n");
+}
+
+/// The reason stands on standard error, one line for each refused command.
+#[test]
+fn send_explains_refusals() {
+    let refused = |test: &str, lines: &[&str]| {
+        let listener = listen();
+        let folder = Folder::with_server(test, listener.local_addr().unwrap());
+        let server = serve(listener, |mut stream| {
+            let mut received = String::new();
+            stream.read_to_string(&mut received).unwrap();
+            let replies: String = received.lines().map(|line| format!("? {line}\n")).collect();
+            stream.write_all(replies.as_bytes()).unwrap();
+            replies
+        });
+        let output = folder.run(&[&["send", "Solo"], lines].concat());
+        assert_eq!(String::from_utf8_lossy(&output.stdout), server.join().unwrap());
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let error = refused("mistakes", &["IAMAT kiwi 34-118 5", "WHATSAT kiwi 10 21"]);
+    let lines: Vec<&str> = error.lines().collect();
+    assert_eq!(lines.len(), 2, "{error}");
+    assert!(lines[0].starts_with("herd: Solo refused \"IAMAT kiwi 34-118 5\": location: "), "{error}");
+    assert!(lines[1].starts_with("herd: Solo refused \"WHATSAT kiwi 10 21\": bound: "), "{error}");
+    let error = refused("unquoted", &["IAMAT", "kiwi", "+34-118", "5"]);
+    assert!(error.contains("in quotes") && error.lines().count() == 1, "{error}");
+    let error = refused("unknown", &["FOO"]);
+    assert_eq!(error, "herd: Solo refused \"FOO\": unknown command \"FOO\": expected IAMAT or WHATSAT\n");
+}
+
+#[test]
+fn send_replaces_now_by_the_present() {
+    let listener = listen();
+    let folder = Folder::with_server("now", listener.local_addr().unwrap());
+    let server = serve(listener, |mut stream| {
+        let mut received = String::new();
+        stream.read_to_string(&mut received).unwrap();
+        received
+    });
+    success(&folder.run(&["send", "Solo", "IAMAT kiwi +34-118 now"]));
+    let line = server.join().unwrap();
+    let time: f64 = line.strip_prefix("IAMAT kiwi +34-118 ").unwrap().trim_end().parse().unwrap();
+    let present = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
+    assert!((present - 600.0..=present).contains(&time), "{line}");
 }
 
 #[test]

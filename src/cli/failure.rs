@@ -11,7 +11,7 @@ use std::io;
 pub struct Failure {
     /// The exit status of the program.
     pub status: u8,
-    /// The problem, its reason and the remedy.
+    /// The problem, its reason and the remedy; empty if they were reported already.
     pub message: String,
 }
 
@@ -19,6 +19,11 @@ impl Failure {
     /// A failure at run time: a port is taken, a server does not answer. Exit status 1.
     pub fn at_run_time(message: impl Into<String>) -> Failure {
         Failure { status: AT_RUN_TIME, message: message.into() }
+    }
+
+    /// A failure whose message was written to standard error already. Exit status 1.
+    pub(super) fn reported() -> Failure {
+        Failure::at_run_time("")
     }
 
     /// A wrong command line or herd file. Exit status 2.
