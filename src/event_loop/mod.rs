@@ -19,6 +19,7 @@ pub mod mio_system;
 mod serving;
 mod stream;
 pub mod system;
+pub mod terminal;
 mod timers;
 pub mod tls;
 mod worker;

@@ -17,6 +17,7 @@ use super::Failure;
 use super::arguments::{Arguments, Subcommand, SubcommandOption};
 use super::failure::in_words;
 use super::loaded_herd::LoadedHerd;
+use crate::event_loop::terminal::Terminal;
 use local_places::LocalPlaces;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -37,6 +38,7 @@ pub(super) const COMMAND: Subcommand = Subcommand {
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
     let loaded = LoadedHerd::find(arguments)?;
+    let terminal = Terminal::at_start();
     // From here on Ctrl-C does not end this process at once, so that every child is ended first.
     let signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
         .map_err(|error| Failure::at_run_time(format!("signals cannot be handled: {}", in_words(&error))))?;
@@ -44,7 +46,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         require_free_port(&server.name, server.listen)?;
     }
     let places = LocalPlaces::find(&loaded.herd)?;
-    let mut supervisor = Supervisor::new(&loaded, arguments, signals);
+    let mut supervisor = Supervisor::new(&loaded, arguments, signals, terminal);
     let Err(stop) = supervisor.start(places).and_then(|()| supervisor.watch());
     supervisor.end();
     match stop {
@@ -97,7 +99,8 @@ Environment
 Signals
   SIGINT (Ctrl-C), SIGTERM   shut down all servers gracefully; a second one
                              kills them
-  SIGHUP                     is forwarded: the servers read the herd file again
+  SIGHUP                     is forwarded: the servers read the herd file again;
+                             from a terminal that was closed, it ends the herd
 
 Example
   herd run-all                           the built-in herd of five

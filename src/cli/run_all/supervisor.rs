@@ -8,6 +8,7 @@ use super::children::{Child, in_words};
 use super::narration::Narrator;
 use super::screen::{Row, Screen};
 use super::tail::Tail;
+use crate::event_loop::terminal::Terminal;
 use rustix::process::Signal;
 use signal_hook::consts::SIGHUP;
 use signal_hook::iterator::Signals;
@@ -37,6 +38,7 @@ pub(super) struct Supervisor<'a> {
     /// ` -c FILE` for commands to paste.
     pub(super) option: String,
     signals: Signals,
+    terminal: Terminal,
     pub(super) screen: Screen,
     narrator: Narrator,
     pub(super) members: Vec<Member>,
@@ -61,7 +63,12 @@ pub(super) struct Member {
 
 impl<'a> Supervisor<'a> {
     /// No process is started yet. Logs are read from their present ends.
-    pub(super) fn new(loaded: &'a LoadedHerd, arguments: &Arguments, signals: Signals) -> Supervisor<'a> {
+    pub(super) fn new(
+        loaded: &'a LoadedHerd,
+        arguments: &Arguments,
+        signals: Signals,
+        terminal: Terminal,
+    ) -> Supervisor<'a> {
         let herd = &loaded.herd;
         let tail = |name: &str| Tail::from_end(herd.log.folder.join(format!("{name}.log")));
         let tails = herd.servers.iter().map(|server| tail(&server.name)).collect();
@@ -71,6 +78,7 @@ impl<'a> Supervisor<'a> {
             loaded,
             option: loaded.option(arguments),
             signals,
+            terminal,
             narrator: Narrator::new(names.clone()),
             screen: Screen::new(names),
             pending: Vec::new(),
@@ -130,7 +138,7 @@ impl<'a> Supervisor<'a> {
         thread::sleep(TURN);
         let mut notices = Vec::new();
         for signal in self.signals.pending().collect::<Vec<_>>() {
-            if signal != SIGHUP {
+            if signal != SIGHUP || self.terminal.has_gone() {
                 return Err(Stop::Requested);
             }
             // A server that is still starting reads the file later anyway, and would be killed by a signal
