@@ -1,9 +1,11 @@
 //! The command line as a user sees it: help, errors, exit statuses, and `herd send` to simple servers. Needs
 //! no running herd.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::{self, JoinHandle};
@@ -150,10 +152,9 @@ fn wrong_command_lines_are_explained() {
 
 #[test]
 fn an_argument_that_is_not_utf_8_is_refused() {
-    use std::os::unix::ffi::OsStrExt;
     let folder = Folder::new("bytes");
     let mut command = folder.command(&["send", "Riley"]);
-    let output = command.arg(std::ffi::OsStr::from_bytes(b"\xff")).output().unwrap();
+    let output = command.arg(OsStr::from_bytes(b"\xff")).output().unwrap();
     assert!(failure(&output, 2).contains("is not UTF-8"));
 }
 
@@ -170,6 +171,40 @@ fn check_draws_the_herd_or_names_the_wrong_place() {
         let line = folder.fails(arguments, 2);
         assert!(line.starts_with("herd.json: servers.Solo.listen: \"127.0.0.1\" has no port"), "{line}");
     }
+}
+
+/// Faults of the key and of `places.trust` are found by `check` and at the start of a server, and the key is in
+/// no message.
+#[test]
+fn a_key_or_trust_that_is_not_usable_is_found_at_the_start() {
+    let folder = Folder::new("places");
+    let fails = |places: &str, key: Option<&[u8]>, words: &str| {
+        let text = format!(
+            r#"{{ "herd": "h", "servers": {{ "Solo": {{ "listen": "127.0.0.1:1" }} }}, "places": {places} }}"#
+        );
+        fs::write(folder.0.join("herd.json"), text).unwrap();
+        for arguments in [&["check"][..], &["serve", "Solo"]] {
+            let mut command = folder.command(arguments);
+            command.env_remove("PLACES_API_KEY");
+            key.map(|key| command.env("PLACES_API_KEY", OsStr::from_bytes(key)));
+            let line = failure(&command.output().unwrap(), 1);
+            assert!(line.contains(words) && !line.contains("AIza"), "{arguments:?}: {line}");
+        }
+    };
+    let variable = "the key in the environment variable PLACES_API_KEY: expected printable ASCII, got ";
+    fails("{}", Some(b"AIzaTestKey12345\r"), &format!("{variable}a line end as byte 17"));
+    fails("{}", Some(b"AIza\xffkey"), &format!("{variable}another byte as byte 5"));
+    fails(
+        r#"{ "trust": "ca.pem" }"#,
+        Some(b"AIza"),
+        "places.trust: the root certificates in ca.pem cannot be read",
+    );
+    fs::write(folder.0.join("ca.pem"), "nothing in PEM").unwrap();
+    fails(r#"{ "trust": "ca.pem" }"#, Some(b"AIza"), "places.trust: ca.pem holds no certificate");
+    let local = r#"{ "url": "https://localhost:21491", "trust": "places-ca-21491.pem""#;
+    fails(&format!("{local} }}"), None, "needs none; write \"key_env\": null");
+    let missing = "cannot be read: No such file or directory (os error 2); herd places -l HOST:21491 writes";
+    fails(&format!("{local}, \"key_env\": null }}"), None, missing);
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use crate::config;
 use std::fmt;
-use std::io;
+
+pub(super) use crate::service::in_words;
 
 /// The reason why a command failed.
 ///
@@ -50,21 +51,13 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// The message of the operating system, without the error number.
-pub(super) fn in_words(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.rfind(" (os error ") {
-        Some(end) => text[..end].to_owned(),
-        None => text,
-    }
-}
-
 const AT_RUN_TIME: u8 = 1;
 const USAGE: u8 = 2;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io;
 
     #[test]
     fn a_failure_is_one_line() {

@@ -18,10 +18,10 @@ use super::arguments::{Arguments, Subcommand, SubcommandOption};
 use super::failure::in_words;
 use super::loaded_herd::LoadedHerd;
 use crate::event_loop::terminal::Terminal;
+use crate::service::cannot_listen;
 use local_places::LocalPlaces;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use std::io;
 use std::net::{SocketAddr, TcpListener};
 use supervisor::{Stop, Supervisor};
 
@@ -60,19 +60,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
 fn require_free_port(name: &str, listen: SocketAddr) -> Result<(), Failure> {
     match TcpListener::bind(listen) {
         Ok(_) => Ok(()),
-        Err(error) => {
-            let remedy = match error.kind() {
-                io::ErrorKind::AddrInUse => {
-                    "does this herd run already? end the program that listens there, or give the server \
-                     another port in the herd file"
-                }
-                _ => "give the server another address in the herd file",
-            };
-            Err(Failure::at_run_time(format!(
-                "{name} cannot listen on {listen}: {}; {remedy}",
-                in_words(&error)
-            )))
-        }
+        Err(error) => Err(Failure::at_run_time(cannot_listen(name, listen, &error))),
     }
 }
 
@@ -125,7 +113,7 @@ mod tests {
         let listen = other.local_addr().unwrap();
         let failure = require_free_port("Riley", listen).unwrap_err();
         assert_eq!(failure.status, 1);
-        let begin = format!("Riley cannot listen on {listen}: Address already in use; does this herd run");
+        let begin = format!("Riley cannot listen on {listen}: Address already in use; another program has");
         assert!(failure.to_string().starts_with(&begin), "{failure}");
         drop(other);
         // A process that another test starts keeps the port until its exec.
@@ -136,6 +124,6 @@ mod tests {
         }
         // No machine has an address of 192.0.2.0/24, which is for documentation (RFC 5737).
         let failure = require_free_port("Riley", "192.0.2.1:1".parse().unwrap()).unwrap_err();
-        assert!(failure.to_string().contains("another address"), "{failure}");
+        assert!(failure.to_string().contains("does not have that address"), "{failure}");
     }
 }
