@@ -18,6 +18,7 @@ use crate::text::fields::trim;
 use crate::text::last_field::LastField;
 use crate::text::peer_line::is_hello;
 use crate::text::record::Statement;
+use crate::text::telnet::{self, Effect, IAC};
 use crate::text::time::{SECOND_NS, Time};
 
 /// A client, or a peer that has not sent its HELLO yet.
@@ -28,7 +29,21 @@ pub struct Client {
     line_since: Moment,
     /// The last field of an over-long line whose rest is discarded; `None`: there is no such line.
     discarding: Option<LastField>,
+    telnet: Telnet,
+    /// No byte was read: a byte order mark may follow.
+    at_start: bool,
     replies: Replies,
+}
+
+/// The telnet commands of a client.
+#[derive(Clone, Copy, Debug, Default)]
+struct Telnet {
+    /// The client has sent one, so that CR NUL ends its lines as well.
+    spoken: bool,
+    /// A subnegotiation has begun and not ended.
+    negotiating: bool,
+    /// The number of options that were refused.
+    answers: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +73,14 @@ impl Client {
     }
 
     fn new(standing: Standing) -> Client {
-        Client { standing, line_since: Moment::NEVER, discarding: None, replies: Replies::default() }
+        Client {
+            standing,
+            line_since: Moment::NEVER,
+            discarding: None,
+            telnet: Telnet::default(),
+            at_start: true,
+            replies: Replies::default(),
+        }
     }
 
     /// When the HELLO of a peer began; `None`: the connection is not a peer's. The HELLO is not consumed.
@@ -75,7 +97,19 @@ impl Client {
     fn lines_received(&mut self, context: &mut Context<'_>, data: &[u8]) -> usize {
         let max_line = context.shared.limits.max_line;
         let mut lines = Lines::new(data);
-        while let Some(line) = lines.peek() {
+        if self.telnet.spoken {
+            lines.end_at_cr_nul();
+        }
+        if self.at_start {
+            if BYTE_ORDER_MARK.len() > data.len() && BYTE_ORDER_MARK.starts_with(data) {
+                return 0;
+            }
+            self.at_start = false;
+            if data.starts_with(BYTE_ORDER_MARK) {
+                lines.skip(BYTE_ORDER_MARK.len());
+            }
+        }
+        while let Some(mut line) = lines.peek() {
             if self.standing == Standing::Finished {
                 return data.len();
             }
@@ -87,12 +121,18 @@ impl Client {
                 prefetch(context, batch, ID_FIELD);
             }
             if let Some(last) = &mut self.discarding {
+                line = lines.discardable(line);
                 last.push(line.text);
                 if line.ended
                     && let Some(last) = self.discarding.take()
                 {
                     self.over_long_line_ended(&last);
                 }
+            } else if self.telnet.negotiating || lines.rest().first() == Some(&IAC) {
+                if self.telnet_received(context, &mut lines) {
+                    continue;
+                }
+                break;
             } else if self.may_be_a_peer() && is_hello(&line.text[..line.text.len().min(max_line)]) {
                 // A HELLO that is the first line began when the first byte arrived.
                 let is_first = lines.used() == 0;
@@ -101,6 +141,7 @@ impl Client {
                 break;
             } else if line.text.len() > max_line {
                 self.over_long_line_received(context, line.text);
+                line = lines.discardable(line);
                 let last = LastField::of(line.text);
                 if line.ended {
                     self.over_long_line_ended(&last);
@@ -113,11 +154,59 @@ impl Client {
                 break;
             }
             lines.consume(line);
-            if line.ended {
-                self.line_since = Moment::NEVER;
+            if !line.ended {
+                break;
             }
+            self.line_since = Moment::NEVER;
         }
         lines.used()
+    }
+
+    /// Reads the telnet commands before a line. Returns whether a line may follow; false: a command is not
+    /// complete.
+    fn telnet_received(&mut self, context: &mut Context<'_>, lines: &mut Lines<'_>) -> bool {
+        if self.standing == Standing::PeersOnly {
+            self.reject(context);
+            return false;
+        }
+        let input = lines.rest();
+        let mut used = 0;
+        let is_complete = loop {
+            let rest = &input[used..];
+            if self.telnet.negotiating {
+                let (length, ended) = telnet::subnegotiation(rest);
+                used += length;
+                self.telnet.negotiating = !ended;
+                if !ended {
+                    break false;
+                }
+            } else if rest.first() == Some(&IAC) {
+                let Some((length, effect)) = telnet::command(rest) else { break false };
+                used += length;
+                self.telnet.spoken = true;
+                match effect {
+                    Effect::Dropped => {}
+                    Effect::Subnegotiation => self.telnet.negotiating = true,
+                    Effect::Answer(answer) => self.answer_telnet(context, answer),
+                }
+            } else {
+                break true;
+            }
+            if !self.telnet.negotiating {
+                self.line_since = Moment::NEVER;
+            }
+        };
+        lines.skip(used);
+        lines.end_at_cr_nul();
+        is_complete
+    }
+
+    fn answer_telnet(&mut self, context: &mut Context<'_>, answer: [u8; 3]) {
+        if self.telnet.answers < TELNET_ANSWERS_MAX {
+            self.telnet.answers += 1;
+            self.replies.output(context.transport).extend_from_slice(&answer);
+            context.shared.log.sent_to_client(&answer);
+        }
     }
 
     /// Carries out one line, without its LF.
@@ -214,6 +303,11 @@ impl Client {
         }
     }
 
+    /// Whether a line, or a subnegotiation, has begun whose bytes are not kept.
+    fn is_discarding(&self) -> bool {
+        self.discarding.is_some() || self.telnet.negotiating
+    }
+
     fn may_be_a_peer(&self) -> bool {
         matches!(self.standing, Standing::Unidentified | Standing::PeersOnly)
     }
@@ -228,7 +322,7 @@ impl Client {
         }
         if context.transport.has_room() && self.replies.has_room() {
             context.transport.resume_reading();
-            if self.discarding.is_some() && !last {
+            if self.is_discarding() && !last {
                 // A discarded line leaves no input that is offered again and restarts the limit.
                 self.limit_line_time(context, true);
             }
@@ -264,14 +358,16 @@ impl Protocol for Client {
             Standing::Finished => self.send_replies(context),
             Standing::PeersOnly | Standing::Peer => {}
             Standing::Unidentified | Standing::Client => {
-                self.limit_line_time(context, used < data.len() || self.discarding.is_some());
+                self.limit_line_time(context, used < data.len() || self.is_discarding());
             }
         }
         used
     }
 
     fn eof_received(&mut self, context: &mut Context<'_>, rest: &[u8]) {
-        if !rest.is_empty() && self.standing != Standing::Finished {
+        // A telnet command that is not complete is no line.
+        let is_line = !self.telnet.negotiating && !rest.is_empty() && rest[0] != IAC;
+        if is_line && self.standing != Standing::Finished {
             self.line_received(context, rest);
         }
         self.standing = Standing::Finished;
@@ -317,6 +413,11 @@ impl Protocol for Client {
 
 /// The field of the client ID in IAMAT and WHATSAT.
 const ID_FIELD: usize = 1;
+/// The byte order mark of UTF-8. Some programs send it first.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// Options that are refused on one connection: more than a client has, and few enough that two programs that
+/// answer each other come to an end.
+const TELNET_ANSWERS_MAX: u8 = 64;
 /// How long a connection to a full server may take to send HELLO: a neighbour sends it in its first packet.
 const PEER_GRACE: Duration = Duration::from_millis(200);
 
@@ -471,6 +572,120 @@ mod tests {
             assert_eq!(bench.closing(), Some(Close::Drain));
             assert!(bench.server.store.is_empty());
         }
+    }
+
+    const PUTTY: &[u8] = b"\xff\xfb\x1f\xff\xfb\x20\xff\xfb\x18\xff\xfd\x01\xff\xfb\x03\xff\xfd\x03";
+    const NO_PUTTY: &[u8] = b"\xff\xfe\x1f\xff\xfe\x20\xff\xfe\x18\xff\xfc\x01\xff\xfe\x03\xff\xfc\x03";
+
+    /// The output of a new client for this input and the end of it, however it is split.
+    fn replies_to(input: &[u8]) -> Vec<u8> {
+        let of_pieces = |pieces: &mut dyn Iterator<Item = &[u8]>| {
+            let mut bench = client();
+            bench.server.limits.max_line = 64;
+            pieces.for_each(|piece| bench.receive(piece));
+            bench.eof();
+            assert_eq!(bench.closing(), Some(Close::Drain));
+            bench.sent_bytes()
+        };
+        let whole = of_pieces(&mut [input].into_iter());
+        assert_eq!(of_pieces(&mut input.chunks(1)), whole, "{}", input.escape_ascii());
+        for cut in 1..input.len() {
+            let (first, second) = input.split_at(cut);
+            assert_eq!(of_pieces(&mut [first, second].into_iter()), whole, "{}", input.escape_ascii());
+        }
+        whole
+    }
+
+    #[test]
+    fn telnet_options_are_refused_and_other_commands_dropped() {
+        assert_eq!(
+            replies_to(&[PUTTY, b"FOO\r\n", PUTTY, b"\r\nBAR"].concat()),
+            [NO_PUTTY, b"? FOO\n", NO_PUTTY, b"? BAR\n"].concat()
+        );
+        // Ctrl-C in telnet.
+        assert_eq!(replies_to(b"\xff\xf4\xff\xfd\x06FOO\r\n"), b"\xff\xfc\x06? FOO\n");
+        assert_eq!(replies_to(b"\xff\xfc\x01\xff\xfe\x03\xff\xffFOO\n"), b"? FOO\n");
+        assert_eq!(replies_to(b"\xff\nFOO\n"), b"? FOO\n", "an IAC before LF alone");
+        assert_eq!(replies_to(b"FOO\xff\xfd\x03\n \xff\xfd\x03\n"), b"? FOO\xff\xfd\x03\n? \xff\xfd\x03\n");
+    }
+
+    #[test]
+    fn a_subnegotiation_is_no_line() {
+        let size = b"\xff\xfa\x1f\0\n\nIAMAT a +1-1 5\n\xff\xf0";
+        assert_eq!(
+            replies_to(&[size, &b"FOO\n"[..], size, b"\xff\xfd\nBAR\n"].concat()),
+            b"? FOO\n\xff\xfc\n? BAR\n"
+        );
+        let long = [b"\xff\xfa\x18", &b"x".repeat(200)[..], b"\xff\xf0FOO\n"].concat();
+        assert_eq!(replies_to(&long), b"? FOO\n", "its content is not a line that is too long");
+    }
+
+    #[test]
+    fn a_telnet_command_that_does_not_end_is_no_line() {
+        for rest in [&b"\xff"[..], b"\xff\xfd", b"\xff\xfaxyz", b"\xff\xfaxyz\n\xff"] {
+            assert_eq!(replies_to(&[b"FOO\n", rest].concat()), b"? FOO\n");
+        }
+    }
+
+    #[test]
+    fn a_subnegotiation_must_end_in_time() {
+        let mut bench = client();
+        let start = bench.now;
+        bench.receive(b"\xff\xfa\x1fabc\n");
+        assert_eq!(bench.deadline(), start + Duration::from_secs(60));
+        bench.now = start + Duration::from_secs(50);
+        bench.receive(&[b'x'; 20_000]);
+        assert_eq!((bench.deadline(), bench.input_left()), (start + Duration::from_secs(60), 0));
+        bench.receive(b"\xff\xf0");
+        assert_eq!(bench.deadline(), Moment::NEVER);
+        bench.receive(b"\xff\xfax");
+        bench.time_out();
+        assert_eq!(bench.closing(), Some(Close::Drain));
+    }
+
+    #[test]
+    fn sixty_four_options_are_refused() {
+        let input: Vec<u8> = (0..100).flat_map(|option| [0xff, 0xfd, option]).chain(*b"FOO\n").collect();
+        let output: Vec<u8> = (0..64).flat_map(|option| [0xff, 0xfc, option]).chain(*b"? FOO\n").collect();
+        assert_eq!(replies_to(&input), output);
+    }
+
+    #[test]
+    fn cr_nul_ends_a_line_after_a_telnet_command() {
+        assert_eq!(replies_to(b"FOO\r\0BAR\n\xff\xfe\x01X\r\0Y\r\n"), b"? FOO\r\0BAR\n? X\n? Y\n");
+        assert_eq!(replies_to(b"\xff\xf1FOO\r\0\r\0A\0B\r\0BAZ\nX\r\0"), b"? FOO\n? A\0B\n? BAZ\n? X\n");
+        assert_eq!(replies_to(b"\xff\xfd\r\0X\n"), b"\xff\xfc\r? \0X\n", "the CR is the option");
+        let long = b"x".repeat(100);
+        let copy = [b"? ", &long[..64], b"\n? FOO\n"].concat();
+        assert_eq!(replies_to(&[b"\xff\xf1", &long[..], b"\r\0FOO\r\0"].concat()), copy);
+        assert_eq!(replies_to(&[b"\xff\xf1", &long[..64], b"\r\0FOO\r\0"].concat()), copy);
+    }
+
+    #[test]
+    fn telnet_answers_keep_the_order_of_the_input() {
+        let mut bench = client();
+        bench.receive(KIWI.as_bytes());
+        let line = bench.sent();
+        bench.receive(b"WHATSAT kiwi 1 1\n\xff\xfd\x06FOO\n\xff\xfb\x06");
+        assert_eq!(bench.sent(), "");
+        answer_all(&mut bench, "{\"results\":[]}");
+        let reply = format!("{line}{{\"results\":[]}}\n\n");
+        assert_eq!(bench.sent_bytes(), [reply.as_bytes(), b"\xff\xfc\x06? FOO\n\xff\xfe\x06"].concat());
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_dropped_at_the_start_only() {
+        const MARK: &[u8] = b"\xef\xbb\xbf";
+        assert_eq!(
+            replies_to(&[MARK, b"FOO\n", MARK, b"BAR\n"].concat()),
+            [b"? FOO\n? ", MARK, b"BAR\n"].concat()
+        );
+        assert_eq!(replies_to(&[MARK, MARK, b"FOO\n"].concat()), [b"? ", MARK, b"FOO\n"].concat());
+        assert_eq!(replies_to(&[b" ", MARK, b"FOO\n"].concat()), [b"? ", MARK, b"FOO\n"].concat());
+        assert_eq!(replies_to(&[MARK, b"\r\n", MARK].concat()), [b"? ", MARK, b"\n"].concat());
+        assert_eq!(replies_to(b"\xef\xbbFOO\n"), b"? \xef\xbbFOO\n");
+        assert_eq!(replies_to(b"\xef\xbb"), b"? \xef\xbb\n");
+        assert_eq!(replies_to(&[MARK, b"\xff\xfd\x01FOO"].concat()), b"\xff\xfc\x01? FOO\n");
     }
 
     #[test]

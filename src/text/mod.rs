@@ -9,4 +9,5 @@ pub mod location;
 pub mod peer_line;
 pub mod record;
 pub mod simd;
+pub mod telnet;
 pub mod time;
