@@ -87,6 +87,8 @@ const CLIENT: &[&str] = &[
     "MARK 3\n",
     "\u{feff}",
     "\r\0",
+    "GET ",
+    "OPTIONS",
 ];
 const PEER: &[&str] = &[
     "\n",
@@ -105,6 +107,7 @@ const PEER: &[&str] = &[
     "AT ",
 ];
 const LINE: &[&str] = &[
+    "PATCH",
     "IAMAT",
     "WHATSAT",
     "AT",

@@ -7,6 +7,7 @@
 mod acknowledgements;
 mod client;
 mod handle;
+mod idle_times;
 mod inbound_peer;
 mod lines;
 mod neighbours;
@@ -15,6 +16,7 @@ mod places_request;
 mod places_server;
 mod replies;
 mod server;
+mod telnet;
 
 use crate::protocol::{Lost, Protocol};
 use crate::text::fields::fields;

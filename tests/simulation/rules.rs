@@ -44,14 +44,22 @@ pub fn meaning(line: &[u8]) -> Meaning {
             Meaning::WhatsAt { id: id.to_vec(), radius: radius.to_vec(), bound }
         }
         [.., b"HTTP/1.0" | b"HTTP/1.1"] => Meaning::Http,
+        [first, ..] if is_method(first) => Meaning::Http,
         [b"HELLO", version, ..] if version.starts_with(b"herd/") => Meaning::Hello,
         _ => Meaning::Invalid,
     }
 }
 
-/// Whether an over-long line ends the connection like an HTTP request.
-pub fn ends_like_http(line: &[u8]) -> bool {
-    matches!(words(line).last(), Some(&b"HTTP/1.0" | &b"HTTP/1.1"))
+/// Whether an over-long line is an HTTP request by its first or last word.
+pub fn is_like_http(line: &[u8]) -> bool {
+    let words = words(line);
+    matches!(words[..], [.., b"HTTP/1.0" | b"HTTP/1.1"]) || words.first().is_some_and(|word| is_method(word))
+}
+
+fn is_method(word: &[u8]) -> bool {
+    let methods: [&[u8]; 9] =
+        [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"];
+    methods.contains(&word)
 }
 
 fn is_digits(text: &[u8]) -> bool {
@@ -294,7 +302,7 @@ impl Lines {
     fn end_line(&mut self, commands: &mut Vec<Command>) {
         let line = std::mem::take(&mut self.begun);
         if std::mem::take(&mut self.is_too_long) {
-            self.is_over |= ends_like_http(&line);
+            self.is_over |= is_like_http(&line);
             return;
         }
         let mut meaning = meaning(&line);

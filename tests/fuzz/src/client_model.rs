@@ -262,7 +262,7 @@ impl<'a> Model<'a> {
         }
         self.role = Role::Client;
         self.invalid(beginning);
-        if ended && grammar::ends_like_http(line) {
+        if ended && grammar::is_http_request(line) {
             self.closing = Some(Close::Drain);
         }
     }
