@@ -7,6 +7,7 @@ mod commands;
 
 use std::time::Duration;
 
+use self::commands::Refusal;
 use super::idle_times::{Due, IdleTimes};
 use super::lines::Lines;
 use super::replies::Replies;
@@ -32,6 +33,8 @@ pub struct Client {
     idle: IdleTimes,
     /// The line at the front is carried out although its LF is missing, if it is a whole valid command.
     line_is_due: bool,
+    /// Bytes that were offered and not consumed. They are offered again, with or without new ones.
+    unread: u32,
     /// No byte was read: a byte order mark may follow.
     at_start: bool,
     replies: Replies,
@@ -71,6 +74,7 @@ impl Client {
             telnet: Telnet::default(),
             idle: IdleTimes::new(),
             line_is_due: false,
+            unread: 0,
             at_start: true,
             replies: Replies::default(),
         }
@@ -195,7 +199,7 @@ impl Client {
         self.standing = Standing::Client;
         let copy = &beginning[..context.shared.limits.max_line];
         context.shared.log.received(copy, context.address);
-        self.reply_invalid(context, copy);
+        self.reply_invalid(context, copy, Refusal::TooLong);
     }
 
     /// Finishes the conversation if the over-long line was an HTTP request: nothing after it is carried out.
@@ -266,11 +270,13 @@ impl Protocol for Client {
 
     fn data_received(&mut self, context: &mut Context<'_>, data: &[u8]) -> usize {
         let used = self.lines_received(context, data);
-        if !std::mem::take(&mut self.line_is_due) {
+        self.line_is_due = false;
+        if data.len() > self.unread as usize {
             self.idle.note_input(context.clocks());
         } else if used > 0 {
             self.idle.note_activity(context.now);
         }
+        self.unread = (data.len() - used) as u32;
         match self.standing {
             Standing::Finished => self.send_replies(context),
             Standing::PeersOnly | Standing::Peer => {}

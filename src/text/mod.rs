@@ -7,6 +7,7 @@ pub mod fields;
 pub mod location;
 pub mod peer_line;
 pub mod record;
+pub mod refusal;
 pub mod request_line;
 pub mod simd;
 pub mod telnet;

@@ -8,6 +8,7 @@ use crate::store::{Origin, Outcome};
 use crate::text::command::{ClientCommand, IamAt, WhatsAt};
 use crate::text::fields::trim;
 use crate::text::record::Statement;
+use crate::text::refusal::{in_words, reason};
 use crate::text::time::{SECOND_NS, Time};
 
 impl Client {
@@ -42,62 +43,131 @@ impl Client {
         }
         self.standing = Standing::Client;
         context.shared.log.received(line, context.address);
-        let valid = match command {
+        let result = match command {
             ClientCommand::IamAt(iam_at) => self.iam_at(context, &iam_at, received),
             ClientCommand::WhatsAt(whats_at) => self.whats_at(context, &whats_at),
             ClientCommand::HttpRequest => {
                 self.standing = Standing::Finished;
-                false
+                Err(Refusal::Line)
             }
-            ClientCommand::Blank | ClientCommand::Invalid => false,
+            ClientCommand::Blank | ClientCommand::Invalid => Err(Refusal::Line),
         };
-        if !valid {
-            self.reply_invalid(context, trim(line));
+        if let Err(refusal) = result {
+            self.reply_invalid(context, trim(line), refusal);
         }
     }
 
-    /// Answers an IAMAT, and stores it if it wins. False: its time is too far in the future, or the store is
-    /// full.
-    fn iam_at(&mut self, context: &mut Context<'_>, iam_at: &IamAt<'_>, received: Time) -> bool {
+    /// Answers an IAMAT, and stores it if it wins.
+    fn iam_at(
+        &mut self,
+        context: &mut Context<'_>,
+        iam_at: &IamAt<'_>,
+        received: Time,
+    ) -> Result<(), Refusal> {
         let server = &mut *context.shared;
-        if seconds_too_far_ahead(server, iam_at.time, received).is_some() {
-            return false;
+        if let Some(seconds) = seconds_too_far_ahead(server, iam_at.time, received) {
+            return Err(Refusal::TooFarAhead { seconds });
         }
         let output = self.replies.output(context.transport);
         let start = output.len();
         let statement = Statement::of(iam_at, server.identity.name.as_bytes(), received);
         statement.write(output);
-        if server.store.report(&statement, &output[start..], Origin::CLIENT) == Outcome::Full {
+        let outcome = server.store.report(&statement, &output[start..], Origin::CLIENT);
+        if outcome == Outcome::Full {
             output.truncate(start);
-            return false;
+            return Err(Refusal::StoreFull);
         }
         server.log.sent_to_client(&output[start..]);
-        true
+        if outcome == Outcome::Lost {
+            log_older_statement(context, iam_at);
+        }
+        Ok(())
     }
 
-    /// Asks Places about the location of a client. False: that client is unknown.
-    fn whats_at(&mut self, context: &mut Context<'_>, whats_at: &WhatsAt<'_>) -> bool {
+    /// Asks Places about the location of a client.
+    fn whats_at(&mut self, context: &mut Context<'_>, whats_at: &WhatsAt<'_>) -> Result<(), Refusal> {
         let store = &context.shared.store;
         let (Some(line), Some(statement)) = (store.get(whats_at.id), store.statement(whats_at.id)) else {
-            return false;
+            return Err(Refusal::Line);
         };
         let location = statement.location;
         let question = Question::new(location.latitude, location.longitude, whats_at.radius_km);
         let ticket = self.replies.reserve(line.to_vec(), whats_at.bound);
         let waiter = Waiter { client: Handle::new(context.id), ticket };
         context.shared.desk.ask(context.now, question, waiter);
-        true
+        Ok(())
     }
 
-    pub(super) fn reply_invalid(&mut self, context: &mut Context<'_>, copy: &[u8]) {
+    pub(super) fn reply_invalid(&mut self, context: &mut Context<'_>, copy: &[u8], refusal: Refusal) {
         let output = self.replies.output(context.transport);
         let start = output.len();
         output.extend_from_slice(b"? ");
         output.extend_from_slice(copy);
         output.push(b'\n');
         context.shared.log.sent_to_client(&output[start..]);
+        log_refusal(context, copy, refusal);
     }
 }
+
+/// Why a line gets the reply `? `.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// The line is no valid command, or names an unknown client.
+    Line,
+    /// The line is longer than `limits.max_line`.
+    TooLong,
+    /// The time of an IAMAT is further ahead of this server's clock than `limits.max_future_s`.
+    TooFarAhead { seconds: u64 },
+    /// The client is new, and the store is full.
+    StoreFull,
+}
+
+/// Logs why a line was refused. `copy` is its copy in the reply.
+#[cold]
+fn log_refusal(context: &mut Context<'_>, copy: &[u8], refusal: Refusal) {
+    let server = &mut *context.shared;
+    let Some(not_logged) = server.refusals.admit(context.now) else { return };
+    let reason = match refusal {
+        Refusal::Line => reason(copy),
+        Refusal::TooLong => format!("limits.max_line: the line has more than {} bytes", copy.len()),
+        Refusal::TooFarAhead { seconds } => {
+            format!("limits.max_future_s: {} ahead of this server's clock", in_words(seconds))
+        }
+        Refusal::StoreFull => {
+            format!("limits.max_clients: the store is full with {} clients", server.store.len())
+        }
+    };
+    if not_logged > 0 {
+        server.log.event(format_args!("{not_logged} refusals before this one were not logged"));
+    }
+    let (host, port) = (context.address.ip(), context.address.port());
+    let shown = copy[..copy.len().min(SHOWN_MAX)].escape_ascii();
+    server.log.event(format_args!("'{shown}' from ({host}, {port}) is refused: {reason}"));
+}
+
+/// Logs that an IAMAT lost because it is older than the stored statement, once an hour for each client.
+#[cold]
+fn log_older_statement(context: &mut Context<'_>, iam_at: &IamAt<'_>) {
+    let server = &mut *context.shared;
+    let Some(stored) = server.store.statement(iam_at.id) else { return };
+    let older_ns = stored.time.nanoseconds() - iam_at.time.nanoseconds();
+    if older_ns <= 0 || !server.older_statements.admit(iam_at.id, context.now) {
+        return;
+    }
+    let by = match (older_ns / SECOND_NS) as u64 {
+        0 => "less than a second".to_owned(),
+        seconds => in_words(seconds),
+    };
+    let (host, port) = (context.address.ip(), context.address.port());
+    let id = iam_at.id[..iam_at.id.len().min(SHOWN_MAX)].escape_ascii();
+    server.log.event(format_args!(
+        "An IAMAT of '{id}' from ({host}, {port}) is answered, but not stored: its time is {by} before that of \
+         the stored statement"
+    ));
+}
+
+/// Bytes of a line or an ID that are quoted in the log.
+const SHOWN_MAX: usize = 100;
 
 /// The seconds by which the time of an IAMAT is ahead of this server's clock; `None`: no more than
 /// `limits.max_future_s`.

@@ -518,3 +518,62 @@ proptest! {
         prop_assert_eq!(converse(&cuts, (30, 5)), converse(&[10_000], (100_000, 10)));
     }
 }
+
+/// The events of the log that are about refused or losing commands, without their time.
+fn reasons(bench: &Bench) -> Vec<String> {
+    let log = bench.log();
+    let lines = log.lines().filter(|line| line.contains(" is refused: ") || line.contains("not stored"));
+    lines.map(|line| line.splitn(3, ' ').last().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn each_refusal_is_an_event_with_its_reason() {
+    let mut bench = client();
+    bench.wall = 1_000_000_000;
+    bench.server.limits.max_line = 64;
+    bench.receive(b"IAMAT a +1+1 8035202\nWHATSAT b 1 1\n\xffFOO\n");
+    bench.receive(&[b'x'; 65]);
+    let from = "from (127.0.0.1, 40000) is refused";
+    assert_eq!(
+        reasons(&bench),
+        [
+            format!(
+                "'IAMAT a +1+1 8035202' {from}: limits.max_future_s: 93 days ahead of this server's clock"
+            ),
+            format!("'WHATSAT b 1 1' {from}: unknown client"),
+            format!("'OO' {from}: unknown command"),
+            format!("'{}' {from}: limits.max_line: the line has more than 64 bytes", "x".repeat(64)),
+        ]
+    );
+    let mut full = client();
+    full.server.store.set_clients_max(1);
+    full.receive(b"IAMAT a +1-1 5\nIAMAT b +1-1 5\n");
+    assert_eq!(
+        reasons(&full),
+        [format!("'IAMAT b +1-1 5' {from}: limits.max_clients: the store is full with 1 clients")]
+    );
+}
+
+#[test]
+fn refusals_in_the_log_are_limited_and_counted() {
+    let mut bench = client();
+    bench.receive(&b"FOO\n".repeat(100));
+    bench.now = bench.now + Duration::from_secs(1);
+    bench.receive(b"BAR\n");
+    assert_eq!((reasons(&bench).len(), bench.server.refusals.all()), (11, 101));
+    assert!(bench.log().contains("90 refusals before this one were not logged"));
+}
+
+#[test]
+fn an_older_statement_is_logged_once_an_hour() {
+    let mut bench = client();
+    bench.receive(
+        b"IAMAT p +1+1 1621464827\nIAMAT p +2+2 1002178427\nIAMAT p +3+3 5\nIAMAT p +1+1 1621464827\n",
+    );
+    let reason = "An IAMAT of 'p' from (127.0.0.1, 40000) is answered, but not stored: its time is 7167 days \
+                  before that of the stored statement";
+    assert_eq!(reasons(&bench), [reason]);
+    bench.now = bench.now + Duration::from_secs(3600);
+    bench.receive(b"IAMAT p +2+2 1002178427\n");
+    assert_eq!(reasons(&bench), [reason, reason]);
+}
