@@ -142,23 +142,28 @@ impl Arena {
         Some(offset)
     }
 
-    /// Replaces a line: in place if the new one has as many blocks, otherwise at a new offset. `None` as in
-    /// [`Arena::add`]; the old line stays then.
-    pub(super) fn replace(
+    /// Replaces a line if `should_replace` is true for it: in place if the new one has as many blocks, otherwise
+    /// at a new offset, which is put into `offset`. `None` as in [`Arena::add`]; the old line stays then.
+    pub(super) fn replace_if(
         &mut self,
-        offset: BlockOffset,
+        offset: &mut BlockOffset,
         line: &[u8],
         id_start: usize,
-    ) -> Option<BlockOffset> {
-        let header = Header::of(line, id_start)?;
+        should_replace: impl FnOnce(&[u8]) -> bool,
+    ) -> Option<bool> {
         let run = &mut self.chunks[offset.chunk()].bytes[offset.at()..];
-        if blocks(header_of(run).length()) == blocks(line.len()) {
-            write(run, header, line);
-            return Some(offset);
+        let length = header_of(run).length();
+        if !should_replace(&run[HEADER..HEADER + length]) {
+            return Some(false);
         }
-        let new = self.add(line, id_start)?;
-        self.remove(offset);
-        Some(new)
+        let header = Header::of(line, id_start)?;
+        if blocks(length) == blocks(line.len()) {
+            write(run, header, line);
+        } else {
+            let new = self.add(line, id_start)?;
+            self.remove(std::mem::replace(offset, new));
+        }
+        Some(true)
     }
 
     /// Removes a line.
@@ -265,7 +270,8 @@ impl Arena {
         Some(offset)
     }
 
-    fn is_sparse(&self) -> bool {
+    /// Whether so many blocks are free that lines should move.
+    pub(super) fn is_sparse(&self) -> bool {
         self.free_blocks > self.used_blocks + FREE_BLOCKS_MIN
     }
 
@@ -388,7 +394,7 @@ const CHUNKS_MAX: usize = 1 << (u32::BITS - CHUNK_BLOCKS.ilog2());
 const FREE_BLOCKS_MIN: usize = 2 * CHUNK_BLOCKS;
 /// The bytes that one call of [`Arena::compact`] moves: those of about 46 lines. Where more than half is free,
 /// two runs for each report would suffice.
-const PORTION: usize = if cfg!(test) { 256 } else { 4096 };
+pub(super) const PORTION: usize = if cfg!(test) { 256 } else { 4096 };
 /// The greatest number of chunks that one call of [`Arena::compact`] looks at to find a sparse one.
 const LOOKED_AT_MAX: usize = 64;
 
@@ -397,16 +403,24 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn replace(arena: &mut Arena, offset: BlockOffset, line: &[u8], id_start: usize) -> Option<BlockOffset> {
+        let mut offset = offset;
+        arena.replace_if(&mut offset, line, id_start, |_| true).map(|_| offset)
+    }
+
     #[test]
     fn a_line_is_replaced_in_place_or_moved() {
         let mut arena = Arena::new();
         let a = arena.add(b"123\n", 1).unwrap();
         let b = arena.add(b"b\n", 1).unwrap();
-        assert_eq!(arena.replace(a, b"x\n", 1), Some(a));
+        assert_eq!(replace(&mut arena, a, b"x\n", 1), Some(a));
         assert_eq!((arena.get(a), arena.get(b)), (&b"x\n"[..], &b"b\n"[..]));
-        let moved = arena.replace(a, b"more than two blocks\n", 1).unwrap();
+        let moved = replace(&mut arena, a, b"more than two blocks\n", 1).unwrap();
         assert_ne!(moved, a);
         assert_eq!(arena.free_blocks, 2);
+        let mut unchanged = b;
+        assert_eq!(arena.replace_if(&mut unchanged, b"x\n", 1, |known| known != b"b\n"), Some(false));
+        assert_eq!(arena.get(b), b"b\n");
         assert_eq!(arena.add(b"c\n", 1), Some(a), "its blocks are reused");
         assert_eq!(arena.free_blocks, 0);
         assert_eq!((arena.get(moved), arena.get(b)), (&b"more than two blocks\n"[..], &b"b\n"[..]));
@@ -449,7 +463,7 @@ mod tests {
                     0..3 => model.push((arena.add(&line, 2).unwrap(), line)),
                     3..5 if !model.is_empty() => {
                         let which = which % model.len();
-                        model[which] = (arena.replace(model[which].0, &line, 2).unwrap(), line);
+                        model[which] = (replace(&mut arena, model[which].0, &line, 2).unwrap(), line);
                     }
                     5.. if !model.is_empty() => {
                         arena.remove(model.swap_remove(which % model.len()).0);

@@ -9,6 +9,9 @@
 //!
 //! The list is linked through the records by their indices. Moving a record takes a few assignments, and the
 //! list needs no compaction.
+//!
+//! No call works through all records, so that none delays the other connections of the server. Whatever grows
+//! stands in chunks; the table grows, lines are compacted, and a cursor finds its place in portions.
 
 mod arena;
 mod chunks;
@@ -161,14 +164,12 @@ impl Store {
         let hash = self.hasher.hash(statement.id);
         let index = match self.find(hash, statement.id) {
             Some(index) => {
-                let record = &mut self.records[index];
-                if !wins(statement, self.lines.get(record.line)) {
-                    return Outcome::Lost;
+                let offset = &mut self.records[index].line;
+                match self.lines.replace_if(offset, line, id_start, |known| wins(statement, known)) {
+                    Some(true) => {}
+                    Some(false) => return Outcome::Lost,
+                    None => return Outcome::Full,
                 }
-                let Some(offset) = self.lines.replace(record.line, line, id_start) else {
-                    return Outcome::Full;
-                };
-                record.line = offset;
                 self.list.remove(&mut self.records, index);
                 index
             }
@@ -219,6 +220,11 @@ impl Store {
     /// [`Store::next_change`], was replaced by a later one, or was removed with its client.
     pub fn seen(&self, cursor: Cursor) -> u64 {
         self.list.sequence(cursor.0)
+    }
+
+    /// Whether a cursor has not found its place in the list yet.
+    pub fn is_searching(&self, cursor: Cursor) -> bool {
+        self.list.is_searching(cursor.0)
     }
 
     /// Returns the first change after the cursor and moves the cursor past it. `None`: the reader has every

@@ -101,27 +101,30 @@ impl Table {
     /// Moves the entries of at least [`PORTION`] old slots, up to an empty one.
     fn move_portion(&mut self) {
         let start = self.passed;
-        while self.passed < self.old.chunks.len() * CHUNK {
+        loop {
             let slot = self.old.get(self.passed);
             if slot.index != EMPTY {
                 self.slots.put(slot);
-            } else if self.passed - start >= PORTION && self.passed < self.old.homes {
+            } else if self.passed >= self.old.homes {
+                // All slots after this one are empty, too.
+                self.old = Slots::default();
+                self.boundary = ALL_HASHES;
+                break;
+            } else if self.passed - start >= PORTION {
                 // The first hash whose home is the empty slot or one after it.
                 self.boundary = ((self.passed as u64) << u32::BITS).div_ceil(self.old.homes as u64);
                 break;
             }
             self.passed += 1;
-            if self.passed.is_multiple_of(CHUNK) {
-                self.old.chunks[self.passed / CHUNK - 1] = None;
+            if self.passed.is_multiple_of(CHUNK)
+                && let Some(chunk) = self.old.chunks.get_mut(self.passed / CHUNK - 1)
+            {
+                *chunk = None;
             }
         }
         #[cfg(test)]
         {
             self.passed_max = self.passed_max.max(self.passed - start);
-        }
-        if self.passed >= self.old.chunks.len() * CHUNK {
-            self.old = Slots::default();
-            self.boundary = ALL_HASHES;
         }
     }
 }
