@@ -62,10 +62,8 @@ fn places_line(herd: &HerdFile, places: &LocalPlaces, has_key: impl Fn(&str) -> 
     let asked = herd.places_or_local();
     let url = &asked.url;
     match places {
-        LocalPlaces::Stopped(_) => format!("{url}, the local Places server"),
-        LocalPlaces::Running => {
-            format!("{url}, a local Places server that another program has started and will end")
-        }
+        LocalPlaces::Own(_) => format!("{url}, the local Places server"),
+        LocalPlaces::Shared(_) => format!("{url}, the local Places server of another herd"),
         LocalPlaces::NotNeeded => match &asked.key_env {
             Some(variable) if has_key(variable) => {
                 format!("{url} ({}, key in ${variable})", asked.api.name())
@@ -125,7 +123,7 @@ Or by telnet 127.0.0.1 12326 (Ctrl-], then quit, leaves it). What happens is
 shown below (UTC); the logs have all of it.
 
 ";
-        let places = LocalPlaces::Stopped("run/places-ca.pem".into());
+        let places = LocalPlaces::Own("run/places-ca.pem".into());
         let banner =
             |columns| banner(&HerdFile::built_in(), &places, "target/release/herd send", columns, |_| false);
         assert_eq!(banner(Some(80)), expected);

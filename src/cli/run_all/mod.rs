@@ -46,8 +46,8 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         require_free_port(&server.name, server.listen)?;
     }
     let places = LocalPlaces::find(&loaded.herd)?;
-    let mut supervisor = Supervisor::new(&loaded, arguments, signals, terminal);
-    let Err(stop) = supervisor.start(places).and_then(|()| supervisor.watch());
+    let mut supervisor = Supervisor::new(&loaded, arguments, signals, terminal, places);
+    let Err(stop) = supervisor.start().and_then(|()| supervisor.watch());
     supervisor.end();
     match stop {
         Stop::Requested => Ok(()),
@@ -68,10 +68,11 @@ const HELP: &str = "\
 herd run-all [-c FILE]
 
 Starts every server of the herd, and the local Places server if the herd file
-names no other, and waits until they accept connections. Then prints how to talk
-to them, and shows live what happens, each row with its time (UTC) and the name
-of the server: commands and replies, flooding (kiwi → Jaquez, Juzang), servers
-that come and go. Each log has the rest. Ctrl-C ends all.
+names no other and none runs yet, and waits until they accept connections.
+Then prints how to talk to them, and shows live what happens: commands and
+replies, flooding (kiwi → Jaquez, Juzang), servers that come and go. Each row
+has its time (UTC) and the name of the server. The logs have the rest. Ctrl-C
+ends all.
 
 If a server fails, the others go on without it. Try it: kill one.
 

@@ -117,8 +117,7 @@ impl Narrator {
         };
         let own = self.names_in_log.get(row.server).and_then(|name| text.strip_prefix(name.as_str()));
         let message = own.and_then(|rest| rest.strip_prefix(' ')).unwrap_or_default();
-        if message == "ends" {
-        } else if let Some(rest) = message.strip_prefix("received '") {
+        if let Some(rest) = message.strip_prefix("received '") {
             let command = rest.rsplit_once("' from (").map_or(rest, |(command, _)| command);
             let command = command.trim_end_matches("\\x0d").trim();
             if !command.is_empty() && !PEER_VERBS.contains(&first_field(command)) {
@@ -135,7 +134,7 @@ impl Narrator {
             }
         } else if let Some(rest) = message.strip_prefix("sent to server ") {
             self.add_flood(batch, row.server, stamp, rest);
-        } else {
+        } else if message != "ends" {
             self.add_event(batch, &row, stamp, text);
         }
     }

@@ -16,13 +16,11 @@ use std::time::{Duration, Instant};
 impl Supervisor<'_> {
     /// Starts the local Places server, if it is needed, then all servers, and waits until they accept
     /// connections.
-    pub(super) fn start(&mut self, places: LocalPlaces) -> Result<(), Stop> {
+    pub(super) fn start(&mut self) -> Result<(), Stop> {
         let herd = &self.loaded.herd;
-        if let LocalPlaces::Stopped(trust) = &places {
-            let folder = if herd.folder.as_os_str().is_empty() { Path::new(".") } else { &herd.folder };
-            self.start_member(herd.servers.len(), PLACES, |command| {
-                command.arg("places").current_dir(folder);
-            })?;
+        if let LocalPlaces::Own(trust) = &self.places {
+            let trust = trust.clone();
+            self.start_places()?;
             self.wait_until_up(herd.servers.len(), PLACES, default_listen(), || trust.exists())?;
         }
         let file = match &self.loaded.file {
@@ -49,7 +47,16 @@ impl Supervisor<'_> {
         self.is_up = true;
         let has_key = |name: &str| env::var_os(name).is_some_and(|key| !key.is_empty());
         let send = format!("{} send{}", program_as_typed(), self.option);
-        self.print(&banner(herd, &places, &send, self.screen.columns(), has_key))
+        self.print(&banner(herd, &self.places, &send, self.screen.columns(), has_key))
+    }
+
+    /// Starts the local Places server in the folder in which the servers expect its certificate.
+    pub(super) fn start_places(&mut self) -> Result<(), Stop> {
+        let herd = &self.loaded.herd;
+        let folder = if herd.folder.as_os_str().is_empty() { Path::new(".") } else { &herd.folder };
+        self.start_member(herd.servers.len(), PLACES, |command| {
+            command.arg("places").current_dir(folder);
+        })
     }
 
     fn start_member(&mut self, row: usize, name: &str, arguments: impl Fn(&mut Command)) -> Result<(), Stop> {
@@ -72,9 +79,16 @@ impl Supervisor<'_> {
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
             let accepts = TcpStream::connect_timeout(&reachable(listen), CONNECT_TIMEOUT).is_ok();
-            for member in &mut self.members {
-                if let Some(end) = member.child.end() {
-                    return Err(not_started(&mut member.child, &in_words(end)).into());
+            let ended = self.members.iter_mut().position(|member| member.child.end().is_some());
+            if let Some(index) = ended {
+                if !(self.is_places(index) && self.share_places()) {
+                    let child = &mut self.members[index].child;
+                    let reason = child.end().map(in_words).unwrap_or_default();
+                    return Err(not_started(child, &reason).into());
+                }
+                // Another herd has started one at the same time.
+                if row == self.loaded.herd.servers.len() {
+                    return Ok(());
                 }
             }
             if accepts && is_ready() {

@@ -5,6 +5,7 @@ use super::super::arguments::Arguments;
 use super::super::loaded_herd::{LoadedHerd, as_operand, in_a_shell};
 use super::super::output::{Output, print};
 use super::children::{Child, in_words};
+use super::local_places::LocalPlaces;
 use super::narration::Narrator;
 use super::screen::{Row, Screen};
 use super::tail::Tail;
@@ -39,6 +40,11 @@ pub(super) struct Supervisor<'a> {
     pub(super) option: String,
     signals: Signals,
     terminal: Terminal,
+    pub(super) places: LocalPlaces,
+    /// The last time at which the local Places server of another herd was looked for, after it had ended.
+    places_tried_at: Option<Instant>,
+    /// How often it was not found since then.
+    places_failures: u32,
     pub(super) screen: Screen,
     narrator: Narrator,
     pub(super) members: Vec<Member>,
@@ -68,6 +74,7 @@ impl<'a> Supervisor<'a> {
         arguments: &Arguments,
         signals: Signals,
         terminal: Terminal,
+        places: LocalPlaces,
     ) -> Supervisor<'a> {
         let herd = &loaded.herd;
         let tail = |name: &str| Tail::from_end(herd.log.folder.join(format!("{name}.log")));
@@ -79,6 +86,9 @@ impl<'a> Supervisor<'a> {
             option: loaded.option(arguments),
             signals,
             terminal,
+            places,
+            places_tried_at: None,
+            places_failures: 0,
             narrator: Narrator::new(names.clone()),
             screen: Screen::new(names),
             pending: Vec::new(),
@@ -155,12 +165,14 @@ impl<'a> Supervisor<'a> {
                 let lines = member.child.stderr();
                 rows.extend(lines.into_iter().map(|line| Row { server: member.row, line }));
             }
+            notices.extend(self.tend_places()?);
             self.report_ends(&mut rows, &mut notices);
         }
         let turn = if rows.is_empty() { Activity::Quiet } else { Activity::Active };
         self.pending.extend(rows);
         self.pending_turns += 1;
-        if turn == Activity::Quiet || self.pending_turns > PENDING_TURNS_MAX {
+        let is_due = turn == Activity::Quiet || self.pending_turns > PENDING_TURNS_MAX;
+        if is_due || !notices.is_empty() {
             self.pending_turns = 0;
             let text = self.show_pending();
             self.print(&text)?;
@@ -185,7 +197,57 @@ impl<'a> Supervisor<'a> {
         self.screen.draw(&rows, self.screen.columns())
     }
 
+    /// Starts a local Places server when that of another herd has ended, or uses the next one.
+    fn tend_places(&mut self) -> Result<Option<String>, Stop> {
+        let LocalPlaces::Shared(connection) = &mut self.places else { return Ok(None) };
+        let is_too_early = self.places_tried_at.is_some_and(|tried| tried.elapsed() < PLACES_RETRY);
+        if is_too_early || !connection.has_ended() {
+            return Ok(None);
+        }
+        self.places_tried_at = Some(Instant::now());
+        match LocalPlaces::find(&self.loaded.herd) {
+            Ok(places @ LocalPlaces::Own(_)) => {
+                self.places = places;
+                self.start_places()?;
+                let notice = "The local Places server of another herd has ended: this herd starts one";
+                Ok(Some(self.screen.draw_notice(notice)))
+            }
+            Ok(places) => {
+                self.places = places;
+                self.places_failures = 0;
+                Ok(None)
+            }
+            Err(failure) => {
+                self.places_failures += 1;
+                let is_news = self.places_failures == PLACES_FAILURES;
+                Ok(is_news.then(|| self.screen.draw_notice(&failure.to_string())))
+            }
+        }
+    }
+
+    /// Whether this member is the local Places server.
+    pub(super) fn is_places(&self, index: usize) -> bool {
+        self.members[index].row == self.loaded.herd.servers.len()
+    }
+
+    /// Uses the local Places server of another herd in place of the own one, which could not be started.
+    /// Returns whether there is one.
+    pub(super) fn share_places(&mut self) -> bool {
+        let Ok(places @ LocalPlaces::Shared(_)) = LocalPlaces::find(&self.loaded.herd) else { return false };
+        self.places = places;
+        let servers = self.loaded.herd.servers.len();
+        self.members.retain(|member| member.row < servers);
+        true
+    }
+
     fn report_ends(&mut self, rows: &mut Vec<Row>, notices: &mut Vec<String>) {
+        let servers = self.loaded.herd.servers.len();
+        let is_new_end = |member: &mut Member| {
+            member.row == servers && !member.end_was_reported && member.child.end().is_some()
+        };
+        if self.members.iter_mut().any(is_new_end) && self.share_places() {
+            return;
+        }
         for member in &mut self.members {
             let Some(end) = member.child.end().filter(|_| !member.end_was_reported) else { continue };
             member.end_was_reported = true;
@@ -272,6 +334,12 @@ pub(super) const PLACES: &str = "Places";
 
 /// Too short to be seen as a delay; polling five files takes far less.
 const TURN: Duration = Duration::from_millis(50);
+
+/// The time between attempts to find the local Places server of another herd.
+const PLACES_RETRY: Duration = Duration::from_secs(1);
+
+/// Failed attempts after which the reason is shown. The first ones can fail because a server is starting.
+const PLACES_FAILURES: u32 = 5;
 
 /// Turns after which log lines are shown although further ones follow.
 const PENDING_TURNS_MAX: u32 = 3;
