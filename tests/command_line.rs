@@ -1,9 +1,11 @@
 //! The command line as a user sees it: help, errors, exit statuses, and `herd send` to simple servers. Needs
 //! no running herd.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::{self, JoinHandle};
@@ -150,10 +152,9 @@ fn wrong_command_lines_are_explained() {
 
 #[test]
 fn an_argument_that_is_not_utf_8_is_refused() {
-    use std::os::unix::ffi::OsStrExt;
     let folder = Folder::new("bytes");
     let mut command = folder.command(&["send", "Riley"]);
-    let output = command.arg(std::ffi::OsStr::from_bytes(b"\xff")).output().unwrap();
+    let output = command.arg(OsStr::from_bytes(b"\xff")).output().unwrap();
     assert!(failure(&output, 2).contains("is not UTF-8"));
 }
 
@@ -170,6 +171,40 @@ fn check_draws_the_herd_or_names_the_wrong_place() {
         let line = folder.fails(arguments, 2);
         assert!(line.starts_with("herd.json: servers.Solo.listen: \"127.0.0.1\" has no port"), "{line}");
     }
+}
+
+/// Faults of the key and of `places.trust` are found by `check` and at the start of a server, and the key is in
+/// no message.
+#[test]
+fn a_key_or_trust_that_is_not_usable_is_found_at_the_start() {
+    let folder = Folder::new("places");
+    let fails = |places: &str, key: Option<&[u8]>, words: &str| {
+        let text = format!(
+            r#"{{ "herd": "h", "servers": {{ "Solo": {{ "listen": "127.0.0.1:1" }} }}, "places": {places} }}"#
+        );
+        fs::write(folder.0.join("herd.json"), text).unwrap();
+        for arguments in [&["check"][..], &["serve", "Solo"]] {
+            let mut command = folder.command(arguments);
+            command.env_remove("PLACES_API_KEY");
+            key.map(|key| command.env("PLACES_API_KEY", OsStr::from_bytes(key)));
+            let line = failure(&command.output().unwrap(), 1);
+            assert!(line.contains(words) && !line.contains("AIza"), "{arguments:?}: {line}");
+        }
+    };
+    let variable = "the key in the environment variable PLACES_API_KEY: expected printable ASCII, got ";
+    fails("{}", Some(b"AIzaTestKey12345\r"), &format!("{variable}a line end as byte 17"));
+    fails("{}", Some(b"AIza\xffkey"), &format!("{variable}another byte as byte 5"));
+    fails(
+        r#"{ "trust": "ca.pem" }"#,
+        Some(b"AIza"),
+        "places.trust: the root certificates in ca.pem cannot be read",
+    );
+    fs::write(folder.0.join("ca.pem"), "nothing in PEM").unwrap();
+    fails(r#"{ "trust": "ca.pem" }"#, Some(b"AIza"), "places.trust: ca.pem holds no certificate");
+    let local = r#"{ "url": "https://localhost:21491", "trust": "places-ca-21491.pem""#;
+    fails(&format!("{local} }}"), None, "needs none; write \"key_env\": null");
+    let missing = "cannot be read: No such file or directory (os error 2); herd places -l HOST:21491 writes";
+    fails(&format!("{local}, \"key_env\": null }}"), None, missing);
 }
 
 #[test]
@@ -203,13 +238,58 @@ fn send_sends_each_line_and_prints_the_replies() {
     let server = serve(listener, |mut stream| {
         let mut received = Vec::new();
         stream.read_to_end(&mut received).unwrap();
-        stream.write_all(b"? \xff\nlast").unwrap();
+        stream.write_all(b"AT Solo +1 a +1-1 5\n? \xff\nlast").unwrap();
         received
     });
     let output = folder.run(&["send", "Solo", "FOO bar", "", "-", "--", "-x"]);
     assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()));
-    assert_eq!(output.stdout, b"? \xff\nlast");
+    assert_eq!(output.stdout, b"AT Solo +1 a +1-1 5\n? \xff\nlast");
     assert_eq!(server.join().unwrap(), b"FOO bar\n\n-\n-x\n");
+}
+
+/// The reason stands on standard error, one line for each refused command.
+#[test]
+fn send_explains_refusals() {
+    let refused = |test: &str, lines: &[&str]| {
+        let listener = listen();
+        let folder = Folder::with_server(test, listener.local_addr().unwrap());
+        let server = serve(listener, |mut stream| {
+            let mut received = String::new();
+            stream.read_to_string(&mut received).unwrap();
+            let replies: String = received.lines().map(|line| format!("? {line}\n")).collect();
+            stream.write_all(replies.as_bytes()).unwrap();
+            replies
+        });
+        let output = folder.run(&[&["send", "Solo"], lines].concat());
+        assert_eq!(String::from_utf8_lossy(&output.stdout), server.join().unwrap());
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let error = refused("mistakes", &["IAMAT kiwi 34-118 5", "WHATSAT kiwi 10 21"]);
+    let lines: Vec<&str> = error.lines().collect();
+    assert_eq!(lines.len(), 2, "{error}");
+    assert!(lines[0].starts_with("herd: Solo refused \"IAMAT kiwi 34-118 5\": location: "), "{error}");
+    assert!(lines[1].starts_with("herd: Solo refused \"WHATSAT kiwi 10 21\": bound: "), "{error}");
+    let error = refused("unquoted", &["IAMAT", "kiwi", "+34-118", "5"]);
+    assert!(error.contains("in quotes") && error.lines().count() == 1, "{error}");
+    let error = refused("unknown", &["FOO"]);
+    assert_eq!(error, "herd: Solo refused \"FOO\": unknown command \"FOO\": expected IAMAT or WHATSAT\n");
+}
+
+#[test]
+fn send_replaces_now_by_the_present() {
+    let listener = listen();
+    let folder = Folder::with_server("now", listener.local_addr().unwrap());
+    let server = serve(listener, |mut stream| {
+        let mut received = String::new();
+        stream.read_to_string(&mut received).unwrap();
+        received
+    });
+    success(&folder.run(&["send", "Solo", "IAMAT kiwi +34-118 now"]));
+    let line = server.join().unwrap();
+    let time: f64 = line.strip_prefix("IAMAT kiwi +34-118 ").unwrap().trim_end().parse().unwrap();
+    let present = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
+    assert!((present - 600.0..=present).contains(&time), "{line}");
 }
 
 #[test]

@@ -49,6 +49,7 @@ fn text_of(words: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
         4 => Just(b" ".to_vec()),
         1 => "[0-9]{1,20}".prop_map(String::into_bytes),
         1 => vec(any::<u8>(), 1..4),
+        1 => vec(select(TELNET), 1..6),
         1 => (1..300usize).prop_map(|length| vec![b'x'; length]),
     ];
     vec(part, 0..40).prop_map(|parts| parts.concat())
@@ -59,6 +60,8 @@ fn stream_of(options: usize, words: &'static [&'static str]) -> impl Strategy<Va
     (vec(any::<u8>(), options), text_of(words)).prop_map(|(options, text)| [options, text].concat())
 }
 
+/// Bytes of telnet commands, and what they stand beside.
+const TELNET: &[u8] = b"\xff\xff\xff\xf0\xf4\xfa\xfb\xfd\xfe\n\r\0";
 const CLIENT: &[&str] = &[
     "\n",
     "\n",
@@ -82,6 +85,10 @@ const CLIENT: &[&str] = &[
     "\x0b",
     "? ",
     "MARK 3\n",
+    "\u{feff}",
+    "\r\0",
+    "GET ",
+    "OPTIONS",
 ];
 const PEER: &[&str] = &[
     "\n",
@@ -100,6 +107,7 @@ const PEER: &[&str] = &[
     "AT ",
 ];
 const LINE: &[&str] = &[
+    "PATCH",
     "IAMAT",
     "WHATSAT",
     "AT",

@@ -2,7 +2,8 @@
 
 use crate::config;
 use std::fmt;
-use std::io;
+
+pub(super) use crate::service::in_words;
 
 /// The reason why a command failed.
 ///
@@ -11,7 +12,7 @@ use std::io;
 pub struct Failure {
     /// The exit status of the program.
     pub status: u8,
-    /// The problem, its reason and the remedy.
+    /// The problem, its reason and the remedy; empty if they were reported already.
     pub message: String,
 }
 
@@ -19,6 +20,11 @@ impl Failure {
     /// A failure at run time: a port is taken, a server does not answer. Exit status 1.
     pub fn at_run_time(message: impl Into<String>) -> Failure {
         Failure { status: AT_RUN_TIME, message: message.into() }
+    }
+
+    /// A failure whose message was written to standard error already. Exit status 1.
+    pub(super) fn reported() -> Failure {
+        Failure::at_run_time("")
     }
 
     /// A wrong command line or herd file. Exit status 2.
@@ -45,21 +51,13 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// The message of the operating system, without the error number.
-pub(super) fn in_words(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.rfind(" (os error ") {
-        Some(end) => text[..end].to_owned(),
-        None => text,
-    }
-}
-
 const AT_RUN_TIME: u8 = 1;
 const USAGE: u8 = 2;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io;
 
     #[test]
     fn a_failure_is_one_line() {

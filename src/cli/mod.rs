@@ -10,8 +10,10 @@ mod loaded_herd;
 mod output;
 mod parent;
 mod places;
+mod refusal;
 mod run_all;
 mod send;
+mod send_lines;
 mod serve;
 
 pub use check::draw;
@@ -31,7 +33,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // If standard error is closed, the exit status alone reports the failure.
-            let _ = writeln!(io::stderr(), "herd: {failure}");
+            if !failure.message.is_empty() {
+                let _ = writeln!(io::stderr(), "herd: {failure}");
+            }
             ExitCode::from(failure.status)
         }
     }

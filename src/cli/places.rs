@@ -48,7 +48,7 @@ places. herd run-all starts it.
 It writes its root certificate to run/places-ca.pem in the current folder.
 Servers read that file beside their herd file, so start it in that folder.
 At a port P other than 12331 the file is run/places-ca-P.pem; then the section
-places of the herd file must name the URL and the file.
+places of the herd file must name the URL and the file, and key_env null.
 
 Options
   -l HOST:PORT   the address to listen on; without it 127.0.0.1:12331, where
@@ -56,7 +56,8 @@ Options
   -h, --help     this help
 
 Signals
-  SIGINT (Ctrl-C), SIGTERM   shut down gracefully
+  SIGINT (Ctrl-C), SIGTERM   shut down gracefully; so does SIGHUP from a
+                             terminal that was closed
 
 Example
   herd places                          in one terminal

@@ -5,6 +5,7 @@ use super::arguments::{Arguments, Subcommand, SubcommandOption};
 use super::failure::in_words;
 use super::loaded_herd::{LoadedHerd, as_operand};
 use super::output::{Output, print};
+use super::send_lines::{Lines, Replies};
 use crate::config::{Host, HostPort, ServerSection};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
@@ -107,13 +108,14 @@ fn exchange(
     let (writer, state) = (stream.try_clone().map_err(failed)?, Arc::clone(&sending));
     // Never joined: it may wait for standard input long after the server has closed.
     thread::spawn(move || send(writer, input, &state));
-    let end = copy_replies(stream, &sending);
+    let mut replies = Replies::new(&server.name);
+    let end = copy_replies(stream, &sending, &mut replies);
     if let Some(error) = sending.input_failed.get() {
         return Err(Failure::at_run_time(format!("standard input cannot be read: {}", in_words(error))));
     }
     match end? {
+        End::OutputClosed | End::Eof if sending.is_complete.load(Ordering::SeqCst) => replies.end(),
         End::OutputClosed => Ok(()),
-        End::Eof if sending.is_complete.load(Ordering::SeqCst) => Ok(()),
         End::Eof => Err(Failure::at_run_time(format!(
             "{remote} closed the connection before everything was sent; its log has the reason"
         ))),
@@ -132,7 +134,11 @@ fn exchange(
 /// thread sees them too.
 fn send(mut stream: TcpStream, input: Input, sending: &Sending) {
     let sent = match input {
-        Input::Lines(bytes) => stream.write_all(&bytes),
+        Input::Lines(bytes) => {
+            let mut sent = Vec::new();
+            Lines::default().push(&bytes, &mut sent);
+            stream.write_all(&sent)
+        }
         Input::Standard => copy_input(&mut stream, sending),
     };
     if sent.is_ok() {
@@ -144,13 +150,21 @@ fn send(mut stream: TcpStream, input: Input, sending: &Sending) {
 fn copy_input(stream: &mut TcpStream, sending: &Sending) -> io::Result<()> {
     let mut input = io::stdin().lock();
     let mut buffer = vec![0; BUFFER_BYTES];
+    let (mut lines, mut sent) = (Lines::default(), Vec::new());
     loop {
         sending.waits_for_input.store(true, Ordering::SeqCst);
         let read = input.read(&mut buffer);
         sending.waits_for_input.store(false, Ordering::SeqCst);
         match read {
-            Ok(0) => return Ok(()),
-            Ok(length) => stream.write_all(&buffer[..length])?,
+            Ok(0) => {
+                lines.end(&mut sent);
+                return stream.write_all(&sent);
+            }
+            Ok(length) => {
+                lines.push(&buffer[..length], &mut sent);
+                stream.write_all(&sent)?;
+                sent.clear();
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => {
                 let _ = sending.input_failed.set(error);
@@ -169,7 +183,7 @@ enum End {
     Failed(io::Error),
 }
 
-fn copy_replies(mut stream: TcpStream, sending: &Sending) -> Result<End, Failure> {
+fn copy_replies(mut stream: TcpStream, sending: &Sending, replies: &mut Replies) -> Result<End, Failure> {
     let mut buffer = vec![0; BUFFER_BYTES];
     let mut has_timed_out = false;
     loop {
@@ -180,6 +194,7 @@ fn copy_replies(mut stream: TcpStream, sending: &Sending) -> Result<End, Failure
                 if print(&buffer[..length])? == Output::Closed {
                     return Ok(End::OutputClosed);
                 }
+                replies.push(&buffer[..length]);
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
@@ -228,17 +243,19 @@ Lines that a server understands
                                in the form of ISO 6709, POSIX seconds
   WHATSAT CLIENT RADIUS BOUND  asks what is near a client: a radius of at most
                                50 km, at most 20 results
-  Any other line is answered with a question mark and the line.
+  TIME may be the word now, which herd send replaces by the present.
+  Any other line is answered with a question mark and the line. Then herd send
+  says why on standard error, as far as the text of the line shows it.
 
 Example
-  herd send Riley 'IAMAT kiwi.cs.ucla.edu +34.0689-118.4451 1621464827.959'
+  herd send Riley 'IAMAT kiwi.cs.ucla.edu +34.0689-118.4451 now'
   herd send Bernard 'WHATSAT kiwi.cs.ucla.edu 10 5'
   herd send Riley - < lines.txt
 
 Exit status
-  0  every line was sent and every reply printed, whatever they say
-  1  the server could not be reached, closed the connection early, or stopped
-     answering
+  0  every line was sent, and every reply printed
+  1  a command was refused, or the server could not be reached, closed the
+     connection early, or stopped answering
   2  the command line or the herd file is wrong
 ";
 
@@ -256,7 +273,7 @@ mod tests {
         let sending = Sending::default();
         sending.waits_for_input.store(true, Ordering::SeqCst);
         thread::scope(|scope| {
-            let copying = scope.spawn(|| copy_replies(stream, &sending));
+            let copying = scope.spawn(|| copy_replies(stream, &sending, &mut Replies::new("Solo")));
             thread::sleep(timeout * 5);
             assert!(!copying.is_finished());
             sending.waits_for_input.store(false, Ordering::SeqCst);

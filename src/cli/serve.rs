@@ -42,7 +42,8 @@ Options
 Signals
   SIGINT (Ctrl-C), SIGTERM   shut down gracefully: answer what was received,
                              then close; a second one ends the server at once
-  SIGHUP                     reopen the log file, read the herd file again
+  SIGHUP                     reopen the log file, read the herd file again; from
+                             a terminal that was closed, it ends the server
 
 Example
   herd places                          in one terminal

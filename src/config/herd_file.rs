@@ -1,5 +1,6 @@
 //! A whole herd file.
 
+use super::clients::ClientsSection;
 use super::error::Error;
 use super::limits::Limits;
 use super::log::LogSection;
@@ -96,7 +97,10 @@ impl HerdFile {
             },
             peers: PeersSection::read(&file.section("peers", &PeersSection::KEYS)?)?,
             log: LogSection::read(&file.section("log", &LogSection::KEYS)?, folder)?,
-            limits: Limits::read(&file.section("limits", &Limits::KEYS)?)?,
+            limits: Limits::read(
+                &file.section("limits", &Limits::KEYS)?,
+                &file.section("clients", &ClientsSection::KEYS)?,
+            )?,
             folder: folder.to_owned(),
         };
         match herd.servers.iter().find(|server| herd.needs_local_places() && is_local_places(server)) {
@@ -160,7 +164,7 @@ fn is_local_places(server: &ServerSection) -> bool {
 /// The file that is read without `-c`.
 const DEFAULT_FILE: &str = "herd.json";
 
-const KEYS: [&str; 6] = ["herd", "servers", "places", "peers", "log", "limits"];
+const KEYS: [&str; 7] = ["herd", "servers", "places", "peers", "log", "limits", "clients"];
 
 /// Bytes of a herd file, far more than the largest herd needs. A device or a core dump that was named by
 /// mistake is not read to its end.
@@ -191,9 +195,11 @@ mod tests {
             (herd.log.folder.as_path(), herd.log.level),
             (Path::new("some/folder/logs"), Level::Traffic)
         );
-        let Limits { max_line, max_connections, max_clients, max_future_s, line_timeout } = herd.limits;
+        let Limits { max_line, max_connections, max_clients, max_future_s, line_timeout, clients } =
+            herd.limits;
         assert_eq!((max_line, max_connections, max_clients), (8192, 10_000, 10_000_000));
         assert_eq!((max_future_s, line_timeout), (86_400, Duration::from_secs(60)));
+        assert_eq!(clients, ClientsSection::default());
         assert_eq!(herd.limits, Limits::default());
     }
 
@@ -204,7 +210,8 @@ mod tests {
             "places": { "api": "google-legacy", "url": "http://localhost:8080/p", "trust": "/etc/ca.pem", "key_env": "_K1", "timeout_ms": 10 },
             "peers": { "tls": false, "silence_ms": 100 },
             "log": { "dir": "deep/er", "level": "events" },
-            "limits": { "max_line": 64, "max_connections": 1, "max_clients": 1073741824, "max_future_s": 0, "line_timeout_s": 1 }"#,
+            "limits": { "max_line": 64, "max_connections": 1, "max_clients": 1073741824, "max_future_s": 0, "line_timeout_s": 1 },
+            "clients": { "end_line_after_ms": 1, "close_after_ms": 2 }"#,
         ))
         .unwrap();
         let places = herd.places.clone().unwrap();
@@ -224,6 +231,8 @@ mod tests {
         let limits = herd.limits;
         assert_eq!((limits.max_line, limits.max_connections, limits.max_clients), (64, 1, 1 << 30));
         assert_eq!((limits.max_future_s, limits.line_timeout), (0, Duration::from_secs(1)));
+        let ms = Duration::from_millis;
+        assert_eq!(limits.clients, ClientsSection { end_line_after: ms(1), close_after: ms(2) });
     }
 
     #[test]

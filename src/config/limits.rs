@@ -1,5 +1,6 @@
-//! The section `limits`.
+//! The section `limits`, and with it `clients`.
 
+use super::clients::ClientsSection;
 use super::error::Error;
 use super::section::Section;
 use std::time::Duration;
@@ -17,13 +18,15 @@ pub struct Limits {
     pub max_future_s: u64,
     /// From the first byte of a line to its end: 1 s to a day.
     pub line_timeout: Duration,
+    /// The section `clients`.
+    pub clients: ClientsSection,
 }
 
 impl Limits {
     pub(super) const KEYS: [&str; 5] =
         ["max_line", "max_connections", "max_clients", "max_future_s", "line_timeout_s"];
 
-    pub(super) fn read(section: &Section<'_>) -> Result<Limits, Error> {
+    pub(super) fn read(section: &Section<'_>, clients: &Section<'_>) -> Result<Limits, Error> {
         Ok(Limits {
             // At least an IAMAT with a short client ID. At most 1 MiB, because each connection may keep
             // that much of an unfinished line.
@@ -36,13 +39,14 @@ impl Limits {
             max_future_s: section.integer("max_future_s", 86_400, 0..=u64::from(u32::MAX))?,
             // At a telnet prompt a line is typed within a minute.
             line_timeout: Duration::from_secs(section.integer("line_timeout_s", 60, 1..=86_400)?),
+            clients: ClientsSection::read(clients)?,
         })
     }
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits::read(&Section::default()).expect("the defaults are valid")
+        Limits::read(&Section::default(), &Section::default()).expect("the defaults are valid")
     }
 }
 
@@ -60,6 +64,8 @@ mod tests {
             ("limits", "max_clients", 1, 1_073_741_824_u64),
             ("limits", "max_future_s", 0, 4_294_967_295),
             ("limits", "line_timeout_s", 1, 86_400),
+            ("clients", "end_line_after_ms", 0, 86_400_000),
+            ("clients", "close_after_ms", 0, 86_400_000),
         ] {
             let file = |value: &str| with(&format!(r#", "{section}": {{ "{key}": {value} }}"#));
             for good in [least, most] {

@@ -4,6 +4,7 @@
 //! place. Nothing here opens a socket or looks up a name.
 
 mod built_in;
+mod clients;
 mod error;
 mod graph;
 mod herd_file;
@@ -19,6 +20,7 @@ mod servers;
 mod testing;
 pub(crate) mod words;
 
+pub use clients::ClientsSection;
 pub use error::{Error, ParseError};
 pub use graph::Graph;
 pub use herd_file::HerdFile;

@@ -72,10 +72,11 @@ impl PlacesSection {
         let api = section.get("api").map_or(Ok(PlacesApi::GoogleLegacy), read_api)?;
         let url = section.get("url").map_or_else(|| Ok(api.public_url()), Item::parsed)?;
         let trust = section.get("trust").map(|item| item.path(folder)).transpose()?;
-        let key_env = section.get("key_env").map_or_else(|| Ok(DEFAULT_KEY_ENV.to_owned()), read_key_env)?;
+        let key_env =
+            section.get("key_env").map_or_else(|| Ok(Some(DEFAULT_KEY_ENV.to_owned())), read_key_env)?;
         // At least a round trip and a TLS handshake within one city.
         let timeout = Duration::from_millis(section.integer("timeout_ms", 5000, 10..=600_000)?);
-        Ok(PlacesSection { api, url, trust, key_env: Some(key_env), timeout })
+        Ok(PlacesSection { api, url, trust, key_env, timeout })
     }
 }
 
@@ -96,7 +97,11 @@ fn read_api(item: &Item<'_>) -> Result<PlacesApi, Error> {
     }
 }
 
-fn read_key_env(item: &Item<'_>) -> Result<String, Error> {
+/// The name of the variable; `null`: the service needs no key.
+fn read_key_env(item: &Item<'_>) -> Result<Option<String>, Error> {
+    if item.is_null() {
+        return Ok(None);
+    }
     let name = item.string()?;
     // A wrong value is likely to be the key itself, so that no error repeats it.
     if name.starts_with(GOOGLE_KEY_PREFIX) {
@@ -114,7 +119,7 @@ fn read_key_env(item: &Item<'_>) -> Result<String, Error> {
              {MAX_KEY_ENV_BYTES} bytes; the default is {DEFAULT_KEY_ENV}"
         )));
     }
-    Ok(name)
+    Ok(Some(name))
 }
 
 /// The port of the local Places server, next to those of the built-in herd.
@@ -154,6 +159,8 @@ mod tests {
         assert!(!places.needs_key());
         let google = parse(&with(r#", "places": {}"#)).unwrap();
         assert!(!google.needs_local_places() && google.places_or_local().needs_key());
+        let keyless = parse(&with(r#", "places": { "key_env": null }"#)).unwrap();
+        assert!(!keyless.needs_local_places() && !keyless.places_or_local().needs_key());
     }
 
     #[test]

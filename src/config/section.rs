@@ -52,6 +52,10 @@ impl<'a> Item<'a> {
         serde_json::from_str(self.json.get()).map_err(|_| self.expected(expected))
     }
 
+    pub(super) fn is_null(&self) -> bool {
+        self.json.get() == "null"
+    }
+
     pub(super) fn string(&self) -> Result<String, Error> {
         self.read("a string")
     }

@@ -1,15 +1,15 @@
-//! The line splitter of clients and links. A line ends with LF.
+//! The line splitter of clients and links. A line ends with LF, or, from a telnet client, with CR NUL.
 
-use memchr::memchr;
+use memchr::{memchr, memchr2_iter};
 
 use crate::store::PREFETCH_MAX;
 
 /// The line at the front of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Line<'a> {
-    /// The bytes without LF, as far as they have arrived.
+    /// The bytes without LF, as far as they have arrived. The NUL of CR NUL takes the place of LF.
     pub(super) text: &'a [u8],
-    /// The LF has arrived.
+    /// The end of the line has arrived.
     pub(super) ended: bool,
 }
 
@@ -25,17 +25,20 @@ impl Line<'_> {
 pub(super) struct Lines<'a> {
     data: &'a [u8],
     used: usize,
-    /// The positions of the LFs of this batch.
+    /// The positions of the last bytes of the lines of this batch.
     ends: [u32; PREFETCH_MAX],
     /// The number of lines in this batch, and of those that were consumed.
     found: usize,
     next: usize,
     batch_is_new: bool,
+    /// CR NUL ends a line as LF does.
+    with_cr_nul: bool,
 }
 
 impl<'a> Lines<'a> {
     pub(super) fn new(data: &'a [u8]) -> Lines<'a> {
-        Lines { data, used: 0, ends: [0; PREFETCH_MAX], found: 0, next: 0, batch_is_new: false }
+        let ends = [0; PREFETCH_MAX];
+        Lines { data, used: 0, ends, found: 0, next: 0, batch_is_new: false, with_cr_nul: false }
     }
 
     /// The line at the front, which may not have ended; `None`: all input was consumed.
@@ -73,6 +76,27 @@ impl<'a> Lines<'a> {
         self.next += usize::from(line.ended);
     }
 
+    /// Consumes `bytes` at the front that are not part of a line.
+    pub(super) fn skip(&mut self, bytes: usize) {
+        self.used += bytes;
+        // They may contain LFs.
+        (self.found, self.next) = (0, 0);
+    }
+
+    /// Ends lines at CR NUL too, from the line at the front on.
+    pub(super) fn end_at_cr_nul(&mut self) {
+        self.with_cr_nul = true;
+        (self.found, self.next) = (0, 0);
+    }
+
+    /// The part of the line at the front that can be discarded: without a final CR that a NUL may follow.
+    pub(super) fn discardable(&self, line: Line<'a>) -> Line<'a> {
+        match line.text.strip_suffix(b"\r") {
+            Some(text) if self.with_cr_nul && !line.ended => Line { text, ended: false },
+            _ => line,
+        }
+    }
+
     /// Bytes that were consumed.
     pub(super) fn used(&self) -> usize {
         self.used
@@ -88,13 +112,21 @@ impl<'a> Lines<'a> {
         let mut start = self.used;
         while self.found < PREFETCH_MAX
             && start < self.data.len()
-            && let Some(length) = memchr(b'\n', &self.data[start..])
+            && let Some(length) = self.line_end(&self.data[start..])
         {
             // Input is far shorter than 4 GiB.
             self.ends[self.found] = (start + length) as u32;
             self.found += 1;
             start += length + 1;
         }
+    }
+
+    /// The position of the last byte of the line that begins with `data`.
+    fn line_end(&self, data: &[u8]) -> Option<usize> {
+        if !self.with_cr_nul {
+            return memchr(b'\n', data);
+        }
+        memchr2_iter(b'\n', 0, data).find(|&at| data[at] == b'\n' || data[..at].ends_with(b"\r"))
     }
 }
 

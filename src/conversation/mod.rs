@@ -7,14 +7,17 @@
 mod acknowledgements;
 mod client;
 mod handle;
+mod idle_times;
 mod inbound_peer;
 mod lines;
 mod neighbours;
 mod outbound_peer;
 mod places_request;
 mod places_server;
+mod refusals;
 mod replies;
 mod server;
+mod telnet;
 
 use crate::protocol::{Lost, Protocol};
 use crate::text::fields::fields;
@@ -27,6 +30,7 @@ pub use neighbours::{Neighbour, NeighbourId, Neighbours};
 pub use outbound_peer::OutboundPeer;
 pub use places_request::{Job, PlacesRequest};
 pub use places_server::PlacesServer;
+pub use refusals::{EventLimit, OlderStatements};
 pub use server::{Identity, PlacesDesk, Server, Signal, Waiter};
 
 /// The context of a callback, in a server of a herd.

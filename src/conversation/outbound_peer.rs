@@ -214,7 +214,9 @@ impl Protocol for OutboundPeer {
             return false;
         };
         let (cursor, is_first) = (link.cursor, link.marked.is_none());
-        if link.send_changes(context, self.neighbour) || is_first {
+        let sent = link.send_changes(context, self.neighbour);
+        // The first MARK follows the changes that the neighbour lacks, once the cursor has found them.
+        if sent || (is_first && !context.shared.store.is_searching(cursor)) {
             self.mark(context);
         }
         let store = &context.shared.store;
@@ -306,6 +308,18 @@ mod tests {
         bench.report("a", 2, Origin::CLIENT);
         assert_eq!(turn(&mut bench), format!("{}{}MARK 3\n", line("b", 1), line("a", 2)));
         assert_eq!(turn(&mut bench), "");
+    }
+
+    #[test]
+    fn the_first_mark_follows_the_missed_changes() {
+        let mut bench = dialled();
+        let ids: Vec<String> = (0..50).map(|number| format!("client-{number}")).collect();
+        ids.iter().for_each(|id| bench.report(id, 1, Origin::CLIENT));
+        bench.receive(b"WELCOME Jaquez 0123456789abcdef 1\n");
+        assert_eq!(turn(&mut bench), "", "the cursor searches its place");
+        let sent: String = (0..50).map(|_| turn(&mut bench)).collect();
+        let missed: String = ids[1..].iter().map(|id| line(id, 1)).collect();
+        assert_eq!(sent, format!("{missed}MARK 50\n"));
     }
 
     #[test]

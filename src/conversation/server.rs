@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::{Client, Handle, NeighbourId, Neighbours, PlacesRequest};
+use super::{Client, EventLimit, Handle, NeighbourId, Neighbours, OlderStatements, PlacesRequest};
 use crate::config::Limits;
 use crate::log::Log;
 use crate::places::desk::Desk;
@@ -71,6 +71,10 @@ pub struct Server {
     pub unread_answer_bytes: usize,
     /// Statements of neighbours that were dropped for lack of room; see [`Outcome::Full`].
     pub statements_dropped: u64,
+    /// The refused commands of clients.
+    pub refusals: EventLimit,
+    /// The clients whose losing statements were logged.
+    pub older_statements: OlderStatements,
 }
 
 impl Server {
@@ -94,6 +98,8 @@ impl Server {
             signals: VecDeque::new(),
             unread_answer_bytes: 0,
             statements_dropped: 0,
+            refusals: EventLimit::new(),
+            older_statements: OlderStatements::default(),
         }
     }
 

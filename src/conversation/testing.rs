@@ -50,8 +50,12 @@ impl Bench {
             questions: Vec::new(),
             connections: 0,
         };
-        bench.call(|protocol, context| protocol.connection_made(context));
+        bench.connect();
         bench
+    }
+
+    pub(super) fn connect(&mut self) {
+        self.call(|protocol, context| protocol.connection_made(context));
     }
 
     pub(super) fn with_marks(mut self, high: u32, low: u32) -> Bench {
@@ -101,6 +105,9 @@ impl Bench {
     pub(super) fn time_out(&mut self) {
         self.transport.set_deadline(Moment::NEVER);
         self.call(|protocol, context| protocol.timed_out(context));
+        if self.transport.take_offer_again() {
+            self.offer();
+        }
     }
 
     pub(super) fn deliver(&mut self, delivery: Delivery<Conversation>) {

@@ -13,6 +13,7 @@ use signal_hook_mio::v1_0::Signals;
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 
 use super::system::{Event, System};
+use super::terminal::Terminal;
 use super::worker::Worker;
 use crate::clock::Moment;
 use crate::protocol::{ListenerTag, Work};
@@ -25,23 +26,26 @@ pub struct MioSystem {
     poll: Poll,
     events: Events,
     signals: Signals,
+    terminal: Terminal,
     worker: Worker,
     start: Instant,
     log: LogSink,
 }
 
 impl MioSystem {
-    /// A system that reports SIGTERM, SIGINT and SIGHUP as events and writes log lines to `log`.
+    /// A system that reports SIGTERM, SIGINT and SIGHUP as events and writes log lines to `log`. SIGHUP from a
+    /// terminal that has gone counts as SIGTERM.
     pub fn new(log: LogSink) -> io::Result<MioSystem> {
         let poll = Poll::new()?;
         // Without a handler, a log that reaches the file size limit (RLIMIT_FSIZE) would end the server; with
         // one, only the write fails.
         signal_hook::flag::register(SIGXFSZ, Arc::default())?;
+        let terminal = Terminal::at_start();
         let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
         let worker = Worker::new(Waker::new(poll.registry(), WORKER)?);
         let events = Events::with_capacity(EVENTS_MAX);
-        Ok(MioSystem { poll, events, signals, worker, start: Instant::now(), log })
+        Ok(MioSystem { poll, events, signals, terminal, worker, start: Instant::now(), log })
     }
 
     /// Listens on this address; its events carry `tag`. The port is never shared.
@@ -78,7 +82,8 @@ impl System for MioSystem {
             match event.token() {
                 SIGNALS => {
                     for signal in self.signals.pending() {
-                        events.push(if signal == SIGHUP { Event::Reload } else { Event::Stop });
+                        let is_reload = signal == SIGHUP && !self.terminal.has_gone();
+                        events.push(if is_reload { Event::Reload } else { Event::Stop });
                     }
                 }
                 WORKER => {

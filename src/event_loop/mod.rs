@@ -19,6 +19,7 @@ pub mod mio_system;
 mod serving;
 mod stream;
 pub mod system;
+pub mod terminal;
 mod timers;
 pub mod tls;
 mod worker;
@@ -312,7 +313,8 @@ impl<S: System, A: Application> EventLoop<S, A> {
         let was_paused = connection.transport.reading_is_paused();
         connection.transport.lend_buffer(|| self.buffers.take());
         let result = connection.call(id, self.clocks, self.application.shared(), call);
-        connection.offer_again |= was_paused && !connection.transport.reading_is_paused();
+        connection.offer_again |= connection.transport.take_offer_again()
+            || was_paused && !connection.transport.reading_is_paused();
         self.settle(id);
         Some(result)
     }

@@ -88,8 +88,8 @@ pub enum Event {
         /// The result.
         done: Done,
     },
-    /// SIGTERM or SIGINT.
+    /// SIGTERM, SIGINT, or SIGHUP from a terminal that has gone.
     Stop,
-    /// SIGHUP.
+    /// Any other SIGHUP.
     Reload,
 }

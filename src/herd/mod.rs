@@ -199,6 +199,10 @@ impl Herd {
                         "{dropped} statements of neighbours were dropped, because the store was full"
                     ));
                 }
+                let not_logged = self.server.refusals.take_not_logged();
+                if not_logged > 0 {
+                    self.server.log.event(format_args!("{not_logged} refusals of commands were not logged"));
+                }
                 self.commands.push_back(Command::Timer { at, tag: Tag::ClosingOver });
                 self.commands.push_back(Command::ShutDown);
             }

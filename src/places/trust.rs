@@ -60,6 +60,12 @@ impl Trust {
     }
 }
 
+/// Checks that the file holds root certificates. The error names the file and the reason.
+pub fn check_roots(file: &Path) -> Result<(), String> {
+    stamp(file)?;
+    read_roots(file).map(drop)
+}
+
 /// The settings of a server with this certificate and its private key.
 pub fn server_config(
     certificate: CertificateDer<'static>,
@@ -116,8 +122,10 @@ mod tests {
         let file = temporary("roots");
         let mut trust = Trust::new(Some(file.clone()));
         assert!(trust.client_config().unwrap_err().contains("cannot be read"));
+        assert!(check_roots(&file).unwrap_err().contains("No such file"));
         fs::write(&file, "no certificate").unwrap();
         assert!(trust.client_config().unwrap_err().contains("holds no certificate"));
+        assert!(check_roots(&file).unwrap_err().contains("holds no certificate"));
         let root = |name: &str| {
             let key = rcgen::KeyPair::generate().unwrap();
             let mut parameters = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
@@ -126,6 +134,7 @@ mod tests {
             parameters.self_signed(&key).unwrap().pem()
         };
         fs::write(&file, root("a")).unwrap();
+        assert_eq!(check_roots(&file), Ok(()));
         let first = trust.client_config().unwrap();
         assert!(Arc::ptr_eq(&first, &trust.client_config().unwrap()));
         fs::write(&file, root("a much longer name than before")).unwrap();

@@ -37,7 +37,7 @@ pub struct Transport {
     close: Option<Close>,
     reading_paused: bool,
     writing_paused: bool,
-    /// [`LEAVE_QUOTA`] and [`CALL_AT_TURN_END`]: one byte, because there may be ten thousand transports.
+    /// [`LEAVE_QUOTA`], [`CALL_AT_TURN_END`] and [`OFFER_AGAIN`]: one byte, because there may be ten thousand transports.
     requests: u8,
     deadline: Moment,
 }
@@ -90,6 +90,18 @@ impl Transport {
     /// Whether input is held back.
     pub fn reading_is_paused(&self) -> bool {
         self.reading_paused
+    }
+
+    /// Delivers the bytes that the protocol has not consumed once more, without new ones.
+    pub fn offer_again(&mut self) {
+        self.requests |= OFFER_AGAIN;
+    }
+
+    /// Whether [`Transport::offer_again`] was called since the last call.
+    pub fn take_offer_again(&mut self) -> bool {
+        let asked = self.requests & OFFER_AGAIN != 0;
+        self.requests &= !OFFER_AGAIN;
+        asked
     }
 
     /// Sends the output, then ends the connection. Further input is discarded, and the deadline is cleared.
@@ -189,6 +201,8 @@ impl Transport {
 const LEAVE_QUOTA: u8 = 1;
 /// The request of [`Transport::call_at_turn_end`].
 const CALL_AT_TURN_END: u8 = 2;
+/// The request of [`Transport::offer_again`].
+const OFFER_AGAIN: u8 = 4;
 /// asyncio's high-water mark, in bytes: enough for the replies of a turn, small enough for ten thousand slow
 /// readers.
 const HIGH_WATER: u32 = 64 * 1024;

@@ -6,6 +6,7 @@ use std::fmt::Display;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -34,6 +35,12 @@ pub fn run(listen: SocketAddr) -> Result<(), String> {
     let root_file = root_file(listen.port());
     write_root(&root_file, &root)
         .map_err(|error| format!("{} cannot be written: {error}", root_file.display()))?;
+    if listen.port() == LOCAL_PLACES_PORT
+        && let Some(shared) = shared_root_file()
+    {
+        // Without it, only herds of the same folder can use this server.
+        let _ = write_root(&shared, &root);
+    }
     let connections_max = connections_max(Limits::default().max_connections, 0);
     let application =
         PlacesApplication { gazetteer, shared: (), shutdown: Shutdown::default(), commands: VecDeque::new() };
@@ -50,6 +57,18 @@ pub fn root_file(port: u16) -> PathBuf {
         LOCAL_PLACES_PORT => LOCAL_PLACES_TRUST.into(),
         _ => format!("run/places-ca-{port}.pem").into(),
     }
+}
+
+/// The copy of the root certificate of the usual port, for the herds of other folders of the same user: in a
+/// folder that no other user can write. `None`: there is no such folder.
+pub fn shared_root_file() -> Option<PathBuf> {
+    let user = rustix::process::getuid().as_raw();
+    let folder = std::env::temp_dir().join(format!("herd-places-{user}"));
+    // Fails if the folder exists already.
+    let _ = fs::DirBuilder::new().mode(0o700).create(&folder);
+    let found = fs::symlink_metadata(&folder).ok()?;
+    let is_own = found.is_dir() && found.uid() == user && found.mode() & WRITABLE_BY_OTHERS == 0;
+    is_own.then(|| folder.join("places-ca.pem"))
 }
 
 struct PlacesApplication {
@@ -115,8 +134,8 @@ impl Application for PlacesApplication {
     }
 }
 
-/// Replaces the file in one step, so that no reader sees half of it.
-fn write_root(file: &Path, pem: &str) -> io::Result<()> {
+/// Writes a root certificate. Replaces the file in one step, so that no reader sees half of it.
+pub fn write_root(file: &Path, pem: &str) -> io::Result<()> {
     if let Some(folder) = file.parent() {
         fs::create_dir_all(folder)?;
     }
@@ -125,9 +144,20 @@ fn write_root(file: &Path, pem: &str) -> io::Result<()> {
     fs::rename(new, file)
 }
 
+/// The permissions to write for the group and for all.
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_shared_file_lies_in_a_folder_of_this_user() {
+        let file = shared_root_file().expect("the folder for temporary files can be written");
+        let folder = fs::symlink_metadata(file.parent().unwrap()).unwrap();
+        assert_eq!(folder.uid(), rustix::process::getuid().as_raw());
+        assert_eq!(folder.mode() & WRITABLE_BY_OTHERS, 0);
+    }
 
     #[test]
     fn only_the_usual_port_has_the_file_that_servers_read() {

@@ -3,6 +3,7 @@
 
 mod certificate;
 mod local_places;
+mod places_check;
 
 use std::cell::RefCell;
 use std::io;
@@ -23,7 +24,14 @@ use crate::places::desk::IN_FLIGHT_MAX;
 use crate::protocol::{Application, ListenerTag, WaterMarks};
 use crate::text::peer_line::Epoch;
 
-pub use local_places::{root_file, run as places};
+pub use local_places::{root_file, run as places, shared_root_file, write_root};
+
+/// Checks the key and the root certificates of Places, as a server does when it starts. The error is one line
+/// without the key.
+pub fn check_places(herd: &config::HerdFile) -> Result<(), String> {
+    places_check::key(herd)?;
+    places_check::trust(herd)
+}
 
 /// Runs the server `name` of a herd until SIGTERM or SIGINT. `file` is the herd file that was named; SIGHUP
 /// reads it again. The error is one line for the operator.
@@ -89,13 +97,8 @@ fn settings(herd: &config::HerdFile, name: &str) -> Result<Settings, String> {
     let address = |name: &String| herd.server(name).map(|server| (name.clone(), server.address.clone()));
     let neighbours: Vec<_> = server.neighbours.iter().filter_map(address).collect();
     let section = herd.places_or_local();
-    // An empty variable holds no key.
-    let key = section
-        .key_env
-        .as_ref()
-        .and_then(|variable| std::env::var(variable).ok())
-        .filter(|key| !key.is_empty())
-        .map(Rc::from);
+    let key = places_check::key(herd)?.map(Rc::from);
+    places_check::trust(herd)?;
     Ok(Settings {
         connections_max: connections_max(herd.limits.max_connections, neighbours.len()),
         limits: herd.limits.clone(),
@@ -131,14 +134,26 @@ fn listen_address(herd: &config::HerdFile, name: &str) -> Result<SocketAddr, Str
     Ok(server.listen)
 }
 
-fn cannot_listen(program: &str, address: SocketAddr, error: &io::Error) -> String {
+/// The error of a port that cannot be bound, as one line.
+pub fn cannot_listen(program: &str, address: SocketAddr, error: &io::Error) -> String {
     let advice = match error.kind() {
-        io::ErrorKind::AddrInUse => "; another program has that port, perhaps the same server",
+        io::ErrorKind::AddrInUse => {
+            "; another program has that port, perhaps the same herd: end it, or choose another port"
+        }
         io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege",
         io::ErrorKind::AddrNotAvailable => "; this machine does not have that address",
         _ => "",
     };
-    format!("{program} cannot listen at {address}: {error}{advice}")
+    format!("{program} cannot listen on {address}: {}{advice}", in_words(error))
+}
+
+/// The message of the operating system, without the error number.
+pub fn in_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" (os error ") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
 }
 
 /// The connections that may be accepted, so that file descriptors are left for neighbours and Places.

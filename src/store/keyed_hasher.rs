@@ -1,5 +1,13 @@
-//! The hash function of client IDs, keyed with a random secret. A client that chooses its ID cannot choose
-//! its hash, so it cannot fill one part of the table with collisions.
+//! The hash function of client IDs, keyed with a random secret.
+//!
+//! A client chooses its ID, and with a known hash function it could choose many IDs with one hash. Each search
+//! for one of them would pass all the others, and a growing table would move them in one step. Here the key is
+//! drawn anew by each server, and no hash is ever sent, shown or logged, nor does any order depend on it.
+//!
+//! An attacker can therefore only measure times: IDs whose slots are close together take a few nanoseconds
+//! more. Foldhash is no cryptographic hash function; with enough exact measurements its key might be found.
+//! Over a network such differences drown in the microseconds of a turn. SipHash, which resists even that,
+//! was measured: it takes 107 more instructions for each IAMAT, a fourth of all that the store does for it.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::OnceLock;

@@ -1,63 +1,218 @@
-//! The list of changes: a doubly linked list through the records, by their indices. It owns no record.
+//! The list of changes: a doubly linked ring through the records, the cursors and its own end. It owns the
+//! cursors, and no record.
+//!
+//! A cursor is a member of the list itself, between the last record that its reader has and the next one.
+//! Records can therefore be moved and removed without a look at any cursor.
+
+use slab::Slab;
 
 use super::Record;
+use super::chunks::Chunks;
 
-/// A record's node in the list: the indices of the records before and after it, or [`NO_RECORD`]. (An
-/// `Option<u32>` would take eight bytes.)
+/// A member of the list: the index of a record, or [`OTHER`] and the number of a cursor, or [`Link::END`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Link(u32);
+
+impl Link {
+    /// The end of the list, before its first member and after its last.
+    pub(super) const END: Link = Link(u32::MAX);
+
+    pub(super) fn record(index: u32) -> Link {
+        Link(index)
+    }
+
+    fn cursor(number: usize) -> Link {
+        Link(OTHER | number as u32)
+    }
+
+    /// The index of the record, if the member is one.
+    pub(super) fn index(self) -> Option<u32> {
+        (self.0 & OTHER == 0).then_some(self.0)
+    }
+
+    fn is_cursor(self) -> bool {
+        self.0 & OTHER != 0 && self != Link::END
+    }
+}
+
+/// The neighbours of a member of the list.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ListNode {
-    previous: u32,
-    next: u32,
+    pub(super) previous: Link,
+    pub(super) next: Link,
 }
-
-/// `NO_RECORD`: an end of the list. There are at most 2^30 records (`limits.max_clients`), so none has this
-/// index.
-const NO_RECORD: u32 = u32::MAX;
 
 impl ListNode {
-    pub(super) fn previous(self) -> Option<u32> {
-        (self.previous != NO_RECORD).then_some(self.previous)
-    }
-
-    pub(super) fn next(self) -> Option<u32> {
-        (self.next != NO_RECORD).then_some(self.next)
-    }
+    /// The node of a member that is in no list.
+    pub(super) const ALONE: ListNode = ListNode { previous: Link::END, next: Link::END };
 }
 
-impl Default for ListNode {
-    fn default() -> ListNode {
-        ListNode { previous: NO_RECORD, next: NO_RECORD }
-    }
-}
-
-/// The ends of the list; `None`: it is empty.
-#[derive(Debug, Default)]
+/// The list with its cursors.
+#[derive(Debug)]
 pub(super) struct ChangeList {
-    pub(super) first: Option<u32>,
-    pub(super) last: Option<u32>,
+    /// The node of the end of the list: its last and its first member.
+    end: ListNode,
+    cursors: Slab<CursorState>,
+    /// The most members that one step has passed.
+    #[cfg(test)]
+    pub(super) passed_max: usize,
+}
+
+/// The state of a cursor.
+#[derive(Debug)]
+struct CursorState {
+    node: ListNode,
+    /// Every change up to this number was read, or was replaced by a change after the cursor.
+    sequence: u64,
+    /// The cursor is still on the way back to the change with this number: all changes after the cursor are
+    /// later, and some before it may be.
+    is_searching: bool,
 }
 
 impl ChangeList {
-    /// Appends a record that is not in the list.
-    pub(super) fn push(&mut self, records: &mut [Record], index: u32) {
-        records[index as usize].node = ListNode { previous: self.last.unwrap_or(NO_RECORD), next: NO_RECORD };
-        match self.last {
-            Some(last) => records[last as usize].node.next = index,
-            None => self.first = Some(index),
+    pub(super) fn new() -> ChangeList {
+        ChangeList {
+            end: ListNode::ALONE,
+            cursors: Slab::new(),
+            #[cfg(test)]
+            passed_max: 0,
         }
-        self.last = Some(index);
+    }
+
+    /// The number of cursors.
+    pub(super) fn cursors(&self) -> usize {
+        self.cursors.len()
     }
 
     /// Removes a record that is in the list.
-    pub(super) fn remove(&mut self, records: &mut [Record], index: u32) {
-        let node = records[index as usize].node;
-        match node.previous() {
-            Some(previous) => records[previous as usize].node.next = node.next,
-            None => self.first = node.next(),
+    pub(super) fn remove(&mut self, records: &mut Chunks<Record>, index: u32) {
+        let node = records[index].node;
+        self.close_gap(records, node);
+    }
+
+    /// Appends a record that is not in the list, and returns it.
+    pub(super) fn push<'a>(&mut self, records: &'a mut Chunks<Record>, index: u32) -> &'a mut Record {
+        let last = std::mem::replace(&mut self.end.previous, Link::record(index));
+        self.node(records, last).next = Link::record(index);
+        let record = &mut records[index];
+        record.node = ListNode { previous: last, next: Link::END };
+        record
+    }
+
+    /// Adds a cursor. 0: before the first record. Otherwise it begins at the end of the list, and
+    /// [`ChangeList::advance`] takes it back to the change `since`.
+    pub(super) fn add_cursor(&mut self, records: &mut Chunks<Record>, since: u64) -> usize {
+        let state = CursorState { node: ListNode::ALONE, sequence: since, is_searching: since > 0 };
+        let number = self.cursors.insert(state);
+        let previous = if since == 0 { Link::END } else { self.end.previous };
+        self.insert_after(records, previous, number);
+        number
+    }
+
+    /// Removes a cursor.
+    pub(super) fn remove_cursor(&mut self, records: &mut Chunks<Record>, number: usize) {
+        if let Some(state) = self.cursors.try_remove(number) {
+            self.close_gap(records, state.node);
         }
-        match node.next() {
-            Some(next) => records[next as usize].node.previous = node.previous,
-            None => self.last = node.previous(),
+    }
+
+    /// Every change up to this number was read at the cursor, or was replaced by a change after it.
+    pub(super) fn sequence(&self, number: usize) -> u64 {
+        self.cursors.get(number).map_or(0, |state| state.sequence)
+    }
+
+    /// Whether a cursor is still on the way back to its place.
+    pub(super) fn is_searching(&self, number: usize) -> bool {
+        self.cursors.get(number).is_some_and(|state| state.is_searching)
+    }
+
+    /// Moves a cursor past the next record, and returns that. `newest` is the number of the newest change.
+    /// `None`: there is no record after the cursor, or the cursor has not found its place yet.
+    pub(super) fn advance<'a>(
+        &mut self,
+        records: &'a mut Chunks<Record>,
+        number: usize,
+        newest: u64,
+    ) -> Option<&'a Record> {
+        if self.cursors.get(number)?.is_searching && !self.search(records, number) {
+            return None;
+        }
+        let gap = self.cursors[number].node;
+        let mut next = gap.next;
+        // Other cursors: at most one for each neighbour.
+        while next.is_cursor() {
+            next = self.node(records, next).next;
+        }
+        let Some(index) = next.index() else {
+            // The newest change may have been removed.
+            self.cursors[number].sequence = newest;
+            return None;
+        };
+        self.close_gap(records, gap);
+        let record = &mut records[index];
+        let sequence = record.sequence.number();
+        let after = std::mem::replace(&mut record.node.next, Link::cursor(number));
+        self.node(records, after).previous = Link::cursor(number);
+        let node = ListNode { previous: next, next: after };
+        self.cursors[number] = CursorState { node, sequence, is_searching: false };
+        Some(&records[index])
+    }
+
+    /// Takes a cursor back by at most [`SEARCH_STEP`] members. Returns whether it has found its place: the
+    /// record before it is not later than the last change that its reader has.
+    fn search(&mut self, records: &mut Chunks<Record>, number: usize) -> bool {
+        let CursorState { node, sequence: since, .. } = self.cursors[number];
+        let is_place = |previous: Link, records: &Chunks<Record>| match previous.index() {
+            Some(index) => records[index].sequence.number() <= since,
+            None => previous == Link::END,
+        };
+        let mut previous = node.previous;
+        let mut passed = 0;
+        while passed < SEARCH_STEP && !is_place(previous, records) {
+            previous = self.node(records, previous).previous;
+            passed += 1;
+        }
+        #[cfg(test)]
+        {
+            self.passed_max = self.passed_max.max(passed);
+        }
+        if passed > 0 {
+            self.close_gap(records, node);
+            self.insert_after(records, previous, number);
+        }
+        let found = is_place(previous, records);
+        self.cursors[number].is_searching = !found;
+        found
+    }
+
+    /// Puts a cursor that is not in the list after a member.
+    fn insert_after(&mut self, records: &mut Chunks<Record>, previous: Link, number: usize) {
+        let next = std::mem::replace(&mut self.node(records, previous).next, Link::cursor(number));
+        self.node(records, next).previous = Link::cursor(number);
+        self.cursors[number].node = ListNode { previous, next };
+    }
+
+    /// Links the neighbours of a member that leaves the list.
+    #[inline(always)]
+    fn close_gap(&mut self, records: &mut Chunks<Record>, gap: ListNode) {
+        self.node(records, gap.previous).next = gap.next;
+        self.node(records, gap.next).previous = gap.previous;
+    }
+
+    #[inline(always)]
+    fn node<'a>(&'a mut self, records: &'a mut Chunks<Record>, member: Link) -> &'a mut ListNode {
+        if let Some(index) = member.index() {
+            &mut records[index].node
+        } else if member == Link::END {
+            &mut self.end
+        } else {
+            &mut self.cursors[(member.0 & !OTHER) as usize].node
         }
     }
 }
+
+/// The bit of a member that is no record. There are at most 2^30 records (`limits.max_clients`).
+const OTHER: u32 = 1 << 31;
+/// The greatest number of members that a cursor passes in one step on the way back to its place. Each of them
+/// may take a memory access, so that a step takes up to 0.03 ms.
+pub(super) const SEARCH_STEP: usize = if cfg!(test) { 3 } else { 256 };

@@ -20,7 +20,7 @@ pub enum ClientCommand<'a> {
     IamAt(IamAt<'a>),
     /// `WHATSAT`: the client asks for places near a client.
     WhatsAt(WhatsAt<'a>),
-    /// The first line of an HTTP request, or a line that ends like one. Web pages can make a browser send it,
+    /// A line that begins or ends like the first line of an HTTP request. Web pages can make a browser send it,
     /// so nothing after it is executed.
     HttpRequest,
     /// Any other line.
@@ -63,10 +63,21 @@ impl<'a> ClientCommand<'a> {
         };
         match command {
             Some(command) => command,
-            None if fields(line).last().is_some_and(is_http_version) => ClientCommand::HttpRequest,
-            None => ClientCommand::Invalid,
+            None => {
+                let is_request = fields(line).next().is_some_and(is_http_method)
+                    || fields(line).last().is_some_and(is_http_version);
+                if is_request { ClientCommand::HttpRequest } else { ClientCommand::Invalid }
+            }
         }
     }
+}
+
+/// Whether `field` is the method at the start of a request line (RFC 9110, section 9; RFC 5789).
+pub fn is_http_method(field: &[u8]) -> bool {
+    matches!(
+        field,
+        b"GET" | b"HEAD" | b"POST" | b"PUT" | b"DELETE" | b"CONNECT" | b"OPTIONS" | b"TRACE" | b"PATCH"
+    )
 }
 
 /// Whether `field` is the HTTP version at the end of a request line (RFC 9112, section 3).
@@ -165,11 +176,28 @@ mod tests {
             "HELLO there",
             "HTTP/1.1x",
             "HTTP/1.1 GET",
+            "get / x",
+            "GETS / x",
+            "PROPFIND /",
         ] {
             assert_eq!(ClientCommand::parse(line.as_bytes()), ClientCommand::Invalid, "{line}");
         }
         assert_eq!(ClientCommand::parse(b" \r\n\x0c"), ClientCommand::Blank);
-        for line in ["GET / HTTP/1.1\r", "POST /x HTTP/1.0", "IAMAT a HTTP/1.1", "HTTP/1.1"] {
+        for line in [
+            "GET / HTTP/1.1\r",
+            "POST /x HTTP/1.0",
+            "IAMAT a HTTP/1.1",
+            "HTTP/1.1",
+            "GET /x",
+            " HEAD",
+            "POST a b c",
+            "PUT x",
+            "DELETE x",
+            "CONNECT x:1",
+            "OPTIONS *",
+            "TRACE /",
+            "PATCH /x y",
+        ] {
             assert_eq!(ClientCommand::parse(line.as_bytes()), ClientCommand::HttpRequest, "{line}");
         }
     }

@@ -4,9 +4,11 @@
 pub mod command;
 pub mod decimal;
 pub mod fields;
-pub mod last_field;
 pub mod location;
 pub mod peer_line;
 pub mod record;
+pub mod refusal;
+pub mod request_line;
 pub mod simd;
+pub mod telnet;
 pub mod time;

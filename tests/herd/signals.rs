@@ -1,15 +1,17 @@
 //! Tests of signals: shutdown by SIGTERM and SIGINT, reloading by SIGHUP; and of a second server of one name.
 
 use std::fs;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::json;
 
 use crate::ask::{UCLA, await_everywhere, iamat, stored_line};
 use crate::fake_places::{Play, nearby};
-use crate::lab::{Lab, PAIR, SOLO, is_listening, until};
+use crate::lab::{Lab, PAIR, SOLO, free_port, is_listening, until};
 use crate::process::{Process, Signal, herd};
+use crate::secrecy::KEY;
 
 /// SIGTERM and SIGINT end a server within 300 ms with status 0. It answers all received commands, a pending
 /// WHATSAT with UNKNOWN_ERROR, and sends all pending output. The next server can bind the port at once.
@@ -114,6 +116,37 @@ fn row_34_sighup_reopens_the_log() {
     lab.await_log("Solo", "AFTER");
     assert!(!lab.log("Solo").contains("BEFORE"));
     assert!(!fs::read_to_string(old).unwrap().contains("AFTER"));
+}
+
+/// SIGHUP from a terminal that was closed ends a server, `run-all` and `places` in order, so that their ports
+/// are free. Elsewhere SIGHUP reloads.
+#[test]
+fn a_closed_terminal_ends_every_program() {
+    let lab = Lab::new(SOLO);
+    lab.write();
+    let port = free_port();
+    let (places, file) = (format!("127.0.0.1:{port}"), lab.file().to_str().unwrap().to_owned());
+    for (arguments, port) in [
+        (vec!["serve", "Solo", "-c", &file], lab.port("Solo")),
+        (vec!["run-all", "-c", &file], lab.port("Solo")),
+        (vec!["places", "-l", &places], port),
+    ] {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let terminal = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+        let terminal = fs::OpenOptions::new().read(true).write(true).open(terminal).unwrap();
+        // A session of its own, whose controlling terminal is standard input.
+        let mut command = Command::new("setsid");
+        command.arg("--ctty").arg(herd().get_program()).args(&arguments).current_dir(lab.folder.path(""));
+        command.env("PLACES_API_KEY", KEY).stdin(terminal).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut process = Process::start(&mut command, &lab.folder.name());
+        until(&format!("{arguments:?} listens"), || is_listening(port));
+        drop(command);
+        drop(master);
+        assert_eq!(process.wait().code(), Some(0), "{arguments:?}");
+        until(&format!("{arguments:?} has left its port"), || !is_listening(port));
+    }
 }
 
 /// With log level `off` no log file is created, not even by SIGHUP.

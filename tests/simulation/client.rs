@@ -187,6 +187,7 @@ impl Client {
         for command in commands {
             let (meaning, copy) = match command {
                 Command::TooLong(copy) => (Meaning::Invalid, copy),
+                Command::Telnet(refusal) => (Meaning::Telnet, refusal.to_vec()),
                 Command::Line(meaning, line) => (meaning, trimmed(&line)),
             };
             let known = match &meaning {
@@ -286,7 +287,11 @@ impl Client {
             let end: &[u8] = if answers_question { b"\n\n" } else { b"\n" };
             // The end may have begun with the last byte that was searched.
             let from = self.searched.saturating_sub(end.len() - 1);
-            let found = self.received[from..].windows(end.len()).position(|part| part == end);
+            let found = match first.meaning {
+                // The answer of telnet has three bytes and no end.
+                Meaning::Telnet => (self.received.len() >= 3).then_some(3 - from - end.len()),
+                _ => self.received[from..].windows(end.len()).position(|part| part == end),
+            };
             self.searched = self.received.len();
             let Some(found) = found else { return };
             let end = from + found + end.len();
@@ -321,6 +326,8 @@ impl Client {
         let refusal = [b"? ", &command.copy[..], b"\n"].concat();
         match &command.meaning {
             Meaning::Hello if reply.starts_with(b"REFUSED ") => Ok(()),
+            Meaning::Telnet if reply == command.copy => Ok(()),
+            Meaning::Telnet => Err("it is another answer of telnet".into()),
             Meaning::Hello => Err("it should be refused".into()),
             Meaning::Invalid | Meaning::Http | Meaning::Blank if reply == refusal => Ok(()),
             Meaning::Invalid | Meaning::Http | Meaning::Blank => Err("it is wrong".into()),

@@ -9,6 +9,7 @@ pub enum Meaning {
     WhatsAt { id: Vec<u8>, radius: Vec<u8>, bound: usize },
     Http,
     Hello,
+    Telnet,
     Invalid,
 }
 
@@ -43,14 +44,22 @@ pub fn meaning(line: &[u8]) -> Meaning {
             Meaning::WhatsAt { id: id.to_vec(), radius: radius.to_vec(), bound }
         }
         [.., b"HTTP/1.0" | b"HTTP/1.1"] => Meaning::Http,
+        [first, ..] if is_method(first) => Meaning::Http,
         [b"HELLO", version, ..] if version.starts_with(b"herd/") => Meaning::Hello,
         _ => Meaning::Invalid,
     }
 }
 
-/// Whether an over-long line ends the connection like an HTTP request.
-pub fn ends_like_http(line: &[u8]) -> bool {
-    matches!(words(line).last(), Some(&b"HTTP/1.0" | &b"HTTP/1.1"))
+/// Whether an over-long line is an HTTP request by its first or last word.
+pub fn is_like_http(line: &[u8]) -> bool {
+    let words = words(line);
+    matches!(words[..], [.., b"HTTP/1.0" | b"HTTP/1.1"]) || words.first().is_some_and(|word| is_method(word))
+}
+
+fn is_method(word: &[u8]) -> bool {
+    let methods: [&[u8]; 9] =
+        [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"];
+    methods.contains(&word)
 }
 
 fn is_digits(text: &[u8]) -> bool {
@@ -163,6 +172,12 @@ pub struct Lines {
     has_command: bool,
     /// Later input is ignored.
     pub is_over: bool,
+    /// The beginning of a byte order mark; `None`: more than a mark was received.
+    mark: Option<Vec<u8>>,
+    /// The telnet command that has begun before a line.
+    telnet: Vec<u8>,
+    has_negotiated: bool,
+    refusals: usize,
 }
 
 /// A line that is answered.
@@ -170,26 +185,43 @@ pub struct Lines {
 pub enum Command {
     Line(Meaning, Vec<u8>),
     TooLong(Vec<u8>),
+    /// An option of telnet, which is refused with these bytes.
+    Telnet([u8; 3]),
 }
 
 impl Lines {
     pub fn new(max_line: usize) -> Lines {
-        Lines { max_line, begun: Vec::new(), is_too_long: false, has_command: false, is_over: false }
+        Lines {
+            max_line,
+            begun: Vec::new(),
+            is_too_long: false,
+            has_command: false,
+            is_over: false,
+            mark: Some(Vec::new()),
+            telnet: Vec::new(),
+            has_negotiated: false,
+            refusals: 0,
+        }
     }
 
     /// Bytes of the line that has not ended.
     pub fn begun(&self) -> usize {
-        self.begun.len()
+        self.begun.len() + self.telnet.len() + self.mark.as_ref().map_or(0, Vec::len)
     }
 
     /// Appends input. Returns the commands that are complete.
     pub fn push(&mut self, bytes: &[u8]) -> Vec<Command> {
         let mut commands = Vec::new();
-        for &byte in bytes {
+        let bytes = self.without_mark(bytes);
+        for &byte in &bytes {
             if self.is_over {
                 break;
             }
-            if byte == b'\n' {
+            if self.is_telnet(byte, &mut commands) {
+                continue;
+            }
+            let is_cr_nul = self.has_negotiated && byte == 0 && self.begun.last() == Some(&b'\r');
+            if byte == b'\n' || is_cr_nul {
                 self.end_line(&mut commands);
                 continue;
             }
@@ -203,6 +235,54 @@ impl Lines {
         commands
     }
 
+    /// Drops a byte order mark at the start. The beginning of one is kept back.
+    fn without_mark(&mut self, bytes: &[u8]) -> Vec<u8> {
+        const MARK: &[u8] = "\u{feff}".as_bytes();
+        let Some(begun) = &mut self.mark else { return bytes.to_vec() };
+        begun.extend_from_slice(bytes);
+        if begun.len() < MARK.len() && MARK.starts_with(begun) {
+            return Vec::new();
+        }
+        let bytes = self.mark.take().unwrap_or_default();
+        bytes.strip_prefix(MARK).unwrap_or(&bytes).to_vec()
+    }
+
+    /// Whether a byte belongs to a telnet command before a line.
+    fn is_telnet(&mut self, byte: u8, commands: &mut Vec<Command>) -> bool {
+        let may_begin = byte == 255 && self.begun.is_empty();
+        if self.telnet.is_empty() && !may_begin || self.telnet == [255] && byte == b'\n' {
+            self.has_negotiated |= !self.telnet.is_empty();
+            self.telnet.clear();
+            return false;
+        }
+        self.telnet.push(byte);
+        let refusal = match self.telnet[..] {
+            [255] | [255, 251..=254] => return true,
+            // Pairs that begin with 255 have no meaning within; 255 240 ends it.
+            [255, 250, ref content @ ..] => {
+                let mut rest = content;
+                loop {
+                    match *rest {
+                        [255, 240] => break None,
+                        [255, _, ref after @ ..] => rest = after,
+                        [255] | [] => return true,
+                        [_, ref after @ ..] => rest = after,
+                    }
+                }
+            }
+            [255, 251, option] => Some([255, 254, option]),
+            [255, 253, option] => Some([255, 252, option]),
+            _ => None,
+        };
+        self.telnet.clear();
+        self.has_negotiated = true;
+        if let Some(refusal) = refusal.filter(|_| self.refusals < 64) {
+            self.refusals += 1;
+            commands.push(Command::Telnet(refusal));
+        }
+        true
+    }
+
     /// Whether the line that has begun is a HELLO.
     pub fn begins_like_hello(&self) -> bool {
         !self.has_command && meaning(&self.begun) == Meaning::Hello
@@ -211,6 +291,7 @@ impl Lines {
     /// The client has closed its sending direction.
     pub fn end(&mut self) -> Vec<Command> {
         let mut commands = Vec::new();
+        self.begun.extend(self.mark.take().unwrap_or_default());
         if !self.is_over && !self.begun.is_empty() {
             self.end_line(&mut commands);
         }
@@ -221,7 +302,7 @@ impl Lines {
     fn end_line(&mut self, commands: &mut Vec<Command>) {
         let line = std::mem::take(&mut self.begun);
         if std::mem::take(&mut self.is_too_long) {
-            self.is_over |= ends_like_http(&line);
+            self.is_over |= is_like_http(&line);
             return;
         }
         let mut meaning = meaning(&line);

@@ -4,6 +4,7 @@ use super::failures::draw_failures;
 use crate::config::{Graph, HerdFile, HostPort, ServerSection};
 use crate::log::Level;
 use std::fmt::Write;
+use std::path::{Component, Path, PathBuf};
 
 /// Draws the herd, one column for each edge, followed by the effect of single failures.
 ///
@@ -76,7 +77,10 @@ fn places(herd: &HerdFile) -> String {
         Some(variable) => {
             let _ = write!(text, " ({}, key in ${variable})", places.api.name());
         }
-        None => text.push_str(", the local Places server (herd places)"),
+        None if herd.needs_local_places() => text.push_str(", the local Places server (herd places)"),
+        None => {
+            let _ = write!(text, " ({}, without a key)", places.api.name());
+        }
     }
     if let Some(trust) = &places.trust {
         let _ = write!(text, ", trusting {}", trust.display());
@@ -88,8 +92,22 @@ fn places(herd: &HerdFile) -> String {
 pub(in crate::cli) fn logs(herd: &HerdFile) -> String {
     match herd.log.level {
         Level::Off => "off".to_owned(),
-        level => format!("{} ({})", herd.log.folder.join("<server>.log").display(), level.name()),
+        level => format!("{} ({})", tidy(&herd.log.folder.join("<server>.log")).display(), level.name()),
     }
+}
+
+/// `path` without detours such as `herds/..`, for a person to read. A symbolic link can make it another path.
+pub(in crate::cli) fn tidy(path: &Path) -> PathBuf {
+    let mut tidied = PathBuf::new();
+    for component in path.components() {
+        match (component, tidied.components().next_back()) {
+            (Component::ParentDir, Some(Component::Normal(_))) => {
+                tidied.pop();
+            }
+            _ => tidied.push(component),
+        }
+    }
+    tidied
 }
 
 /// `1 server`, `2 servers`.
@@ -109,7 +127,6 @@ const MAX_COLUMNS: usize = 40;
 mod tests {
     use super::super::testing::herd_of;
     use super::*;
-    use std::path::Path;
 
     #[test]
     fn the_built_in_herd_is_drawn() {
@@ -133,6 +150,15 @@ Places  https://localhost:12331, the local Places server (herd places), trusting
 Logs    logs/<server>.log (traffic)
 ";
         assert_eq!(draw(&HerdFile::built_in()), expected);
+    }
+
+    #[test]
+    fn paths_are_shown_without_detours() {
+        for (path, shown) in
+            [("herds/../logs/a", "logs/a"), ("../logs", "../logs"), ("/a/b/../../c", "/c"), ("a/..", "")]
+        {
+            assert_eq!(tidy(Path::new(path)), Path::new(shown), "{path}");
+        }
     }
 
     #[test]

@@ -6,12 +6,13 @@ mod failures;
 mod testing;
 
 pub use drawing::draw;
-pub(super) use drawing::{counted, logs};
+pub(super) use drawing::{counted, logs, tidy};
 
 use super::Failure;
 use super::arguments::{Arguments, Subcommand, SubcommandOption};
 use super::loaded_herd::LoadedHerd;
 use super::output::print;
+use crate::service;
 
 /// The row of this command in the table of commands.
 pub(super) const COMMAND: Subcommand = Subcommand {
@@ -26,16 +27,17 @@ pub(super) const COMMAND: Subcommand = Subcommand {
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
     let loaded = LoadedHerd::find(arguments)?;
+    service::check_places(&loaded.herd).map_err(Failure::at_run_time)?;
     print(draw(&loaded.herd).as_bytes()).map(drop)
 }
 
 const HELP: &str = "\
 herd check [-c FILE]
 
-Reads a herd file. If it is wrong, prints the place and the reason in one line.
-Otherwise draws the servers and the edges between them, and names the servers
-whose failure would cut off others, the Places service and the log files. Starts
-nothing.
+Reads a herd file, the files that it names, and the key of Places. If one of
+them is wrong, prints the place and the reason in one line. Otherwise draws the
+servers and the edges between them, and names the servers whose failure would
+cut off others, the Places service and the log files. Starts nothing.
 
 Options
   -c FILE      the herd file; without it herd.json in the current folder, or
@@ -46,7 +48,7 @@ Example
   herd check -c herds/report-003.json
 
 Exit status
-  0  the file is valid
-  1  the drawing could not be printed
+  0  the files are valid
+  1  places.trust or the key is not usable, or the drawing could not be printed
   2  the command line or the herd file is wrong
 ";

@@ -6,6 +6,8 @@
 mod banner;
 mod children;
 mod local_places;
+mod narration;
+mod places_reply;
 mod screen;
 mod starting;
 mod supervisor;
@@ -15,10 +17,11 @@ use super::Failure;
 use super::arguments::{Arguments, Subcommand, SubcommandOption};
 use super::failure::in_words;
 use super::loaded_herd::LoadedHerd;
+use crate::event_loop::terminal::Terminal;
+use crate::service::cannot_listen;
 use local_places::LocalPlaces;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use std::io;
 use std::net::{SocketAddr, TcpListener};
 use supervisor::{Stop, Supervisor};
 
@@ -35,6 +38,7 @@ pub(super) const COMMAND: Subcommand = Subcommand {
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
     let loaded = LoadedHerd::find(arguments)?;
+    let terminal = Terminal::at_start();
     // From here on Ctrl-C does not end this process at once, so that every child is ended first.
     let signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
         .map_err(|error| Failure::at_run_time(format!("signals cannot be handled: {}", in_words(&error))))?;
@@ -42,8 +46,8 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         require_free_port(&server.name, server.listen)?;
     }
     let places = LocalPlaces::find(&loaded.herd)?;
-    let mut supervisor = Supervisor::new(&loaded, arguments, signals);
-    let Err(stop) = supervisor.start(places).and_then(|()| supervisor.watch());
+    let mut supervisor = Supervisor::new(&loaded, arguments, signals, terminal, places);
+    let Err(stop) = supervisor.start().and_then(|()| supervisor.watch());
     supervisor.end();
     match stop {
         Stop::Requested => Ok(()),
@@ -56,19 +60,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
 fn require_free_port(name: &str, listen: SocketAddr) -> Result<(), Failure> {
     match TcpListener::bind(listen) {
         Ok(_) => Ok(()),
-        Err(error) => {
-            let remedy = match error.kind() {
-                io::ErrorKind::AddrInUse => {
-                    "does this herd run already? end the program that listens there, or give the server \
-                     another port in the herd file"
-                }
-                _ => "give the server another address in the herd file",
-            };
-            Err(Failure::at_run_time(format!(
-                "{name} cannot listen on {listen}: {}; {remedy}",
-                in_words(&error)
-            )))
-        }
+        Err(error) => Err(Failure::at_run_time(cannot_listen(name, listen, &error))),
     }
 }
 
@@ -76,9 +68,11 @@ const HELP: &str = "\
 herd run-all [-c FILE]
 
 Starts every server of the herd, and the local Places server if the herd file
-names no other, and waits until they accept connections. Then prints how to talk
-to them, and shows their logs live, each line with its time (UTC) and the name
-of the server. Ctrl-C ends all.
+names no other and none runs yet, and waits until they accept connections.
+Then prints how to talk to them, and shows live what happens: commands and
+replies, flooding (kiwi → Jaquez, Juzang), servers that come and go. Each row
+has its time (UTC) and the name of the server. The logs have the rest. Ctrl-C
+ends all.
 
 If a server fails, the others go on without it. Try it: kill one.
 
@@ -94,7 +88,8 @@ Environment
 Signals
   SIGINT (Ctrl-C), SIGTERM   shut down all servers gracefully; a second one
                              kills them
-  SIGHUP                     is forwarded: the servers read the herd file again
+  SIGHUP                     is forwarded: the servers read the herd file again;
+                             from a terminal that was closed, it ends the herd
 
 Example
   herd run-all                           the built-in herd of five
@@ -119,7 +114,7 @@ mod tests {
         let listen = other.local_addr().unwrap();
         let failure = require_free_port("Riley", listen).unwrap_err();
         assert_eq!(failure.status, 1);
-        let begin = format!("Riley cannot listen on {listen}: Address already in use; does this herd run");
+        let begin = format!("Riley cannot listen on {listen}: Address already in use; another program has");
         assert!(failure.to_string().starts_with(&begin), "{failure}");
         drop(other);
         // A process that another test starts keeps the port until its exec.
@@ -130,6 +125,6 @@ mod tests {
         }
         // No machine has an address of 192.0.2.0/24, which is for documentation (RFC 5737).
         let failure = require_free_port("Riley", "192.0.2.1:1".parse().unwrap()).unwrap_err();
-        assert!(failure.to_string().contains("another address"), "{failure}");
+        assert!(failure.to_string().contains("does not have that address"), "{failure}");
     }
 }

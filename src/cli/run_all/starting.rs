@@ -6,7 +6,7 @@ use super::super::places::default_listen;
 use super::banner::banner;
 use super::children::{Child, in_words};
 use super::local_places::LocalPlaces;
-use super::supervisor::{Activity, Member, PLACES, Stop, Supervisor};
+use super::supervisor::{Activity, Member, PLACES, Stop, Supervisor, program_as_typed};
 use std::env;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::path::{self, Path};
@@ -16,13 +16,11 @@ use std::time::{Duration, Instant};
 impl Supervisor<'_> {
     /// Starts the local Places server, if it is needed, then all servers, and waits until they accept
     /// connections.
-    pub(super) fn start(&mut self, places: LocalPlaces) -> Result<(), Stop> {
+    pub(super) fn start(&mut self) -> Result<(), Stop> {
         let herd = &self.loaded.herd;
-        if let LocalPlaces::Stopped(trust) = &places {
-            let folder = if herd.folder.as_os_str().is_empty() { Path::new(".") } else { &herd.folder };
-            self.start_member(herd.servers.len(), PLACES, |command| {
-                command.arg("places").current_dir(folder);
-            })?;
+        if let LocalPlaces::Own(trust) = &self.places {
+            let trust = trust.clone();
+            self.start_places()?;
             self.wait_until_up(herd.servers.len(), PLACES, default_listen(), || trust.exists())?;
         }
         let file = match &self.loaded.file {
@@ -48,7 +46,17 @@ impl Supervisor<'_> {
         self.wait_until_quiet()?;
         self.is_up = true;
         let has_key = |name: &str| env::var_os(name).is_some_and(|key| !key.is_empty());
-        self.print(&banner(herd, &places, has_key))
+        let send = format!("{} send{}", program_as_typed(), self.option);
+        self.print(&banner(herd, &self.places, &send, self.screen.columns(), has_key))
+    }
+
+    /// Starts the local Places server in the folder in which the servers expect its certificate.
+    pub(super) fn start_places(&mut self) -> Result<(), Stop> {
+        let herd = &self.loaded.herd;
+        let folder = if herd.folder.as_os_str().is_empty() { Path::new(".") } else { &herd.folder };
+        self.start_member(herd.servers.len(), PLACES, |command| {
+            command.arg("places").current_dir(folder);
+        })
     }
 
     fn start_member(&mut self, row: usize, name: &str, arguments: impl Fn(&mut Command)) -> Result<(), Stop> {
@@ -71,9 +79,16 @@ impl Supervisor<'_> {
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
             let accepts = TcpStream::connect_timeout(&reachable(listen), CONNECT_TIMEOUT).is_ok();
-            for member in &mut self.members {
-                if let Some(end) = member.child.end() {
-                    return Err(not_started(&mut member.child, &in_words(end)).into());
+            let ended = self.members.iter_mut().position(|member| member.child.end().is_some());
+            if let Some(index) = ended {
+                if !(self.is_places(index) && self.share_places()) {
+                    let child = &mut self.members[index].child;
+                    let reason = child.end().map(in_words).unwrap_or_default();
+                    return Err(not_started(child, &reason).into());
+                }
+                // Another herd has started one at the same time.
+                if row == self.loaded.herd.servers.len() {
+                    return Ok(());
                 }
             }
             if accepts && is_ready() {
@@ -91,7 +106,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Waits until the neighbours are connected, so that their log lines do not scroll the banner away.
+    /// Waits until the neighbours are connected, so that the banner does not promise too much.
     fn wait_until_quiet(&mut self) -> Result<(), Stop> {
         let deadline = Instant::now() + QUIET_TIMEOUT;
         let mut quiet_since = Instant::now();

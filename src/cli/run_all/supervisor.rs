@@ -5,8 +5,11 @@ use super::super::arguments::Arguments;
 use super::super::loaded_herd::{LoadedHerd, as_operand, in_a_shell};
 use super::super::output::{Output, print};
 use super::children::{Child, in_words};
+use super::local_places::LocalPlaces;
+use super::narration::Narrator;
 use super::screen::{Row, Screen};
 use super::tail::Tail;
+use crate::event_loop::terminal::Terminal;
 use rustix::process::Signal;
 use signal_hook::consts::SIGHUP;
 use signal_hook::iterator::Signals;
@@ -34,11 +37,24 @@ impl From<Failure> for Stop {
 pub(super) struct Supervisor<'a> {
     pub(super) loaded: &'a LoadedHerd,
     /// ` -c FILE` for commands to paste.
-    option: String,
+    pub(super) option: String,
     signals: Signals,
-    screen: Screen,
+    terminal: Terminal,
+    pub(super) places: LocalPlaces,
+    /// The last time at which the local Places server of another herd was looked for, after it had ended.
+    places_tried_at: Option<Instant>,
+    /// How often it was not found since then.
+    places_failures: u32,
+    pub(super) screen: Screen,
+    narrator: Narrator,
     pub(super) members: Vec<Member>,
     tails: Vec<Tail>,
+    /// Log lines that are not shown yet, and the turns for which the first of them has waited: the rest of a
+    /// flood is in other logs, which may be written a little later.
+    pending: Vec<Row>,
+    pending_turns: u32,
+    /// Rows to show after the banner.
+    trouble: Vec<Row>,
     /// `false` during the start, when the end of one process is a failure of all.
     pub(super) is_up: bool,
 }
@@ -53,7 +69,13 @@ pub(super) struct Member {
 
 impl<'a> Supervisor<'a> {
     /// No process is started yet. Logs are read from their present ends.
-    pub(super) fn new(loaded: &'a LoadedHerd, arguments: &Arguments, signals: Signals) -> Supervisor<'a> {
+    pub(super) fn new(
+        loaded: &'a LoadedHerd,
+        arguments: &Arguments,
+        signals: Signals,
+        terminal: Terminal,
+        places: LocalPlaces,
+    ) -> Supervisor<'a> {
         let herd = &loaded.herd;
         let tail = |name: &str| Tail::from_end(herd.log.folder.join(format!("{name}.log")));
         let tails = herd.servers.iter().map(|server| tail(&server.name)).collect();
@@ -63,7 +85,15 @@ impl<'a> Supervisor<'a> {
             loaded,
             option: loaded.option(arguments),
             signals,
+            terminal,
+            places,
+            places_tried_at: None,
+            places_failures: 0,
+            narrator: Narrator::new(names.clone()),
             screen: Screen::new(names),
+            pending: Vec::new(),
+            pending_turns: 0,
+            trouble: Vec::new(),
             members: Vec::new(),
             tails,
             is_up: false,
@@ -98,8 +128,6 @@ impl<'a> Supervisor<'a> {
             thread::sleep(END_TURN);
         }
         let mut text = String::from(if self.screen.is_terminal() { "\n" } else { "" });
-        let rows = self.log_rows();
-        text += &self.screen.draw(rows, self.screen.columns());
         for member in &mut self.members {
             if member.child.end().is_none() {
                 member.child.signal(Signal::KILL);
@@ -115,19 +143,20 @@ impl<'a> Supervisor<'a> {
         let _ = print(text.as_bytes());
     }
 
-    /// Waits a moment and shows the new log lines and messages.
+    /// Waits a moment and shows what is new.
     pub(super) fn turn(&mut self) -> Result<Activity, Stop> {
         thread::sleep(TURN);
         let mut notices = Vec::new();
         for signal in self.signals.pending().collect::<Vec<_>>() {
-            if signal != SIGHUP {
+            if signal != SIGHUP || self.terminal.has_gone() {
                 return Err(Stop::Requested);
             }
             // A server that is still starting reads the file later anyway, and would be killed by a signal
             // that it does not handle yet.
             if self.is_up {
                 self.forward_hangup();
-                notices.push("SIGHUP was forwarded: the servers read the herd file again".to_owned());
+                let notice = "SIGHUP was forwarded: the servers read the herd file again";
+                notices.push(self.screen.draw_notice(notice));
             }
         }
         let mut rows = self.log_rows();
@@ -136,16 +165,89 @@ impl<'a> Supervisor<'a> {
                 let lines = member.child.stderr();
                 rows.extend(lines.into_iter().map(|line| Row { server: member.row, line }));
             }
+            notices.extend(self.tend_places()?);
             self.report_ends(&mut rows, &mut notices);
         }
         let turn = if rows.is_empty() { Activity::Quiet } else { Activity::Active };
-        let mut text = self.screen.draw(rows, self.screen.columns());
-        notices.iter().for_each(|notice| text += &self.screen.draw_notice(notice));
+        self.pending.extend(rows);
+        self.pending_turns += 1;
+        let is_due = turn == Activity::Quiet || self.pending_turns > PENDING_TURNS_MAX;
+        if is_due || !notices.is_empty() {
+            self.pending_turns = 0;
+            let text = self.show_pending();
+            self.print(&text)?;
+        }
+        let text: String = notices.concat();
         self.print(&text)?;
         Ok(turn)
     }
 
+    /// Draws the pending log lines. Before the herd is up, only trouble is kept.
+    fn show_pending(&mut self) -> String {
+        let lines = std::mem::take(&mut self.pending);
+        if !self.is_up {
+            let trouble = self.narrator.narrate_start(lines);
+            self.trouble.extend(trouble);
+            return String::new();
+        }
+        let ended: Vec<usize> =
+            self.members.iter_mut().filter_map(|member| member.child.end().map(|_| member.row)).collect();
+        let mut rows = std::mem::take(&mut self.trouble);
+        rows.extend(self.narrator.narrate(lines, |server| ended.contains(&server)));
+        self.screen.draw(&rows, self.screen.columns())
+    }
+
+    /// Starts a local Places server when that of another herd has ended, or uses the next one.
+    fn tend_places(&mut self) -> Result<Option<String>, Stop> {
+        let LocalPlaces::Shared(connection) = &mut self.places else { return Ok(None) };
+        let is_too_early = self.places_tried_at.is_some_and(|tried| tried.elapsed() < PLACES_RETRY);
+        if is_too_early || !connection.has_ended() {
+            return Ok(None);
+        }
+        self.places_tried_at = Some(Instant::now());
+        match LocalPlaces::find(&self.loaded.herd) {
+            Ok(places @ LocalPlaces::Own(_)) => {
+                self.places = places;
+                self.start_places()?;
+                let notice = "The local Places server of another herd has ended: this herd starts one";
+                Ok(Some(self.screen.draw_notice(notice)))
+            }
+            Ok(places) => {
+                self.places = places;
+                self.places_failures = 0;
+                Ok(None)
+            }
+            Err(failure) => {
+                self.places_failures += 1;
+                let is_news = self.places_failures == PLACES_FAILURES;
+                Ok(is_news.then(|| self.screen.draw_notice(&failure.to_string())))
+            }
+        }
+    }
+
+    /// Whether this member is the local Places server.
+    pub(super) fn is_places(&self, index: usize) -> bool {
+        self.members[index].row == self.loaded.herd.servers.len()
+    }
+
+    /// Uses the local Places server of another herd in place of the own one, which could not be started.
+    /// Returns whether there is one.
+    pub(super) fn share_places(&mut self) -> bool {
+        let Ok(places @ LocalPlaces::Shared(_)) = LocalPlaces::find(&self.loaded.herd) else { return false };
+        self.places = places;
+        let servers = self.loaded.herd.servers.len();
+        self.members.retain(|member| member.row < servers);
+        true
+    }
+
     fn report_ends(&mut self, rows: &mut Vec<Row>, notices: &mut Vec<String>) {
+        let servers = self.loaded.herd.servers.len();
+        let is_new_end = |member: &mut Member| {
+            member.row == servers && !member.end_was_reported && member.child.end().is_some()
+        };
+        if self.members.iter_mut().any(is_new_end) && self.share_places() {
+            return;
+        }
         for member in &mut self.members {
             let Some(end) = member.child.end().filter(|_| !member.end_was_reported) else { continue };
             member.end_was_reported = true;
@@ -157,11 +259,9 @@ impl<'a> Supervisor<'a> {
             } else {
                 ("WHATSAT is answered with UNKNOWN_ERROR", places_command(&self.loaded.herd.folder))
             };
-            notices.push(format!(
-                "{name} has ended by itself ({}): {effect}. To start it again:",
-                in_words(end)
-            ));
-            notices.push(command);
+            let notice = format!("{name} has ended ({}): {effect}. Start it again:", in_words(end));
+            notices.push(self.screen.draw_notice(&notice));
+            notices.push(format!("    {command}\n"));
         }
     }
 
@@ -200,7 +300,7 @@ impl<'a> Supervisor<'a> {
     }
 }
 
-/// Whether log lines or messages were shown.
+/// Whether the servers have written to their logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Activity {
     Active,
@@ -213,6 +313,11 @@ fn places_command(folder: &Path) -> String {
         folder if folder.is_empty() => format!("{} places", program()),
         folder => format!("cd {} && {} places", in_a_shell(&folder), program()),
     }
+}
+
+/// The command name of this program as the user has typed it, for commands to paste in the same folder.
+pub(super) fn program_as_typed() -> String {
+    env::args().next().map_or_else(|| "herd".to_owned(), |name| in_a_shell(&name))
 }
 
 /// The command name of this program, for commands to paste in any folder.
@@ -229,6 +334,15 @@ pub(super) const PLACES: &str = "Places";
 
 /// Too short to be seen as a delay; polling five files takes far less.
 const TURN: Duration = Duration::from_millis(50);
+
+/// The time between attempts to find the local Places server of another herd.
+const PLACES_RETRY: Duration = Duration::from_secs(1);
+
+/// Failed attempts after which the reason is shown. The first ones can fail because a server is starting.
+const PLACES_FAILURES: u32 = 5;
+
+/// Turns after which log lines are shown although further ones follow.
+const PENDING_TURNS_MAX: u32 = 3;
 
 /// A server shuts down within 300 ms (docs/protocol.md, section 5).
 const END_TIMEOUT: Duration = Duration::from_secs(2);

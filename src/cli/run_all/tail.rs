@@ -1,5 +1,6 @@
 //! Reads a log file as it grows, like `tail -F`.
 
+use super::super::check::tidy;
 use super::super::failure::in_words;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -50,7 +51,8 @@ impl Tail {
             if error.kind() != io::ErrorKind::NotFound && !self.error_was_reported {
                 self.error_was_reported = true;
                 let reason = in_words(&error);
-                additions.error = Some(format!("the log {} cannot be read: {reason}", self.path.display()));
+                additions.error =
+                    Some(format!("the log {} cannot be read: {reason}", tidy(&self.path).display()));
             }
         }
         additions

@@ -38,6 +38,10 @@ pub fn client_stream(data: &[u8]) {
 pub struct Model<'a> {
     limits: &'a Limits,
     role: Role,
+    /// The client has sent a telnet command.
+    has_negotiated: bool,
+    /// Telnet options that were refused.
+    options_refused: usize,
     /// The time of the next line, in nanoseconds since 1970.
     clock: u64,
     /// The output, except a REFUSED.
@@ -73,6 +77,8 @@ impl<'a> Model<'a> {
         Model {
             limits,
             role,
+            has_negotiated: false,
+            options_refused: 0,
             clock: START,
             written: Vec::new(),
             refused: false,
@@ -97,16 +103,36 @@ impl<'a> Model<'a> {
     }
 
     pub fn receive(&mut self, stream: &[u8], eof: bool) {
-        let mut lines: Vec<&[u8]> = stream.split(|&byte| byte == b'\n').collect();
-        let rest = lines.pop().unwrap_or_default();
-        for line in lines {
-            self.line(line, true);
-        }
         let is_client = |model: &Model<'_>| !matches!(model.role, Role::Hello | Role::Peer);
-        if !rest.is_empty() {
+        let mut rest = stream;
+        if is_client(self) {
+            rest = rest.strip_prefix("\u{feff}".as_bytes()).unwrap_or(rest);
+            if !eof && rest.len() < 3 && "\u{feff}".as_bytes().starts_with(rest) {
+                rest = &[];
+            }
+        }
+        while !rest.is_empty() && self.closing.is_none() {
+            if is_client(self) && rest[0] == 0xff {
+                if self.role == Role::PeerOnly {
+                    self.closing = Some(Close::Abort);
+                    break;
+                }
+                let Some(length) = self.telnet(rest) else { break };
+                rest = &rest[length..];
+                continue;
+            }
+            let with_cr_nul = self.has_negotiated && is_client(self);
+            if let Some(end) = (0..rest.len())
+                .find(|&at| rest[at] == b'\n' || with_cr_nul && rest[at] == 0 && rest[..at].ends_with(b"\r"))
+            {
+                self.line(&rest[..end], true);
+                rest = &rest[end + 1..];
+                continue;
+            }
             let is_hello = grammar::is_hello(&rest[..rest.len().min(self.limits.max_line)]);
             let ends = eof && is_client(self) && !(is_hello && self.may_become_a_peer());
             self.line(rest, ends);
+            break;
         }
         if eof && self.closing.is_none() {
             self.closing = Some(Close::Drain);
@@ -130,6 +156,34 @@ impl<'a> Model<'a> {
         let asked =
             harness.asked.iter().map(|question| format!("{},{}", question.latitude(), question.longitude()));
         assert_eq!(asked.collect::<Vec<_>>(), self.asked, "{pieces:?}");
+    }
+
+    /// Carries out the telnet command at the start. Returns its length; `None`: it does not end.
+    fn telnet(&mut self, input: &[u8]) -> Option<usize> {
+        let (length, answer) = match *input {
+            [_, b'\n', ..] => (1, None),
+            [_, 0xfa, ref content @ ..] => {
+                let mut pairs = content;
+                loop {
+                    pairs = match *pairs {
+                        [0xff, 0xf0, ref after @ ..] => break (input.len() - after.len(), None),
+                        [0xff, _, ref after @ ..] | [_, ref after @ ..] if !matches!(pairs, [0xff]) => after,
+                        _ => return None,
+                    };
+                }
+            }
+            [_, 0xfb, option, ..] => (3, Some([0xff, 0xfe, option])),
+            [_, 0xfd, option, ..] => (3, Some([0xff, 0xfc, option])),
+            [_, 0xfc | 0xfe, _, ..] => (3, None),
+            [_, 0xfb..=0xfe] | [_] | [] => return None,
+            [_, _, ..] => (2, None),
+        };
+        self.has_negotiated = true;
+        if let Some(answer) = answer.filter(|_| self.options_refused < 64) {
+            self.options_refused += 1;
+            self.written.extend(answer);
+        }
+        Some(length)
     }
 
     fn may_become_a_peer(&self) -> bool {
@@ -208,7 +262,7 @@ impl<'a> Model<'a> {
         }
         self.role = Role::Client;
         self.invalid(beginning);
-        if ended && grammar::ends_like_http(line) {
+        if ended && grammar::is_http_request(line) {
             self.closing = Some(Close::Drain);
         }
     }

@@ -99,11 +99,14 @@ pub fn client_line(line: &[u8]) -> ClientLine<'_> {
         }
         _ => {}
     }
-    if ends_like_http(line) { ClientLine::HttpRequest } else { ClientLine::Invalid }
+    if is_http_request(line) { ClientLine::HttpRequest } else { ClientLine::Invalid }
 }
 
-pub fn ends_like_http(line: &[u8]) -> bool {
-    [Some(&&b"HTTP/1.0"[..]), Some(&&b"HTTP/1.1"[..])].contains(&words(line).last())
+pub fn is_http_request(line: &[u8]) -> bool {
+    const METHODS: &str = "GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH";
+    let first = words(line).first().map(|word| word.to_vec());
+    let begins = METHODS.split(' ').any(|method| first.as_deref() == Some(method.as_bytes()));
+    begins || [Some(&&b"HTTP/1.0"[..]), Some(&&b"HTTP/1.1"[..])].contains(&words(line).last())
 }
 
 pub fn statement(line: &[u8]) -> Option<Statement<'_>> {

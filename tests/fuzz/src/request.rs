@@ -62,6 +62,10 @@ fn serve(gazetteer: &Rc<Gazetteer>, stream: &[u8], options: u8) {
         Pieces::all(options).map(|pieces| respond(gazetteer, stream, pieces, water_marks));
     assert_eq!(whole, bytes);
     assert_eq!(whole, random);
+    // The reader does not know which responses have no body, because they answer HEAD.
+    if stream.windows(4).any(|window| window == b"HEAD") {
+        return;
+    }
     let (mut reader, mut rest) = (ResponseCollector::new(whole.0.len()), &whole.0[..]);
     while !rest.is_empty() {
         rest = &rest[reader.data_received(rest).expect("it is HTTP")..];

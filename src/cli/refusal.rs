@@ -1,0 +1,180 @@
+//! Why a server refused a line, as far as its text shows.
+
+use crate::config::words::{did_you_mean, quoted};
+use crate::text::command::{ClientCommand, RADIUS_KM_MAX, RESULTS_MAX};
+use crate::text::decimal::{Decimal, integer};
+use crate::text::fields::fields;
+use crate::text::location::Location;
+use crate::text::time::Time;
+
+/// The reason why a line was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// A mistake in a command, and its remedy.
+    Mistake(String),
+    /// The verb of a command without its operands: the shell has split the line.
+    Unquoted(String),
+    /// The line is not meant as a command, for all that its text shows.
+    Unknown(String),
+}
+
+/// Explains why a server refused this line. `now` is the present in nanoseconds since 1970.
+pub(super) fn explain(line: &[u8], now: u64) -> Refusal {
+    let words: Vec<&[u8]> = fields(line).collect();
+    let Some((&verb, operands)) = words.split_first() else {
+        return Refusal::Unknown("the line is blank".to_owned());
+    };
+    let text = shown(verb);
+    if operands.is_empty() && [IAMAT.verb, WHATSAT.verb].contains(&text.as_str()) {
+        let form = if text == IAMAT.verb { IAMAT.form } else { WHATSAT.form };
+        return Refusal::Unquoted(format!("its operands are missing; write a line in quotes: '{form}'"));
+    }
+    match text.as_str() {
+        "IAMAT" => Refusal::Mistake(iam_at(operands, now)),
+        "WHATSAT" => Refusal::Mistake(whats_at(operands)),
+        "AT" | "HELLO" => {
+            Refusal::Mistake(format!("{text} is for servers; a client writes IAMAT or WHATSAT"))
+        }
+        _ if text.eq_ignore_ascii_case("IAMAT") || text.eq_ignore_ascii_case("WHATSAT") => {
+            Refusal::Mistake(format!("verbs are upper case; write {}", text.to_ascii_uppercase()))
+        }
+        _ if matches!(ClientCommand::parse(line), ClientCommand::HttpRequest) => Refusal::Mistake(
+            "it looks like an HTTP request, after which the server closes the connection".to_owned(),
+        ),
+        _ => {
+            let guess = did_you_mean(&text, ["IAMAT", "WHATSAT"]);
+            let problem = format!("unknown command {}: expected IAMAT or WHATSAT{guess}", quoted(&text));
+            if guess.is_empty() { Refusal::Unknown(problem) } else { Refusal::Mistake(problem) }
+        }
+    }
+}
+
+/// A command, for messages.
+struct Form {
+    verb: &'static str,
+    form: &'static str,
+}
+
+const IAMAT: Form = Form { verb: "IAMAT", form: "IAMAT CLIENT +34.068930-118.445127 now" };
+const WHATSAT: Form = Form { verb: "WHATSAT", form: "WHATSAT CLIENT 10 5" };
+
+fn iam_at(operands: &[&[u8]], now: u64) -> String {
+    let &[_, location, time] = operands else {
+        return count(operands, "a client, a location and a time", &IAMAT);
+    };
+    if Location::parse(location).is_none() {
+        return location_problem(location);
+    }
+    let Some(time) = Time::parse(time) else {
+        return format!(
+            "time: expected POSIX seconds of at most 18 digits, with at most 9 after a point, got {}",
+            quoted(&shown(time))
+        );
+    };
+    if time.nanoseconds() > i128::from(now) {
+        return "time: it is ahead of the clock of this machine, perhaps by more than limits.max_future_s \
+                allows; write now for the present"
+            .to_owned();
+    }
+    "the text is valid: the store of the server may be full (limits.max_clients), or the line longer than \
+     limits.max_line; its log may say more"
+        .to_owned()
+}
+
+fn location_problem(location: &[u8]) -> String {
+    let text = shown(location);
+    let expected = format!("expected degrees like +34.068930-118.445127, got {}", quoted(&text));
+    let signs = |text: &str| text.bytes().filter(|byte| b"+-".contains(byte)).count();
+    let hint = if text.contains(',') {
+        "; no comma"
+    } else if !text.starts_with(['+', '-']) {
+        "; a sign before the latitude is missing"
+    } else if signs(&text) < 2 {
+        "; a sign before the longitude is missing"
+    } else if text.ends_with('/') {
+        "; no / at the end"
+    } else if text.bytes().all(|byte| b"+-.0123456789".contains(&byte)) {
+        "; a latitude is from -90 to +90, a longitude from -180 to +180"
+    } else {
+        ""
+    };
+    format!("location: {expected}{hint}")
+}
+
+fn whats_at(operands: &[&[u8]]) -> String {
+    let &[client, radius, bound] = operands else {
+        return count(operands, "a client, a radius and a bound", &WHATSAT);
+    };
+    if !Decimal::parse(radius).is_some_and(|radius| radius.at_most(RADIUS_KM_MAX)) {
+        return format!(
+            "radius: expected a number of kilometres from 0 to {RADIUS_KM_MAX}, got {}",
+            quoted(&shown(radius))
+        );
+    }
+    if integer(bound).is_none_or(|bound| bound > RESULTS_MAX) {
+        return format!("bound: expected an integer from 0 to {RESULTS_MAX}, got {}", quoted(&shown(bound)));
+    }
+    format!("the server knows no client {}; report it by IAMAT", quoted(&shown(client)))
+}
+
+fn count(operands: &[&[u8]], expected: &str, form: &Form) -> String {
+    format!("expected {expected}, got {} after the verb; write {}", words(operands.len()), form.form)
+}
+
+fn words(count: usize) -> String {
+    if count == 1 { "1 word".to_owned() } else { format!("{count} words") }
+}
+
+fn shown(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    match text.char_indices().nth(SHOWN_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.into_owned(),
+    }
+}
+
+/// `char`s of a field in a message.
+const SHOWN_MAX: usize = 60;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_621_464_827_000_000_000;
+
+    #[test]
+    fn mistakes_are_named() {
+        for (line, why) in [
+            ("IAMAT kiwi +34-118", "expected a client, a location and a time, got 2 words after the verb"),
+            ("IAMAT kiwi +34 -118 5", "got 4 words"),
+            ("IAMAT kiwi 34.06-118.4 5", "a sign before the latitude is missing"),
+            ("IAMAT kiwi +34.06118.4 5", "a sign before the longitude is missing"),
+            ("IAMAT kiwi +34,06-118.4 5", "no comma"),
+            ("IAMAT kiwi +91-118 5", "a latitude is from -90 to +90"),
+            ("IAMAT kiwi +34-118/ 5", "no / at the end"),
+            ("IAMAT kiwi +34-118 yesterday", "time: expected POSIX seconds"),
+            ("IAMAT kiwi +34-118 9999999999", "ahead of the clock"),
+            ("IAMAT kiwi +34-118 5", "the text is valid: the store"),
+            ("WHATSAT kiwi", "got 1 word after the verb; write WHATSAT CLIENT 10 5"),
+            ("WHATSAT kiwi 51 5", "radius: expected a number of kilometres from 0 to 50, got \"51\""),
+            ("WHATSAT kiwi 10 21", "bound: expected an integer from 0 to 20, got \"21\""),
+            ("WHATSAT kiwi 10 5", "the server knows no client \"kiwi\""),
+            ("iamat kiwi +34-118 5", "write IAMAT"),
+            ("IAMA kiwi +34-118 5", "did you mean IAMAT?"),
+            ("AT Riley +1 kiwi +34-118 5", "AT is for servers"),
+            ("GET / HTTP/1.1", "looks like an HTTP request"),
+        ] {
+            let Refusal::Mistake(reason) = explain(line.as_bytes(), NOW) else { panic!("{line}") };
+            assert!(reason.contains(why) && !reason.contains('\n'), "{line}: {reason}");
+        }
+    }
+
+    #[test]
+    fn other_lines_are_not_taken_for_mistakes() {
+        assert!(matches!(explain(b"FOO", NOW), Refusal::Unknown(why) if why.contains("command \"FOO\"")));
+        assert!(matches!(explain(b"\xff", NOW), Refusal::Unknown(_)));
+        assert!(matches!(explain(b"", NOW), Refusal::Unknown(_)));
+        assert!(matches!(explain(b"IAMAT", NOW), Refusal::Unquoted(why) if why.contains("'IAMAT CLIENT")));
+        assert!(matches!(explain(b"WHATSAT", NOW), Refusal::Unquoted(why) if why.contains("'WHATSAT")));
+    }
+}

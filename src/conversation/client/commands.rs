@@ -1,0 +1,178 @@
+//! The commands of a client.
+
+use super::{Client, Standing};
+use crate::clock::Moment;
+use crate::conversation::{Context, Handle, Server, Waiter};
+use crate::places::question::Question;
+use crate::store::{Origin, Outcome};
+use crate::text::command::{ClientCommand, IamAt, WhatsAt};
+use crate::text::fields::trim;
+use crate::text::record::Statement;
+use crate::text::refusal::{in_words, reason};
+use crate::text::time::{SECOND_NS, Time};
+
+impl Client {
+    /// Carries out a line without LF, if it is a whole valid command. Returns whether it is.
+    pub(super) fn whole_command_received(&mut self, context: &mut Context<'_>, line: &[u8]) -> bool {
+        let received = Time::from_nanoseconds(self.idle.received().wall);
+        let server = &*context.shared;
+        let is_valid = match ClientCommand::parse(line) {
+            ClientCommand::IamAt(IamAt { id, time, .. }) => {
+                let has_room = server.store.len() < server.limits.max_clients;
+                seconds_too_far_ahead(server, time, received).is_none()
+                    && (has_room || server.store.get(id).is_some())
+            }
+            ClientCommand::WhatsAt(whats_at) => server.store.get(whats_at.id).is_some(),
+            _ => false,
+        };
+        if is_valid {
+            self.line_since = Moment::NEVER;
+            self.line_received(context, line, received);
+        }
+        is_valid
+    }
+
+    /// Carries out one line, without its LF.
+    pub(super) fn line_received(&mut self, context: &mut Context<'_>, line: &[u8], received: Time) {
+        let command = ClientCommand::parse(line);
+        if command == ClientCommand::Blank {
+            return;
+        }
+        if self.standing == Standing::PeersOnly {
+            return self.reject(context);
+        }
+        self.standing = Standing::Client;
+        context.shared.log.received(line, context.address);
+        let result = match command {
+            ClientCommand::IamAt(iam_at) => self.iam_at(context, &iam_at, received),
+            ClientCommand::WhatsAt(whats_at) => self.whats_at(context, &whats_at),
+            ClientCommand::HttpRequest => {
+                self.standing = Standing::Finished;
+                Err(Refusal::Line)
+            }
+            ClientCommand::Blank | ClientCommand::Invalid => Err(Refusal::Line),
+        };
+        if let Err(refusal) = result {
+            self.reply_invalid(context, trim(line), refusal);
+        }
+    }
+
+    /// Answers an IAMAT, and stores it if it wins.
+    fn iam_at(
+        &mut self,
+        context: &mut Context<'_>,
+        iam_at: &IamAt<'_>,
+        received: Time,
+    ) -> Result<(), Refusal> {
+        let server = &mut *context.shared;
+        if let Some(seconds) = seconds_too_far_ahead(server, iam_at.time, received) {
+            return Err(Refusal::TooFarAhead { seconds });
+        }
+        let output = self.replies.output(context.transport);
+        let start = output.len();
+        let statement = Statement::of(iam_at, server.identity.name.as_bytes(), received);
+        statement.write(output);
+        let outcome = server.store.report(&statement, &output[start..], Origin::CLIENT);
+        if outcome == Outcome::Full {
+            output.truncate(start);
+            return Err(Refusal::StoreFull);
+        }
+        server.log.sent_to_client(&output[start..]);
+        if outcome == Outcome::Lost {
+            log_older_statement(context, iam_at);
+        }
+        Ok(())
+    }
+
+    /// Asks Places about the location of a client.
+    fn whats_at(&mut self, context: &mut Context<'_>, whats_at: &WhatsAt<'_>) -> Result<(), Refusal> {
+        let store = &context.shared.store;
+        let (Some(line), Some(statement)) = (store.get(whats_at.id), store.statement(whats_at.id)) else {
+            return Err(Refusal::Line);
+        };
+        let location = statement.location;
+        let question = Question::new(location.latitude, location.longitude, whats_at.radius_km);
+        let ticket = self.replies.reserve(line.to_vec(), whats_at.bound);
+        let waiter = Waiter { client: Handle::new(context.id), ticket };
+        context.shared.desk.ask(context.now, question, waiter);
+        Ok(())
+    }
+
+    pub(super) fn reply_invalid(&mut self, context: &mut Context<'_>, copy: &[u8], refusal: Refusal) {
+        let output = self.replies.output(context.transport);
+        let start = output.len();
+        output.extend_from_slice(b"? ");
+        output.extend_from_slice(copy);
+        output.push(b'\n');
+        context.shared.log.sent_to_client(&output[start..]);
+        log_refusal(context, copy, refusal);
+    }
+}
+
+/// Why a line gets the reply `? `.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// The line is no valid command, or names an unknown client.
+    Line,
+    /// The line is longer than `limits.max_line`.
+    TooLong,
+    /// The time of an IAMAT is further ahead of this server's clock than `limits.max_future_s`.
+    TooFarAhead { seconds: u64 },
+    /// The client is new, and the store is full.
+    StoreFull,
+}
+
+/// Logs why a line was refused. `copy` is its copy in the reply.
+#[cold]
+fn log_refusal(context: &mut Context<'_>, copy: &[u8], refusal: Refusal) {
+    let server = &mut *context.shared;
+    let Some(not_logged) = server.refusals.admit(context.now) else { return };
+    let reason = match refusal {
+        Refusal::Line => reason(copy),
+        Refusal::TooLong => format!("limits.max_line: the line has more than {} bytes", copy.len()),
+        Refusal::TooFarAhead { seconds } => {
+            format!("limits.max_future_s: {} ahead of this server's clock", in_words(seconds))
+        }
+        Refusal::StoreFull => {
+            format!("limits.max_clients: the store is full with {} clients", server.store.len())
+        }
+    };
+    if not_logged > 0 {
+        server.log.event(format_args!("{not_logged} refusals before this one were not logged"));
+    }
+    let (host, port) = (context.address.ip(), context.address.port());
+    let shown = copy[..copy.len().min(SHOWN_MAX)].escape_ascii();
+    server.log.event(format_args!("'{shown}' from ({host}, {port}) is refused: {reason}"));
+}
+
+/// Logs that an IAMAT lost because it is older than the stored statement, once an hour for each client.
+#[cold]
+fn log_older_statement(context: &mut Context<'_>, iam_at: &IamAt<'_>) {
+    let server = &mut *context.shared;
+    let Some(stored) = server.store.statement(iam_at.id) else { return };
+    let older_ns = stored.time.nanoseconds() - iam_at.time.nanoseconds();
+    if older_ns <= 0 || !server.older_statements.admit(iam_at.id, context.now) {
+        return;
+    }
+    let by = match (older_ns / SECOND_NS) as u64 {
+        0 => "less than a second".to_owned(),
+        seconds => in_words(seconds),
+    };
+    let (host, port) = (context.address.ip(), context.address.port());
+    let id = iam_at.id[..iam_at.id.len().min(SHOWN_MAX)].escape_ascii();
+    server.log.event(format_args!(
+        "An IAMAT of '{id}' from ({host}, {port}) is answered, but not stored: its time is {by} before that of \
+         the stored statement"
+    ));
+}
+
+/// Bytes of a line or an ID that are quoted in the log.
+const SHOWN_MAX: usize = 100;
+
+/// The seconds by which the time of an IAMAT is ahead of this server's clock; `None`: no more than
+/// `limits.max_future_s`.
+fn seconds_too_far_ahead(server: &Server, time: Time, received: Time) -> Option<u64> {
+    let ahead_max_ns = i128::from(server.limits.max_future_s) * SECOND_NS;
+    let ahead_ns = time.nanoseconds() - received.nanoseconds();
+    (ahead_max_ns > 0 && ahead_ns > ahead_max_ns).then_some((ahead_ns / SECOND_NS) as u64)
+}

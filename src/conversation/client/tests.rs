@@ -1,0 +1,579 @@
+use super::*;
+use crate::conversation::Conversation;
+use crate::conversation::testing::Bench;
+use crate::places::answer::Answer;
+use crate::protocol::Close;
+use proptest::prelude::*;
+
+const KIWI: &str = "IAMAT kiwi +34.068930-118.445127 1621464827.959498503\n";
+
+fn client() -> Bench {
+    Bench::new(Conversation::Client(Client::unidentified()))
+}
+
+fn answer_all(bench: &mut Bench, json: &str) {
+    bench.answer_questions(|| Answer::parse(json.as_bytes().to_vec()).unwrap());
+}
+
+#[test]
+fn iamat_is_answered_and_stored() {
+    let mut bench = client();
+    bench.wall = 1_621_464_828_222_871_889;
+    bench.receive(KIWI.as_bytes());
+    let line = "AT Riley +0.263373386 kiwi +34.068930-118.445127 1621464827.959498503\n";
+    assert_eq!(bench.sent(), line);
+    assert_eq!(bench.server.store.get(b"kiwi"), Some(line.as_bytes()));
+}
+
+#[test]
+fn lines_read_together_are_a_nanosecond_apart() {
+    let mut bench = client();
+    bench.wall = 7_000_000_000;
+    bench.receive(b"IAMAT a +1-1 7\nFOO\nIAMAT b +1-1 7\n\nIAMAT c +1-1 7\n");
+    assert_eq!(
+        bench.sent(),
+        "AT Riley +0.000000000 a +1-1 7\n? FOO\nAT Riley +0.000000002 b +1-1 7\nAT Riley +0.000000004 c +1-1 7\n"
+    );
+}
+
+#[test]
+fn a_losing_iamat_is_answered_with_its_own_data() {
+    let mut bench = client();
+    bench.wall = 7_000_000_000;
+    bench.receive(b"IAMAT a +1-1 7\nIAMAT a +2-2 6\n");
+    assert_eq!(bench.sent(), "AT Riley +0.000000000 a +1-1 7\nAT Riley +1.000000001 a +2-2 6\n");
+    assert_eq!(bench.server.store.get(b"a").unwrap(), b"AT Riley +0.000000000 a +1-1 7\n");
+    assert_eq!(bench.server.store.sequence(), 1);
+}
+
+#[test]
+fn times_too_far_in_the_future_are_invalid() {
+    let mut bench = client();
+    bench.wall = 1_000_000_000;
+    bench.receive(b"IAMAT a +1-1 86401\nIAMAT b +1-1 86401.000000002\n");
+    assert_eq!(bench.sent(), "AT Riley -86400.000000000 a +1-1 86401\n? IAMAT b +1-1 86401.000000002\n");
+    bench.server.limits.max_future_s = 0;
+    bench.receive(b"IAMAT b +1-1 999999999999999999\n");
+    assert!(bench.sent().starts_with("AT "));
+}
+
+#[test]
+fn new_clients_of_a_full_store_are_invalid() {
+    let mut bench = client();
+    bench.server.store.set_clients_max(1);
+    bench.receive(b"IAMAT a +1-1 5\nIAMAT b +1-1 5\n");
+    assert_eq!(bench.sent().lines().last(), Some("? IAMAT b +1-1 5"));
+}
+
+#[test]
+fn invalid_commands_are_echoed_without_surrounding_white_space() {
+    let mut bench = client();
+    bench.receive(b" \t FOO \xff\0 bar\r\n\r\n \x0b\nAT Riley +0.000000000 a +1-1 5\nWHATSAT unknown 1 1\n");
+    assert_eq!(
+        bench.sent_bytes(),
+        b"? FOO \xff\0 bar\n? AT Riley +0.000000000 a +1-1 5\n? WHATSAT unknown 1 1\n"
+    );
+}
+
+#[test]
+fn whatsat_asks_places_and_delays_later_replies() {
+    let mut bench = client();
+    bench.receive(KIWI.as_bytes());
+    let line = bench.sent();
+    bench.receive(b"WHATSAT kiwi 1.5 1\nFOO\nIAMAT b +1-1 5\n");
+    assert_eq!(bench.sent(), "");
+    assert!(bench.server.store.get(b"b").is_some(), "a command after a slow one takes effect at once");
+    // The location is the one stored when the WHATSAT arrived.
+    bench.receive(b"IAMAT kiwi +1-1 1721464827\n");
+    answer_all(&mut bench, " {\"results\":[1,2]\n\n} ");
+    let sent = bench.sent();
+    assert!(sent.starts_with(&format!("{line}{{\"results\":[1]\n}}\n\n? FOO\nAT Riley ")), "{sent}");
+}
+
+#[test]
+fn after_a_half_close_all_commands_are_answered() {
+    let mut bench = client();
+    bench.receive(KIWI.as_bytes());
+    bench.sent();
+    bench.receive(b"WHATSAT kiwi 1 1\nFOO");
+    bench.eof();
+    assert_eq!((bench.sent(), bench.closing()), (String::new(), None));
+    answer_all(&mut bench, "{\"results\":[]}");
+    assert!(bench.sent().ends_with("{\"results\":[]}\n\n? FOO\n"));
+    assert_eq!(bench.closing(), Some(Close::Drain));
+}
+
+#[test]
+fn over_long_lines_are_truncated() {
+    for split in [true, false] {
+        let mut bench = client();
+        bench.server.limits.max_line = 64;
+        let line = [&b"x".repeat(65)[..], b" y\n"].concat();
+        if split {
+            bench.receive(&line[..65]);
+            bench.receive(&line[65..66]);
+            bench.receive(&line[66..]);
+        } else {
+            bench.receive(&line);
+        }
+        bench.receive(&[&b"z".repeat(64)[..], b"\n"].concat());
+        assert_eq!(bench.sent(), format!("? {}\n? {}\n", "x".repeat(64), "z".repeat(64)));
+    }
+}
+
+#[test]
+fn an_over_long_line_takes_no_memory() {
+    let mut bench = client();
+    for _ in 0..100 {
+        bench.receive(&[b'x'; 1000]);
+    }
+    assert_eq!(bench.input_left(), 0);
+    bench.receive(b"\nFOO\n");
+    assert_eq!(bench.sent(), format!("? {}\n? FOO\n", "x".repeat(8192)));
+}
+
+#[test]
+fn http_requests_end_the_connection() {
+    for (length, version) in [1, 60, 70, 5000].into_iter().flat_map(|n| [(n, " HTTP/1.1"), (n, "")]) {
+        let mut bench = client();
+        bench.server.limits.max_line = 64;
+        let path = "x".repeat(length);
+        let text = format!("FOO\nGET /{path}{version}\r\nHost: x\r\n\r\nIAMAT a +1-1 5\n");
+        text.as_bytes().chunks(50).for_each(|chunk| bench.receive(chunk));
+        let copy: String = format!("GET /{path}{version}").chars().take(64).collect();
+        assert_eq!(bench.sent(), format!("? FOO\n? {copy}\n"));
+        assert_eq!(bench.closing(), Some(Close::Drain));
+        assert!(bench.server.store.is_empty());
+    }
+}
+
+const PUTTY: &[u8] = b"\xff\xfb\x1f\xff\xfb\x20\xff\xfb\x18\xff\xfd\x01\xff\xfb\x03\xff\xfd\x03";
+const NO_PUTTY: &[u8] = b"\xff\xfe\x1f\xff\xfe\x20\xff\xfe\x18\xff\xfc\x01\xff\xfe\x03\xff\xfc\x03";
+
+/// The output of a new client for this input and the end of it, however it is split.
+fn replies_to(input: &[u8]) -> Vec<u8> {
+    let of_pieces = |pieces: &mut dyn Iterator<Item = &[u8]>| {
+        let mut bench = client();
+        bench.server.limits.max_line = 64;
+        pieces.for_each(|piece| bench.receive(piece));
+        bench.eof();
+        assert_eq!(bench.closing(), Some(Close::Drain));
+        bench.sent_bytes()
+    };
+    let whole = of_pieces(&mut [input].into_iter());
+    assert_eq!(of_pieces(&mut input.chunks(1)), whole, "{}", input.escape_ascii());
+    for cut in 1..input.len() {
+        let (first, second) = input.split_at(cut);
+        assert_eq!(of_pieces(&mut [first, second].into_iter()), whole, "{}", input.escape_ascii());
+    }
+    whole
+}
+
+#[test]
+fn telnet_options_are_refused_and_other_commands_dropped() {
+    assert_eq!(
+        replies_to(&[PUTTY, b"FOO\r\n", PUTTY, b"\r\nBAR"].concat()),
+        [NO_PUTTY, b"? FOO\n", NO_PUTTY, b"? BAR\n"].concat()
+    );
+    // Ctrl-C in telnet.
+    assert_eq!(replies_to(b"\xff\xf4\xff\xfd\x06FOO\r\n"), b"\xff\xfc\x06? FOO\n");
+    assert_eq!(replies_to(b"\xff\xfc\x01\xff\xfe\x03\xff\xffFOO\n"), b"? FOO\n");
+    assert_eq!(replies_to(b"\xff\nFOO\n"), b"? FOO\n", "an IAC before LF alone");
+    assert_eq!(replies_to(b"FOO\xff\xfd\x03\n \xff\xfd\x03\n"), b"? FOO\xff\xfd\x03\n? \xff\xfd\x03\n");
+}
+
+#[test]
+fn a_subnegotiation_is_no_line() {
+    let size = b"\xff\xfa\x1f\0\n\nIAMAT a +1-1 5\n\xff\xf0";
+    assert_eq!(
+        replies_to(&[size, &b"FOO\n"[..], size, b"\xff\xfd\nBAR\n"].concat()),
+        b"? FOO\n\xff\xfc\n? BAR\n"
+    );
+    let long = [b"\xff\xfa\x18", &b"x".repeat(200)[..], b"\xff\xf0FOO\n"].concat();
+    assert_eq!(replies_to(&long), b"? FOO\n", "its content is not a line that is too long");
+}
+
+#[test]
+fn a_telnet_command_that_does_not_end_is_no_line() {
+    for rest in [&b"\xff"[..], b"\xff\xfd", b"\xff\xfaxyz", b"\xff\xfaxyz\n\xff"] {
+        assert_eq!(replies_to(&[b"FOO\n", rest].concat()), b"? FOO\n");
+    }
+}
+
+#[test]
+fn a_subnegotiation_must_end_in_time() {
+    let mut bench = client();
+    let start = bench.now;
+    bench.receive(b"\xff\xfa\x1fabc\n");
+    assert_eq!(bench.deadline(), start + Duration::from_secs(60));
+    bench.now = start + Duration::from_secs(50);
+    bench.receive(&[b'x'; 20_000]);
+    assert_eq!((bench.deadline(), bench.input_left()), (start + Duration::from_secs(60), 0));
+    bench.receive(b"\xff\xf0");
+    assert_eq!(bench.deadline(), Moment::NEVER);
+    bench.receive(b"\xff\xfax");
+    bench.now = bench.deadline();
+    bench.time_out();
+    assert_eq!(bench.closing(), Some(Close::Drain));
+}
+
+#[test]
+fn sixty_four_options_are_refused() {
+    let input: Vec<u8> = (0..100).flat_map(|option| [0xff, 0xfd, option]).chain(*b"FOO\n").collect();
+    let output: Vec<u8> = (0..64).flat_map(|option| [0xff, 0xfc, option]).chain(*b"? FOO\n").collect();
+    assert_eq!(replies_to(&input), output);
+}
+
+#[test]
+fn cr_nul_ends_a_line_after_a_telnet_command() {
+    assert_eq!(replies_to(b"FOO\r\0BAR\n\xff\xfe\x01X\r\0Y\r\n"), b"? FOO\r\0BAR\n? X\n? Y\n");
+    assert_eq!(replies_to(b"\xff\xf1FOO\r\0\r\0A\0B\r\0BAZ\nX\r\0"), b"? FOO\n? A\0B\n? BAZ\n? X\n");
+    assert_eq!(replies_to(b"\xff\xfd\r\0X\n"), b"\xff\xfc\r? \0X\n", "the CR is the option");
+    let long = b"x".repeat(100);
+    let copy = [b"? ", &long[..64], b"\n? FOO\n"].concat();
+    assert_eq!(replies_to(&[b"\xff\xf1", &long[..], b"\r\0FOO\r\0"].concat()), copy);
+    assert_eq!(replies_to(&[b"\xff\xf1", &long[..64], b"\r\0FOO\r\0"].concat()), copy);
+}
+
+#[test]
+fn telnet_answers_keep_the_order_of_the_input() {
+    let mut bench = client();
+    bench.receive(KIWI.as_bytes());
+    let line = bench.sent();
+    bench.receive(b"WHATSAT kiwi 1 1\n\xff\xfd\x06FOO\n\xff\xfb\x06");
+    assert_eq!(bench.sent(), "");
+    answer_all(&mut bench, "{\"results\":[]}");
+    let reply = format!("{line}{{\"results\":[]}}\n\n");
+    assert_eq!(bench.sent_bytes(), [reply.as_bytes(), b"\xff\xfc\x06? FOO\n\xff\xfe\x06"].concat());
+}
+
+#[test]
+fn a_byte_order_mark_is_dropped_at_the_start_only() {
+    const MARK: &[u8] = b"\xef\xbb\xbf";
+    assert_eq!(
+        replies_to(&[MARK, b"FOO\n", MARK, b"BAR\n"].concat()),
+        [b"? FOO\n? ", MARK, b"BAR\n"].concat()
+    );
+    assert_eq!(replies_to(&[MARK, MARK, b"FOO\n"].concat()), [b"? ", MARK, b"FOO\n"].concat());
+    assert_eq!(replies_to(&[b" ", MARK, b"FOO\n"].concat()), [b"? ", MARK, b"FOO\n"].concat());
+    assert_eq!(replies_to(&[MARK, b"\r\n", MARK].concat()), [b"? ", MARK, b"\n"].concat());
+    assert_eq!(replies_to(b"\xef\xbbFOO\n"), b"? \xef\xbbFOO\n");
+    assert_eq!(replies_to(b"\xef\xbb"), b"? \xef\xbb\n");
+    assert_eq!(replies_to(&[MARK, b"\xff\xfd\x01FOO"].concat()), b"\xff\xfc\x01? FOO\n");
+}
+
+#[test]
+fn a_line_must_end_in_time() {
+    let mut bench = client();
+    assert_eq!(bench.deadline(), Moment::NEVER);
+    let start = bench.now;
+    bench.receive(b"FO");
+    assert_eq!(bench.deadline(), start + Duration::from_secs(60));
+    bench.now = start + Duration::from_secs(50);
+    bench.receive(b"O");
+    assert_eq!(bench.deadline(), start + Duration::from_secs(60), "a further byte does not help");
+    bench.receive(b"\nB");
+    assert_eq!(bench.deadline(), bench.now + Duration::from_secs(60));
+    bench.receive(b"\n");
+    assert_eq!(bench.deadline(), Moment::NEVER);
+    bench.receive(b"x");
+    bench.now = bench.deadline();
+    bench.time_out();
+    assert_eq!((bench.sent().as_str(), bench.closing()), ("? FOO\n? B\n", Some(Close::Drain)));
+}
+
+/// A client of a server with these settings, in milliseconds.
+fn client_with(end_line_after: u64, close_after: u64) -> Bench {
+    let mut bench = client();
+    bench.server.limits.clients = ClientsSection {
+        end_line_after: Duration::from_millis(end_line_after),
+        close_after: Duration::from_millis(close_after),
+    };
+    bench
+}
+
+/// Lets time pass up to the deadline of the client, in milliseconds.
+fn wait_for_deadline(bench: &mut Bench) -> u128 {
+    let passed = bench.deadline() - bench.now;
+    bench.now = bench.deadline();
+    bench.wall += passed.as_nanos() as u64;
+    bench.time_out();
+    passed.as_millis()
+}
+
+#[test]
+fn a_whole_command_without_lf_is_carried_out_after_a_silence() {
+    let mut bench = client_with(150, 0);
+    bench.wall = 7_000_000_000;
+    bench.receive(b"FOO\nIAMAT a +1-1 ");
+    bench.sent();
+    assert_eq!(wait_for_deadline(&mut bench), 150);
+    assert_eq!((bench.sent().as_str(), bench.input_left()), ("", 13), "it is no whole command");
+    assert_eq!(bench.deadline(), bench.now + Duration::from_millis(59_850));
+    bench.receive(b"7");
+    let last_byte = bench.wall;
+    assert_eq!(wait_for_deadline(&mut bench), 150);
+    let skew = last_byte - 7_000_000_000;
+    assert_eq!(bench.sent(), format!("AT Riley +0.{skew:09} a +1-1 7\n"), "the time of its last byte");
+    assert_eq!((bench.input_left(), bench.deadline()), (0, Moment::NEVER));
+    bench.receive(b".5\r\nWHATSAT a 1 1");
+    assert_eq!(bench.sent(), "? .5\n", "what follows is a line of its own");
+    wait_for_deadline(&mut bench);
+    answer_all(&mut bench, "{\"results\":[]}");
+    assert!(bench.sent().ends_with("{\"results\":[]}\n\n"));
+}
+
+#[test]
+fn an_invalid_command_waits_for_its_lf() {
+    for part in ["FOO", "IAMAT a +1-1", "IAMAT a +1-1 99999999999", "WHATSAT a 1 1", "GET / HTTP/1.1", " "] {
+        let mut bench = client_with(150, 0);
+        bench.receive(part.as_bytes());
+        wait_for_deadline(&mut bench);
+        assert_eq!((bench.sent().as_str(), bench.input_left()), ("", part.len()), "{part}");
+        bench.receive(b"x\n");
+        assert_eq!(bench.sent(), format!("? {}x\n", part.trim_start()));
+    }
+    let mut full = client_with(150, 0);
+    full.server.limits.max_clients = 0;
+    full.receive(b"IAMAT a +1-1 5");
+    wait_for_deadline(&mut full);
+    assert_eq!(full.sent(), "");
+}
+
+#[test]
+fn each_byte_postpones_the_end_of_a_line_and_of_the_connection() {
+    let mut bench = client_with(200, 300);
+    bench.receive(b"IAMAT a +1-1 1");
+    bench.now = bench.now + Duration::from_millis(150);
+    bench.receive(b"2");
+    assert_eq!(wait_for_deadline(&mut bench), 200);
+    assert!(bench.sent().ends_with(" 12\n"));
+    assert_eq!(wait_for_deadline(&mut bench), 300, "from the reply on");
+    assert_eq!(bench.closing(), Some(Close::Drain));
+}
+
+#[test]
+fn a_silent_connection_is_closed_once_all_replies_are_sent() {
+    let mut bench = client_with(0, 800);
+    bench.receive(b"FOO\n");
+    // The output cannot be sent.
+    assert_eq!((wait_for_deadline(&mut bench), wait_for_deadline(&mut bench)), (800, 100));
+    assert_eq!((bench.sent().as_str(), bench.closing()), ("? FOO\n", None));
+    assert_eq!((wait_for_deadline(&mut bench), bench.closing()), (100, None), "it may just have been sent");
+    assert_eq!(wait_for_deadline(&mut bench), 800);
+    assert_eq!(bench.closing(), Some(Close::Drain));
+    assert!(bench.log().contains("is closed: silent for 800ms (clients.close_after_ms)"));
+}
+
+#[test]
+fn a_connection_with_a_pending_reply_is_not_closed() {
+    let mut bench = client_with(0, 800);
+    bench.receive(KIWI.as_bytes());
+    bench.receive(b"WHATSAT kiwi 1 1\n");
+    bench.sent();
+    assert_eq!(bench.deadline(), Moment::NEVER);
+    bench.now = bench.now + Duration::from_secs(4);
+    answer_all(&mut bench, "{\"results\":[]}");
+    bench.sent();
+    assert_eq!((wait_for_deadline(&mut bench), bench.closing()), (800, Some(Close::Drain)));
+}
+
+#[test]
+fn a_connection_that_never_sends_is_closed_too() {
+    let mut server = client_with(0, 800).into_server();
+    let mut bench = client();
+    std::mem::swap(&mut bench.server, &mut server);
+    bench.connect();
+    assert_eq!((wait_for_deadline(&mut bench), bench.closing()), (800, Some(Close::Drain)));
+}
+
+#[test]
+fn a_slow_reader_is_not_read_from() {
+    let mut bench = client().with_marks(100, 10);
+    bench.receive(&b"FOO\n".repeat(1000));
+    assert!(bench.pending() < 120 && bench.reading_is_paused());
+    assert_eq!(bench.deadline(), Moment::NEVER);
+    let mut replies = 0;
+    while replies < 1000 {
+        replies += bench.sent().lines().count();
+    }
+    assert_eq!((replies, bench.input_left()), (1000, 0));
+}
+
+#[test]
+fn an_over_long_line_is_timed_after_a_pause_too() {
+    let mut bench = client().with_marks(100, 10);
+    bench.server.limits.max_line = 64;
+    bench.receive(&[b'x'; 200]);
+    bench.receive(b"\n");
+    bench.receive(&[b'x'; 200]);
+    assert!(bench.reading_is_paused() && bench.deadline() == Moment::NEVER);
+    bench.sent();
+    assert!(!bench.reading_is_paused());
+    let until = bench.now + bench.server.limits.line_timeout;
+    assert_eq!(bench.deadline(), until);
+    bench.now = bench.now + Duration::from_secs(10);
+    bench.receive(b"x");
+    assert_eq!(bench.deadline(), until);
+}
+
+#[test]
+fn a_client_with_many_pending_questions_is_not_read_from() {
+    let mut bench = client();
+    bench.receive(KIWI.as_bytes());
+    bench.sent();
+    bench.receive(&b"WHATSAT kiwi 1 1\n".repeat(100));
+    assert!(bench.reading_is_paused() && bench.input_left() > 0);
+    for _ in 0..2 {
+        answer_all(&mut bench, "{\"results\":[]}");
+    }
+    assert_eq!(bench.sent().lines().count(), 300);
+    assert!(!bench.reading_is_paused());
+}
+
+#[test]
+fn an_over_long_line_is_judged_alike_however_it_is_split() {
+    let hello = "HELLO herd/1 bruins Jaquez 0123456789abcdef\n";
+    for (gap, answer) in [(52, "WELCOME Riley"), (53, "?    ")] {
+        let line = format!("{:gap$}{hello}", "");
+        let (mut whole, mut bytes) = (client(), client());
+        (whole.server.limits.max_line, bytes.server.limits.max_line) = (64, 64);
+        whole.receive(line.as_bytes());
+        line.bytes().for_each(|byte| bytes.receive(&[byte]));
+        for mut bench in [whole, bytes] {
+            let sent = bench.sent();
+            assert!(sent.starts_with(answer), "after {gap} spaces: {sent}");
+        }
+    }
+}
+
+#[test]
+fn hello_as_the_first_line_makes_a_peer() {
+    let mut bench = client();
+    bench.receive(b"\r\n HELLO herd/1 ");
+    assert!(matches!(bench.conversation, Conversation::InboundPeer(_)));
+    let mut bench = client();
+    bench.receive(b"FOO\nHELLO herd/1 bruins Jaquez 0123456789abcdef\n");
+    assert_eq!(bench.sent(), "? FOO\n? HELLO herd/1 bruins Jaquez 0123456789abcdef\n");
+    let mut bench = client();
+    bench.receive(b"HELLO there\n");
+    assert_eq!(bench.sent(), "? HELLO there\n");
+}
+
+#[test]
+fn on_a_full_server_only_a_neighbour_may_stay() {
+    let mut bench = Bench::new(Conversation::Client(Client::peers_only()));
+    bench.receive(b"IAMAT a +1-1 5\nHELLO herd/1 bruins Jaquez 0123456789abcdef\n");
+    assert_eq!((bench.sent().as_str(), bench.closing()), ("", Some(Close::Abort)));
+    let mut bench = Bench::new(Conversation::Client(Client::peers_only()));
+    assert_eq!(bench.deadline(), bench.now + PEER_GRACE);
+    bench.receive(b"HELLO herd/1 bruins Jaquez 0123456789abcdef\n");
+    assert!(bench.sent().starts_with("WELCOME "));
+}
+
+#[test]
+fn a_lost_client_withdraws_its_questions() {
+    let mut bench = client();
+    bench.receive(KIWI.as_bytes());
+    bench.receive(b"WHATSAT kiwi 1 1\n");
+    assert_eq!(bench.server.desk.pending(), 1);
+    bench.lose();
+    assert_eq!(bench.server.desk.pending(), 0);
+}
+
+proptest! {
+    /// The replies are the same however the input is split and however slowly the client reads.
+    #[test]
+    fn replies_do_not_depend_on_how_the_input_is_split(
+        lines in proptest::collection::vec("(IAMAT [ab] [+]1-1 [1-9][0-9]{0,2}|FOO|WHATSAT [ab] 1 1| *|x{50,90})\r?\n", 0..20),
+        cuts in proptest::collection::vec(1..40usize, 1..60),
+        last in "[a-z]{0,5}",
+    ) {
+        let text = lines.concat() + &last;
+        let converse = |pieces: &[usize], water_marks: (u32, u32)| {
+            let mut bench = client().with_marks(water_marks.0, water_marks.1);
+            bench.server.limits.max_line = 60;
+            let (mut rest, mut sent) = (text.as_bytes(), String::new());
+            for &piece in pieces.iter().cycle() {
+                if rest.is_empty() {
+                    break;
+                }
+                // A constant clock, so that the skews do not depend on the split.
+                bench.wall = 1000;
+                bench.receive(&rest[..piece.min(rest.len())]);
+                rest = &rest[piece.min(rest.len())..];
+                answer_all(&mut bench, "{\"results\":[]}");
+                sent += &bench.sent();
+            }
+            bench.eof();
+            for _ in 0..100 {
+                answer_all(&mut bench, "{\"results\":[]}");
+                sent += &bench.sent();
+            }
+            assert_eq!(bench.closing(), Some(Close::Drain));
+            // The times of lines read together differ by nanoseconds.
+            sent.lines().map(|line| line.split(' ').enumerate().filter(|(i, _)| !line.starts_with("AT ") || *i != 2)
+                .map(|(_, word)| word).collect::<Vec<_>>().join(" ") + "\n").collect::<String>()
+        };
+        prop_assert_eq!(converse(&cuts, (30, 5)), converse(&[10_000], (100_000, 10)));
+    }
+}
+
+/// The events of the log that are about refused or losing commands, without their time.
+fn reasons(bench: &Bench) -> Vec<String> {
+    let log = bench.log();
+    let lines = log.lines().filter(|line| line.contains(" is refused: ") || line.contains("not stored"));
+    lines.map(|line| line.splitn(3, ' ').last().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn each_refusal_is_an_event_with_its_reason() {
+    let mut bench = client();
+    bench.wall = 1_000_000_000;
+    bench.server.limits.max_line = 64;
+    bench.receive(b"IAMAT a +1+1 8035202\nWHATSAT b 1 1\n\xffFOO\n");
+    bench.receive(&[b'x'; 65]);
+    let from = "from (127.0.0.1, 40000) is refused";
+    assert_eq!(
+        reasons(&bench),
+        [
+            format!(
+                "'IAMAT a +1+1 8035202' {from}: limits.max_future_s: 93 days ahead of this server's clock"
+            ),
+            format!("'WHATSAT b 1 1' {from}: unknown client"),
+            format!("'OO' {from}: unknown command"),
+            format!("'{}' {from}: limits.max_line: the line has more than 64 bytes", "x".repeat(64)),
+        ]
+    );
+    let mut full = client();
+    full.server.store.set_clients_max(1);
+    full.receive(b"IAMAT a +1-1 5\nIAMAT b +1-1 5\n");
+    assert_eq!(
+        reasons(&full),
+        [format!("'IAMAT b +1-1 5' {from}: limits.max_clients: the store is full with 1 clients")]
+    );
+}
+
+#[test]
+fn refusals_in_the_log_are_limited_and_counted() {
+    let mut bench = client();
+    bench.receive(&b"FOO\n".repeat(100));
+    bench.now = bench.now + Duration::from_secs(1);
+    bench.receive(b"BAR\n");
+    assert_eq!((reasons(&bench).len(), bench.server.refusals.all()), (11, 101));
+    assert!(bench.log().contains("90 refusals before this one were not logged"));
+}
+
+#[test]
+fn an_older_statement_is_logged_once_an_hour() {
+    let mut bench = client();
+    bench.receive(
+        b"IAMAT p +1+1 1621464827\nIAMAT p +2+2 1002178427\nIAMAT p +3+3 5\nIAMAT p +1+1 1621464827\n",
+    );
+    let reason = "An IAMAT of 'p' from (127.0.0.1, 40000) is answered, but not stored: its time is 7167 days \
+                  before that of the stored statement";
+    assert_eq!(reasons(&bench), [reason]);
+    bench.now = bench.now + Duration::from_secs(3600);
+    bench.receive(b"IAMAT p +2+2 1002178427\n");
+    assert_eq!(reasons(&bench), [reason, reason]);
+}

@@ -1,0 +1,140 @@
+//! The reasons why a line is not a valid command, in words for the log. The reply has no room for them.
+
+use super::command::{RADIUS_KM_MAX, RESULTS_MAX, is_http_method, is_http_version};
+use super::decimal::{Decimal, integer};
+use super::fields::fields;
+use super::location::Location;
+use super::time::Time;
+
+/// The reason why a line is an invalid command, or an HTTP request. It quotes nothing of the line.
+pub fn reason(line: &[u8]) -> String {
+    let words: Vec<&[u8]> = fields(line).take(FIELDS_SEEN).collect();
+    let Some((verb, operands)) = words.split_first() else {
+        return "a line of white space".to_owned();
+    };
+    if is_http_method(verb) || fields(line).last().is_some_and(is_http_version) {
+        return "an HTTP request, and this port does not speak HTTP".to_owned();
+    }
+    match (*verb, operands) {
+        (b"IAMAT", [_, location, time]) => {
+            if Location::parse(location).is_none() {
+                format!(
+                    "the location is not in the form +34.0689-118.4451 (within 90 and 180 degrees){}",
+                    hint(location)
+                )
+            } else if Time::parse(time).is_none() {
+                "the time is not in the form 1621464827.959 (POSIX seconds; at most 18 digits, and 9 after the point)"
+                    .to_owned()
+            } else {
+                "invalid".to_owned()
+            }
+        }
+        (b"IAMAT", _) => {
+            format!("IAMAT takes client, location and time: 3 operands, got {}", count(operands))
+        }
+        (b"WHATSAT", [_, radius, bound]) => {
+            if !Decimal::parse(radius).is_some_and(|radius| radius.at_most(RADIUS_KM_MAX)) {
+                format!("expected a radius from 0 to {RADIUS_KM_MAX} km")
+            } else if integer(bound).is_none_or(|bound| bound > RESULTS_MAX) {
+                format!("expected an upper bound from 0 to {RESULTS_MAX}")
+            } else {
+                "unknown client".to_owned()
+            }
+        }
+        (b"WHATSAT", _) => {
+            format!("WHATSAT takes client, radius and bound: 3 operands, got {}", count(operands))
+        }
+        (b"AT", _) => {
+            "locations are taken from neighbours only, and this connection did not send HELLO first"
+                .to_owned()
+        }
+        (b"HELLO", _) => {
+            "a HELLO names herd/ and a version, and is the first line of its connection".to_owned()
+        }
+        (verb, _) if [&b"IAMAT"[..], b"WHATSAT"].iter().any(|known| verb.eq_ignore_ascii_case(known)) => {
+            "the verb is not in upper case".to_owned()
+        }
+        _ => "unknown command".to_owned(),
+    }
+}
+
+/// Returns a length of time in one unit, rounded down: `93 days`.
+pub fn in_words(seconds: u64) -> String {
+    let (size, unit) = [(86_400, "days"), (3600, "hours"), (60, "minutes")]
+        .into_iter()
+        .find(|(size, _)| seconds >= 2 * size)
+        .unwrap_or((1, "seconds"));
+    format!("{} {unit}", seconds / size)
+}
+
+/// The frequent mistake in a location.
+fn hint(location: &[u8]) -> &'static str {
+    if location.ends_with(b"/") {
+        "; it ends with a slash"
+    } else if location.contains(&b',') {
+        "; it has a comma"
+    } else if location.iter().any(|byte| b"eE".contains(byte)) {
+        "; it has an exponent"
+    } else if !location.first().is_some_and(|sign| b"+-".contains(sign)) {
+        "; it has no sign"
+    } else if location.iter().filter(|byte| b"+-".contains(byte)).count() > 2 {
+        "; it has an altitude"
+    } else {
+        ""
+    }
+}
+
+fn count(operands: &[&[u8]]) -> String {
+    if operands.len() + 1 == FIELDS_SEEN { "more".to_owned() } else { operands.len().to_string() }
+}
+
+/// Fields that are looked at: the verb, and one operand more than a command has.
+const FIELDS_SEEN: usize = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_refusal_has_its_reason() {
+        for (line, words) in [
+            ("IAMAT a +1+1", "3 operands, got 2"),
+            ("IAMAT a +1+1 5 6 7", "3 operands, got more"),
+            ("IAMAT a +34.0689-118.4451/ 5", "ends with a slash"),
+            ("IAMAT a +34.0689-118.4451+071 5", "has an altitude"),
+            ("IAMAT a +51.5-1e-05 5", "has an exponent"),
+            ("IAMAT a +34,0689-118,4451 5", "has a comma"),
+            ("IAMAT a 34-118 5", "has no sign"),
+            ("IAMAT a +118.4451-34.0689 5", "within 90 and 180 degrees"),
+            ("IAMAT a +1+1 1.62E9", "the time is not in the form"),
+            ("IAMAT a +1+1 5.", "the time is not in the form"),
+            ("WHATSAT a 51 1", "a radius from 0 to 50 km"),
+            ("WHATSAT a 1 21", "an upper bound from 0 to 20"),
+            ("WHATSAT a 1 1", "unknown client"),
+            ("WHATSAT", "3 operands, got 0"),
+            ("AT Riley +0.000000000 a +1+1 5", "from neighbours only"),
+            ("HELLO there", "the first line"),
+            ("iamat a +1+1 5", "upper case"),
+            ("FOO", "unknown command"),
+            ("GET /", "HTTP"),
+            ("x HTTP/1.1", "HTTP"),
+        ] {
+            let reason = reason(line.as_bytes());
+            assert!(reason.contains(words), "{line}: {reason}");
+        }
+    }
+
+    #[test]
+    fn times_are_in_one_unit() {
+        let words = [
+            (1, "1 seconds"),
+            (119, "119 seconds"),
+            (120, "2 minutes"),
+            (86_401, "24 hours"),
+            (8_035_200, "93 days"),
+        ];
+        for (seconds, text) in words {
+            assert_eq!(in_words(seconds), text);
+        }
+    }
+}
