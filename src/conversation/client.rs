@@ -30,7 +30,8 @@ pub struct Client {
     /// The over-long line whose rest is discarded; `None`: there is none.
     discarding: Option<RequestLine>,
     telnet: Telnet,
-    idle: IdleTimes,
+    /// `None`: the settings of `clients` were off so far.
+    idle: Option<Box<IdleTimes>>,
     /// The line at the front is carried out although its LF is missing, if it is a whole valid command.
     line_is_due: bool,
     /// Bytes that were offered and not consumed. They are offered again, with or without new ones.
@@ -72,7 +73,7 @@ impl Client {
             line_since: Moment::NEVER,
             discarding: None,
             telnet: Telnet::default(),
-            idle: IdleTimes::new(),
+            idle: None,
             line_is_due: false,
             unread: 0,
             at_start: true,
@@ -87,7 +88,7 @@ impl Client {
 
     /// Places has answered, or cannot answer, the question with this ticket.
     pub fn answered(&mut self, context: &mut Context<'_>, ticket: u32, answer: &Answer) {
-        self.idle.note_activity(context.now);
+        self.note_activity(context.now);
         self.replies.answer(ticket, answer, &mut context.shared.unread_answer_bytes);
         self.send_replies(context);
     }
@@ -214,6 +215,12 @@ impl Client {
         self.discarding.is_some() || self.telnet.is_negotiating()
     }
 
+    fn note_activity(&mut self, now: Moment) {
+        if let Some(idle) = &mut self.idle {
+            idle.note_activity(now);
+        }
+    }
+
     fn may_be_a_peer(&self) -> bool {
         matches!(self.standing, Standing::Unidentified | Standing::PeersOnly)
     }
@@ -247,7 +254,9 @@ impl Client {
         let mut deadline = self.line_since + limits.line_timeout;
         if limits.clients != ClientsSection::default() {
             let (has_begun, is_answered) = (self.line_since != Moment::NEVER, self.replies.is_empty());
-            let idle_at = self.idle.deadline(&limits.clients, context.now, has_begun, is_answered);
+            let clocks = context.clocks();
+            let idle = self.idle.get_or_insert_with(|| Box::new(IdleTimes::new(clocks)));
+            let idle_at = idle.deadline(&limits.clients, clocks.now, has_begun, is_answered);
             deadline = deadline.min(idle_at);
         }
         context.transport.set_deadline(deadline);
@@ -263,7 +272,6 @@ impl Protocol for Client {
         if self.standing == Standing::PeersOnly {
             context.transport.set_deadline(context.now + PEER_GRACE);
         } else {
-            self.idle.note_activity(context.now);
             self.set_deadline(context, false);
         }
     }
@@ -271,10 +279,12 @@ impl Protocol for Client {
     fn data_received(&mut self, context: &mut Context<'_>, data: &[u8]) -> usize {
         let used = self.lines_received(context, data);
         self.line_is_due = false;
-        if data.len() > self.unread as usize {
-            self.idle.note_input(context.clocks());
-        } else if used > 0 {
-            self.idle.note_activity(context.now);
+        if let Some(idle) = &mut self.idle {
+            if data.len() > self.unread as usize {
+                idle.note_input(context.clocks());
+            } else if used > 0 {
+                idle.note_activity(context.now);
+            }
         }
         self.unread = (data.len() - used) as u32;
         match self.standing {
@@ -306,7 +316,7 @@ impl Protocol for Client {
     }
 
     fn resume_writing(&mut self, context: &mut Context<'_>) {
-        self.idle.note_activity(context.now);
+        self.note_activity(context.now);
         self.send_replies(context);
     }
 
@@ -326,7 +336,11 @@ impl Protocol for Client {
         }
         let (has_begun, is_answered) = (self.line_since != Moment::NEVER, self.replies.is_empty());
         let is_unsent = context.transport.pending() > 0;
-        match self.idle.due(&clients, context.now, has_begun, is_answered, is_unsent) {
+        let due = self
+            .idle
+            .as_mut()
+            .and_then(|idle| idle.due(&clients, context.now, has_begun, is_answered, is_unsent));
+        match due {
             Some(Due::Line) => {
                 self.line_is_due = true;
                 context.transport.offer_again();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::clock::{Clocks, Moment};
 use crate::config::ClientsSection;
 
-/// The silence of one client. It is up to date only while one of the settings is on.
+/// The silence of one client.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct IdleTimes {
     /// The last byte of input.
@@ -29,13 +29,9 @@ pub(super) enum Due {
 }
 
 impl IdleTimes {
-    pub(super) fn new() -> IdleTimes {
-        IdleTimes {
-            received: Clocks { now: Moment::NEVER, wall: 0 },
-            active_at: Moment::NEVER,
-            line_was_tried: false,
-            output_was_unsent: false,
-        }
+    /// The times of a client whose last byte arrived at this moment.
+    pub(super) fn new(clocks: Clocks) -> IdleTimes {
+        IdleTimes { received: clocks, active_at: clocks.now, line_was_tried: false, output_was_unsent: false }
     }
 
     /// The times of receipt of the last byte.
@@ -50,7 +46,7 @@ impl IdleTimes {
         self.line_was_tried = false;
     }
 
-    /// Output was written or sent, or the connection was made.
+    /// Output was written or sent.
     pub(super) fn note_activity(&mut self, now: Moment) {
         self.active_at = now;
     }

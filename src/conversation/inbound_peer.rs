@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::acknowledgements::Acknowledgements;
 use super::lines::{Line, Lines};
+use super::refusals::NotLogged;
 use super::{Context, NeighbourId, PEER_LINE_EXTRA, Server, Signal, prefetch};
 use crate::clock::Moment;
 use crate::protocol::{Lost, Protocol};
@@ -38,6 +39,8 @@ struct InboundLink {
     /// When input arrived last.
     received_at: Moment,
     acknowledgements: Acknowledgements,
+    /// The bytes so far of a statement that is too long, and is passed over; 0: there is none.
+    passed_over: usize,
 }
 
 impl InboundPeer {
@@ -62,6 +65,9 @@ impl InboundPeer {
         let known = server.neighbours.get_mut(neighbour);
         let since = known.received(epoch);
         known.note_received(epoch, since);
+        if known.inbound.is_none() {
+            known.inbound_since = context.now;
+        }
         if let Some(older) = known.inbound.replace(context.id) {
             server.signals.push_back(Signal::LinkReplaced(older));
         }
@@ -80,6 +86,7 @@ impl InboundPeer {
             origin: server.neighbours.origin(neighbour, epoch),
             received_at: context.now,
             acknowledgements: Acknowledgements::new(context.now),
+            passed_over: 0,
         });
     }
 
@@ -128,6 +135,24 @@ impl InboundLink {
         Ok(())
     }
 
+    /// Discards the bytes of a statement that is too long. The limits of two servers may differ while one is
+    /// changed, and one long statement must not hold up the others.
+    fn pass_over(&mut self, context: &mut Context<'_>, line: Line<'_>) {
+        let server = &mut *context.shared;
+        if self.passed_over == 0
+            && let Some(not_logged) = server.passed_over.admit(context.now)
+        {
+            let (name, max_line) = (&server.neighbours.get(self.neighbour).name, server.limits.max_line);
+            let shown = line.text[..SHOWN_MAX.min(line.text.len())].escape_ascii();
+            server.log.event(format_args!(
+                "A statement from server {name} is too long for limits.max_line ({max_line} and {PEER_LINE_EXTRA} \
+                 bytes), and is passed over: '{shown}...'{}",
+                NotLogged(not_logged)
+            ));
+        }
+        self.passed_over = if line.ended { 0 } else { self.passed_over + line.text.len() };
+    }
+
     fn acknowledge(&mut self, context: &mut Context<'_>) {
         let server = &mut *context.shared;
         let known = server.neighbours.get(self.neighbour);
@@ -160,6 +185,11 @@ impl InboundLink {
         context.shared.log.event(format_args!("Connection from server {name} is ended: {reason}"));
         context.transport.abort();
     }
+}
+
+/// Whether a line is the beginning of a statement that is too long.
+fn is_long_statement(line: &[u8], line_max: usize) -> bool {
+    line.len() > line_max && line.starts_with(b"AT ")
 }
 
 /// The neighbour that says HELLO, and its epoch; or the reason to refuse it.
@@ -202,7 +232,10 @@ impl Protocol for InboundPeer {
                         prefetch(context, batch, ID_FIELD);
                     }
                     let whole = &lines.rest()[..line.length()];
-                    let result = if line.text.len() > line_max {
+                    let result = if link.passed_over > 0 || is_long_statement(line.text, line_max) {
+                        link.pass_over(context, line);
+                        Ok(())
+                    } else if line.text.len() > line_max {
                         Err(format!("a line has more than {line_max} bytes"))
                     } else if !line.ended {
                         break;
@@ -460,6 +493,41 @@ mod tests {
         let mut bench = linked();
         bench.receive(&[b'x'; 8192 + PEER_LINE_EXTRA + 1]);
         assert_eq!(bench.closing(), Some(Close::Abort));
+    }
+
+    #[test]
+    fn a_statement_that_is_too_long_is_passed_over_and_acknowledged() {
+        let at = |length: usize| format!("{:x<1$} +1-1 5\n", "AT Campbell +0.100000000 ", length - 7);
+        let longest = 64 + PEER_LINE_EXTRA;
+        let input = format!("{}{}{AT}MARK 3\n", at(longest), at(longest + 1));
+        for pieces in [
+            vec![input.as_bytes()],
+            input.as_bytes().chunks(1).collect(),
+            input.as_bytes().chunks(700).collect(),
+        ] {
+            let mut bench = linked();
+            bench.server.limits.max_line = 64;
+            pieces.into_iter().for_each(|piece| bench.receive(piece));
+            assert_eq!((bench.sent().as_str(), bench.closing()), ("ACK 3\n", None));
+            assert_eq!(bench.server.store.len(), 2, "the longest one, and the one after the long one");
+            let log = bench.log();
+            let events = log.matches(
+                "A statement from server Jaquez is too long for limits.max_line (64 and 1024 bytes)",
+            );
+            assert_eq!(events.count(), 1);
+        }
+    }
+
+    #[test]
+    fn a_long_statement_is_not_kept_while_it_arrives() {
+        let mut bench = linked();
+        bench.receive(b"AT ");
+        for _ in 0..100 {
+            bench.receive(&[b'x'; 1000]);
+        }
+        assert!(bench.input_left() <= 8192 + PEER_LINE_EXTRA && bench.closing().is_none());
+        bench.receive(b"\nMARK 7\n");
+        assert_eq!(bench.sent(), "ACK 7\n");
     }
 
     #[test]

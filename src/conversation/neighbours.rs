@@ -1,6 +1,7 @@
 //! The neighbours of a server: the facts that the conversations with them share. When to dial one is not
 //! decided here.
 
+use crate::clock::Moment;
 use crate::protocol::ConnectionId;
 use crate::store::Origin;
 use crate::text::peer_line::Epoch;
@@ -20,8 +21,12 @@ pub struct Neighbour {
     pub inbound: Option<ConnectionId>,
     /// The link that this server dialled, once it is up, and the epoch of the neighbour's WELCOME.
     pub outbound: Option<(ConnectionId, Epoch)>,
-    /// A problem with the outbound link was logged since the link was last up.
-    pub trouble_logged: bool,
+    /// When the inbound link was welcomed last.
+    pub inbound_since: Moment,
+    /// When the outbound link was lost last; the start: it was never up.
+    pub down_since: Moment,
+    /// The problems with the outbound link that were logged since the link was last up.
+    troubles: Vec<Box<str>>,
     /// The last change that was received from the neighbour, and the epoch that counts it.
     received: Option<(Epoch, u64)>,
     /// The neighbour's most recent incarnations.
@@ -29,6 +34,22 @@ pub struct Neighbour {
 }
 
 impl Neighbour {
+    /// Whether a problem with the outbound link is to be logged: once until the link is up again. At most
+    /// [`TROUBLES_MAX`] different ones are.
+    pub fn is_new_trouble(&mut self, trouble: &str) -> bool {
+        let is_new =
+            self.troubles.len() < TROUBLES_MAX && self.troubles.iter().all(|known| **known != *trouble);
+        if is_new {
+            self.troubles.push(trouble.into());
+        }
+        is_new
+    }
+
+    /// The outbound link is up.
+    pub fn forget_troubles(&mut self) {
+        self.troubles = Vec::new();
+    }
+
     /// The last change of this epoch that was received; 0: none.
     pub fn received(&self, epoch: Epoch) -> u64 {
         self.received.filter(|received| received.0 == epoch).map_or(0, |received| received.1)
@@ -59,7 +80,9 @@ impl Neighbours {
             present: true,
             inbound: None,
             outbound: None,
-            trouble_logged: false,
+            inbound_since: Moment::NEVER,
+            down_since: Moment::START,
+            troubles: Vec::new(),
             received: None,
             incarnations: [None; INCARNATIONS_KEPT],
         });
@@ -103,6 +126,9 @@ impl Neighbours {
     }
 }
 
+/// Different problems with one link that are logged: a neighbour that answers something else each time must not
+/// fill the log.
+const TROUBLES_MAX: usize = 8;
 /// Incarnations remembered for a neighbour: the one that sent WELCOME on the outbound link, and a newer one
 /// that has dialled.
 const INCARNATIONS_KEPT: usize = 2;
@@ -125,6 +151,18 @@ mod tests {
         assert_ne!(first, second);
         assert_ne!(first, Origin::CLIENT);
         assert_eq!((all.origin(id, Epoch(1)), all.origin(id, Epoch(2))), (first, second));
+    }
+
+    #[test]
+    fn each_trouble_is_new_once_until_the_link_is_up() {
+        let (mut all, id) = one();
+        let known = all.get_mut(id);
+        assert!(known.is_new_trouble("a") && known.is_new_trouble("b"));
+        assert!(!known.is_new_trouble("a") && !known.is_new_trouble("b"));
+        known.forget_troubles();
+        assert!(known.is_new_trouble("a"));
+        let logged = (0..100).filter(|number| known.is_new_trouble(&number.to_string())).count();
+        assert_eq!(logged, TROUBLES_MAX - 1);
     }
 
     #[test]

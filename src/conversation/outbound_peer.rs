@@ -6,6 +6,7 @@
 //! link and the first transfer to a new server are the same act.
 
 use super::lines::Lines;
+use super::refusals::NotLogged;
 use super::{Context, NeighbourId, PEER_LINE_EXTRA, Server, Signal};
 use crate::clock::Moment;
 use crate::protocol::{Lost, Protocol};
@@ -22,6 +23,10 @@ pub struct OutboundPeer {
     link: Option<OutboundLink>,
     /// The link closes when everything is sent.
     shutting_down: bool,
+    /// The beginning of an answer that is not WELCOME and has not ended.
+    answer: Box<[u8]>,
+    /// The reason why the link ends was logged, or is known.
+    ended: bool,
 }
 
 #[derive(Debug)]
@@ -40,7 +45,14 @@ struct OutboundLink {
 impl OutboundPeer {
     /// A neighbour that is being dialled.
     pub fn new(neighbour: NeighbourId, now: Moment) -> OutboundPeer {
-        OutboundPeer { neighbour, received_at: now, link: None, shutting_down: false }
+        OutboundPeer {
+            neighbour,
+            received_at: now,
+            link: None,
+            shutting_down: false,
+            answer: Box::default(),
+            ended: false,
+        }
     }
 
     /// Carries out a line. The error is the reason to end the link.
@@ -83,7 +95,7 @@ impl OutboundPeer {
             return Err(format!("it calls itself '{}'", shown(name)));
         }
         known.outbound = Some((context.id, epoch));
-        known.trouble_logged = false;
+        known.forget_troubles();
         server.log.event(format_args!("New connection to server {} was made", known.name));
         self.link = Some(OutboundLink {
             cursor: server.store.follow(since),
@@ -119,9 +131,10 @@ impl OutboundPeer {
         context.transport.set_deadline(silent_at.min(mark_at));
     }
 
-    fn end(&self, context: &mut Context<'_>, reason: &str) {
+    fn end(&mut self, context: &mut Context<'_>, reason: &str) {
+        self.ended = true;
         let known = context.shared.neighbours.get_mut(self.neighbour);
-        if !std::mem::replace(&mut known.trouble_logged, true) {
+        if known.is_new_trouble(reason) {
             context.shared.log.event(format_args!("Connection to server {} is ended: {reason}", known.name));
         }
         context.transport.abort();
@@ -144,11 +157,24 @@ impl OutboundLink {
             let Some(change) = server.store.next_change(self.cursor) else {
                 break;
             };
-            if change.origin != self.origin && change.line.len() <= line_max {
-                context.transport.write(change.line);
-                server.log.sent_to_server(name, change.line);
-                sent = true;
+            if change.origin == self.origin {
+                continue;
             }
+            // The LF does not count.
+            if change.line.len() > line_max + 1 {
+                if let Some(not_logged) = server.passed_over.admit(context.now) {
+                    let (shown, max_line) = (shown(change.line), server.limits.max_line);
+                    server.log.event(format_args!(
+                        "A statement is too long for limits.max_line ({max_line} and {PEER_LINE_EXTRA} bytes), and is not \
+                         sent to server {name}: '{shown}...'{}",
+                        NotLogged(not_logged)
+                    ));
+                }
+                continue;
+            }
+            context.transport.write(change.line);
+            server.log.sent_to_server(name, change.line);
+            sent = true;
         }
         sent
     }
@@ -179,6 +205,9 @@ impl Protocol for OutboundPeer {
             } else if line.ended {
                 self.line_received(context, line.text)
             } else {
+                if self.link.is_none() {
+                    self.answer = line.text[..line.text.len().min(SHOWN_MAX)].into();
+                }
                 break;
             };
             if let Err(reason) = result {
@@ -192,13 +221,21 @@ impl Protocol for OutboundPeer {
     }
 
     fn eof_received(&mut self, context: &mut Context<'_>, _rest: &[u8]) {
+        if self.link.is_none() && !self.answer.is_empty() {
+            self.end(context, &format!("it answered '{}' and hung up", shown(&self.answer)));
+        }
         context.transport.abort();
     }
 
     fn timed_out(&mut self, context: &mut Context<'_>) {
         let silence = context.shared.silence;
         if context.now >= self.received_at + silence {
-            self.end(context, &format!("nothing arrived for {silence:?}"));
+            let answered = match &*self.answer {
+                b"" => String::new(),
+                answer if self.link.is_none() => format!("it answered '{}', and ", shown(answer)),
+                _ => String::new(),
+            };
+            self.end(context, &format!("{answered}nothing arrived for {silence:?}"));
         } else if self.link.is_none() {
             self.set_deadline(context);
         } else if context.transport.has_room() {
@@ -239,14 +276,19 @@ impl Protocol for OutboundPeer {
         let known = server.neighbours.get_mut(self.neighbour);
         known.outbound = known.outbound.filter(|outbound| outbound.0 != context.id);
         if let Some(link) = &self.link {
+            known.down_since = context.now;
             server.store.unfollow(link.cursor);
             server.log.event(format_args!("Connection to server {} was dropped", known.name));
-        } else if !std::mem::replace(&mut known.trouble_logged, true) {
+        } else if !self.ended {
             let why = match why {
                 Lost::NotMade(error) | Lost::Failed(error) => error.to_string(),
                 Lost::Closed | Lost::Aborted | Lost::TimedOut => "it hung up".to_owned(),
             };
-            server.log.event(format_args!("Connection to server {} could not be made: {why}", known.name));
+            if known.is_new_trouble(&why) {
+                server
+                    .log
+                    .event(format_args!("Connection to server {} could not be made: {why}", known.name));
+            }
         }
         server.signals.push_back(Signal::LinkLost(self.neighbour));
     }
@@ -421,6 +463,59 @@ mod tests {
         bench.now = bench.now + Duration::from_secs(3);
         bench.time_out();
         assert_eq!(bench.closing(), Some(Close::Abort));
+    }
+
+    #[test]
+    fn an_answer_other_than_welcome_is_logged_with_why_the_link_ended() {
+        let server = dialled().into_server();
+        let attempt = |server: Server, act: &dyn Fn(&mut Bench)| {
+            let mut bench = dialled();
+            bench.server = server;
+            act(&mut bench);
+            bench.lose();
+            (bench.log(), bench.into_server())
+        };
+        let refused = |bench: &mut Bench| bench.receive(b"? HELLO herd/1\n");
+        // An earlier trouble of another kind does not hide it.
+        let (_, server) = attempt(server, &|bench| bench.eof());
+        let (_, server) = attempt(server, &refused);
+        let (_, server) = attempt(server, &refused);
+        let (_, server) = attempt(server, &|bench| {
+            bench.receive(b"\x15\x03");
+            bench.eof();
+        });
+        let (log, _) = attempt(server, &|bench| {
+            bench.receive(b"220 mail");
+            bench.now = bench.now + Duration::from_secs(3);
+            bench.time_out();
+        });
+        let events: Vec<&str> = log.lines().filter(|line| line.contains(" to server Jaquez ")).collect();
+        let events: Vec<&str> = events.into_iter().filter(|line| !line.contains("'HELLO")).collect();
+        let reasons = [
+            "could not be made: it hung up",
+            "is ended: '? HELLO herd/1' was not understood",
+            "is ended: it answered '\\x15\\x03' and hung up",
+            "is ended: it answered '220 mail', and nothing arrived for 3s",
+        ];
+        assert_eq!(events.len(), reasons.len(), "{log}");
+        events.iter().zip(reasons).for_each(|(event, reason)| assert!(event.ends_with(reason), "{event}"));
+    }
+
+    #[test]
+    fn a_statement_that_is_too_long_is_not_sent_and_logged() {
+        let mut bench = linked();
+        bench.server.limits.max_line = 64;
+        let long = "x".repeat(64 + PEER_LINE_EXTRA - line("", 1).len() + 1);
+        bench.report(&long, 1, Origin::CLIENT);
+        bench.report(&format!("{long}x"), 1, Origin::CLIENT);
+        bench.report("b", 1, Origin::CLIENT);
+        assert_eq!(turn(&mut bench), format!("{}{}MARK 3\n", line(&long, 1), line("b", 1)));
+        let log = bench.log();
+        assert_eq!(
+            log.matches("too long for limits.max_line (64 and 1024 bytes), and is not sent to server Jaquez")
+                .count(),
+            1
+        );
     }
 
     #[test]

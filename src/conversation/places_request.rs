@@ -36,12 +36,14 @@ pub struct PlacesRequest {
     job: Job,
     /// The response to it; `None`: the connection is idle.
     reader: Option<ResponseCollector>,
+    /// When the idle connection is closed.
+    idle_until: Moment,
 }
 
 impl PlacesRequest {
     /// A connection that is being made for this question.
     pub fn new(job: Job) -> PlacesRequest {
-        PlacesRequest { job, reader: Some(ResponseCollector::new(MAX_BODY)) }
+        PlacesRequest { job, reader: Some(ResponseCollector::new(MAX_BODY)), idle_until: Moment::NEVER }
     }
 
     /// Sends the next question on an idle connection.
@@ -66,10 +68,18 @@ impl PlacesRequest {
         self.reader = None;
         context.shared.desk.answered(Handle::new(context.id), result, reusable);
         if reusable {
-            context.transport.set_deadline(context.now + IDLE_MAX);
+            self.idle_until = context.now + IDLE_MAX;
+            self.wait_idle(context);
         } else {
             context.transport.abort();
         }
+    }
+
+    /// Sets the deadline of an idle connection.
+    fn wait_idle(&mut self, context: &mut Context<'_>) {
+        let is_in_the_way = context.shared.desk.awaits_new_connection();
+        let until = if is_in_the_way { context.now + IN_THE_WAY_MAX } else { self.idle_until };
+        context.transport.set_deadline(until.min(self.idle_until));
     }
 
     fn failed(&mut self, context: &mut Context<'_>, reason: String) {
@@ -100,6 +110,7 @@ impl Protocol for PlacesRequest {
     type Shared = Server;
 
     fn connection_made(&mut self, context: &mut Context<'_>) {
+        context.shared.desk.connected(Handle::new(context.id));
         self.send(context);
     }
 
@@ -132,7 +143,10 @@ impl Protocol for PlacesRequest {
     }
 
     fn timed_out(&mut self, context: &mut Context<'_>) {
-        if self.reader.is_none() {
+        let is_needless = context.now >= self.idle_until || context.shared.desk.awaits_new_connection();
+        if self.reader.is_none() && !is_needless {
+            self.wait_idle(context);
+        } else if self.reader.is_none() {
             // The desk must not choose a connection that is closing.
             context.shared.desk.connection_lost(Handle::new(context.id));
             context.transport.close();
@@ -162,6 +176,9 @@ const MAX_BODY: usize = 4 * 1024 * 1024;
 /// How long a connection stays idle. Web servers close idle connections after a minute or more; closing first
 /// avoids a request on a connection that the server is closing.
 const IDLE_MAX: Duration = Duration::from_secs(30);
+/// How long a connection stays idle while a question waits on a new one: the service may serve one connection at
+/// a time. A second that is served at the same time has mostly answered by then.
+const IN_THE_WAY_MAX: Duration = Duration::from_millis(250);
 
 #[cfg(test)]
 mod tests {
@@ -308,8 +325,34 @@ mod tests {
         let mut bench = asked();
         bench.receive(RESPONSE.as_bytes());
         assert_eq!(bench.deadline(), bench.now + IDLE_MAX);
+        bench.now = bench.deadline();
         bench.time_out();
         assert_eq!((bench.closing(), outcome(&mut bench)), (Some(Close::Drain), Some(Ok(()))));
         assert!(!is_reusable(&mut bench), "it is not chosen while it closes");
+    }
+
+    #[test]
+    fn an_idle_connection_makes_way_for_a_question_on_a_new_one() {
+        for is_answered in [false, true] {
+            let mut bench = asked();
+            let Step::Connect(id) = ask(&mut bench) else { panic!("the first one is in use") };
+            let other = Handle::new(crate::protocol::ConnectionId { slot: 9, generation: 9 });
+            bench.server.desk.connecting(id, other);
+            bench.server.desk.connected(other);
+            bench.receive(RESPONSE.as_bytes());
+            assert_eq!(outcome(&mut bench), Some(Ok(())));
+            let idle_since = bench.now;
+            assert_eq!(bench.deadline(), idle_since + IN_THE_WAY_MAX);
+            if is_answered {
+                let answer = Answer::parse(b"{\"results\":[]}".to_vec()).unwrap();
+                bench.server.desk.answered(other, Ok(answer), true);
+            }
+            bench.now = bench.deadline();
+            bench.time_out();
+            assert_eq!(bench.closing(), if is_answered { None } else { Some(Close::Drain) });
+            if is_answered {
+                assert_eq!(bench.deadline(), idle_since + IDLE_MAX);
+            }
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! no client can fill the log with them.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::time::Duration;
 
 use crate::clock::Moment;
@@ -42,6 +43,15 @@ impl EventLimit {
     /// The events that were not logged, and are not reported yet.
     pub fn take_not_logged(&mut self) -> u64 {
         std::mem::take(&mut self.not_logged)
+    }
+}
+
+/// The words about events that were not logged before one that is; none if there were none.
+pub(super) struct NotLogged(pub(super) u64);
+
+impl fmt::Display for NotLogged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 > 0 { write!(f, " ({} before were not logged)", self.0) } else { Ok(()) }
     }
 }
 

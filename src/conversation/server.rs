@@ -73,6 +73,8 @@ pub struct Server {
     pub statements_dropped: u64,
     /// The refused commands of clients.
     pub refusals: EventLimit,
+    /// Statements that are too long for a link, in either direction.
+    pub passed_over: EventLimit,
     /// The clients whose losing statements were logged.
     pub older_statements: OlderStatements,
 }
@@ -99,6 +101,7 @@ impl Server {
             unread_answer_bytes: 0,
             statements_dropped: 0,
             refusals: EventLimit::new(),
+            passed_over: EventLimit::new(),
             older_statements: OlderStatements::default(),
         }
     }

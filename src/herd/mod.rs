@@ -138,9 +138,23 @@ impl Herd {
     }
 
     fn link_lost(&mut self, id: NeighbourId, now: Moment) {
+        self.log_one_way(id, now);
         let chance = self.chance();
         let step = self.diallers[id.0].lost(now, chance);
         self.dial(id, Some(step), now);
+    }
+
+    /// Logs once that a neighbour reaches this server, but this server does not reach it: statements flow one way.
+    fn log_one_way(&mut self, id: NeighbourId, now: Moment) {
+        let known = self.server.neighbours.get_mut(id);
+        let since = known.inbound.map_or(Moment::NEVER, |_| known.inbound_since.max(known.down_since));
+        if known.present && now >= since + self.server.silence && known.is_new_trouble("one way") {
+            let (name, address) = (&known.name, self.diallers[id.0].address());
+            self.server.log.event(format_args!(
+                "Statements flow from server {name} to this one, but not back: it has dialled this server, and \
+                 nothing answers as {name} at {address}; is servers.{name} the same in both herd files?"
+            ));
+        }
     }
 
     fn neighbour_resolved(&mut self, id: NeighbourId, done: Done, now: Moment) {
@@ -149,7 +163,7 @@ impl Herd {
             Ok(step) => self.dial(id, step, now),
             Err(error) => {
                 let known = self.server.neighbours.get_mut(id);
-                if !std::mem::replace(&mut known.trouble_logged, true) {
+                if known.is_new_trouble(&error.to_string()) {
                     let (name, address) = (&known.name, self.diallers[id.0].address());
                     self.server.log.event(format_args!(
                         "Connection to server {name} at {address} could not be made: {error}"

@@ -167,6 +167,29 @@ fn a_failed_lookup_is_logged_once_and_retried() {
 }
 
 #[test]
+fn a_neighbour_that_is_not_reached_but_dials_is_logged_once() {
+    let mut herd = linked();
+    let lost_at = |herd: &mut Herd, ms| {
+        herd.notice(clocks(ms), Notice::Connecting { tag: Tag::Neighbour(JAQUEZ), connection: LINK });
+        herd.server.signals.push_back(Signal::LinkLost(JAQUEZ));
+        commands(herd, ms);
+        log(herd).matches("Statements flow from server Jaquez to this one, but not back").count()
+    };
+    let known = herd.server.neighbours.get_mut(JAQUEZ);
+    (known.outbound, known.down_since) = (None, clocks(1000).now);
+    assert_eq!(lost_at(&mut herd, 9000), 0, "it has not dialled");
+    let known = herd.server.neighbours.get_mut(JAQUEZ);
+    (known.inbound, known.inbound_since) = (Some(CLIENT), clocks(9000).now);
+    assert_eq!(lost_at(&mut herd, 11_999), 0, "its own link may be about to end");
+    assert_eq!((lost_at(&mut herd, 12_000), lost_at(&mut herd, 20_000)), (1, 1));
+    assert!(log(&herd).contains("nothing answers as Jaquez at 127.0.0.1:1;"));
+    let known = herd.server.neighbours.get_mut(JAQUEZ);
+    known.forget_troubles();
+    known.down_since = clocks(30_000).now;
+    assert_eq!((lost_at(&mut herd, 32_000), lost_at(&mut herd, 33_000)), (1, 2), "the link was up again");
+}
+
+#[test]
 fn other_settings_drop_and_dial_neighbours() {
     let mut herd = linked();
     herd.server.neighbours.get_mut(JAQUEZ).inbound = Some(CLIENT);

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use memchr::memchr;
+use memchr::{memchr, memrchr};
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::error::Category;
@@ -38,7 +38,12 @@ impl Answer {
     ///
     /// Every other body, and an object with more than one `results`, which is ambiguous.
     pub fn parse(body: Vec<u8>) -> Result<Self, Unusable> {
-        let text = String::from_utf8(body).map_err(|_| Unusable::NotUtf8)?;
+        let mut text = String::from_utf8(body).map_err(|_| Unusable::NotUtf8)?;
+        // Some programs write a byte order mark, which is not JSON.
+        if let Some(object) = text.trim_start_matches(JSON_WHITE_SPACE).strip_prefix('\u{feff}') {
+            let before = text.len() - object.len();
+            text.drain(..before);
+        }
         let results = results_of(&text)?;
         let mut elements = serde_json::Deserializer::from_str(results.get());
         let results_ends =
@@ -71,8 +76,8 @@ impl Answer {
     }
 
     /// Appends the answer with at most `bound` results to `output` (docs/protocol.md, "WHATSAT"): without
-    /// everything from the end of the last result kept to the end of the last result, with one newline for
-    /// each run of newlines, and without white space around the object.
+    /// everything from the end of the last result kept to the end of the last result, without lines that look
+    /// blank, and without white space around the object.
     pub fn cut(&self, bound: usize, output: &mut Vec<u8>) {
         let last = self.results_ends.last().copied().unwrap_or(self.results_start);
         let kept = match bound {
@@ -80,10 +85,10 @@ impl Answer {
             _ => self.results_ends.get(bound - 1).copied().unwrap_or(last),
         };
         output.reserve(self.text.len() - (last - kept));
-        // No run of newlines spans the cut, because the bytes before its start and before its end are
+        // No run of white space spans the cut, because the bytes before its start and before its end are
         // visible.
-        append_with_single_newlines(self.text[..kept].trim_start().as_bytes(), output);
-        append_with_single_newlines(self.text[last..].trim_end().as_bytes(), output);
+        append_without_blank_lines(self.text[..kept].trim_start().as_bytes(), output);
+        append_without_blank_lines(self.text[last..].trim_end().as_bytes(), output);
     }
 }
 
@@ -165,15 +170,21 @@ fn offset(text: &str, part: &str) -> usize {
     offset
 }
 
-fn append_with_single_newlines(mut text: &[u8], output: &mut Vec<u8>) {
+/// Appends `text`. A run of white space with several newlines keeps what is before the first of them and after
+/// the last one, around one newline.
+fn append_without_blank_lines(mut text: &[u8], output: &mut Vec<u8>) {
     while let Some(newline) = memchr(b'\n', text) {
         let (line, rest) = text.split_at(newline + 1);
         output.extend_from_slice(line);
-        let run = rest.iter().take_while(|&&byte| byte == b'\n').count();
-        text = &rest[run..];
+        let run = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        let last = memrchr(b'\n', &rest[..run]);
+        text = last.map_or(rest, |last| &rest[last + 1..]);
     }
     output.extend_from_slice(text);
 }
+
+/// White space outside strings (RFC 8259, section 2).
+const JSON_WHITE_SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
 
 /// The reason that a response has no usable answer. Its text says what to do, and contains nothing of the
 /// body.

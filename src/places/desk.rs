@@ -84,16 +84,43 @@ struct Pending<C, W> {
     state: State<C>,
     timeout: Duration,
     deadline: Moment,
+    /// An idle connection failed, so that the question needs a new one.
+    needs_new: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum State<C> {
-    /// `fresh`: an idle connection failed, so that the next attempt needs a new one.
-    Waiting { fresh: bool },
+    /// The question waits for its turn.
+    Waiting,
     /// A connection for the question was asked for.
     Connecting,
     /// The question was assigned to this connection.
-    InFlight { connection: C, reused: bool, service: u32 },
+    InFlight { connection: C, kind: Kind, service: u32 },
+}
+
+impl<C, W> Pending<C, W> {
+    /// Whether the connection of the question is still being made, and an idle one would do.
+    fn awaits_its_connection(&self) -> bool {
+        let is_unmade = matches!(self.state, State::Connecting | State::InFlight { kind: Kind::Pending, .. });
+        is_unmade && !self.needs_new
+    }
+}
+
+impl<C: Eq> State<C> {
+    fn is_on(&self, connection: C) -> bool {
+        matches!(self, State::InFlight { connection: own, .. } if *own == connection)
+    }
+}
+
+/// The kind of the connection of a question in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// It is being made for the question.
+    Pending,
+    /// It was made for the question.
+    New,
+    /// It was idle.
+    Reused,
 }
 
 impl<C, W> Desk<C, W> {
@@ -159,8 +186,8 @@ impl<C: Copy + Eq, W> Desk<C, W> {
         self.last += 1;
         let id = QuestionId(self.last);
         let (timeout, deadline) = (self.timeout, now + self.timeout);
-        let state = State::Waiting { fresh: false };
-        self.questions.insert(id, Pending { question, waiter, state, timeout, deadline });
+        let (state, needs_new) = (State::Waiting, false);
+        self.questions.insert(id, Pending { question, waiter, state, timeout, deadline, needs_new });
         self.waiting.push_back(id);
         self.deadlines.insert((deadline, id));
         self.set_alarm();
@@ -190,14 +217,13 @@ impl<C: Copy + Eq, W> Desk<C, W> {
             let Some(pending) = self.questions.get_mut(&id) else {
                 continue;
             };
-            let fresh = matches!(pending.state, State::Waiting { fresh: true });
-            let idle = if fresh { None } else { self.idle.pop() };
+            let idle = if pending.needs_new { None } else { self.idle.pop() };
             self.in_flight += 1;
             let Some(connection) = idle else {
                 pending.state = State::Connecting;
                 return Some(Step::Connect(id));
             };
-            pending.state = State::InFlight { connection, reused: true, service: self.service };
+            pending.state = State::InFlight { connection, kind: Kind::Reused, service: self.service };
             return Some(Step::Ask(connection, id));
         }
         None
@@ -206,15 +232,36 @@ impl<C: Copy + Eq, W> Desk<C, W> {
     /// A connection for this question is being made.
     pub fn connecting(&mut self, id: QuestionId, connection: C) {
         match self.questions.get_mut(&id) {
-            Some(pending) => {
-                pending.state = State::InFlight { connection, reused: false, service: self.service };
+            Some(pending) if pending.state == State::Connecting => {
+                pending.state = State::InFlight { connection, kind: Kind::Pending, service: self.service };
             }
-            None => self.steps.push_back(Step::Abort(connection)),
+            // The question has its answer, or another connection.
+            _ => self.steps.push_back(Step::Abort(connection)),
         }
+    }
+
+    /// The connection for a question was made.
+    pub fn connected(&mut self, connection: C) {
+        let mut pending = self.questions.values_mut();
+        if let Some(State::InFlight { kind, .. }) =
+            pending.find_map(|pending| pending.state.is_on(connection).then_some(&mut pending.state))
+        {
+            *kind = Kind::New;
+        }
+    }
+
+    /// Whether a question waits for the first answer on a new connection. A service that serves one connection
+    /// at a time answers it only after the others have ended.
+    pub fn awaits_new_connection(&self) -> bool {
+        let is_new = |state: &State<C>| matches!(state, State::InFlight { kind: Kind::New, .. });
+        self.questions.values().any(|pending| is_new(&pending.state))
     }
 
     /// No connection can be made for this question.
     pub fn not_connected(&mut self, id: QuestionId, reason: String) {
+        if self.questions.get(&id).is_some_and(|pending| pending.state != State::Connecting) {
+            return;
+        }
         if let Some(pending) = self.remove(id) {
             self.steps.push_back(Step::Answer(pending.waiter, Err(Problem::Failed(reason))));
         }
@@ -223,16 +270,15 @@ impl<C: Copy + Eq, W> Desk<C, W> {
     /// The question on this connection has a result. `reusable`: the connection can take another question.
     /// A reused connection that ended before the first byte of a response is replaced by a new one, once.
     pub fn answered(&mut self, connection: C, result: Result<Answer, RequestFailure>, reusable: bool) {
-        let Some((id, reused, service)) = self.question_on(connection) else {
+        let Some((id, kind, service)) = self.question_on(connection) else {
             return;
         };
         // A connection to an earlier service must not get the key of another.
-        if reusable && service == self.service {
-            self.idle.push(connection);
-        }
-        if reused && result.as_ref().is_err_and(|failure| failure.nothing_received) {
+        let is_idle = reusable && service == self.service;
+        if kind == Kind::Reused && result.as_ref().is_err_and(|failure| failure.nothing_received) {
             if let Some(pending) = self.questions.get_mut(&id) {
-                pending.state = State::Waiting { fresh: true };
+                pending.state = State::Waiting;
+                pending.needs_new = true;
             }
             self.in_flight -= 1;
             self.waiting.push_front(id);
@@ -240,6 +286,25 @@ impl<C: Copy + Eq, W> Desk<C, W> {
             let result = result.map_err(|failure| Problem::Failed(failure.reason));
             self.steps.push_back(Step::Answer(pending.waiter, result));
         }
+        if is_idle {
+            self.became_idle(connection);
+        }
+    }
+
+    /// Gives an idle connection to the oldest question whose own connection is still being made, unless others
+    /// wait for their turn.
+    fn became_idle(&mut self, connection: C) {
+        let Some((&id, pending)) =
+            self.questions.iter_mut().find(|(_, pending)| pending.awaits_its_connection())
+        else {
+            self.idle.push(connection);
+            return;
+        };
+        if let State::InFlight { connection: unmade, .. } = pending.state {
+            self.steps.push_back(Step::Abort(unmade));
+        }
+        pending.state = State::InFlight { connection, kind: Kind::Reused, service: self.service };
+        self.steps.push_back(Step::Ask(connection, id));
     }
 
     /// A connection is gone. A question that was assigned to it, but reported no result, was never sent.
@@ -279,11 +344,11 @@ impl<C: Copy + Eq, W> Desk<C, W> {
         }
     }
 
-    /// The question on a connection, whether the connection was reused for it, and which service it leads to.
-    fn question_on(&self, connection: C) -> Option<(QuestionId, bool, u32)> {
+    /// The question on a connection, the kind of the connection, and which service it leads to.
+    fn question_on(&self, connection: C) -> Option<(QuestionId, Kind, u32)> {
         self.questions.iter().find_map(|(&id, pending)| match pending.state {
-            State::InFlight { connection: own, reused, service } if own == connection => {
-                Some((id, reused, service))
+            State::InFlight { connection: own, kind, service } if own == connection => {
+                Some((id, kind, service))
             }
             _ => None,
         })
@@ -293,7 +358,7 @@ impl<C: Copy + Eq, W> Desk<C, W> {
         let pending = self.questions.remove(&id)?;
         self.deadlines.remove(&(pending.deadline, id));
         match pending.state {
-            State::Waiting { .. } => self.waiting.retain(|&other| other != id),
+            State::Waiting => self.waiting.retain(|&other| other != id),
             State::Connecting | State::InFlight { .. } => self.in_flight -= 1,
         }
         Some(pending)
@@ -372,6 +437,7 @@ mod tests {
         for (id, connection) in ids.into_iter().zip([7, 8]) {
             desk.next_step();
             desk.connecting(id, connection);
+            desk.connected(connection);
         }
         for connection in [7, 8] {
             desk.answered(connection, Ok(answer()), true);
@@ -397,12 +463,64 @@ mod tests {
     }
 
     #[test]
+    fn a_question_whose_connection_is_being_made_takes_an_idle_one() {
+        let mut desk = desk();
+        let ids = [ask(&mut desk, "a"), ask(&mut desk, "b"), ask(&mut desk, "c")];
+        for id in ids {
+            assert_eq!(desk.next_step(), Some(Step::Connect(id)));
+        }
+        desk.connecting(ids[0], 7);
+        desk.connected(7);
+        desk.connecting(ids[1], 8);
+        desk.answered(7, Ok(answer()), true);
+        assert!(is_answered(&mut desk, "a"));
+        assert_eq!(desk.next_step(), Some(Step::Abort(8)));
+        assert_eq!(desk.next_step(), Some(Step::Ask(7, ids[1])));
+        desk.connection_lost(8);
+        desk.answered(7, Ok(answer()), true);
+        assert!(is_answered(&mut desk, "b"));
+        assert_eq!(desk.next_step(), Some(Step::Ask(7, ids[2])), "its connection was only asked for");
+        desk.connecting(ids[2], 9);
+        assert_eq!(desk.next_step(), Some(Step::Abort(9)));
+        desk.not_connected(ids[2], "no matter".into());
+        assert_eq!((desk.next_step(), desk.pending()), (None, 1));
+        // The idle connection fails: the question gets a new one, and no idle one a second time.
+        let other = ask(&mut desk, "d");
+        desk.next_step();
+        desk.connecting(other, 10);
+        desk.connected(10);
+        desk.answered(7, failure(true), false);
+        assert_eq!(desk.next_step(), Some(Step::Connect(ids[2])));
+        desk.answered(10, Ok(answer()), true);
+        assert!(is_answered(&mut desk, "d"));
+        assert_eq!(desk.next_step(), None);
+    }
+
+    #[test]
+    fn a_question_on_a_new_connection_stays_there() {
+        let mut desk = desk();
+        let ids = [ask(&mut desk, "a"), ask(&mut desk, "b")];
+        for (id, connection) in ids.into_iter().zip([7, 8]) {
+            desk.next_step();
+            desk.connecting(id, connection);
+            desk.connected(connection);
+        }
+        assert!(desk.awaits_new_connection());
+        desk.answered(7, Ok(answer()), true);
+        assert!(is_answered(&mut desk, "a"));
+        assert_eq!((desk.next_step(), desk.awaits_new_connection()), (None, true));
+        desk.answered(8, Ok(answer()), true);
+        assert!(!desk.awaits_new_connection());
+    }
+
+    #[test]
     fn a_connection_to_an_earlier_service_is_not_reused() {
         let mut desk = desk();
         let ids = [ask(&mut desk, "a"), ask(&mut desk, "b")];
         for (id, connection) in ids.into_iter().zip([7, 8]) {
             desk.next_step();
             desk.connecting(id, connection);
+            desk.connected(connection);
         }
         desk.answered(7, Ok(answer()), true);
         assert!(is_answered(&mut desk, "a"));
@@ -451,6 +569,7 @@ mod tests {
         for (connection, &id) in (0..).zip(&ids[..IN_FLIGHT_MAX]) {
             assert_eq!(desk.next_step(), Some(Step::Connect(id)));
             desk.connecting(id, connection);
+            desk.connected(connection);
         }
         assert_eq!(desk.next_step(), None);
         desk.withdraw(|&waiter| waiter == IN_FLIGHT_MAX);

@@ -44,13 +44,8 @@ pub fn reason(line: &[u8]) -> String {
         (b"WHATSAT", _) => {
             format!("WHATSAT takes client, radius and bound: 3 operands, got {}", count(operands))
         }
-        (b"AT", _) => {
-            "locations are taken from neighbours only, and this connection did not send HELLO first"
-                .to_owned()
-        }
-        (b"HELLO", _) => {
-            "a HELLO names herd/ and a version, and is the first line of its connection".to_owned()
-        }
+        (b"AT", _) => "locations are taken from neighbours only, and no HELLO came first".to_owned(),
+        (b"HELLO", _) => "a HELLO names herd/ and a version, and is the first line".to_owned(),
         (verb, _) if [&b"IAMAT"[..], b"WHATSAT"].iter().any(|known| verb.eq_ignore_ascii_case(known)) => {
             "the verb is not in upper case".to_owned()
         }

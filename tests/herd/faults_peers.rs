@@ -142,7 +142,7 @@ fn row_13_malformed_line_of_a_peer() {
         b"AT Jaquez +0.000000000 kiwi +91+1 5",
         b"AT Jaquez +0.000000000 kiwi +1+1 9999999999999999999",
         b"AT Jaquez +0.000000000 kiwi +1+1 5\r",
-        format!("AT Jaquez +0.000000000 {long_id} +1+1 5").leak().as_bytes(),
+        format!("MARK {long_id}").leak().as_bytes(),
     ];
     for line in lines {
         let mut jaquez = lab.connect("Riley");

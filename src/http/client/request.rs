@@ -3,8 +3,8 @@
 /// Appends a GET request. `target` is path and query, percent-encoded (RFC 9112, section 3.2.1).
 /// `host` is a name or an address, followed by `:port` unless the port is the default of the scheme.
 ///
-/// Accept-Encoding is not sent: a response without compression needs no decompressor with limits of
-/// its own.
+/// `Accept-Encoding: identity` asks for a response without compression (RFC 9110, section 12.5.3), which
+/// needs no decompressor with limits of its own.
 pub fn write_get(output: &mut Vec<u8>, host: &str, target: &str) {
     debug_assert!(target.starts_with('/') && target.bytes().all(|byte| byte.is_ascii_graphic()));
     debug_assert!(!host.is_empty() && host.bytes().all(|byte| byte.is_ascii_graphic()));
@@ -13,7 +13,7 @@ pub fn write_get(output: &mut Vec<u8>, host: &str, target: &str) {
         target,
         " HTTP/1.1\r\nHost: ",
         host,
-        "\r\nAccept: application/json\r\nUser-Agent: ",
+        "\r\nAccept: application/json\r\nAccept-Encoding: identity\r\nUser-Agent: ",
         USER_AGENT,
         "\r\n\r\n",
     ] {
@@ -37,7 +37,7 @@ mod tests {
             written,
             format!(
                 "GET /maps?location=1,-2&key=a%20b HTTP/1.1\r\nHost: localhost:12331\r\n\
-                 Accept: application/json\r\nUser-Agent: herd/{}\r\n\r\n",
+                 Accept: application/json\r\nAccept-Encoding: identity\r\nUser-Agent: herd/{}\r\n\r\n",
                 env!("CARGO_PKG_VERSION")
             )
         );

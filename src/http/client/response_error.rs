@@ -22,6 +22,8 @@ pub enum ResponseError {
     TooManyInterim,
     /// Status 101 (Switching Protocols), which no request asks for.
     Upgrade,
+    /// The body has this content coding, though none was accepted.
+    Encoded(&'static str),
     /// The head does not say for certain where the body ends.
     Framing(FramingError),
     /// The chunks of the body are malformed.
@@ -60,6 +62,12 @@ impl fmt::Display for ResponseError {
             ResponseError::Upgrade => f.write_str(
                 "the answer switches to another protocol (HTTP status 101), which was not requested",
             ),
+            ResponseError::Encoded(coding) => {
+                write!(
+                    f,
+                    "the answer is compressed ({coding}), although it was requested without compression"
+                )
+            }
             ResponseError::Framing(why) => write!(f, "the answer does not say clearly where it ends: {why}"),
             ResponseError::Chunked(why) => write!(f, "the body of the answer is malformed: {why}"),
             ResponseError::BodyTooLarge { max_bytes } if max_bytes % MIB == 0 => {

@@ -157,7 +157,13 @@ impl ResponseReader {
     fn head_received<'a>(&mut self, head: &'a [u8]) -> Result<Option<ResponseHead<'a>>, ResponseError> {
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut parsed = httparse::Response::new(&mut headers);
-        match parsed.parse(head) {
+        // RFC 9112, section 5.2: a folded line counts as white space. Section 5.1: white space before the colon is
+        // for the recipient of a response to remove.
+        let mut lenient = httparse::ParserConfig::default();
+        lenient
+            .allow_obsolete_multiline_headers_in_responses(true)
+            .allow_spaces_after_header_name_in_responses(true);
+        match lenient.parse_response(&mut parsed, head) {
             Ok(httparse::Status::Complete(_)) => {}
             // `head` ends with its empty line, so more input would not help.
             Ok(httparse::Status::Partial) => return Err(ResponseError::BadHead(httparse::Error::NewLine)),
@@ -184,10 +190,23 @@ impl ResponseReader {
             let declared = Framing::declared(minor_version, &fields).map_err(ResponseError::Framing)?;
             declared.unwrap_or(Framing::UntilClose)
         };
+        if let Some(coding) = content_coding(&fields) {
+            return Err(ResponseError::Encoded(coding));
+        }
         let keep_alive = framing != Framing::UntilClose && fields.keep_alive(minor_version);
         self.state = State::Body(BodyReader::new(framing));
         Ok(Some(ResponseHead { status, fields, framing, keep_alive }))
     }
+}
+
+/// The content coding of a body; `None`: the body is sent as it is.
+fn content_coding(fields: &HeaderFields<'_>) -> Option<&'static str> {
+    const KNOWN: [&str; 6] = ["gzip", "x-gzip", "deflate", "compress", "br", "zstd"];
+    let coding = fields
+        .members("Content-Encoding")
+        .find(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))?;
+    let known = KNOWN.into_iter().find(|known| coding.eq_ignore_ascii_case(known.as_bytes()));
+    Some(known.unwrap_or("an unknown coding"))
 }
 
 #[cfg(test)]

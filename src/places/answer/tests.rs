@@ -71,7 +71,10 @@ fn an_unusable_body_is_refused_with_a_reason() {
         (b"{\"results\":[\"\\x\"]}", "Places' answer is not JSON: "),
         (b"{'results':[]}", "Places' answer is not JSON: "),
         (b"{1:2,\"results\":[]}", "Places' answer is not JSON: "),
-        (b"\xef\xbb\xbf{\"results\":[]}", "Places' answer is not JSON: expected value at line 1 column 1"),
+        (
+            b"{\xef\xbb\xbf\"results\":[]}",
+            "Places' answer is not JSON: key must be a string at line 1 column 2",
+        ),
         (b"{\"results\":[\"\xff\"]}", "Places' answer is not JSON: it is not UTF-8"),
         (b"\x1f\x8b\x08\0", "Places' answer is not JSON: it is not UTF-8"),
         (b"[{\"results\":[]}]", "Places' answer is not a JSON object"),
@@ -179,10 +182,9 @@ proptest! {
         let kept = all[..bound.min(all.len())].join(",");
         // White space after the last result kept is removed; that after the last result of all stays.
         let kept = kept.trim_end_matches([' ', '\t', '\r', '\n']);
-        let mut expected = format!("{front}{kept}{tail}{back}");
-        while expected.contains("\n\n") {
-            expected = expected.replace("\n\n", "\n");
-        }
+        let expected = format!("{front}{kept}{tail}{back}");
+        let lines: Vec<&str> = expected.split('\n').filter(|line| !line.trim().is_empty()).collect();
+        let expected = lines.join("\n");
         prop_assert_eq!(&cut(&body, bound), &expected);
 
         let mut value: Value = serde_json::from_str(&body).unwrap();
@@ -198,4 +200,21 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn no_line_looks_blank() {
+    for (body, cut) in [
+        ("{\r\n \"results\":[1],\r\n\r\n \"a\":2\r\n}\r\n", "{\r\n \"results\":[1],\r\n \"a\":2\r\n}"),
+        ("{\n \t\r\n\n\"results\":[ 1 ] }", "{\n\"results\":[ 1 ] }"),
+        ("{ \n  \"results\":[1 \n \n ]}", "{ \n  \"results\":[1 \n ]}"),
+        ("\u{feff}{\"results\":[]}", "{\"results\":[]}"),
+        (" \r\n\u{feff}\n {\"results\":[]} \n", "{\"results\":[]}"),
+        ("{\"a\":\"\u{feff}\",\"results\":[]}", "{\"a\":\"\u{feff}\",\"results\":[]}"),
+    ] {
+        let mut output = Vec::new();
+        Answer::parse(body.into()).unwrap().cut(20, &mut output);
+        assert_eq!(String::from_utf8(output).unwrap(), cut);
+    }
+    assert!(Answer::parse("\u{feff}\u{feff}{\"results\":[]}".into()).is_err());
 }

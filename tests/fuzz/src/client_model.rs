@@ -201,6 +201,9 @@ impl<'a> Model<'a> {
         match self.role {
             Role::Hello if line.len() > HELLO_MAX => self.refuse(),
             Role::Hello if ended => self.hello(line),
+            // A statement that is too long is passed over.
+            Role::Peer if line.len() > self.limits.max_line + PEER_LINE_EXTRA && line.starts_with(b"AT ") => {
+            }
             Role::Peer if line.len() > self.limits.max_line + PEER_LINE_EXTRA => {
                 self.closing = Some(Close::Abort);
             }
