@@ -11,6 +11,7 @@
 //! * [`places`]: questions, answers, the desk that asks them, the embedded gazetteer.
 //! * [`config`]: the herd file.
 //! * [`protocol`]: the contract between the event loop and the program that runs on it.
+//! * [`tls`]: TLS sessions with rustls.
 //! * [`conversation`]: the kinds of conversation, as state machines without sockets.
 //! * [`herd`]: the decisions of a server, without a socket.
 //! * [`event_loop`]: the reactor: one thread, all sockets.
@@ -31,3 +32,4 @@ pub mod protocol;
 pub mod service;
 pub mod store;
 pub mod text;
+pub mod tls;

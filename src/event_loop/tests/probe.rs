@@ -40,6 +40,11 @@ impl ProbeProtocol {
             "leave_quota" => context.transport.leave_quota(),
             "flood" => context.transport.write(&[b'x'; 100_000]),
             "turns" => context.transport.call_at_turn_end(),
+            "who" => {
+                let who =
+                    context.tls.map_or("plain".to_owned(), |peer| format!("tls:{}", peer.names.join(",")));
+                context.shared.calls.push(who);
+            }
             _ => {}
         }
     }
