@@ -13,6 +13,7 @@ const MODULES: [&str; 14] = [
     "http",
     "places",
     "config",
+    "keys",
     "protocol",
     "tls",
     "conversation",
