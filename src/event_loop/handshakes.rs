@@ -110,8 +110,8 @@ impl<S: System, A: Application> EventLoop<S, A> {
                 connection.life = Life::Open(InputState::Flowing);
                 self.handshakes.remove(id);
                 if is_made {
-                    // The deadline of the protocol counts again.
-                    self.arm_timer(id);
+                    // This arms the timer, too: the deadline of the protocol counts again.
+                    self.call(id, |protocol, context| protocol.secured(context));
                 } else {
                     self.call(id, |protocol, context| protocol.connection_made(context));
                 }

@@ -173,7 +173,7 @@ impl PlacesDriver {
                 ServerName::try_from(name.clone()).map_err(|error| format!("'{name}': {error}"))?
             }
         };
-        let settings = Rc::new(tls::Client(self.trust.client_config()?, name));
+        let settings = Rc::new(tls::Client::new(self.trust.client_config()?, name));
         Ok(Some(TlsDial { settings, handshake_max: self.settings.section.timeout }))
     }
 

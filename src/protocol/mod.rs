@@ -16,9 +16,9 @@
 //!
 //! There is one exception: a listener whose connections may be TLS or plain text cannot tell them apart before
 //! the first byte, and a silent connection has deadlines, too. There, `connection_made` comes when the
-//! connection is accepted. If the first byte begins TLS, [`Context::tls`] is set before the first
-//! `data_received`, and nothing is called while the handshake is under way, except `connection_lost` if it
-//! fails. A protocol writes nothing before its first input on such a listener.
+//! connection is accepted. If the first byte begins TLS, nothing is called while the handshake is under way,
+//! except `connection_lost` if it fails; then comes `secured`, and [`Context::tls`] is set from there on. A
+//! protocol writes nothing before its first input on such a listener.
 //!
 //! An [`Application`] is the program as a whole: it chooses the protocol of each accepted connection,
 //! receives [`Notice`]s and returns [`Command`]s.
@@ -35,7 +35,7 @@ use crate::clock::{Clocks, Moment};
 pub use application::{
     Admission, Application, Arrival, Command, Delivery, Done, ListenerTag, Notice, Quota, Work,
 };
-pub use tls::{TlsDial, TlsListener, TlsPeer, TlsSession, TlsSettings};
+pub use tls::{TlsDial, TlsKeys, TlsListener, TlsPeer, TlsSession, TlsSettings};
 pub use transport::{Close, Transport, WaterMarks};
 
 /// One side of a connection; the module documentation has the order of calls.
@@ -46,6 +46,9 @@ pub trait Protocol {
     /// The connection is open: TCP is connected and the TLS handshake, if any, is complete; the module
     /// documentation has the one exception.
     fn connection_made(&mut self, context: &mut Context<'_, Self::Shared>);
+
+    /// The connection was made before its first byte began TLS, and the handshake is complete.
+    fn secured(&mut self, _context: &mut Context<'_, Self::Shared>) {}
 
     /// Consumes bytes from the front of `data` and returns how many. The rest is offered again together
     /// with later input, or when reading is resumed.

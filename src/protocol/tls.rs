@@ -44,6 +44,18 @@ pub trait TlsSettings {
     fn session(&self) -> io::Result<Box<dyn TlsSession>>;
 }
 
+/// The keys of a party that both accepts and dials, each side with a certificate.
+pub trait TlsKeys {
+    /// The settings for connections that are accepted. A certificate is asked for, and not required.
+    fn accepting(&self) -> Rc<dyn TlsSettings>;
+
+    /// The settings for connections to the peer of this name, whose certificate must have it.
+    fn dialling(&self, name: &str) -> Rc<dyn TlsSettings>;
+
+    /// Whether the certificate of a connection would be accepted now. The error says why not.
+    fn verify(&self, peer: &TlsPeer) -> io::Result<()>;
+}
+
 /// What a TLS handshake has proved about the peer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsPeer {

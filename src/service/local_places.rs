@@ -49,7 +49,7 @@ pub fn run(listen: SocketAddr) -> Result<(), String> {
     let application =
         PlacesApplication { gazetteer, shared: (), shutdown: Shutdown::default(), commands: VecDeque::new() };
     let mut event_loop = EventLoop::new(system, application, WaterMarks::default());
-    let settings = Rc::new(tls::Server(tls));
+    let settings = Rc::new(tls::Server::new(tls));
     let tls = TlsListener { settings, handshake_max: HANDSHAKE_MAX, with_plain_text: false };
     event_loop.add_listener(listener, Some(tls), Quota { connections_max, spare: 0 });
     super::run(event_loop, |_| {})

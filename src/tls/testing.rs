@@ -7,6 +7,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig};
 
+use crate::keys::ServerKeys;
 use crate::places::trust::server_config;
 
 /// An authority and the certificates that it signs.
@@ -21,10 +22,27 @@ impl Authority {
 
     /// A certificate with this name, and its private key.
     pub(crate) fn sign(&self, name: &str) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+        self.sign_with(CertificateParams::new(vec![name.to_owned()]).unwrap())
+    }
+
+    /// A certificate with these parameters, and its private key.
+    pub(crate) fn sign_with(
+        &self,
+        parameters: CertificateParams,
+    ) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
         let key = KeyPair::generate().unwrap();
-        let parameters = CertificateParams::new(vec![name.to_owned()]).unwrap();
         let certificate = parameters.signed_by(&key, &self.0).unwrap();
         (certificate.der().clone(), PrivateKeyDer::Pkcs8(key.serialize_der().into()))
+    }
+
+    /// The keys of the server of this name.
+    pub(crate) fn keys(&self, name: &str) -> ServerKeys {
+        let (certificate, key) = self.sign(name);
+        ServerKeys { authorities: vec![self.certificate()], chain: vec![certificate], key }
+    }
+
+    pub(crate) fn certificate(&self) -> CertificateDer<'static> {
+        self.0.der().clone()
     }
 
     /// The settings of a server that asks for no certificate.
@@ -35,9 +53,19 @@ impl Authority {
 
     /// The settings of a client that trusts this authority and shows no certificate.
     pub(crate) fn client(&self) -> Arc<ClientConfig> {
+        Arc::new(ClientConfig::builder().with_root_certificates(self.roots()).with_no_client_auth())
+    }
+
+    /// The same, for a client that speaks nothing newer than TLS 1.2.
+    pub(crate) fn old_client(&self) -> Arc<ClientConfig> {
+        let builder = ClientConfig::builder_with_protocol_versions(&[&rustls::version::TLS12]);
+        Arc::new(builder.with_root_certificates(self.roots()).with_no_client_auth())
+    }
+
+    fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
-        roots.add(self.0.der().clone()).unwrap();
-        Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
+        roots.add(self.certificate()).unwrap();
+        roots
     }
 }
 

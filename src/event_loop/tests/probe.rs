@@ -57,6 +57,10 @@ impl Protocol for ProbeProtocol {
         context.shared.calls.push("made".into());
     }
 
+    fn secured(&mut self, context: &mut Context<'_>) {
+        context.shared.calls.push("secured".into());
+    }
+
     fn data_received(&mut self, context: &mut Context<'_>, data: &[u8]) -> usize {
         let mut used = 0;
         while let Some(end) = data[used..].iter().position(|&byte| byte == b'\n') {

@@ -92,7 +92,7 @@ fn settle(system: &ScriptedSystem, event_loop: &mut Loop) {
 }
 
 fn listener(authority: &Authority, name: &str) -> TlsListener {
-    let settings = Rc::new(tls::Server(authority.server(name)));
+    let settings = Rc::new(tls::Server::new(authority.server(name)));
     TlsListener { settings, handshake_max: 2 * SECOND, with_plain_text: true }
 }
 
@@ -102,7 +102,7 @@ fn one_listener_takes_tls_and_plain_text() {
     let plain = front.arrive();
     assert_eq!(front.calls(), "made", "before the first byte");
     let (secured, mut client) = front.secured();
-    assert_eq!(front.calls(), "made", "once");
+    assert_eq!(front.calls(), "made secured");
     client.write(b"who\nclose\n");
     front.system.send(plain, b"who\n");
     front.exchange(secured, &mut client);
@@ -178,7 +178,7 @@ fn the_deadline_of_the_protocol_rests_during_the_handshake_and_counts_again_afte
     front.exchange(number, &mut client);
     front.system.wait(5 * SECOND);
     turns(&mut front.event_loop, 1);
-    assert_eq!(front.calls(), "made timed_out");
+    assert_eq!(front.calls(), "made secured timed_out");
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn bytes_that_are_no_tls_after_the_first_one_end_the_connection() {
     let (number, _) = front.secured();
     front.system.send(number, b"plain text\n");
     front.settle();
-    assert_eq!(front.calls(), "made lost:Failed");
+    assert_eq!(front.calls(), "made secured lost:Failed");
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn close_notify_is_a_half_close() {
     client.write(b"a\nb");
     client.close();
     front.exchange(number, &mut client);
-    assert_eq!(front.calls(), "made a eof:b lost:Closed");
+    assert_eq!(front.calls(), "made secured a eof:b lost:Closed");
     assert!(client.is_closed, "the loop ends with close_notify, too");
 }
 
@@ -225,7 +225,7 @@ fn an_end_without_close_notify_delivers_whole_lines_only() {
     front.system.send(number, &output);
     front.system.half_close(number);
     front.settle();
-    assert_eq!(front.calls(), "made a eof: lost:Closed");
+    assert_eq!(front.calls(), "made secured a eof: lost:Closed");
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn long_input_and_long_output_arrive_whole() {
         front.exchange(number, &mut client);
     }
     let calls = front.calls();
-    assert_eq!(calls.split(' ').skip(1).map(|line| format!("{line}\n")).collect::<String>(), lines);
+    assert_eq!(calls.split(' ').skip(2).map(|line| format!("{line}\n")).collect::<String>(), lines);
     for _ in 0..5 {
         client.write(b"flood\n");
         front.exchange(number, &mut client);
@@ -255,7 +255,7 @@ fn a_client_that_never_reads_is_given_a_bounded_output() {
     let output = client.output();
     front.system.send(number, &output);
     front.settle();
-    assert_eq!(front.calls(), "made flood paused");
+    assert_eq!(front.calls(), "made secured flood paused");
     front.system.0.borrow_mut().peers[number].is_stuck = false;
     front.system.edge(number, false, true);
     front.exchange(number, &mut client);
@@ -278,7 +278,7 @@ fn too_many_handshakes_make_room_for_new_ones() {
     // A handshake that is complete leaves its place.
     let (_, _) = front.secured();
     let (_, _) = front.secured();
-    assert_eq!(front.calls(), "made lost:NotSecured made");
+    assert_eq!(front.calls(), "made lost:NotSecured secured made secured");
     assert!(front.is_gone(half_done[0]) && !front.is_gone(half_done[1]));
     let number = front.arrive();
     front.system.send(number, &hello[..60]);
@@ -303,7 +303,7 @@ fn later_connections_get_the_new_settings() {
     let (_, _) = front.secured();
     old_client.write(b"who\n");
     front.exchange(old, &mut old_client);
-    assert_eq!(front.calls(), "made made who tls:", "the old session goes on");
+    assert_eq!(front.calls(), "made secured made secured who tls:", "the old session goes on");
     command(&mut front.event_loop, Command::SetTls(ListenerTag(0), None));
     let number = front.arrive();
     let hello = front.client_hello();
@@ -327,7 +327,7 @@ fn a_drain_does_not_wait_for_handshakes() {
     assert!(front.event_loop.application().is_drained);
     command(&mut front.event_loop, Command::ShutDown);
     while front.event_loop.turn().unwrap() != Turn::Over {}
-    assert_eq!(front.calls(), "made made a shut_down lost:Closed lost:Aborted");
+    assert_eq!(front.calls(), "made made secured a shut_down lost:Closed lost:Aborted");
 }
 
 /// The far end of a dialled connection: an accepting session of the same kind.
@@ -338,7 +338,7 @@ struct FarServer {
 
 impl FarServer {
     fn new(authority: &Authority, name: &str) -> FarServer {
-        let session = tls::Server(authority.server(name)).session().unwrap();
+        let session = tls::Server::new(authority.server(name)).session().unwrap();
         FarServer { session, received: Vec::new() }
     }
 
@@ -369,7 +369,8 @@ fn dialled(trusted: &Authority, server: &mut FarServer) -> (ScriptedSystem, Loop
     system.0.borrow_mut().is_connected = true;
     let mut event_loop = super::event_loop(&system, Shared::default());
     let name = "jaquez".try_into().unwrap();
-    let tls = TlsDial { settings: Rc::new(tls::Client(trusted.client(), name)), handshake_max: 2 * SECOND };
+    let tls =
+        TlsDial { settings: Rc::new(tls::Client::new(trusted.client(), name)), handshake_max: 2 * SECOND };
     let Command::Connect { tag, addresses, patience, protocol, .. } =
         connect(&["127.0.0.1:1"], Duration::from_secs(60))
     else {
@@ -436,7 +437,7 @@ fn a_dialled_server_must_announce_its_end() {
 fn a_dialled_server_that_says_nothing_is_given_up() {
     let authority = Authority::new();
     let mut silent = FarServer::new(&authority, "jaquez");
-    silent.session = tls::Client(authority.client(), "x".try_into().unwrap()).session().unwrap();
+    silent.session = tls::Client::new(authority.client(), "x".try_into().unwrap()).session().unwrap();
     let (system, mut event_loop) = dialled(&authority, &mut silent);
     system.wait(2 * SECOND);
     turns(&mut event_loop, 1);
