@@ -10,6 +10,7 @@ use std::time::Duration;
 use self::commands::Refusal;
 use super::idle_times::{Due, IdleTimes};
 use super::lines::Lines;
+use super::refusals::NotLogged;
 use super::replies::Replies;
 use super::telnet::Telnet;
 use super::{Context, Server, prefetch, receipt_time};
@@ -25,6 +26,7 @@ use crate::text::telnet::IAC;
 #[derive(Debug)]
 pub struct Client {
     standing: Standing,
+    port: Port,
     /// When the line began that has not ended; [`Moment::NEVER`]: there is none.
     line_since: Moment,
     /// The over-long line whose rest is discarded; `None`: there is none.
@@ -39,6 +41,14 @@ pub struct Client {
     /// No byte was read: a byte order mark may follow.
     at_start: bool,
     replies: Replies,
+}
+
+/// The purpose of the port on which a connection was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Port {
+    All,
+    Clients,
+    Neighbours,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,18 +68,29 @@ enum Standing {
 impl Client {
     /// A connection that was accepted.
     pub fn unidentified() -> Client {
-        Client::new(Standing::Unidentified)
+        Client::new(Standing::Unidentified, Port::All)
+    }
+
+    /// A connection that was accepted on the port of clients, while neighbours have one of their own.
+    pub fn on_port_of_clients() -> Client {
+        Client::new(Standing::Unidentified, Port::Clients)
+    }
+
+    /// A connection that was accepted on the port of neighbours. It is closed as soon as it proves to be a client's.
+    pub fn on_port_of_neighbours() -> Client {
+        Client::new(Standing::PeersOnly, Port::Neighbours)
     }
 
     /// A connection that was accepted although the server is full, because it may be a neighbour's. It is
     /// closed as soon as it proves not to be.
     pub fn peers_only() -> Client {
-        Client::new(Standing::PeersOnly)
+        Client::new(Standing::PeersOnly, Port::All)
     }
 
-    fn new(standing: Standing) -> Client {
+    fn new(standing: Standing, port: Port) -> Client {
         Client {
             standing,
+            port,
             line_since: Moment::NEVER,
             discarding: None,
             telnet: Telnet::default(),
@@ -84,6 +105,17 @@ impl Client {
     /// When the HELLO of a peer began; `None`: the connection is not a peer's. The HELLO is not consumed.
     pub(super) fn hello_since(&self) -> Option<Moment> {
         (self.standing == Standing::Peer).then_some(self.line_since)
+    }
+
+    /// Whether the connection is on the port of clients, while neighbours have one of their own.
+    pub(super) fn is_on_port_of_clients(&self) -> bool {
+        self.port == Port::Clients
+    }
+
+    /// Limits the time in which a connection that may only be a neighbour's sends the next part of its greeting.
+    fn await_greeting(&self, context: &mut Context<'_>) {
+        let grace = if self.port == Port::Neighbours { GREETING_MAX } else { PEER_GRACE };
+        context.transport.set_deadline(context.now + grace);
     }
 
     /// Places has answered, or cannot answer, the question with this ticket.
@@ -270,9 +302,20 @@ impl Protocol for Client {
         let (host, port) = (context.address.ip(), context.address.port());
         context.shared.log.event(format_args!("New connection from ({host}, {port}) was made"));
         if self.standing == Standing::PeersOnly {
-            context.transport.set_deadline(context.now + PEER_GRACE);
+            self.await_greeting(context);
         } else {
             self.set_deadline(context, false);
+        }
+    }
+
+    fn secured(&mut self, context: &mut Context<'_>) {
+        if self.standing != Standing::PeersOnly {
+            return;
+        }
+        if context.tls.is_some_and(|peer| context.shared.neighbours.has_one_of(peer)) {
+            self.await_greeting(context);
+        } else {
+            self.reject(context);
         }
     }
 
@@ -363,8 +406,16 @@ impl Protocol for Client {
         self.send_replies(context);
     }
 
-    fn connection_lost(&mut self, context: &mut Context<'_>, _why: Lost) {
+    fn connection_lost(&mut self, context: &mut Context<'_>, why: Lost) {
         let (host, port) = (context.address.ip(), context.address.port());
+        if let Lost::NotSecured(error) = why
+            && let Some(not_logged) = context.shared.handshakes_failed.admit(context.now)
+        {
+            context.shared.log.event(format_args!(
+                "The TLS handshake of ({host}, {port}) failed: {error}{}",
+                NotLogged(not_logged)
+            ));
+        }
         context.shared.log.event(format_args!("Connection from ({host}, {port}) was dropped"));
         if !self.replies.is_empty() {
             context.shared.desk.withdraw(|waiter| waiter.client.id() == context.id);
@@ -379,6 +430,8 @@ const ID_FIELD: usize = 1;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// How long a connection to a full server may take to send HELLO: a neighbour sends it in its first packet.
 const PEER_GRACE: Duration = Duration::from_millis(200);
+/// How long a connection on the port of neighbours may take to begin, and after TLS to send HELLO.
+const GREETING_MAX: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests;

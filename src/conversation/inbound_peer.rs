@@ -1,6 +1,8 @@
 //! The conversation with a neighbour that dialled this server: it sends its changes
 //! (docs/protocol.md, section 2).
 
+use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
 use super::acknowledgements::Acknowledgements;
@@ -19,6 +21,8 @@ pub struct InboundPeer {
     state: State,
     /// The neighbour, once it was welcomed.
     neighbour: Option<NeighbourId>,
+    /// Neighbours have a port of their own, and this is not it.
+    is_on_port_of_clients: bool,
 }
 
 #[derive(Debug)]
@@ -46,7 +50,19 @@ struct InboundLink {
 impl InboundPeer {
     /// A peer whose HELLO began at `since`.
     pub fn new(since: Moment) -> InboundPeer {
-        InboundPeer { state: State::Greeting(since), neighbour: None }
+        InboundPeer { state: State::Greeting(since), neighbour: None, is_on_port_of_clients: false }
+    }
+
+    /// Refuses the HELLO: this port is that of clients.
+    pub(super) fn refuse_on_port_of_clients(&mut self) {
+        self.is_on_port_of_clients = true;
+    }
+
+    /// Ends the link, because the certificate of its peer is no longer accepted.
+    pub(super) fn distrust(&mut self, context: &mut Context<'_>, reason: &str) {
+        if let State::Linked(link) = &self.state {
+            link.end(context, reason);
+        }
     }
 
     fn hello_received(&mut self, context: &mut Context<'_>, since: Moment, line: &[u8]) {
@@ -54,9 +70,9 @@ impl InboundPeer {
         if context.now > since + HELLO_TIMEOUT {
             return self.refuse(context, TOO_SLOW);
         }
-        match may_link(context, line) {
+        match self.may_link(context, line) {
             Ok((neighbour, epoch)) => self.welcome(context, neighbour, epoch),
-            Err(reason) => self.refuse(context, reason),
+            Err(reason) => self.refuse(context, &reason),
         }
     }
 
@@ -72,7 +88,8 @@ impl InboundPeer {
             server.signals.push_back(Signal::LinkReplaced(older));
         }
         server.signals.push_back(Signal::NeighbourAlive(neighbour, epoch));
-        server.log.event(format_args!("New connection from server {} was made", known.name));
+        let how = if context.tls.is_some() { OVER_TLS } else { "" };
+        server.log.event(format_args!("New connection from server {} was made{how}", known.name));
         let output = context.transport.output();
         let start = output.len();
         write_welcome(server.identity.name.as_bytes(), server.identity.epoch, since, output);
@@ -94,9 +111,13 @@ impl InboundPeer {
         let output = context.transport.output();
         let start = output.len();
         write_refused(reason, output);
-        context.shared.log.sent_to_client(&output[start..]);
-        let (host, port) = (context.address.ip(), context.address.port());
-        context.shared.log.event(format_args!("A HELLO from ({host}, {port}) is refused: {reason}"));
+        let server = &mut *context.shared;
+        server.log.sent_to_client(&output[start..]);
+        if let Some(not_logged) = server.hellos_refused.admit(context.now) {
+            let (host, port, not_logged) =
+                (context.address.ip(), context.address.port(), NotLogged(not_logged));
+            server.log.event(format_args!("A HELLO from ({host}, {port}) is refused: {reason}{not_logged}"));
+        }
         self.state = State::Over;
         context.transport.close();
     }
@@ -192,18 +213,57 @@ fn is_long_statement(line: &[u8], line_max: usize) -> bool {
     line.len() > line_max && line.starts_with(b"AT ")
 }
 
-/// The neighbour that says HELLO, and its epoch; or the reason to refuse it.
-fn may_link(context: &Context<'_>, line: &[u8]) -> Result<(NeighbourId, Epoch), &'static str> {
-    let hello = Hello::parse(line)?;
-    if hello.herd != context.shared.identity.herd.as_bytes() {
-        return Err("this server is of another herd");
+/// Whether a connection can be that of a neighbour, whichever it is. The error is the reason to refuse it.
+fn may_be_neighbour(context: &Context<'_>) -> Result<(), &'static str> {
+    match (&context.shared.keys, context.tls) {
+        (None, _) if context.address.ip().to_canonical().is_loopback() => Ok(()),
+        (None, _) => Err("links in plain text are allowed from loopback addresses only"),
+        (Some(_), None) => Err("links of this herd are TLS; is peers.tls the same in both herd files?"),
+        (Some(_), Some(peer)) if peer.certificates.is_empty() => Err("no certificate was shown"),
+        (Some(_), Some(_)) => Ok(()),
     }
-    let neighbour =
-        context.shared.neighbours.find(hello.name).ok_or("no neighbour of this server has that name")?;
-    if !context.address.ip().to_canonical().is_loopback() {
-        return Err("links in plain text are allowed from loopback addresses only");
+}
+
+impl InboundPeer {
+    /// The neighbour that says HELLO, and its epoch; or the reason to refuse it. A peer that has not proved its
+    /// name learns nothing about the herd.
+    fn may_link(
+        &self,
+        context: &Context<'_>,
+        line: &[u8],
+    ) -> Result<(NeighbourId, Epoch), Cow<'static, str>> {
+        let hello = Hello::parse(line)?;
+        if self.is_on_port_of_clients {
+            return Err(
+                "neighbours have a port of their own, servers.NAME.peers; this is that of clients".into()
+            );
+        }
+        may_be_neighbour(context)?;
+        if hello.herd != context.shared.identity.herd.as_bytes() {
+            return Err("this server is of another herd".into());
+        }
+        let neighbour =
+            context.shared.neighbours.find(hello.name).ok_or("no neighbour of this server has that name")?;
+        if let (Some(keys), Some(peer)) = (&context.shared.keys, context.tls) {
+            if !peer.has_name(&context.shared.neighbours.get(neighbour).name) {
+                return Err(format!("the certificate is that of {}", Names(&peer.names)).into());
+            }
+            // The session may be older than the keys, or resumed after its certificate has expired.
+            keys.verify(peer).map_err(|error| error.to_string())?;
+        }
+        Ok((neighbour, hello.epoch))
     }
-    Ok((neighbour, hello.epoch))
+}
+
+/// The names in a certificate, as they may stand in a line.
+pub(super) struct Names<'a>(pub(super) &'a [String]);
+
+impl fmt::Display for Names<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = self.0.join(", ");
+        let shown = &all.as_bytes()[..all.len().min(SHOWN_MAX)];
+        if all.is_empty() { f.write_str("no server") } else { write!(f, "{}", shown.escape_ascii()) }
+    }
 }
 
 impl Protocol for InboundPeer {
@@ -304,6 +364,8 @@ impl Protocol for InboundPeer {
     }
 }
 
+/// The words in the event of a new link, if it is TLS.
+pub(super) const OVER_TLS: &str = ", over TLS";
 /// The field of the client ID in AT.
 const ID_FIELD: usize = 3;
 /// The reason for refusing a HELLO that took too long.
@@ -440,6 +502,77 @@ mod tests {
         bench.address = "192.0.2.1:5".parse().unwrap();
         bench.receive(HELLO.as_bytes());
         assert!(bench.sent().starts_with("REFUSED links in plain text"));
+    }
+
+    #[test]
+    fn only_a_certificate_of_the_neighbour_may_say_hello() {
+        let refused = |mut bench: Bench, reason: &str| {
+            bench.receive([HELLO, AT].concat().as_bytes());
+            let sent = bench.sent();
+            assert!(sent.starts_with("REFUSED ") && sent.contains(reason), "{sent}");
+            assert!(bench.server.store.is_empty() && bench.signals().is_empty(), "nothing is learned");
+            assert_eq!(bench.closing(), Some(Close::Drain));
+            assert!(bench.log().contains(" is refused: "));
+        };
+        refused(dialled().with_keys(), "links of this herd are TLS");
+        refused(dialled().with_keys().over_tls(None), "no certificate was shown");
+        refused(dialled().with_keys().over_tls(Some("Juzang")), "the certificate is that of Juzang");
+        refused(dialled().with_keys().over_tls(Some("Riley")), "the certificate is that of Riley");
+        refused(dialled().with_keys().over_tls(Some("Jaquez, bad")), "it has expired");
+        for name in ["Jaquez", "jaquez"] {
+            let mut bench = dialled().with_keys().over_tls(Some(name));
+            bench.address = "192.0.2.1:5".parse().unwrap();
+            bench.receive(HELLO.as_bytes());
+            assert_eq!(bench.sent(), "WELCOME Riley 00000000000000ee 0\n");
+            assert!(bench.log().contains("New connection from server Jaquez was made, over TLS"));
+        }
+    }
+
+    #[test]
+    fn a_peer_that_has_not_proved_its_name_learns_nothing_about_the_herd() {
+        for line in
+            ["HELLO herd/1 other Jaquez 0123456789abcdef\n", "HELLO herd/1 bruins Zoe 0123456789abcdef\n"]
+        {
+            let mut bench = dialled().with_keys();
+            bench.receive(line.as_bytes());
+            assert!(bench.sent().starts_with("REFUSED links of this herd are TLS"));
+        }
+    }
+
+    #[test]
+    fn neighbours_with_a_port_of_their_own_are_refused_at_the_other() {
+        let client = || Conversation::Client(Client::on_port_of_clients());
+        for mut bench in [Bench::new(client()), Bench::new(client()).with_keys().over_tls(Some("Jaquez"))] {
+            bench.receive(HELLO.as_bytes());
+            assert!(bench.sent().starts_with("REFUSED neighbours have a port of their own"));
+        }
+        let mut bench = Bench::new(client());
+        bench.receive(b"FOO\n");
+        assert_eq!(bench.sent(), "? FOO\n");
+    }
+
+    #[test]
+    fn a_link_ends_when_new_keys_do_not_accept_its_certificate() {
+        for (name, closing) in [("Jaquez", None), ("Jaquez, bad", Some(Close::Abort))] {
+            let mut bench = dialled().with_keys().over_tls(Some("Jaquez"));
+            bench.receive(HELLO.as_bytes());
+            let mut bench = bench.over_tls(Some(name));
+            bench.verify_peer();
+            assert_eq!(bench.closing(), closing);
+        }
+    }
+
+    #[test]
+    fn refused_hellos_do_not_fill_the_log() {
+        let mut bench = dialled().with_keys();
+        for _ in 0..100 {
+            bench.receive(HELLO.as_bytes());
+            let server = bench.into_server();
+            bench = dialled();
+            bench.server = server;
+        }
+        assert_eq!(bench.log().matches(" is refused: ").count(), 10);
+        assert_eq!(bench.server.hellos_refused.all(), 100);
     }
 
     #[test]

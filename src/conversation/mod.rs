@@ -19,7 +19,7 @@ mod replies;
 mod server;
 mod telnet;
 
-use crate::protocol::{Lost, Protocol};
+use crate::protocol::{Lost, Protocol, TlsKeys, TlsPeer};
 use crate::text::fields::fields;
 use crate::text::time::Time;
 
@@ -65,10 +65,24 @@ impl Conversation {
         let Conversation::Client(client) = self else { return 0 };
         let Some(since) = client.hello_since() else { return 0 };
         let mut peer = InboundPeer::new(since);
+        if client.is_on_port_of_clients() {
+            peer.refuse_on_port_of_clients();
+        }
         peer.connection_made(context);
         let used = peer.data_received(context, rest);
         *self = Conversation::InboundPeer(peer);
         used
+    }
+
+    /// Ends a link whose peer's certificate these keys do not accept.
+    pub fn verify_peer(&mut self, context: &mut Context<'_>, keys: &dyn TlsKeys) {
+        context.shared.log.set_time(context.wall);
+        let Err(reason) = keys.verify(context.tls.unwrap_or(&TlsPeer::default())) else { return };
+        match self {
+            Conversation::InboundPeer(peer) => peer.distrust(context, &reason.to_string()),
+            Conversation::OutboundPeer(peer) => peer.distrust(context, &reason.to_string()),
+            Conversation::Client(_) | Conversation::PlacesRequest(_) => {}
+        }
     }
 }
 
@@ -77,6 +91,10 @@ impl Protocol for Conversation {
 
     fn connection_made(&mut self, context: &mut Context<'_>) {
         self.at(context).connection_made(context);
+    }
+
+    fn secured(&mut self, context: &mut Context<'_>) {
+        self.at(context).secured(context);
     }
 
     fn data_received(&mut self, context: &mut Context<'_>, data: &[u8]) -> usize {

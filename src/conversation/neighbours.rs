@@ -2,7 +2,7 @@
 //! decided here.
 
 use crate::clock::Moment;
-use crate::protocol::ConnectionId;
+use crate::protocol::{ConnectionId, TlsPeer};
 use crate::store::Origin;
 use crate::text::peer_line::Epoch;
 
@@ -92,6 +92,11 @@ impl Neighbours {
     /// The neighbour of this name, if the herd file names it.
     pub fn find(&self, name: &[u8]) -> Option<NeighbourId> {
         self.all.iter().position(|known| known.present && known.name.as_bytes() == name).map(NeighbourId)
+    }
+
+    /// Whether a certificate is that of a neighbour that the herd file names.
+    pub fn has_one_of(&self, peer: &TlsPeer) -> bool {
+        self.all.iter().any(|known| known.present && peer.has_name(&known.name))
     }
 
     /// All neighbours that there ever were.

@@ -5,6 +5,7 @@
 //! has got; the changes after it are sent while the transport has room. Flooding, catching up after a broken
 //! link and the first transfer to a new server are the same act.
 
+use super::inbound_peer::{Names, OVER_TLS};
 use super::lines::Lines;
 use super::refusals::NotLogged;
 use super::{Context, NeighbourId, PEER_LINE_EXTRA, Server, Signal};
@@ -94,9 +95,14 @@ impl OutboundPeer {
         if known.name.as_bytes() != name {
             return Err(format!("it calls itself '{}'", shown(name)));
         }
+        if let (Some(keys), Some(peer)) = (&server.keys, context.tls) {
+            // The session may be older than the keys, or resumed after its certificate has expired.
+            keys.verify(peer).map_err(|error| error.to_string())?;
+        }
         known.outbound = Some((context.id, epoch));
         known.forget_troubles();
-        server.log.event(format_args!("New connection to server {} was made", known.name));
+        let how = if context.tls.is_some() { OVER_TLS } else { "" };
+        server.log.event(format_args!("New connection to server {} was made{how}", known.name));
         self.link = Some(OutboundLink {
             cursor: server.store.follow(since),
             origin: server.neighbours.origin(self.neighbour, epoch),
@@ -129,6 +135,11 @@ impl OutboundPeer {
         let heartbeat = context.shared.heartbeat();
         let mark_at = self.link.as_ref().map_or(Moment::NEVER, |link| link.marked_at + heartbeat);
         context.transport.set_deadline(silent_at.min(mark_at));
+    }
+
+    /// Ends the link, because the certificate of its peer is no longer accepted.
+    pub(super) fn distrust(&mut self, context: &mut Context<'_>, reason: &str) {
+        self.end(context, reason);
     }
 
     fn end(&mut self, context: &mut Context<'_>, reason: &str) {
@@ -184,6 +195,11 @@ impl Protocol for OutboundPeer {
     type Shared = Server;
 
     fn connection_made(&mut self, context: &mut Context<'_>) {
+        if let Some(peer) = context.tls
+            && !peer.has_name(&context.shared.neighbours.get(self.neighbour).name)
+        {
+            return self.end(context, &format!("its certificate is that of {}", Names(&peer.names)));
+        }
         let identity = &context.shared.identity;
         let hello =
             Hello { herd: identity.herd.as_bytes(), name: identity.name.as_bytes(), epoch: identity.epoch };
@@ -338,6 +354,36 @@ mod tests {
 
     fn line(id: &str, time: u32) -> String {
         format!("AT Riley +0.000000000 {id} +1-1 {time}\n")
+    }
+
+    #[test]
+    fn a_neighbour_with_the_certificate_of_another_is_told_nothing() {
+        for (name, reason) in [(Some("Juzang"), "that of Juzang"), (None, "that of no server")] {
+            let mut bench = dialled().with_keys().over_tls(name);
+            bench.connect();
+            assert_eq!((bench.sent().as_str(), bench.closing()), ("", Some(Close::Abort)));
+            assert!(
+                bench
+                    .log()
+                    .contains(&format!("Connection to server Jaquez is ended: its certificate is {reason}"))
+            );
+        }
+        let mut bench = dialled().with_keys().over_tls(Some("Jaquez, bad"));
+        bench.report("a", 1, Origin::CLIENT);
+        bench.receive(WELCOME);
+        assert_eq!((turn(&mut bench).as_str(), bench.closing()), ("", Some(Close::Abort)));
+    }
+
+    #[test]
+    fn a_link_ends_when_new_keys_do_not_accept_its_certificate() {
+        for (name, closing) in [("Jaquez", None), ("Jaquez, bad", Some(Close::Abort))] {
+            let mut bench = dialled().with_keys().over_tls(Some("Jaquez"));
+            bench.receive(WELCOME);
+            assert!(bench.log().contains("New connection to server Jaquez was made, over TLS"));
+            let mut bench = bench.over_tls(Some(name));
+            bench.verify_peer();
+            assert_eq!(bench.closing(), closing);
+        }
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! The state of one server of a herd that all its conversations share.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::{Client, EventLimit, Handle, NeighbourId, Neighbours, OlderStatements, PlacesRequest};
 use crate::config::Limits;
 use crate::log::Log;
 use crate::places::desk::Desk;
-use crate::protocol::ConnectionId;
+use crate::protocol::{ConnectionId, TlsKeys};
 use crate::store::{Origin, Outcome, Store};
 use crate::text::peer_line::Epoch;
 use crate::text::record::Statement;
@@ -57,6 +58,8 @@ pub struct Server {
     pub limits: Limits,
     /// A link on which nothing arrives for this time is dropped.
     pub silence: Duration,
+    /// The keys of mutual TLS on links; `None`: links are plain text, from loopback addresses only.
+    pub keys: Option<Rc<dyn TlsKeys>>,
     /// The newest statement of each client.
     pub store: Store,
     /// The neighbours.
@@ -75,6 +78,10 @@ pub struct Server {
     pub refusals: EventLimit,
     /// Statements that are too long for a link, in either direction.
     pub passed_over: EventLimit,
+    /// The refused HELLOs.
+    pub hellos_refused: EventLimit,
+    /// The TLS handshakes of accepted connections that have failed.
+    pub handshakes_failed: EventLimit,
     /// The clients whose losing statements were logged.
     pub older_statements: OlderStatements,
 }
@@ -94,6 +101,7 @@ impl Server {
             identity,
             limits,
             silence,
+            keys: None,
             neighbours: Neighbours::default(),
             log,
             desk: Desk::new(places_timeout),
@@ -102,6 +110,8 @@ impl Server {
             statements_dropped: 0,
             refusals: EventLimit::new(),
             passed_over: EventLimit::new(),
+            hellos_refused: EventLimit::new(),
+            handshakes_failed: EventLimit::new(),
             older_statements: OlderStatements::default(),
         }
     }

@@ -1,6 +1,7 @@
 //! A bench to test one conversation on: bytes in, bytes out, no loop and no socket.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::*;
@@ -9,10 +10,39 @@ use crate::config::Limits;
 use crate::log::{Level, Log};
 use crate::places::answer::Answer;
 use crate::places::desk::{QuestionId, Step};
-use crate::protocol::{Close, ConnectionId, Delivery, TlsPeer, Transport, WaterMarks};
+use crate::protocol::{Close, ConnectionId, Delivery, TlsPeer, TlsSettings, Transport, WaterMarks};
 use crate::store::Origin;
 use crate::text::peer_line::Epoch;
 use crate::text::record::Statement;
+
+/// Keys that accept each certificate, except those that contain `bad`.
+#[derive(Debug)]
+struct Keys;
+
+impl TlsKeys for Keys {
+    fn accepting(&self) -> Rc<dyn TlsSettings> {
+        unreachable!("the bench has no sockets")
+    }
+
+    fn dialling(&self, _name: &str) -> Rc<dyn TlsSettings> {
+        unreachable!("the bench has no sockets")
+    }
+
+    fn verify(&self, peer: &TlsPeer) -> std::io::Result<()> {
+        let is_bad = |der: &Vec<u8>| der.windows(3).any(|part| part == b"bad");
+        if peer.certificates.iter().any(is_bad) {
+            Err(std::io::Error::other("it has expired"))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// A certificate of this name; `Jaquez, bad` is one of Jaquez that is not accepted any more.
+fn certificate(name: Option<&str>) -> TlsPeer {
+    let names = name.iter().map(|name| name.trim_end_matches(", bad").to_owned()).collect();
+    TlsPeer { names, certificates: name.iter().map(|name| name.as_bytes().to_vec()).collect() }
+}
 
 /// Riley of the herd bruins, a neighbour of Jaquez, and one connection.
 pub(super) struct Bench {
@@ -67,6 +97,28 @@ impl Bench {
         self.transport.write(&output);
         self.transport.set_deadline(deadline);
         self
+    }
+
+    /// Links are TLS from now on; certificates with the name `bad` in their chain are not accepted.
+    pub(super) fn with_keys(mut self) -> Bench {
+        self.server.keys = Some(Rc::new(Keys));
+        self
+    }
+
+    /// The connection is TLS, with a certificate of this name; `None`: with none.
+    pub(super) fn over_tls(mut self, name: Option<&str>) -> Bench {
+        self.tls = Some(certificate(name));
+        self
+    }
+
+    /// The handshake is complete.
+    pub(super) fn secure(&mut self, name: Option<&str>) {
+        self.tls = Some(certificate(name));
+        self.call(|protocol, context| protocol.secured(context));
+    }
+
+    pub(super) fn verify_peer(&mut self) {
+        self.call(|protocol, context| protocol.verify_peer(context, &Keys));
     }
 
     pub(super) fn into_server(self) -> Server {
@@ -154,7 +206,11 @@ impl Bench {
     }
 
     pub(super) fn lose(&mut self) {
-        self.call(|protocol, context| protocol.connection_lost(context, Lost::Aborted));
+        self.lose_because(Lost::Aborted);
+    }
+
+    pub(super) fn lose_because(&mut self, why: Lost) {
+        self.call(|protocol, context| protocol.connection_lost(context, why));
     }
 
     /// All output, as if the system took it at once.

@@ -58,7 +58,7 @@ impl TlsLayer {
             }
             self.receive(socket, &scratch[..length], &mut [])?;
         }
-        self.peer = Some(self.session.peer()?);
+        self.peer = Some(self.session.peer());
         Ok(())
     }
 

@@ -19,6 +19,10 @@ pub struct Dialler {
     backoff: Backoff,
     /// When the remote is dialled again, if it is down then.
     retry_at: Moment,
+    /// The addresses that were dialled last.
+    addresses: Vec<SocketAddr>,
+    /// Attempts since the remote has proved that it works.
+    attempts: usize,
 }
 
 /// An action that a dialler asks for.
@@ -55,6 +59,8 @@ impl Dialler {
             state: State::Down,
             backoff: Backoff::new(),
             retry_at: Moment::START,
+            addresses: Vec::new(),
+            attempts: 0,
         }
     }
 
@@ -71,7 +77,8 @@ impl Dialler {
             if let State::Resolving { stale } = &mut self.state {
                 *stale = true;
             }
-            if let State::Dialled(connection) = self.state {
+            self.attempts = 0;
+            if let Some(connection) = self.connection() {
                 return Some(Step::Abort(connection));
             }
         }
@@ -81,7 +88,7 @@ impl Dialler {
     /// Stops dialling the remote, and ends its connection.
     pub fn forget(&mut self) -> Option<Step> {
         self.wanted = false;
-        if let State::Dialled(connection) = self.state { Some(Step::Abort(connection)) } else { None }
+        self.connection().map(Step::Abort)
     }
 
     /// Dials the remote at once, if it is wanted and down.
@@ -90,8 +97,7 @@ impl Dialler {
             return None;
         }
         if let Some(addresses) = known_addresses(&self.address) {
-            self.state = State::Connecting;
-            return Some(Step::Connect(addresses));
+            return Some(self.connect(addresses));
         }
         self.state = State::Resolving { stale: false };
         Some(Step::Resolve(self.address.clone()))
@@ -108,8 +114,30 @@ impl Dialler {
             return Ok(self.dial());
         }
         let addresses = addresses?;
+        Ok(Some(self.connect(addresses)))
+    }
+
+    /// Connects to these addresses in order. After a failed attempt the order begins at the next one: an address at
+    /// which something else answers must not hide the others.
+    fn connect(&mut self, mut addresses: Vec<SocketAddr>) -> Step {
         self.state = State::Connecting;
-        Ok(Some(Step::Connect(addresses)))
+        if !addresses.is_empty() {
+            let first = self.attempts % addresses.len();
+            addresses.rotate_left(first);
+        }
+        self.attempts = self.attempts.wrapping_add(1);
+        self.addresses.clone_from(&addresses);
+        Step::Connect(addresses)
+    }
+
+    /// Whether the remote was dialled last at an address of this machine.
+    pub fn leads_to(&self, ip: IpAddr) -> bool {
+        self.wanted && self.addresses.iter().any(|known| known.ip().to_canonical() == ip.to_canonical())
+    }
+
+    /// The connection, complete or not.
+    pub fn connection(&self) -> Option<ConnectionId> {
+        if let State::Dialled(connection) = self.state { Some(connection) } else { None }
     }
 
     /// Notes the name of the connection that was asked for.
@@ -120,6 +148,7 @@ impl Dialler {
     /// The remote has proved that it works: the next retry is soon.
     pub fn works(&mut self) {
         self.backoff.reset();
+        self.attempts = 0;
     }
 
     /// The connection is lost, or could not be made. `chance`: a random number for the jitter.
@@ -205,6 +234,29 @@ mod tests {
         assert_eq!(delays, [50, 100, 200]);
         dialler.works();
         assert_eq!(dialler.lost(Moment::START, 0), Step::WakeAt(Moment::START + Duration::from_millis(25)));
+    }
+
+    #[test]
+    fn each_retry_begins_at_the_next_address() {
+        let all = ["192.0.2.1:1", "[2001:db8::1]:1", "192.0.2.2:1"].map(|address| address.parse().unwrap());
+        let mut dialler = Dialler::new(named(1));
+        let mut firsts = Vec::new();
+        for attempt in 0..5 {
+            dialler.dial();
+            let Ok(Some(Step::Connect(dialled))) = dialler.resolved(Ok(all.to_vec())) else { panic!() };
+            assert_eq!(dialled.len(), 3, "all are tried");
+            firsts.push(dialled[0]);
+            dialler.connecting(LINK);
+            if attempt == 3 {
+                dialler.works();
+            }
+            dialler.lost(Moment::START, 0);
+        }
+        assert_eq!(firsts, [all[0], all[1], all[2], all[0], all[0]]);
+        assert!(all.iter().all(|address| dialler.leads_to(address.ip())));
+        assert!(!dialler.leads_to("192.0.2.3".parse().unwrap()));
+        dialler.forget();
+        assert!(!dialler.leads_to(all[0].ip()));
     }
 
     #[test]

@@ -11,15 +11,21 @@ mod settings;
 pub mod shutdown;
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
 
 use crate::clock::{Clocks, Moment};
 use crate::conversation::{Client, Conversation, Handle, NeighbourId, OutboundPeer, Server, Signal};
 use crate::places::desk::{Problem, QuestionId};
-use crate::protocol::{Admission, Application, Arrival, Done, ListenerTag, Notice, Quota, Work};
+use crate::protocol::{
+    Admission, Application, Arrival, Delivery, Done, ListenerTag, Notice, Quota, TlsDial, TlsKeys,
+    TlsListener, Work,
+};
 use crate::text::peer_line::Epoch;
 use dialler::Dialler;
 use places::PlacesDriver;
-pub use settings::{PlacesSettings, Settings};
+pub use settings::{LinkSettings, PlacesSettings, Settings};
 use shutdown::Shutdown;
 
 /// A command of a herd.
@@ -48,6 +54,8 @@ pub struct Herd {
     /// The dialler of each neighbour, by its id.
     diallers: Vec<Dialler>,
     places: PlacesDriver,
+    /// Neighbours have a port of their own.
+    have_own_port: bool,
     shutdown: Shutdown,
     /// The state of the generator of jitter.
     random_state: u64,
@@ -62,6 +70,7 @@ impl Herd {
             server,
             diallers: Vec::new(),
             places: PlacesDriver::new(settings.places.clone()),
+            have_own_port: settings.links.have_own_port,
             shutdown: Shutdown::default(),
             random_state: seed,
             commands: VecDeque::new(),
@@ -73,6 +82,11 @@ impl Herd {
     /// The state that the conversations share.
     pub fn server(&self) -> &Server {
         &self.server
+    }
+
+    /// The quota of the listener for neighbours only, if there is one. Links do not count, once they are up.
+    pub fn quota_of_neighbours() -> Quota {
+        Quota { connections_max: GREETING_MAX, spare: 0 }
     }
 
     /// The quota of the listener for `connections_max` connections.
@@ -90,7 +104,11 @@ impl Herd {
         self.server.store.set_clients_max(self.server.limits.max_clients);
         self.server.silence = settings.silence;
         self.server.log.set_level(settings.log_level);
-        self.commands.push_back(Command::SetQuota(LISTENER, Herd::quota(settings.connections_max)));
+        // Spare connections are for neighbours.
+        let spare = if self.have_own_port { 0 } else { SPARE };
+        let quota = Quota { spare, ..Herd::quota(settings.connections_max) };
+        self.commands.push_back(Command::SetQuota(LISTENER, quota));
+        self.apply_keys(settings.links.keys);
         self.commands.extend(self.places.apply(settings.places, &mut self.server.desk, clocks.now));
         for id in self.server.neighbours.ids() {
             let known = self.server.neighbours.get_mut(id);
@@ -111,6 +129,31 @@ impl Herd {
         }
     }
 
+    /// Takes over other keys: later connections use them, and links whose certificate they do not accept end.
+    fn apply_keys(&mut self, keys: Option<Rc<dyn TlsKeys>>) {
+        if let Some(keys) = &keys {
+            let tls = TlsListener {
+                settings: keys.accepting(),
+                handshake_max: HANDSHAKE_MAX,
+                with_plain_text: true,
+            };
+            self.commands.push_back(Command::SetTls(LISTENER, Some(tls.clone())));
+            if self.have_own_port {
+                self.commands.push_back(Command::SetTls(NEIGHBOURS, Some(tls)));
+            }
+            for id in self.server.neighbours.ids() {
+                let outbound = self.diallers.get(id.0).and_then(Dialler::connection);
+                for to in self.server.neighbours.get(id).inbound.into_iter().chain(outbound) {
+                    let keys = keys.clone();
+                    let call: Delivery<_> =
+                        Box::new(move |link: &mut Conversation, context| link.verify_peer(context, &*keys));
+                    self.commands.push_back(Command::Deliver { to, call });
+                }
+            }
+        }
+        self.server.keys = keys;
+    }
+
     /// Turns a step of a dialler into a command.
     fn dial(&mut self, id: NeighbourId, step: Option<dialler::Step>, now: Moment) {
         let tag = Tag::Neighbour(id);
@@ -128,7 +171,10 @@ impl Herd {
                 tag,
                 addresses,
                 patience: self.server.silence,
-                tls: None,
+                tls: self.server.keys.as_ref().map(|keys| TlsDial {
+                    settings: keys.dialling(&self.server.neighbours.get(id).name),
+                    handshake_max: HANDSHAKE_MAX,
+                }),
                 protocol: Conversation::OutboundPeer(OutboundPeer::new(id, now)),
             },
             Some(dialler::Step::WakeAt(at)) => Command::Timer { at, tag },
@@ -217,6 +263,13 @@ impl Herd {
                 if not_logged > 0 {
                     self.server.log.event(format_args!("{not_logged} refusals of commands were not logged"));
                 }
+                let not_logged = self.server.hellos_refused.take_not_logged()
+                    + self.server.handshakes_failed.take_not_logged();
+                if not_logged > 0 {
+                    self.server.log.event(format_args!(
+                        "{not_logged} refused HELLOs and failed TLS handshakes were not logged"
+                    ));
+                }
                 self.commands.push_back(Command::Timer { at, tag: Tag::ClosingOver });
                 self.commands.push_back(Command::ShutDown);
             }
@@ -244,6 +297,12 @@ impl Application for Herd {
 
     fn accepted(&mut self, clocks: Clocks, arrival: &Arrival) -> Option<Conversation> {
         match arrival.admission {
+            Admission::Admitted | Admission::Spare if arrival.listener == NEIGHBOURS => {
+                Some(Conversation::Client(Client::on_port_of_neighbours()))
+            }
+            Admission::Admitted if self.have_own_port => {
+                Some(Conversation::Client(Client::on_port_of_clients()))
+            }
             Admission::Admitted => Some(Conversation::Client(Client::unidentified())),
             Admission::Spare => Some(Conversation::Client(Client::peers_only())),
             Admission::Full => {
@@ -255,6 +314,10 @@ impl Application for Herd {
                 None
             }
         }
+    }
+
+    fn is_preferred(&self, address: SocketAddr) -> bool {
+        self.diallers.iter().any(|dialler| dialler.leads_to(address.ip()))
     }
 
     fn notice(&mut self, clocks: Clocks, notice: Notice<Tag>) {
@@ -320,6 +383,13 @@ impl Application for Herd {
 
 /// The listener for clients and neighbours.
 const LISTENER: ListenerTag = ListenerTag(0);
+/// The listener for neighbours only, if they have a port of their own.
+const NEIGHBOURS: ListenerTag = ListenerTag(1);
+/// Connections on the port of neighbours that have not sent HELLO: one of each server of the largest herd.
+const GREETING_MAX: usize = 128;
+/// The time limit of the TLS handshake of a link, and of an accepted connection from its first byte
+/// (docs/protocol.md, section 4).
+const HANDSHAKE_MAX: Duration = Duration::from_secs(2);
 /// Connections above the limit that are kept for a moment, in which a neighbour can send its HELLO.
 const SPARE: usize = 16;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::config::{HostPort, Limits, PlacesSection};
 use crate::log::Level;
+use crate::protocol::TlsKeys;
 
 /// Everything about a server that may change while it runs.
 #[derive(Clone, Debug)]
@@ -18,10 +19,21 @@ pub struct Settings {
     pub silence: Duration,
     /// The neighbours, and the addresses at which they are dialled.
     pub neighbours: Vec<(String, HostPort)>,
+    /// The links between servers.
+    pub links: LinkSettings,
     /// The service that answers WHATSAT.
     pub places: PlacesSettings,
     /// The level of the log.
     pub log_level: Level,
+}
+
+/// The links between servers.
+#[derive(Clone, Debug, Default)]
+pub struct LinkSettings {
+    /// The keys of mutual TLS; `None`: links are plain text, from loopback addresses only.
+    pub keys: Option<Rc<dyn TlsKeys>>,
+    /// Neighbours have a port of their own, that of the second listener.
+    pub have_own_port: bool,
 }
 
 /// The service that answers WHATSAT.

@@ -1,5 +1,6 @@
 //! The herd alone: notices in, commands out, without a loop.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use super::*;
@@ -7,7 +8,7 @@ use crate::config::{Host, HostPort, Limits, PlacesApi, PlacesSection, PlacesUrl}
 use crate::conversation::{Identity, Waiter};
 use crate::log::{Level, Log};
 use crate::places::question::Question;
-use crate::protocol::ConnectionId;
+use crate::protocol::{ConnectionId, TlsPeer, TlsSession, TlsSettings};
 
 const JAQUEZ: NeighbourId = NeighbourId(0);
 const LINK: ConnectionId = ConnectionId { slot: 1, generation: 1 };
@@ -40,6 +41,7 @@ fn settings(neighbours: &[(&str, &str)]) -> Settings {
         connections_max: 10,
         silence: Duration::from_secs(3),
         neighbours: neighbours.iter().map(|(name, at)| ((*name).to_owned(), address(at))).collect(),
+        links: LinkSettings::default(),
         places: PlacesSettings { section, key: None },
         log_level: Level::Events,
     }
@@ -286,4 +288,90 @@ fn a_full_server_admits_neighbours_only() {
     assert!(accepted(Admission::Admitted).is_some() && accepted(Admission::Spare).is_some());
     assert!(accepted(Admission::Full).is_none());
     assert!(log(&herd).contains("Connection from 192.0.2.1:5 is closed at once: the server is full"));
+}
+
+/// Keys of no use, which remember for whom they were asked.
+#[derive(Debug, Default)]
+struct FakeKeys(RefCell<Vec<String>>);
+
+struct NoSession;
+
+impl TlsSettings for NoSession {
+    fn session(&self) -> std::io::Result<Box<dyn TlsSession>> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
+}
+
+impl TlsKeys for FakeKeys {
+    fn accepting(&self) -> Rc<dyn TlsSettings> {
+        Rc::new(NoSession)
+    }
+
+    fn dialling(&self, name: &str) -> Rc<dyn TlsSettings> {
+        self.0.borrow_mut().push(name.to_owned());
+        Rc::new(NoSession)
+    }
+
+    fn verify(&self, _peer: &TlsPeer) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn secured(keys: &Rc<FakeKeys>, have_own_port: bool) -> Settings {
+    let links = LinkSettings { keys: Some(keys.clone()), have_own_port };
+    Settings { links, ..settings(&[("Jaquez", "127.0.0.1:1")]) }
+}
+
+#[test]
+fn with_keys_listeners_and_dialled_links_are_tls() {
+    for (have_own_port, listeners) in [(false, 1), (true, 2)] {
+        let keys = Rc::new(FakeKeys::default());
+        let identity = Identity { herd: "bruins".into(), name: "Riley".into(), epoch: Epoch(1) };
+        let silence = Duration::from_secs(3);
+        let log = Log::new("Riley", Level::Events);
+        let server = Server::new(identity, Limits::default(), silence, silence, log);
+        let mut herd = Herd::new(server, secured(&keys, have_own_port), 1, clocks(0));
+        let all = commands(&mut herd, 0);
+        let tls = "tls Some(TLS within 2s, with plain text: true)";
+        assert_eq!(all.iter().filter(|command| *command == tls).count(), listeners, "{all:?}");
+        assert_eq!(*keys.0.borrow(), ["Jaquez"]);
+        // SIGHUP: both links are looked at again.
+        herd.notice(clocks(0), Notice::Connecting { tag: Tag::Neighbour(JAQUEZ), connection: LINK });
+        herd.server.neighbours.get_mut(JAQUEZ).inbound = Some(CLIENT);
+        herd.apply(secured(&keys, have_own_port), clocks(1));
+        let all = commands(&mut herd, 1);
+        for link in ["deliver to 1", "deliver to 2"] {
+            assert!(all.iter().any(|command| command == link), "{all:?}");
+        }
+    }
+}
+
+#[test]
+fn the_addresses_of_neighbours_are_preferred() {
+    let mut herd = herd(&[("Jaquez", "jaquez.example:1"), ("Juzang", "192.0.2.7:1")]);
+    commands(&mut herd, 0);
+    let is_preferred = |herd: &Herd, ip: &str| herd.is_preferred(format!("{ip}:40000").parse().unwrap());
+    assert!(is_preferred(&herd, "192.0.2.7") && !is_preferred(&herd, "192.0.2.8"));
+    let found = vec!["192.0.2.8:1".parse().unwrap()];
+    herd.notice(clocks(0), Notice::Done { tag: Tag::Neighbour(JAQUEZ), done: Done::Resolved(Ok(found)) });
+    assert!(is_preferred(&herd, "192.0.2.8") && !is_preferred(&herd, "192.0.2.9"));
+}
+
+#[test]
+fn a_port_of_their_own_keeps_neighbours_and_clients_apart() {
+    let mut herd = herd(&[]);
+    herd.have_own_port = true;
+    let mut accept = |listener: ListenerTag| {
+        let arrival = Arrival { listener, address: address_of_client(), admission: Admission::Admitted };
+        match herd.accepted(clocks(0), &arrival) {
+            Some(Conversation::Client(client)) => format!("{client:?}"),
+            _ => panic!("not accepted"),
+        }
+    };
+    assert!(accept(LISTENER).contains("port: Clients"));
+    assert!(accept(NEIGHBOURS).contains("port: Neighbours"));
+}
+
+fn address_of_client() -> SocketAddr {
+    ([127, 0, 0, 1], 40_000).into()
 }

@@ -33,9 +33,9 @@ pub trait TlsSession {
     /// Queues the announcement of the end of the output (close_notify).
     fn close(&mut self);
 
-    /// What the handshake has proved about the peer, once it is complete. The error: a resumed session whose
-    /// certificate is no longer valid.
-    fn peer(&self) -> io::Result<TlsPeer>;
+    /// What the handshake has proved about the peer, once it is complete. In a resumed session: what the first
+    /// handshake had proved at its time.
+    fn peer(&self) -> TlsPeer;
 }
 
 /// The settings of TLS on one side of connections: makes their sessions.
@@ -45,7 +45,7 @@ pub trait TlsSettings {
 }
 
 /// The keys of a party that both accepts and dials, each side with a certificate.
-pub trait TlsKeys {
+pub trait TlsKeys: fmt::Debug {
     /// The settings for connections that are accepted. A certificate is asked for, and not required.
     fn accepting(&self) -> Rc<dyn TlsSettings>;
 

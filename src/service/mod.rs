@@ -18,11 +18,13 @@ use crate::conversation::{Identity, Server};
 use crate::event_loop::mio_system::{LogSink, MioSystem};
 use crate::event_loop::system::System;
 use crate::event_loop::{EventLoop, Turn};
-use crate::herd::{Herd, PlacesSettings, Settings};
+use crate::herd::{Herd, LinkSettings, PlacesSettings, Settings};
+use crate::keys::{self, ServerKeys};
 use crate::log::{Level, Log, LogFile, warn};
 use crate::places::desk::IN_FLIGHT_MAX;
-use crate::protocol::{Application, ListenerTag, WaterMarks};
+use crate::protocol::{Application, ListenerTag, TlsKeys, WaterMarks};
 use crate::text::peer_line::Epoch;
+use crate::tls::LinkKeys;
 
 pub use local_places::{root_file, run as places, shared_root_file, write_root};
 
@@ -36,11 +38,6 @@ pub fn check_places(herd: &config::HerdFile) -> Result<(), String> {
 /// Runs the server `name` of a herd until SIGTERM or SIGINT. `file` is the herd file that was named; SIGHUP
 /// reads it again. The error is one line for the operator.
 pub fn serve(herd: &config::HerdFile, name: &str, file: Option<PathBuf>) -> Result<(), String> {
-    if herd.peers.tls && !herd.is_on_loopback() {
-        return Err(
-            "peers.tls: this build has no TLS on links yet, so that a herd cannot leave loopback".to_owned()
-        );
-    }
     let settings = settings(herd, name)?;
     let listen = listen_address(herd, name)?;
     let log_file = Rc::new(RefCell::new(LogFile::new(&herd.log.folder, name)));
@@ -52,6 +49,12 @@ pub fn serve(herd: &config::HerdFile, name: &str, file: Option<PathBuf>) -> Resu
             log_file.borrow_mut().reopen(system.now());
         }
     };
+    let for_neighbours = match peers_address(herd, name) {
+        None => None,
+        Some(address) => Some(
+            system.listen(address, ListenerTag(1)).map_err(|error| cannot_listen(name, address, &error))?,
+        ),
+    };
     // Before the first line is written, so that the operator learns at once that the log cannot be written.
     open_log(&system, herd.log.level);
     let epoch = Epoch(system.random());
@@ -62,7 +65,11 @@ pub fn serve(herd: &config::HerdFile, name: &str, file: Option<PathBuf>) -> Resu
     let (quota, clocks) = (Herd::quota(settings.connections_max), system.clocks());
     let application = Herd::new(server, settings, system.random(), clocks);
     let mut event_loop = EventLoop::new(system, application, WaterMarks::default());
+    // TLS on the listeners, if there is any, is among the first commands of the application.
     event_loop.add_listener(listener, None, quota);
+    if let Some(listener) = for_neighbours {
+        event_loop.add_listener(listener, None, Herd::quota_of_neighbours());
+    }
     run(event_loop, |event_loop| {
         let read = config::HerdFile::find(file.as_deref()).map_err(|error| error.to_string());
         match read.and_then(|changed| changed_settings(herd, &changed, name)) {
@@ -109,9 +116,20 @@ fn settings(herd: &config::HerdFile, name: &str) -> Result<Settings, String> {
         limits: herd.limits.clone(),
         silence: herd.peers.silence,
         neighbours,
+        links: LinkSettings { keys: link_keys(herd, name)?, have_own_port: server.peers.is_some() },
         places: PlacesSettings { section, key },
         log_level: herd.log.level,
     })
+}
+
+/// The keys of mutual TLS on the links of a server; `None`: links are plain text.
+fn link_keys(herd: &config::HerdFile, name: &str) -> Result<Option<Rc<dyn TlsKeys>>, String> {
+    if !herd.peers.tls {
+        return Ok(None);
+    }
+    let keys = ServerKeys::load(&herd.folder.join(keys::FOLDER), name).map_err(|error| error.to_string())?;
+    let keys = LinkKeys::new(&keys).map_err(|error| format!("the keys of {name} cannot be used: {error}"))?;
+    Ok(Some(Rc::new(keys)))
 }
 
 /// The settings of a changed herd file. The error names the key that a running server cannot change.
@@ -120,7 +138,6 @@ fn changed_settings(
     changed: &config::HerdFile,
     name: &str,
 ) -> Result<Settings, String> {
-    let settings = settings(changed, name)?;
     let what = if changed.name != herd.name {
         "herd"
     } else if listen_address(changed, name)? != listen_address(herd, name)? {
@@ -132,7 +149,7 @@ fn changed_settings(
     } else if changed.log.folder != herd.log.folder {
         "log.dir"
     } else {
-        return Ok(settings);
+        return settings(changed, name);
     };
     Err(format!("`{what}` cannot change while the server runs; stop it and start it again"))
 }

@@ -18,14 +18,13 @@ use super::{Client, Server};
 use crate::keys::ServerKeys;
 use crate::protocol::{TlsKeys, TlsPeer, TlsSession, TlsSettings};
 
-/// The settings of TLS for the links of a server, and for the clients on the same port. New keys need new settings:
-/// sessions of the old ones cannot be resumed with them, so that every peer is checked against the new authorities.
+/// The settings of TLS for the links of a server, and for the clients on the same port. New keys need new settings,
+/// with which sessions of the old ones cannot be resumed.
 #[derive(Debug)]
 pub struct LinkKeys {
     server: Arc<ServerConfig>,
     clients: Arc<dyn ClientCertVerifier>,
     client: Arc<ClientConfig>,
-    servers: Arc<dyn ServerCertVerifier>,
 }
 
 impl LinkKeys {
@@ -45,8 +44,8 @@ impl LinkKeys {
             .build()
             .map_err(|error| error.to_string())?;
         let server = server_config(keys, &provider, clients.clone()).map_err(|error| error.to_string())?;
-        let client = client_config(keys, provider, servers.clone()).map_err(|error| error.to_string())?;
-        Ok(LinkKeys { server: Arc::new(server), clients, client: Arc::new(client), servers })
+        let client = client_config(keys, provider, servers).map_err(|error| error.to_string())?;
+        Ok(LinkKeys { server: Arc::new(server), clients, client: Arc::new(client) })
     }
 }
 
@@ -85,14 +84,12 @@ fn client_config(
 
 impl TlsKeys for LinkKeys {
     fn accepting(&self) -> Rc<dyn TlsSettings> {
-        Rc::new(Server::of_links(self.server.clone(), self.clients.clone()))
+        Rc::new(Server::of_links(self.server.clone()))
     }
 
     fn dialling(&self, name: &str) -> Rc<dyn TlsSettings> {
         match ServerName::try_from(name.to_owned()) {
-            Ok(name @ ServerName::DnsName(_)) => {
-                Rc::new(Client::of_links(self.client.clone(), name, self.servers.clone()))
-            }
+            Ok(name @ ServerName::DnsName(_)) => Rc::new(Client::of_links(self.client.clone(), name)),
             _ => Rc::new(NoName(name.to_owned())),
         }
     }

@@ -3,10 +3,8 @@
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
-use rustls::client::danger::ServerCertVerifier;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::danger::ClientCertVerifier;
-use rustls::{ClientConfig, ClientConnection, Connection, HandshakeKind, ServerConfig, ServerConnection};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
 
 use super::words::in_words;
 use crate::keys::Certificate;
@@ -16,7 +14,7 @@ use crate::protocol::{TlsPeer, TlsSession, TlsSettings};
 #[derive(Clone, Debug)]
 pub struct Server {
     config: Arc<ServerConfig>,
-    verifier: Option<Arc<dyn ClientCertVerifier>>,
+    is_link: bool,
 }
 
 /// The dialling side.
@@ -25,42 +23,37 @@ pub struct Client {
     config: Arc<ClientConfig>,
     /// The name that the peer's certificate must have.
     name: ServerName<'static>,
-    verifier: Option<Arc<dyn ServerCertVerifier>>,
+    is_link: bool,
 }
 
 impl Server {
     /// A server that asks for no certificate.
     pub fn new(config: Arc<ServerConfig>) -> Server {
-        Server { config, verifier: None }
+        Server { config, is_link: false }
     }
 
-    /// A server of links: `verifier` is that of its settings.
-    pub(super) fn of_links(config: Arc<ServerConfig>, verifier: Arc<dyn ClientCertVerifier>) -> Server {
-        Server { config, verifier: Some(verifier) }
+    /// A server of links, whose settings ask for a certificate.
+    pub(super) fn of_links(config: Arc<ServerConfig>) -> Server {
+        Server { config, is_link: true }
     }
 }
 
 impl Client {
     /// A client of a server whose certificate must have this name.
     pub fn new(config: Arc<ClientConfig>, name: ServerName<'static>) -> Client {
-        Client { config, name, verifier: None }
+        Client { config, name, is_link: false }
     }
 
-    /// The dialling side of a link: `verifier` is that of its settings.
-    pub(super) fn of_links(
-        config: Arc<ClientConfig>,
-        name: ServerName<'static>,
-        verifier: Arc<dyn ServerCertVerifier>,
-    ) -> Client {
-        Client { config, name, verifier: Some(verifier) }
+    /// The dialling side of a link.
+    pub(super) fn of_links(config: Arc<ClientConfig>, name: ServerName<'static>) -> Client {
+        Client { config, name, is_link: true }
     }
 }
 
 impl TlsSettings for Server {
     fn session(&self) -> io::Result<Box<dyn TlsSession>> {
         let connection = ServerConnection::new(self.config.clone()).map_err(io::Error::other)?.into();
-        let check = self.verifier.clone().map(Check::Client);
-        Ok(Box::new(Session { connection, check }))
+        Ok(Box::new(Session { connection, is_link: self.is_link }))
     }
 }
 
@@ -68,42 +61,23 @@ impl TlsSettings for Client {
     fn session(&self) -> io::Result<Box<dyn TlsSession>> {
         let connection = ClientConnection::new(self.config.clone(), self.name.clone());
         let connection = connection.map_err(io::Error::other)?.into();
-        let check = self.verifier.clone().map(|verifier| Check::Server(verifier, self.name.clone()));
-        Ok(Box::new(Session { connection, check }))
+        Ok(Box::new(Session { connection, is_link: self.is_link }))
     }
 }
 
 /// A session of rustls.
 struct Session {
     connection: Connection,
-    /// `None`: the session is not that of a link, and the certificate of its peer is not looked at.
-    check: Option<Check>,
-}
-
-/// The check of the certificate of a link's peer.
-enum Check {
-    Client(Arc<dyn ClientCertVerifier>),
-    Server(Arc<dyn ServerCertVerifier>, ServerName<'static>),
-}
-
-impl Check {
-    fn verify(&self, chain: &[CertificateDer<'_>]) -> Result<(), rustls::Error> {
-        let Some((leaf, intermediates)) = chain.split_first() else { return Ok(()) };
-        let now = UnixTime::now();
-        match self {
-            Check::Client(verifier) => verifier.verify_client_cert(leaf, intermediates, now).map(drop),
-            Check::Server(verifier, name) => {
-                verifier.verify_server_cert(leaf, intermediates, name, &[], now).map(drop)
-            }
-        }
-    }
+    /// The certificate of the peer is looked at, and errors are worded for the operator of a herd.
+    is_link: bool,
 }
 
 impl Session {
     fn failed(&self, error: rustls::Error) -> io::Error {
-        match self.check {
-            Some(_) => io::Error::new(io::ErrorKind::InvalidData, in_words(&error)),
-            None => io::Error::new(io::ErrorKind::InvalidData, error),
+        if self.is_link {
+            io::Error::new(io::ErrorKind::InvalidData, in_words(&error))
+        } else {
+            io::Error::new(io::ErrorKind::InvalidData, error)
         }
     }
 }
@@ -138,18 +112,12 @@ impl TlsSession for Session {
         self.connection.send_close_notify();
     }
 
-    fn peer(&self) -> io::Result<TlsPeer> {
-        let (Some(check), Some(chain)) = (&self.check, self.connection.peer_certificates()) else {
-            return Ok(TlsPeer::default());
-        };
-        // rustls takes the certificate of a resumed session over from the first one, and does not check it again.
-        if self.connection.handshake_kind() == Some(HandshakeKind::Resumed) {
-            check.verify(chain).map_err(|error| self.failed(error))?;
-        }
+    fn peer(&self) -> TlsPeer {
+        let chain = self.connection.peer_certificates().filter(|_| self.is_link).unwrap_or_default();
         let names = chain.first().and_then(Certificate::read).map(|certificate| certificate.names().to_vec());
-        Ok(TlsPeer {
+        TlsPeer {
             names: names.unwrap_or_default(),
             certificates: chain.iter().map(|certificate| certificate.to_vec()).collect(),
-        })
+        }
     }
 }

@@ -5,6 +5,7 @@
 //! checks. The environment variable `HERD_BIN` names another program to test.
 
 mod ask;
+mod authority;
 mod client;
 mod cost_of_slowness;
 mod crowds;
@@ -19,6 +20,7 @@ mod faults_partitions;
 mod faults_peers;
 mod faults_places;
 mod faults_shutdown;
+mod faults_tls;
 mod flooding;
 mod lab;
 mod logs;
@@ -30,3 +32,4 @@ mod secrecy;
 mod signals;
 mod telnet_session;
 mod test_lock;
+mod tls_client;

@@ -6,7 +6,7 @@ use herd::config::{Limits, PlacesSection};
 use herd::conversation::{Identity, Server};
 use herd::event_loop::system::System;
 use herd::event_loop::{EventLoop, Turn};
-use herd::herd::{Herd, PlacesSettings, Settings};
+use herd::herd::{Herd, LinkSettings, PlacesSettings, Settings};
 use herd::log::{Level, Log};
 use herd::protocol::WaterMarks;
 use herd::text::peer_line::Epoch;
@@ -26,6 +26,7 @@ fn event_loop() -> EventLoop<MemorySystem, Herd> {
         connections_max: 10,
         silence,
         neighbours,
+        links: LinkSettings::default(),
         places: PlacesSettings { section: PlacesSection::default(), key: None },
         log_level: Level::Traffic,
     };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use herd::config::{Host, HostPort, Limits, PlacesApi, PlacesSection, PlacesUrl};
 use herd::event_loop::system::Event;
-use herd::herd::{PlacesSettings, Settings};
+use herd::herd::{LinkSettings, PlacesSettings, Settings};
 use herd::log::Level;
 
 use crate::client::{KEY, ServerLimits};
@@ -50,6 +50,8 @@ impl Simulation {
             limits,
             silence: self.plan.silence,
             neighbours: neighbours.map(|other| (self.plan.names[other].clone(), host_port(other))).collect(),
+            // In plain text.
+            links: LinkSettings::default(),
             places: PlacesSettings { section: places, key: Some(KEY.into()) },
             log_level: if logs { Level::Traffic } else { Level::Off },
         }

@@ -161,7 +161,7 @@ impl Narrator {
             (Direction::To, "New connection to server ", "Connection to server "),
             (Direction::From, "New connection from server ", "Connection from server "),
         ] {
-            if let Some(other) = other(made, " was made") {
+            if let Some(other) = other(made, " was made").or_else(|| other(made, " was made, over TLS")) {
                 return self.links.made(row.server, other, direction, stamp);
             }
             if let Some(other) = other(dropped, " was dropped") {
@@ -409,7 +409,7 @@ mod tests {
     fn a_server_that_comes_and_goes_has_one_row_each() {
         let mut narrator = narrator();
         let came = lines(&[
-            (1, "New connection from server Riley was made"),
+            (1, "New connection from server Riley was made, over TLS"),
             (0, "New connection to server Jaquez was made"),
             (0, "New connection to server Juzang was made"),
             (0, "New connection from server Jaquez was made"),

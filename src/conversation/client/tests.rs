@@ -2,7 +2,7 @@ use super::*;
 use crate::conversation::Conversation;
 use crate::conversation::testing::Bench;
 use crate::places::answer::Answer;
-use crate::protocol::Close;
+use crate::protocol::{Close, Lost};
 use proptest::prelude::*;
 
 const KIWI: &str = "IAMAT kiwi +34.068930-118.445127 1621464827.959498503\n";
@@ -576,4 +576,39 @@ fn an_older_statement_is_logged_once_an_hour() {
     bench.now = bench.now + Duration::from_secs(3600);
     bench.receive(b"IAMAT p +2+2 1002178427\n");
     assert_eq!(reasons(&bench), [reason, reason]);
+}
+
+#[test]
+fn the_port_of_neighbours_serves_no_client() {
+    let neighbour = || Bench::new(Conversation::Client(Client::on_port_of_neighbours())).with_keys();
+    let mut bench = neighbour();
+    assert_eq!(bench.deadline(), bench.now + Duration::from_secs(2));
+    bench.time_out();
+    assert_eq!(bench.closing(), Some(Close::Abort), "a silent one");
+    let mut bench = neighbour();
+    bench.receive(b"IAMAT kiwi +1-1 5\n");
+    assert_eq!((bench.sent().as_str(), bench.closing()), ("", Some(Close::Abort)));
+    for name in [None, Some("Zoe")] {
+        let mut bench = neighbour();
+        bench.secure(name);
+        assert_eq!(bench.closing(), Some(Close::Abort), "without waiting for a line");
+    }
+    let mut bench = neighbour();
+    bench.now = bench.now + Duration::from_secs(3);
+    bench.secure(Some("Jaquez"));
+    assert_eq!(bench.deadline(), bench.now + Duration::from_secs(2), "after the handshake");
+    bench.receive(b"HELLO herd/1 bruins Jaquez 0123456789abcdef\n");
+    assert!(bench.sent().starts_with("WELCOME "));
+}
+
+#[test]
+fn failed_handshakes_are_logged_and_do_not_fill_the_log() {
+    let mut bench = client();
+    for _ in 0..100 {
+        let error = std::io::Error::other("it has shown no certificate");
+        bench.lose_because(Lost::NotSecured(error));
+    }
+    let log = bench.log();
+    assert_eq!(log.matches("failed: it has shown no certificate").count(), 10);
+    assert_eq!(bench.server.handshakes_failed.all(), 100);
 }
