@@ -289,6 +289,9 @@ impl Protocol for OutboundPeer {
 
     fn connection_lost(&mut self, context: &mut Context<'_>, why: Lost) {
         let server = &mut *context.shared;
+        if let Lost::NotSecured(_) = why {
+            server.signals.push_back(Signal::NotTheNeighbour(self.neighbour));
+        }
         let known = server.neighbours.get_mut(self.neighbour);
         known.outbound = known.outbound.filter(|outbound| outbound.0 != context.id);
         if let Some(link) = &self.link {
@@ -384,6 +387,23 @@ mod tests {
             bench.verify_peer();
             assert_eq!(bench.closing(), closing);
         }
+    }
+
+    #[test]
+    fn a_failed_handshake_is_reported_once_and_means_another_address() {
+        let mut bench = dialled();
+        let mut lose = || {
+            bench.lose_because(Lost::NotSecured(std::io::Error::other("its certificate has another name")));
+            bench.signals()
+        };
+        for _ in 0..2 {
+            let expected = [Signal::NotTheNeighbour(NeighbourId(0)), Signal::LinkLost(NeighbourId(0))];
+            assert_eq!(lose(), expected);
+        }
+        let event = "Connection to server Jaquez could not be made: its certificate has another name";
+        assert_eq!(bench.log().matches(event).count(), 1);
+        bench.lose();
+        assert_eq!(bench.signals(), [Signal::LinkLost(NeighbourId(0))]);
     }
 
     #[test]

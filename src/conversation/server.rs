@@ -43,6 +43,8 @@ pub enum Signal {
     NeighbourAlive(NeighbourId, Epoch),
     /// A neighbour has acknowledged changes on the outbound link.
     LinkWorks(NeighbourId),
+    /// What was reached at an address of a neighbour cannot prove to be the neighbour.
+    NotTheNeighbour(NeighbourId),
     /// The outbound link to a neighbour is down, or could not be made.
     LinkLost(NeighbourId),
     /// This inbound link was replaced by a newer one.

@@ -21,8 +21,8 @@ pub struct Dialler {
     retry_at: Moment,
     /// The addresses that were dialled last.
     addresses: Vec<SocketAddr>,
-    /// Attempts since the remote has proved that it works.
-    attempts: usize,
+    /// How many addresses were found to lead to something else since the remote has proved that it works.
+    skipped: usize,
 }
 
 /// An action that a dialler asks for.
@@ -60,7 +60,7 @@ impl Dialler {
             backoff: Backoff::new(),
             retry_at: Moment::START,
             addresses: Vec::new(),
-            attempts: 0,
+            skipped: 0,
         }
     }
 
@@ -77,7 +77,7 @@ impl Dialler {
             if let State::Resolving { stale } = &mut self.state {
                 *stale = true;
             }
-            self.attempts = 0;
+            self.skipped = 0;
             if let Some(connection) = self.connection() {
                 return Some(Step::Abort(connection));
             }
@@ -117,15 +117,13 @@ impl Dialler {
         Ok(Some(self.connect(addresses)))
     }
 
-    /// Connects to these addresses in order. After a failed attempt the order begins at the next one: an address at
-    /// which something else answers must not hide the others.
+    /// Connects to these addresses in order, which begins after those that were found to lead to something else.
     fn connect(&mut self, mut addresses: Vec<SocketAddr>) -> Step {
         self.state = State::Connecting;
         if !addresses.is_empty() {
-            let first = self.attempts % addresses.len();
+            let first = self.skipped % addresses.len();
             addresses.rotate_left(first);
         }
-        self.attempts = self.attempts.wrapping_add(1);
         self.addresses.clone_from(&addresses);
         Step::Connect(addresses)
     }
@@ -148,7 +146,13 @@ impl Dialler {
     /// The remote has proved that it works: the next retry is soon.
     pub fn works(&mut self) {
         self.backoff.reset();
-        self.attempts = 0;
+        self.skipped = 0;
+    }
+
+    /// Something else answers at the address that was connected. The next attempt begins at the next one, so that it
+    /// does not hide the others.
+    pub fn is_something_else(&mut self) {
+        self.skipped = self.skipped.wrapping_add(1);
     }
 
     /// The connection is lost, or could not be made. `chance`: a random number for the jitter.
@@ -237,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn each_retry_begins_at_the_next_address() {
+    fn an_address_of_something_else_does_not_hide_the_others() {
         let all = ["192.0.2.1:1", "[2001:db8::1]:1", "192.0.2.2:1"].map(|address| address.parse().unwrap());
         let mut dialler = Dialler::new(named(1));
         let mut firsts = Vec::new();
@@ -247,12 +251,14 @@ mod tests {
             assert_eq!(dialled.len(), 3, "all are tried");
             firsts.push(dialled[0]);
             dialler.connecting(LINK);
-            if attempt == 3 {
-                dialler.works();
+            match attempt {
+                0 => {}
+                3 => dialler.works(),
+                _ => dialler.is_something_else(),
             }
             dialler.lost(Moment::START, 0);
         }
-        assert_eq!(firsts, [all[0], all[1], all[2], all[0], all[0]]);
+        assert_eq!(firsts, [all[0], all[0], all[1], all[2], all[0]]);
         assert!(all.iter().all(|address| dialler.leads_to(address.ip())));
         assert!(!dialler.leads_to("192.0.2.3".parse().unwrap()));
         dialler.forget();

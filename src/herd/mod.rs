@@ -224,6 +224,7 @@ impl Herd {
         match signal {
             Signal::NeighbourAlive(id, epoch) => self.neighbour_alive(id, epoch, now),
             Signal::LinkWorks(id) => self.diallers[id.0].works(),
+            Signal::NotTheNeighbour(id) => self.diallers[id.0].is_something_else(),
             Signal::LinkLost(id) => self.link_lost(id, now),
             Signal::LinkReplaced(link) => self.commands.push_back(Command::Abort(link)),
         }

@@ -25,6 +25,8 @@ pub(super) struct Outside {
     pub(super) is_unreachable: bool,
     /// Every attempt succeeds.
     pub(super) is_connected: bool,
+    /// A short read shows that there is no more input, as on Linux.
+    pub(super) short_reads_empty: bool,
     pub(super) work: Vec<(usize, Work)>,
     pub(super) log: Vec<u8>,
 }
@@ -126,6 +128,10 @@ impl System for ScriptedSystem {
             outside.backlog.pop().unwrap_or(Err(io::ErrorKind::WouldBlock.into()))
         };
         Ok((self.stream(peer?), "127.0.0.1:40000".parse().unwrap()))
+    }
+
+    fn short_reads_empty(&self) -> bool {
+        self.0.borrow().short_reads_empty
     }
 
     fn connect(&mut self, address: SocketAddr) -> io::Result<ScriptedStream> {

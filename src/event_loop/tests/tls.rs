@@ -217,6 +217,21 @@ fn close_notify_is_a_half_close() {
 }
 
 #[test]
+fn a_short_read_leaves_nothing_in_the_session() {
+    let mut front = Front::new(Shared::default());
+    front.system.0.borrow_mut().short_reads_empty = true;
+    let (number, mut client) = front.secured();
+    // Everything in one read: more plain text than the loop takes at once, then the end.
+    client.write(&b"x\n".repeat(30_000));
+    client.close();
+    let output = client.output();
+    front.system.send(number, &output);
+    front.settle();
+    let calls = front.calls();
+    assert_eq!((calls.matches('x').count(), calls.ends_with("x eof: lost:Closed")), (30_000, true));
+}
+
+#[test]
 fn an_end_without_close_notify_delivers_whole_lines_only() {
     let mut front = Front::new(Shared::default());
     let (number, mut client) = front.secured();
