@@ -464,3 +464,71 @@ fn neighbours_have_a_port_of_their_own() {
     assert!(began.elapsed() < PATIENCE);
     assert_nothing_learned(&lab);
 }
+
+/// Prints the memory of an idle connection, and the time of a handshake with and without resumption.
+#[test]
+#[ignore = "measures; run it alone"]
+fn cost_of_idle_tls_connections() {
+    let authority = Authority::new();
+    let mut lab = secured(PAIR, &authority);
+    lab.start("Riley");
+    let port = lab.port("Riley");
+    let with_certificate = client_config(&[&authority], Some(&authority.sign("Jaquez")));
+    let without = client_config(&[&authority], None);
+    allow_descriptors(10_000);
+    // Buffers of the loop and the settings of TLS.
+    let warm = [None, Some(&without), Some(&with_certificate)].map(|config| answered(port, config));
+    let (mut figures, mut held) = (Vec::new(), Vec::new());
+    for (what, config) in
+        [("plain text", None), ("TLS", Some(&without)), ("TLS with a certificate", Some(&with_certificate))]
+    {
+        let before = lab.process("Riley").status_number("VmRSS");
+        let idle: Vec<_> = (0..IDLE).map(|_| answered(port, config)).collect();
+        let more = lab.process("Riley").status_number("VmRSS") - before;
+        figures.push(more * 1024 / IDLE);
+        println!("{what}: {} bytes of each of {IDLE} idle connections", more * 1024 / IDLE);
+        // Memory that is freed would be counted for the next ones.
+        held.push(idle);
+    }
+    assert!(figures[2] < 32 * 1024, "{figures:?}");
+    drop((warm, held));
+    for resumes in [false, true] {
+        let mut times: Vec<Duration> = (0..500)
+            .map(|_| {
+                let config = if resumes {
+                    with_certificate.clone()
+                } else {
+                    let mut config = (*with_certificate).clone();
+                    config.resumption = rustls::client::Resumption::disabled();
+                    Arc::new(config)
+                };
+                let began = Instant::now();
+                let mut client = TlsClient::connect(port, "Riley", config).unwrap();
+                client.ask("PING");
+                assert_eq!(client.is_resumed(), resumes);
+                began.elapsed()
+            })
+            .collect();
+        times.sort();
+        println!("connection, handshake and reply, resumed: {resumes}: {:?} (median)", times[250]);
+    }
+}
+
+/// A connection of a client that has had a reply: over TLS, if there are settings for it.
+fn answered(port: u16, config: Option<&Arc<ClientConfig>>) -> Box<dyn std::any::Any> {
+    match config {
+        None => {
+            let mut client = Client::connect(port);
+            client.ask("PING");
+            Box::new(client)
+        }
+        Some(config) => {
+            let mut client = TlsClient::connect(port, "Riley", config.clone()).unwrap();
+            client.ask("PING");
+            Box::new(client)
+        }
+    }
+}
+
+/// Connections in a measurement.
+const IDLE: u64 = 1000;
