@@ -10,6 +10,7 @@
 //! * [`http`]: HTTP/1.1 by hand.
 //! * [`places`]: questions, answers, the desk that asks them, the embedded gazetteer.
 //! * [`config`]: the herd file.
+//! * [`keys`]: the certificates and private keys of a herd.
 //! * [`protocol`]: the contract between the event loop and the program that runs on it.
 //! * [`conversation`]: the kinds of conversation, as state machines without sockets.
 //! * [`herd`]: the decisions of a server, without a socket.
@@ -25,6 +26,7 @@ pub mod conversation;
 pub mod event_loop;
 pub mod herd;
 pub mod http;
+pub mod keys;
 pub mod log;
 pub mod places;
 pub mod protocol;

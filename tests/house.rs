@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules from the ground up. Each may import those above it in this list.
-const MODULES: [&str; 13] = [
+const MODULES: [&str; 14] = [
     "text",
     "clock",
     "log",
@@ -13,6 +13,7 @@ const MODULES: [&str; 13] = [
     "http",
     "places",
     "config",
+    "keys",
     "protocol",
     "conversation",
     "herd",
