@@ -73,15 +73,16 @@ fn herds_can_run_side_by_side() {
         }
         let herd = HerdFile::read(&path).unwrap_or_else(|error| panic!("{error}"));
         for server in &herd.servers {
-            let port = server.listen.port();
-            assert!(ports.insert(port), "{}: port {port}", path.display());
-            // Linux gives ephemeral ports from 32768 on to outgoing connections.
-            assert!(port < 32768, "{}: port {port}", path.display());
+            for port in server.listens().map(|listen| listen.port()) {
+                assert!(ports.insert(port), "{}: port {port}", path.display());
+                // Linux gives ephemeral ports from 32768 on to outgoing connections.
+                assert!(port < 32768, "{}: port {port}", path.display());
+            }
         }
         assert!(logs.insert(herd.log.folder), "{}", path.display());
         files += 1;
     }
-    assert_eq!(files, 6);
+    assert_eq!(files, 7);
 }
 
 #[test]
@@ -118,5 +119,16 @@ fn the_template_has_every_key_at_its_default() {
             assert!(explained.remove(key.as_str()), "{key} is not in the README");
         }
     }
-    assert_eq!(explained.into_iter().collect::<Vec<_>>(), ["places.trust"]);
+    assert_eq!(explained.into_iter().collect::<Vec<_>>(), ["places.trust", "servers.NAME.peers"]);
+}
+
+#[test]
+fn the_herd_for_graders_keeps_its_links_off_the_ports_of_clients() {
+    let (herd, built_in) = (read("graders.json"), HerdFile::built_in());
+    let names = |herd: &HerdFile| herd.servers.iter().map(|server| server.name.clone()).collect::<Vec<_>>();
+    assert_eq!((names(&herd), Graph::of(&herd)), (names(&built_in), Graph::of(&built_in)));
+    for server in &herd.servers {
+        assert_eq!(server.address, server.peers.unwrap().into(), "{}", server.name);
+        assert_ne!(server.address.port, server.listen.port(), "{}", server.name);
+    }
 }

@@ -7,10 +7,11 @@ use super::log::LogSection;
 use super::peers::PeersSection;
 use super::places::{LOCAL_PLACES_PORT, PlacesSection};
 use super::section::Item;
+use super::server_names;
 use super::servers::{self, ServerSection};
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// A herd as its file describes it.
@@ -87,15 +88,16 @@ impl HerdFile {
         }
         let file = Item::of_file(text)?.section(&KEYS)?;
         let name = file.required("herd", "\"bruins\"")?;
-        servers::check_name(&name.string()?).map_err(|problem| name.error(problem))?;
+        server_names::check_name(&name.string()?).map_err(|problem| name.error(problem))?;
+        let peers = PeersSection::read(&file.section("peers", &PeersSection::KEYS)?)?;
         let herd = HerdFile {
             name: name.string()?,
-            servers: servers::read(file.required("servers", servers::EXAMPLE)?)?,
+            servers: servers::read(file.required("servers", servers::EXAMPLE)?, peers.tls)?,
             places: match file.get("places") {
                 Some(item) => Some(PlacesSection::read(&item.section(&PlacesSection::KEYS)?, folder)?),
                 None => None,
             },
-            peers: PeersSection::read(&file.section("peers", &PeersSection::KEYS)?)?,
+            peers,
             log: LogSection::read(&file.section("log", &LogSection::KEYS)?, folder)?,
             limits: Limits::read(
                 &file.section("limits", &Limits::KEYS)?,
@@ -103,16 +105,23 @@ impl HerdFile {
             )?,
             folder: folder.to_owned(),
         };
-        match herd.servers.iter().find(|server| herd.needs_local_places() && is_local_places(server)) {
-            Some(server) => Err(Error::new(
-                format!("servers.{}.listen", server.name),
-                format!(
-                    "port {LOCAL_PLACES_PORT} is that of the local Places server; choose another port, or \
-                     write a section places"
-                ),
-            )),
-            None => Ok(herd),
+        if !herd.needs_local_places() {
+            return Ok(herd);
         }
+        for server in &herd.servers {
+            let taken =
+                server.listens().zip(["listen", "peers"]).find(|(listen, _)| is_local_places(*listen));
+            if let Some((_, key)) = taken {
+                return Err(Error::new(
+                    format!("servers.{}.{key}", server.name),
+                    format!(
+                        "port {LOCAL_PLACES_PORT} is that of the local Places server; choose another port, or \
+                         write a section places"
+                    ),
+                ));
+            }
+        }
+        Ok(herd)
     }
 
     /// The server of this name.
@@ -123,6 +132,11 @@ impl HerdFile {
     /// The service that answers WHATSAT: [`HerdFile::places`], or the local Places server.
     pub fn places_or_local(&self) -> PlacesSection {
         self.places.clone().unwrap_or_else(|| PlacesSection::local(&self.folder))
+    }
+
+    /// Whether all addresses of all servers are loopback addresses, so that the herd is on one machine.
+    pub fn is_on_loopback(&self) -> bool {
+        self.servers.iter().all(ServerSection::is_on_loopback)
     }
 
     /// Whether WHATSAT is answered by the local Places server, which `herd places` runs.
@@ -155,10 +169,10 @@ fn folder_of(file: &Path) -> &Path {
     file.parent().unwrap_or(Path::new(""))
 }
 
-fn is_local_places(server: &ServerSection) -> bool {
-    let address = server.listen.ip().to_canonical();
+fn is_local_places(listen: SocketAddr) -> bool {
+    let address = listen.ip().to_canonical();
     let local = [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()];
-    server.listen.port() == LOCAL_PLACES_PORT && local.contains(&address)
+    listen.port() == LOCAL_PLACES_PORT && local.contains(&address)
 }
 
 /// The file that is read without `-c`.
@@ -195,11 +209,17 @@ mod tests {
             (herd.log.folder.as_path(), herd.log.level),
             (Path::new("some/folder/logs"), Level::Traffic)
         );
-        let Limits { max_line, max_connections, max_clients, max_future_s, line_timeout, clients } =
-            herd.limits;
-        assert_eq!((max_line, max_connections, max_clients), (8192, 10_000, 10_000_000));
-        assert_eq!((max_future_s, line_timeout), (86_400, Duration::from_secs(60)));
-        assert_eq!(clients, ClientsSection::default());
+        let expected = Limits {
+            max_line: 8192,
+            max_connections: 10_000,
+            max_connections_per_address: 0,
+            max_lines_per_second: 0,
+            max_clients: 10_000_000,
+            max_future_s: 86_400,
+            line_timeout: Duration::from_secs(60),
+            clients: ClientsSection::default(),
+        };
+        assert_eq!(herd.limits, expected);
         assert_eq!(herd.limits, Limits::default());
     }
 
@@ -210,7 +230,7 @@ mod tests {
             "places": { "api": "google-legacy", "url": "http://localhost:8080/p", "trust": "/etc/ca.pem", "key_env": "_K1", "timeout_ms": 10 },
             "peers": { "tls": false, "silence_ms": 100 },
             "log": { "dir": "deep/er", "level": "events" },
-            "limits": { "max_line": 64, "max_connections": 1, "max_clients": 1073741824, "max_future_s": 0, "line_timeout_s": 1 },
+            "limits": { "max_line": 64, "max_connections": 1, "max_connections_per_address": 7, "max_lines_per_second": 9, "max_clients": 1073741824, "max_future_s": 0, "line_timeout_s": 1 },
             "clients": { "end_line_after_ms": 1, "close_after_ms": 2 }"#,
         ))
         .unwrap();
@@ -230,6 +250,7 @@ mod tests {
         );
         let limits = herd.limits;
         assert_eq!((limits.max_line, limits.max_connections, limits.max_clients), (64, 1, 1 << 30));
+        assert_eq!((limits.max_connections_per_address, limits.max_lines_per_second), (7, 9));
         assert_eq!((limits.max_future_s, limits.line_timeout), (0, Duration::from_secs(1)));
         let ms = Duration::from_millis;
         assert_eq!(limits.clients, ClientsSection { end_line_after: ms(1), close_after: ms(2) });
@@ -277,7 +298,7 @@ mod tests {
         fs::remove_dir_all(&folder).unwrap();
     }
 
-    const WORDS: &str = "herd servers places peers log limits listen address talks_to A \
+    const WORDS: &str = "herd servers places peers log limits listen peers address talks_to A \
         api url trust key_env timeout_ms tls silence_ms dir level max_line";
 
     /// JSON that resembles a herd file, so that every reader is reached.

@@ -12,6 +12,11 @@ pub struct Limits {
     pub max_line: usize,
     /// Accepted connections, links of neighbours not counted: 1 to 1,000,000.
     pub max_connections: usize,
+    /// Accepted connections of one remote address off loopback: at most 1,000,000; 0: no limit.
+    pub max_connections_per_address: usize,
+    /// Lines that a client off loopback may send in a second before it is read from more slowly: at most
+    /// 1,000,000; 0: no limit.
+    pub max_lines_per_second: u32,
     /// Clients whose location is kept: 1 to 2^30.
     pub max_clients: usize,
     /// Seconds that a client's time may be ahead of the server's clock; 0: no limit.
@@ -23,8 +28,15 @@ pub struct Limits {
 }
 
 impl Limits {
-    pub(super) const KEYS: [&str; 5] =
-        ["max_line", "max_connections", "max_clients", "max_future_s", "line_timeout_s"];
+    pub(super) const KEYS: [&str; 7] = [
+        "max_line",
+        "max_connections",
+        "max_connections_per_address",
+        "max_lines_per_second",
+        "max_clients",
+        "max_future_s",
+        "line_timeout_s",
+    ];
 
     pub(super) fn read(section: &Section<'_>, clients: &Section<'_>) -> Result<Limits, Error> {
         Ok(Limits {
@@ -33,6 +45,10 @@ impl Limits {
             max_line: section.integer("max_line", 8192, 64..=1 << 20)?,
             // At most the number of file descriptors that a machine has.
             max_connections: section.integer("max_connections", 10_000, 1..=1_000_000)?,
+            // As many as max_connections allows are no limit.
+            max_connections_per_address: section.integer("max_connections_per_address", 0, 0..=1_000_000)?,
+            // Far more than one connection delivers.
+            max_lines_per_second: section.integer("max_lines_per_second", 0, 0..=1_000_000)?,
             // The store has room for 32 GiB of lines, and the shortest line takes 32 bytes.
             max_clients: section.integer("max_clients", 10_000_000, 1..=1 << 30)?,
             // A day covers every wrong time zone. More than a century is no limit, like 0.
@@ -61,6 +77,8 @@ mod tests {
             ("peers", "silence_ms", 100, 3_600_000),
             ("limits", "max_line", 64, 1 << 20),
             ("limits", "max_connections", 1, 1_000_000),
+            ("limits", "max_connections_per_address", 0, 1_000_000),
+            ("limits", "max_lines_per_second", 0, 1_000_000),
             ("limits", "max_clients", 1, 1_073_741_824_u64),
             ("limits", "max_future_s", 0, 4_294_967_295),
             ("limits", "line_timeout_s", 1, 86_400),

@@ -15,6 +15,7 @@ mod peers;
 mod places;
 mod places_url;
 mod section;
+mod server_names;
 mod servers;
 #[cfg(test)]
 mod testing;
@@ -27,7 +28,7 @@ pub use herd_file::HerdFile;
 pub use host::{Host, HostPort};
 pub use limits::Limits;
 pub use log::LogSection;
-pub use peers::PeersSection;
+pub use peers::{PeersSection, TLS_BY_DEFAULT};
 pub use places::{LOCAL_PLACES_PORT, LOCAL_PLACES_TRUST, PlacesApi, PlacesSection};
 pub use places_url::PlacesUrl;
 pub use servers::ServerSection;

@@ -1,12 +1,14 @@
 //! The section `peers`.
 
 use super::error::Error;
-use super::section::Section;
+use super::section::{Item, Section};
 use std::time::Duration;
 
 /// The links between neighbours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeersSection {
+    /// Mutual TLS on the links. Without it every address of the herd is a loopback address.
+    pub tls: bool,
     /// A link is dropped when nothing arrives on it for this time: 100 ms to an hour.
     pub silence: Duration,
 }
@@ -15,27 +17,25 @@ impl PeersSection {
     pub(super) const KEYS: [&str; 2] = ["tls", "silence_ms"];
 
     pub(super) fn read(section: &Section<'_>) -> Result<PeersSection, Error> {
-        if let Some(item) = section.get("tls")
-            && item.flag()?
-        {
-            return Err(item.error(
-                "mutual TLS between servers is not built yet; write false, and give every server a \
-                 loopback address",
-            ));
-        }
+        let tls = section.get("tls").map_or(Ok(TLS_BY_DEFAULT), Item::flag)?;
         // Heartbeats come every third of it. The least value is a multiple of their delay on a busy machine.
         let silence = Duration::from_millis(section.integer("silence_ms", 3000, 100..=3_600_000)?);
-        Ok(PeersSection { silence })
+        Ok(PeersSection { tls, silence })
     }
 }
 
+/// `peers.tls` of a herd file without that key.
+pub const TLS_BY_DEFAULT: bool = false;
+
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{with, wrong};
+    use super::super::testing::{parse, with, wrong};
+    use super::*;
 
     #[test]
-    fn mistakes_in_peers() {
-        wrong(&with(r#", "peers": { "tls": true }"#), "peers.tls", "is not built yet");
+    fn links_are_tls_as_the_file_says() {
+        assert_eq!(parse(&with("")).unwrap().peers.tls, TLS_BY_DEFAULT);
+        assert!(parse(&with(r#", "peers": { "tls": true }"#)).unwrap().peers.tls);
         wrong(&with(r#", "peers": { "tls": "no" }"#), "peers.tls", "expected true or false, got \"no\"");
         wrong(&with(r#", "peers": { "tsl": false }"#), "peers.tsl", "tls, silence_ms; did you mean tls?");
     }

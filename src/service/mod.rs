@@ -36,6 +36,11 @@ pub fn check_places(herd: &config::HerdFile) -> Result<(), String> {
 /// Runs the server `name` of a herd until SIGTERM or SIGINT. `file` is the herd file that was named; SIGHUP
 /// reads it again. The error is one line for the operator.
 pub fn serve(herd: &config::HerdFile, name: &str, file: Option<PathBuf>) -> Result<(), String> {
+    if herd.peers.tls && !herd.is_on_loopback() {
+        return Err(
+            "peers.tls: this build has no TLS on links yet, so that a herd cannot leave loopback".to_owned()
+        );
+    }
     let settings = settings(herd, name)?;
     let listen = listen_address(herd, name)?;
     let log_file = Rc::new(RefCell::new(LogFile::new(&herd.log.folder, name)));
@@ -120,6 +125,10 @@ fn changed_settings(
         "herd"
     } else if listen_address(changed, name)? != listen_address(herd, name)? {
         "listen"
+    } else if peers_address(changed, name) != peers_address(herd, name) {
+        "peers"
+    } else if changed.peers.tls != herd.peers.tls {
+        "peers.tls"
     } else if changed.log.folder != herd.log.folder {
         "log.dir"
     } else {
@@ -132,6 +141,10 @@ fn listen_address(herd: &config::HerdFile, name: &str) -> Result<SocketAddr, Str
     let server =
         herd.server(name).ok_or_else(|| format!("there is no server {name} in the herd {}", herd.name))?;
     Ok(server.listen)
+}
+
+fn peers_address(herd: &config::HerdFile, name: &str) -> Option<SocketAddr> {
+    herd.server(name).and_then(|server| server.peers)
 }
 
 /// The error of a port that cannot be bound, as one line.
@@ -187,6 +200,9 @@ mod tests {
         assert_eq!(changed(&|_| {}), Ok(2));
         assert!(changed(&|herd| herd.name = "x".into()).unwrap_err().contains("`herd`"));
         assert!(changed(&|herd| herd.servers[0].listen.set_port(1)).unwrap_err().contains("`listen`"));
+        let peers = Some("127.0.0.1:9".parse().unwrap());
+        assert!(changed(&|herd| herd.servers[0].peers = peers).unwrap_err().contains("`peers`"));
+        assert!(changed(&|herd| herd.peers.tls ^= true).unwrap_err().contains("`peers.tls`"));
         assert!(changed(&|herd| herd.log.folder = "x".into()).unwrap_err().contains("`log.dir`"));
         assert!(changed(&|herd| herd.servers[0].name = "x".into()).unwrap_err().contains("no server Riley"));
     }
