@@ -1,7 +1,7 @@
 //! `herd send`: lines to a server, its replies to standard output.
 
 use super::Failure;
-use super::arguments::{Arguments, Subcommand, SubcommandOption};
+use super::arguments::{Arguments, CommandOption, Subcommand};
 use super::failure::in_words;
 use super::loaded_herd::{LoadedHerd, as_operand};
 use super::output::{Output, print};
@@ -20,7 +20,7 @@ pub(super) const COMMAND: Subcommand = Subcommand {
     usage: "send NAME LINE… [-c FILE]",
     summary: "sends lines to a server, prints the replies",
     help: HELP,
-    option: SubcommandOption::HerdFile,
+    options: &[CommandOption::HERD_FILE],
     operands: &["NAME", "LINE…"],
     run,
 };

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustls::pki_types::UnixTime;
 
 use crate::config;
 use crate::conversation::{Identity, Server};
@@ -19,6 +20,7 @@ use crate::event_loop::mio_system::{LogSink, MioSystem};
 use crate::event_loop::system::System;
 use crate::event_loop::{EventLoop, Turn};
 use crate::herd::{Herd, PlacesSettings, Settings};
+use crate::keys;
 use crate::log::{Level, Log, LogFile, warn};
 use crate::places::desk::IN_FLIGHT_MAX;
 use crate::protocol::{Application, ListenerTag, WaterMarks};
@@ -36,6 +38,7 @@ pub fn check_places(herd: &config::HerdFile) -> Result<(), String> {
 /// Runs the server `name` of a herd until SIGTERM or SIGINT. `file` is the herd file that was named; SIGHUP
 /// reads it again. The error is one line for the operator.
 pub fn serve(herd: &config::HerdFile, name: &str, file: Option<PathBuf>) -> Result<(), String> {
+    keys::of_server(herd, name, UnixTime::now()).map_err(|error| error.to_string())?;
     if herd.peers.tls && !herd.is_on_loopback() {
         return Err(
             "peers.tls: this build has no TLS on links yet, so that a herd cannot leave loopback".to_owned()
