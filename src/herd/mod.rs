@@ -5,6 +5,7 @@
 //! conversations share the [`Server`]; they report to the herd through its signals and its desk.
 
 mod backoff;
+mod certificate_end;
 pub mod dialler;
 mod places;
 mod settings;
@@ -17,6 +18,7 @@ use crate::conversation::{Client, Conversation, Handle, NeighbourId, OutboundPee
 use crate::places::desk::{Problem, QuestionId};
 use crate::protocol::{Admission, Application, Arrival, Done, ListenerTag, Notice, Quota, Work};
 use crate::text::peer_line::Epoch;
+use certificate_end::CertificateEnd;
 use dialler::Dialler;
 use places::PlacesDriver;
 pub use settings::{PlacesSettings, Settings};
@@ -36,6 +38,8 @@ pub enum Tag {
     Desk,
     /// A lookup of the host of Places, by its number.
     PlacesLookup(u64),
+    /// A day since the last look at the server's certificate.
+    CertificateEnd,
     /// The time for draining is over.
     DrainingOver,
     /// The time for closing is over.
@@ -48,6 +52,7 @@ pub struct Herd {
     /// The dialler of each neighbour, by its id.
     diallers: Vec<Dialler>,
     places: PlacesDriver,
+    certificate_end: CertificateEnd,
     shutdown: Shutdown,
     /// The state of the generator of jitter.
     random_state: u64,
@@ -62,6 +67,7 @@ impl Herd {
             server,
             diallers: Vec::new(),
             places: PlacesDriver::new(settings.places.clone()),
+            certificate_end: CertificateEnd::default(),
             shutdown: Shutdown::default(),
             random_state: seed,
             commands: VecDeque::new(),
@@ -276,6 +282,7 @@ impl Application for Herd {
                 let step = self.diallers[id.0].wake(now);
                 self.dial(id, step, now);
             }
+            Notice::Timer(Tag::CertificateEnd) => self.certificate_timer_fired(clocks),
             Notice::Timer(Tag::Desk) => self.server.desk.wake(now),
             Notice::Timer(Tag::ClosingOver) => self.commands.push_back(Command::Exit),
             Notice::Drained | Notice::Timer(Tag::DrainingOver) => {

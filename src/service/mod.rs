@@ -20,7 +20,7 @@ use crate::event_loop::mio_system::{LogSink, MioSystem};
 use crate::event_loop::system::System;
 use crate::event_loop::{EventLoop, Turn};
 use crate::herd::{Herd, PlacesSettings, Settings};
-use crate::keys;
+use crate::keys::{self, Expiry};
 use crate::log::{Level, Log, LogFile, warn};
 use crate::places::desk::IN_FLIGHT_MAX;
 use crate::protocol::{Application, ListenerTag, WaterMarks};
@@ -38,7 +38,7 @@ pub fn check_places(herd: &config::HerdFile) -> Result<(), String> {
 /// Runs the server `name` of a herd until SIGTERM or SIGINT. `file` is the herd file that was named; SIGHUP
 /// reads it again. The error is one line for the operator.
 pub fn serve(herd: &config::HerdFile, name: &str, file: Option<PathBuf>) -> Result<(), String> {
-    keys::of_server(herd, name, UnixTime::now()).map_err(|error| error.to_string())?;
+    let expiry = certificate_end(herd, name)?;
     if herd.peers.tls && !herd.is_on_loopback() {
         return Err(
             "peers.tls: this build has no TLS on links yet, so that a herd cannot leave loopback".to_owned()
@@ -63,13 +63,20 @@ pub fn serve(herd: &config::HerdFile, name: &str, file: Option<PathBuf>) -> Resu
     let timeout = settings.places.section.timeout;
     let server = Server::new(identity, herd.limits.clone(), herd.peers.silence, timeout, log);
     let (quota, clocks) = (Herd::quota(settings.connections_max), system.clocks());
-    let application = Herd::new(server, settings, system.random(), clocks);
+    let mut application = Herd::new(server, settings, system.random(), clocks);
+    application.watch_certificate(expiry, clocks);
     let mut event_loop = EventLoop::new(system, application, WaterMarks::default());
     event_loop.add_listener(listener, None, quota);
     run(event_loop, |event_loop| {
         let read = config::HerdFile::find(file.as_deref()).map_err(|error| error.to_string());
-        match read.and_then(|changed| changed_settings(herd, &changed, name)) {
-            Ok(settings) => event_loop.update(|herd, clocks| herd.apply(settings, clocks)),
+        let changed = read.and_then(|changed| {
+            Ok((changed_settings(herd, &changed, name)?, certificate_end(&changed, name)?))
+        });
+        match changed {
+            Ok((settings, expiry)) => event_loop.update(|herd, clocks| {
+                herd.apply(settings, clocks);
+                herd.watch_certificate(expiry, clocks);
+            }),
             Err(why) => warn(format_args!("{name} keeps its settings: {why}")),
         }
         let level = event_loop.application().server().log.level();
@@ -115,6 +122,12 @@ fn settings(herd: &config::HerdFile, name: &str) -> Result<Settings, String> {
         places: PlacesSettings { section, key },
         log_level: herd.log.level,
     })
+}
+
+/// The end of the certificate of a server; `None`: its links need none. A herd on loopback makes missing keys.
+fn certificate_end(herd: &config::HerdFile, name: &str) -> Result<Option<Expiry>, String> {
+    let keys = keys::of_server(herd, name, UnixTime::now()).map_err(|error| error.to_string())?;
+    Ok(keys.and_then(|keys| Expiry::of_server(name, &keys)))
 }
 
 /// The settings of a changed herd file. The error names the key that a running server cannot change.

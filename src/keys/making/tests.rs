@@ -234,7 +234,7 @@ fn only_a_herd_on_loopback_makes_its_keys_by_itself() {
     let folder = Folder::new("away");
     let away = herd_of(&folder, r#""A": { "listen": "127.0.0.1:1" }, "B": { "listen": "192.0.2.1:1" }"#);
     let error = of_server(&away, "A", at(NOW)).unwrap_err();
-    assert!(error.is_missing() && error.to_string().contains("run herd keys"), "{error}");
+    assert!(error.is_missing() && error.to_string().contains("herd keys makes"), "{error}");
     assert!(!folder_of(&away).exists());
     let mut plain = herd_in(&folder);
     plain.peers.tls = false;
