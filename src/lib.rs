@@ -12,6 +12,7 @@
 //! * [`config`]: the herd file.
 //! * [`keys`]: the certificates and private keys of a herd.
 //! * [`protocol`]: the contract between the event loop and the program that runs on it.
+//! * [`tls`]: TLS sessions with rustls.
 //! * [`conversation`]: the kinds of conversation, as state machines without sockets.
 //! * [`herd`]: the decisions of a server, without a socket.
 //! * [`event_loop`]: the reactor: one thread, all sockets.
@@ -33,3 +34,4 @@ pub mod protocol;
 pub mod service;
 pub mod store;
 pub mod text;
+pub mod tls;

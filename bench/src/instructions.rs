@@ -82,6 +82,7 @@ impl House {
         let mut context = Context {
             id: ConnectionId { slot: 0, generation: 0 },
             address: SocketAddr::from(([127, 0, 0, 1], 40_000)),
+            tls: None,
             now: Moment::START + Duration::from_secs(100),
             wall: self.wall,
             transport: &mut self.transport,

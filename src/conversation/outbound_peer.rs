@@ -281,7 +281,7 @@ impl Protocol for OutboundPeer {
             server.log.event(format_args!("Connection to server {} was dropped", known.name));
         } else if !self.ended {
             let why = match why {
-                Lost::NotMade(error) | Lost::Failed(error) => error.to_string(),
+                Lost::NotMade(error) | Lost::NotSecured(error) | Lost::Failed(error) => error.to_string(),
                 Lost::Closed | Lost::Aborted | Lost::TimedOut => "it hung up".to_owned(),
             };
             if known.is_new_trouble(&why) {

@@ -160,6 +160,7 @@ impl Protocol for PlacesRequest {
     fn connection_lost(&mut self, context: &mut Context<'_>, why: Lost) {
         let reason = match why {
             Lost::NotMade(error) => format!("no connection can be made: {error}"),
+            Lost::NotSecured(error) => format!("the TLS handshake failed: {error}"),
             Lost::Failed(error) => format!("the connection broke: {error}"),
             Lost::Closed | Lost::Aborted | Lost::TimedOut => {
                 "the connection ended before an answer came".to_owned()

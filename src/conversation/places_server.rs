@@ -161,7 +161,8 @@ mod tests {
         let address = ([127, 0, 0, 1], 40_000).into();
         let transport_in = &mut transport;
         let (now, wall) = (Moment::START, 0);
-        let context = &mut Context { id, address, now, wall, transport: transport_in, shared: &mut () };
+        let context =
+            &mut Context { id, address, tls: None, now, wall, transport: transport_in, shared: &mut () };
         assert_eq!(server.data_received(context, input.as_bytes()), input.len());
         (String::from_utf8(transport.unsent().to_vec()).unwrap(), transport.close_requested())
     }

@@ -9,7 +9,7 @@ use crate::config::Limits;
 use crate::log::{Level, Log};
 use crate::places::answer::Answer;
 use crate::places::desk::{QuestionId, Step};
-use crate::protocol::{Close, ConnectionId, Delivery, Transport, WaterMarks};
+use crate::protocol::{Close, ConnectionId, Delivery, TlsPeer, Transport, WaterMarks};
 use crate::store::Origin;
 use crate::text::peer_line::Epoch;
 use crate::text::record::Statement;
@@ -18,6 +18,7 @@ use crate::text::record::Statement;
 pub(super) struct Bench {
     pub(super) id: ConnectionId,
     pub(super) address: SocketAddr,
+    pub(super) tls: Option<TlsPeer>,
     pub(super) now: Moment,
     pub(super) wall: u64,
     pub(super) server: Server,
@@ -40,6 +41,7 @@ impl Bench {
         let mut bench = Bench {
             id: ConnectionId { slot: 3, generation: 5 },
             address: "127.0.0.1:40000".parse().unwrap(),
+            tls: None,
             now: Moment::START + Duration::from_secs(100),
             wall: 1_621_464_830_000_000_000,
             server,
@@ -220,6 +222,7 @@ impl Bench {
         let mut context = Context {
             id: self.id,
             address: self.address,
+            tls: self.tls.as_ref(),
             now: self.now,
             wall: self.wall,
             transport: &mut self.transport,

@@ -2,23 +2,20 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ServerConfig;
-
-use super::connection::{Connection, Counted, Life, token};
+use super::connection::{Connection, Counted, InputState, Life, token};
 use super::stream::Stream;
 use super::system::System;
-use super::tls::TlsStream;
+use super::tls::{Side, TlsLayer};
 use super::{Application, ConnectionId, EventLoop, ListenerTag, Lost, Notice, Protocol, Timer, Transport};
-use crate::protocol::{Admission, Arrival, Quota};
+use crate::protocol::{Admission, Arrival, Quota, TlsListener};
 
 /// A listener and its connections.
 pub(super) struct Listening<L> {
     /// `None`: closed.
     socket: Option<L>,
-    tls: Option<Arc<ServerConfig>>,
+    pub(super) tls: Option<TlsListener>,
     pub(super) quota: Quota,
     admitted: usize,
     spare: usize,
@@ -30,11 +27,11 @@ pub(super) struct Listening<L> {
 }
 
 impl<S: System, A: Application> EventLoop<S, A> {
-    /// Adds a listener. `tls`: the settings of TLS on its connections; `None`: plain text.
+    /// Adds a listener. `tls`: TLS on its connections; `None`: plain text only.
     pub fn add_listener(
         &mut self,
         socket: S::Listener,
-        tls: Option<Arc<ServerConfig>>,
+        tls: Option<TlsListener>,
         quota: Quota,
     ) -> ListenerTag {
         // A program has a handful of listeners.
@@ -55,6 +52,12 @@ impl<S: System, A: Application> EventLoop<S, A> {
     pub(super) fn set_quota(&mut self, listener: ListenerTag, quota: Quota) {
         if let Some(listening) = self.listeners.get_mut(usize::from(listener.0)) {
             listening.quota = quota;
+        }
+    }
+
+    pub(super) fn set_tls(&mut self, listener: ListenerTag, tls: Option<TlsListener>) {
+        if let Some(listening) = self.listeners.get_mut(usize::from(listener.0)) {
+            listening.tls = tls;
         }
     }
 
@@ -131,29 +134,30 @@ impl<S: System, A: Application> EventLoop<S, A> {
             Admission::Spare => Counted::Spare(listener),
             Admission::Full => return,
         };
-        let (stream, uses_tls) = match &listening.tls {
-            None => (Stream::Plain(stream), false),
-            Some(config) => match TlsStream::server(config.clone(), stream) {
-                Ok(stream) => (Stream::Tls(Box::new(stream)), true),
-                Err(_) => return,
-            },
+        let mut stream = Stream::plain(stream);
+        let life = match &listening.tls {
+            None => Life::Open(InputState::Flowing),
+            Some(tls) if tls.with_plain_text => Life::Open(InputState::Undecided(listener)),
+            Some(tls) => {
+                let Ok(session) = tls.settings.session() else { return };
+                stream.start_tls(TlsLayer::new(session, Side::Accepted));
+                Life::Handshaking { until: self.clocks.now + tls.handshake_max, is_made: false }
+            }
         };
+        let is_open = matches!(life, Life::Open(_));
         listening.count(quota);
         let mut connection = Connection::new(stream, address, protocol, Transport::new(self.water_marks));
-        connection.quota = quota;
+        (connection.quota, connection.life) = (quota, life);
         // A new socket has room; if not, the first write shows it.
         connection.writable = true;
-        if uses_tls {
-            connection.life = Life::Handshaking { until: self.clocks.now + HANDSHAKE_MAX };
-        }
         let id = self.connections.insert(connection);
         if !self.register(id) {
             return;
         }
-        if uses_tls {
-            self.arm_timer(id);
-        } else {
+        if is_open {
             self.call(id, |protocol, context| protocol.connection_made(context));
+        } else {
+            self.arm_timer(id);
         }
     }
 
@@ -214,5 +218,3 @@ const ACCEPTS_MAX: usize = 64;
 const LAST_ACCEPTS: usize = 64;
 /// How long accepting pauses after a failure: a file descriptor may be free by then.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
-/// The time limit for the TLS handshake of an accepted connection: several round trips and lost packets.
-const HANDSHAKE_MAX: Duration = Duration::from_secs(10);

@@ -14,7 +14,7 @@ impl<S, P> Connection<S, P> {
         if let Life::Open(input) = self.life {
             self.input = Vec::new();
             self.life = Life::Closing {
-                input_ended: input != InputState::Flowing,
+                input_ended: matches!(input, InputState::Ended | InputState::HalfClosed),
                 notified: false,
                 until: now + UNREAD_MAX,
             };
@@ -28,9 +28,20 @@ impl<S: System, A: Application> EventLoop<S, A> {
         if let Some(connection) = self.connections.get_mut(id)
             && !matches!(connection.life, Life::Dead(_))
         {
+            let was_handshaking = connection.is_handshaking();
             connection.life = Life::Dead(Box::new(why));
             self.dead.push(id);
+            if was_handshaking {
+                self.handshakes.remove(id);
+            }
         }
+    }
+
+    /// Ends a connection on which an operation has failed.
+    pub(super) fn fail(&mut self, id: ConnectionId, error: io::Error) {
+        let is_handshaking =
+            self.connections.get_mut(id).is_some_and(|connection| connection.is_handshaking());
+        self.kill(id, if is_handshaking { Lost::NotSecured(error) } else { Lost::Failed(error) });
     }
 
     /// A read has met the end of the peer's output.
@@ -39,7 +50,9 @@ impl<S: System, A: Application> EventLoop<S, A> {
             return;
         };
         match &mut connection.life {
-            Life::Open(input @ InputState::Flowing) => *input = InputState::Ended,
+            Life::Open(input @ (InputState::Flowing | InputState::Undecided(_))) => {
+                *input = InputState::Ended
+            }
             Life::Closing { input_ended, .. } => *input_ended = true,
             Life::Lingering { .. } => self.kill(id, Lost::Closed),
             Life::Open(_) | Life::Connecting(_) | Life::Handshaking { .. } | Life::Dead(_) => {}

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::connection::{Attempts, Connection, InputState, Life};
 use super::stream::Stream;
 use super::system::System;
-use super::tls::TlsStream;
+use super::tls::{Side, TlsLayer};
 use super::{Application, ConnectionId, EventLoop, Lost, Notice, Protocol, Transport};
 use crate::clock::{Clocks, Moment};
 use crate::protocol::{Context, TlsDial};
@@ -24,17 +24,21 @@ impl<S: System, A: Application> EventLoop<S, A> {
     ) {
         left.truncate(ADDRESSES_MAX);
         left.reverse();
-        let uses_tls = tls.is_some();
-        let started = self.start_attempt(&mut left).and_then(|(stream, address)| match tls {
-            None => Ok((Stream::Plain(stream), address)),
-            Some(tls) => Ok((Stream::Tls(Box::new(TlsStream::client(tls, stream)?)), address)),
+        let handshake_max = tls.as_ref().map(|tls| tls.handshake_max);
+        let started = self.start_attempt(&mut left).and_then(|(socket, address)| {
+            let mut stream = Stream::plain(socket);
+            if let Some(tls) = tls {
+                stream.start_tls(TlsLayer::new(tls.settings.session()?, Side::Dialled));
+            }
+            Ok((stream, address))
         });
         let mut transport = Transport::new(self.water_marks);
         match started {
             Ok((stream, address)) => {
                 let mut connection = Connection::new(stream, address, protocol, transport);
                 let until = attempt_until(self.clocks.now, &left, patience);
-                connection.life = Life::Connecting(Box::new(Attempts { left, patience, until, uses_tls }));
+                connection.life =
+                    Life::Connecting(Box::new(Attempts { left, patience, until, handshake_max }));
                 let connection = self.connections.insert(connection);
                 self.application.notice(self.clocks, Notice::Connecting { tag, connection });
                 self.arm_timer(connection);
@@ -47,7 +51,7 @@ impl<S: System, A: Application> EventLoop<S, A> {
                 let Clocks { now, wall } = self.clocks;
                 let address = SocketAddr::from(([0, 0, 0, 0], 0));
                 let (transport, shared) = (&mut transport, self.application.shared());
-                let mut context = Context { id, address, now, wall, transport, shared };
+                let mut context = Context { id, address, tls: None, now, wall, transport, shared };
                 protocol.connection_lost(&mut context, Lost::NotMade(error));
             }
         }
@@ -63,19 +67,20 @@ impl<S: System, A: Application> EventLoop<S, A> {
         };
         match self.system.is_connected(connection.stream.socket()) {
             Ok(false) => {}
-            Ok(true) if attempts.uses_tls => {
-                connection.life = Life::Handshaking { until: self.clocks.now + attempts.patience };
-                connection.writable = true;
-                // Serving it sends the ClientHello; the first read finds nothing.
-                connection.readable = true;
-                self.arm_timer(id);
-                self.list(id);
-            }
             Ok(true) => {
-                connection.life = Life::Open(InputState::Flowing);
                 connection.writable = true;
-                self.call(id, |protocol, context| protocol.connection_made(context));
-                self.mark_dirty(id);
+                if let Some(handshake_max) = attempts.handshake_max {
+                    connection.life =
+                        Life::Handshaking { until: self.clocks.now + handshake_max, is_made: false };
+                    // Serving it sends the ClientHello; the first read finds nothing.
+                    connection.readable = true;
+                    self.arm_timer(id);
+                    self.list(id);
+                } else {
+                    connection.life = Life::Open(InputState::Flowing);
+                    self.call(id, |protocol, context| protocol.connection_made(context));
+                    self.mark_dirty(id);
+                }
             }
             Err(error) => self.attempt_failed(id, error),
         }

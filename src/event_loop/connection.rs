@@ -45,8 +45,9 @@ pub(super) struct Connection<S, P> {
 pub(super) enum Life {
     /// TCP is being connected.
     Connecting(Box<Attempts>),
-    /// TCP is connected, the TLS handshake is not complete.
-    Handshaking { until: Moment },
+    /// TCP is connected, the TLS handshake is not complete. `is_made`: the protocol was told that the connection
+    /// is made before the first byte began TLS.
+    Handshaking { until: Moment, is_made: bool },
     /// The protocol is in charge.
     Open(InputState),
     /// The protocol has closed it, and the rest of the output is being sent. `notified`: TLS has queued its
@@ -61,6 +62,8 @@ pub(super) enum Life {
 /// The receiving direction of an open connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum InputState {
+    /// No byte was read. The first one decides between TLS and plain text, as the listener has it.
+    Undecided(ListenerTag),
     Flowing,
     /// The peer's half-close was read, but not delivered, since input before it may be unconsumed.
     Ended,
@@ -77,7 +80,8 @@ pub(super) struct Attempts {
     pub(super) patience: Duration,
     /// When the present attempt is given up.
     pub(super) until: Moment,
-    pub(super) uses_tls: bool,
+    /// The time limit of the TLS handshake that follows; `None`: plain text.
+    pub(super) handshake_max: Option<Duration>,
 }
 
 /// How a connection counts against the quota of its listener.
@@ -118,6 +122,10 @@ impl<S, P> Connection<S, P> {
         matches!(self.life, Life::Open(_))
     }
 
+    pub(super) fn is_handshaking(&self) -> bool {
+        matches!(self.life, Life::Handshaking { .. })
+    }
+
     /// Whether serving the connection can make progress.
     pub(super) fn wants_service(&self) -> bool {
         match self.life {
@@ -135,7 +143,9 @@ impl<S, P> Connection<S, P> {
         match &self.life {
             Life::Connecting(attempts) => attempts.until,
             Life::Open(_) => self.transport.deadline(),
-            Life::Handshaking { until } | Life::Closing { until, .. } | Life::Lingering { until } => *until,
+            Life::Handshaking { until, .. } | Life::Closing { until, .. } | Life::Lingering { until } => {
+                *until
+            }
             Life::Dead(_) => Moment::NEVER,
         }
     }
@@ -215,7 +225,7 @@ mod tests {
 
     fn connection() -> Connection<(), ()> {
         let transport = Transport::new(WaterMarks::default());
-        Connection::new(Stream::Plain(()), "127.0.0.1:1".parse().unwrap(), (), transport)
+        Connection::new(Stream::plain(()), "127.0.0.1:1".parse().unwrap(), (), transport)
     }
 
     #[test]
@@ -232,7 +242,8 @@ mod tests {
 
     #[test]
     fn a_connection_is_small() {
-        type Real = Connection<mio::net::TcpStream, [u64; 11]>;
+        // A stream of mio has the size of a descriptor, except in builds with debug assertions.
+        type Real = Connection<std::os::fd::OwnedFd, [u64; 11]>;
         assert!(size_of::<Real>() <= 256, "{} bytes, with a protocol of 88", size_of::<Real>());
         assert_eq!((size_of::<Transport>(), size_of::<Life>()), (48, 16));
     }

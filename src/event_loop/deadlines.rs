@@ -64,7 +64,10 @@ impl<S: System, A: Application> EventLoop<S, A> {
         };
         match connection.life {
             Life::Connecting(_) => self.attempt_failed(id, io::ErrorKind::TimedOut.into()),
-            Life::Handshaking { .. } => self.kill(id, Lost::Failed(io::ErrorKind::TimedOut.into())),
+            Life::Handshaking { .. } => {
+                let error = io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long");
+                self.kill(id, Lost::NotSecured(error));
+            }
             Life::Open(_) => {
                 connection.transport.set_deadline(Moment::NEVER);
                 self.call(id, |protocol, context| protocol.timed_out(context));

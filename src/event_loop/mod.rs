@@ -14,6 +14,7 @@ mod connecting;
 mod connection;
 mod deadlines;
 mod draining;
+mod handshakes;
 mod holdings;
 pub mod mio_system;
 mod serving;
@@ -21,7 +22,7 @@ mod stream;
 pub mod system;
 pub mod terminal;
 mod timers;
-pub mod tls;
+mod tls;
 mod worker;
 mod writing;
 
@@ -40,6 +41,7 @@ use accepting::Listening;
 use buffers::Buffers;
 use connection::{Connection, Connections, Counted, Life, of_token};
 use draining::Stage;
+use handshakes::Handshakes;
 pub use holdings::Holdings;
 use system::{Event, System};
 use timers::Timers;
@@ -63,6 +65,8 @@ pub struct EventLoop<S: System, A: Application> {
     listeners: Vec<Listening<S::Listener>>,
     connections: Connections<S::Stream, A::Protocol>,
     timers: Timers<Timer<A::Tag>>,
+    /// The TLS handshakes of accepted connections.
+    handshakes: Handshakes,
     /// The tags of work in progress, by ticket.
     work: Slab<A::Tag>,
     /// Connections to serve.
@@ -83,6 +87,8 @@ pub struct EventLoop<S: System, A: Application> {
     clocks: Clocks,
     events: Vec<Event>,
     read_buffer: Vec<u8>,
+    /// Room for encrypted input; empty until the first TLS connection.
+    tls_buffer: Vec<u8>,
     buffers: Buffers,
 }
 
@@ -108,6 +114,7 @@ impl<S: System, A: Application> EventLoop<S, A> {
             listeners: Vec::new(),
             connections: Connections::new(),
             timers: Timers::new(),
+            handshakes: Handshakes::default(),
             work: Slab::new(),
             ready: VecDeque::new(),
             dirty: Vec::new(),
@@ -121,6 +128,7 @@ impl<S: System, A: Application> EventLoop<S, A> {
             clocks,
             events: Vec::new(),
             read_buffer: vec![0; READ_MAX],
+            tls_buffer: Vec::new(),
             buffers: Buffers::default(),
         }
     }
@@ -281,6 +289,7 @@ impl<S: System, A: Application> EventLoop<S, A> {
                 }
                 Command::Abort(id) => self.kill(id, Lost::Aborted),
                 Command::SetQuota(listener, quota) => self.set_quota(listener, quota),
+                Command::SetTls(listener, tls) => self.set_tls(listener, tls),
                 Command::Drain => self.drain(),
                 Command::ShutDown => self.shut_down(),
                 Command::Exit => self.advance_to(Stage::Over),
@@ -393,8 +402,8 @@ impl<S, P: Protocol> Connection<S, P> {
         call: impl FnOnce(&mut P, &mut Context<'_, P::Shared>) -> R,
     ) -> R {
         let Clocks { now, wall } = clocks;
-        let (address, transport) = (self.address, &mut self.transport);
-        call(&mut self.protocol, &mut Context { id, address, now, wall, transport, shared })
+        let (address, tls, transport) = (self.address, self.stream.tls_peer(), &mut self.transport);
+        call(&mut self.protocol, &mut Context { id, address, tls, now, wall, transport, shared })
     }
 }
 

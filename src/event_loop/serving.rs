@@ -3,8 +3,9 @@
 use std::io;
 
 use super::connection::{InputState, Life};
+use super::stream::Input;
 use super::system::System;
-use super::{Application, ConnectionId, EventLoop, Lost, Protocol, READ_MAX};
+use super::{Application, ConnectionId, EventLoop, Protocol, READ_MAX};
 
 impl<S: System, A: Application> EventLoop<S, A> {
     /// Serves each connection in the list once.
@@ -44,24 +45,13 @@ impl<S: System, A: Application> EventLoop<S, A> {
                 continue;
             }
             match connection.life {
-                Life::Handshaking { .. } => self.continue_handshake(id),
+                Life::Handshaking { .. } => self.continue_handshake(id, &[]),
                 Life::Open(InputState::Ended) => self.deliver_half_close(id),
+                Life::Open(InputState::Undecided(listener)) => {
+                    share = share.saturating_sub(self.read_first(id, listener, buffer));
+                }
                 _ => share = share.saturating_sub(self.read(id, buffer)),
             }
-        }
-    }
-
-    fn continue_handshake(&mut self, id: ConnectionId) {
-        let Some(connection) = self.connections.get_mut(id) else {
-            return;
-        };
-        match connection.stream.handshake() {
-            Ok(()) => {
-                connection.life = Life::Open(InputState::Flowing);
-                self.call(id, |protocol, context| protocol.connection_made(context));
-                self.mark_dirty(id);
-            }
-            Err(error) => self.reading_failed(id, error),
         }
     }
 
@@ -70,17 +60,24 @@ impl<S: System, A: Application> EventLoop<S, A> {
         let Some(connection) = self.connections.get_mut(id) else {
             return 0;
         };
-        match connection.stream.read(buffer) {
-            Ok(0) => {
+        let room = buffer.len().min(self.tls_buffer.len());
+        let result = connection.stream.read(buffer, &mut self.tls_buffer[..room]);
+        self.input_read(id, buffer, result)
+    }
+
+    /// Continues after a read.
+    pub(super) fn input_read(&mut self, id: ConnectionId, buffer: &[u8], result: io::Result<Input>) -> usize {
+        let Some(connection) = self.connections.get_mut(id) else {
+            return 0;
+        };
+        match result {
+            Ok(Input { length: 0, .. }) => {
                 connection.readable = false;
                 self.input_ended(id);
                 0
             }
-            Ok(length) => {
-                let is_empty = length < buffer.len()
-                    && !connection.short_reads_lie
-                    && connection.stream.reads_the_socket()
-                    && self.system.short_reads_empty();
+            Ok(Input { length, is_short }) => {
+                let is_empty = is_short && !connection.short_reads_lie && self.system.short_reads_empty();
                 connection.readable = !is_empty;
                 self.deliver(id, &buffer[..length]);
                 self.finish_lingering(id);
@@ -93,7 +90,7 @@ impl<S: System, A: Application> EventLoop<S, A> {
         }
     }
 
-    fn reading_failed(&mut self, id: ConnectionId, error: io::Error) {
+    pub(super) fn reading_failed(&mut self, id: ConnectionId, error: io::Error) {
         let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
@@ -107,7 +104,7 @@ impl<S: System, A: Application> EventLoop<S, A> {
             }
             _ => {
                 connection.readable = false;
-                self.kill(id, Lost::Failed(error));
+                self.fail(id, error);
             }
         }
     }
@@ -115,7 +112,10 @@ impl<S: System, A: Application> EventLoop<S, A> {
     fn deliver_half_close(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connections.get_mut(id) {
             connection.life = Life::Open(InputState::HalfClosed);
-            let rest = std::mem::take(&mut connection.input);
+            let mut rest = std::mem::take(&mut connection.input);
+            if connection.stream.was_truncated() {
+                rest.clear();
+            }
             self.clocks.wall = self.system.wall();
             self.call(id, |protocol, context| protocol.eof_received(context, &rest));
         }

@@ -1,101 +1,161 @@
-//! TLS between a socket and the rest of the program, which sees plain text only. All of rustls'
-//! connections are in this file.
+//! TLS between a socket and the rest of the program, which sees plain text only. The session itself is the
+//! application's ([`TlsSession`]).
 
 use std::io::{self, Read, Write};
-use std::sync::Arc;
 
-use rustls::{ClientConnection, Connection, ServerConfig, ServerConnection};
-
-use crate::protocol::TlsDial;
+use super::stream::Input;
+use crate::protocol::{TlsPeer, TlsSession};
 
 /// A TLS session over a socket.
-pub struct TlsStream<S> {
-    session: Connection,
-    socket: S,
+pub(super) struct TlsLayer {
+    session: Box<dyn TlsSession>,
+    side: Side,
+    /// `None`: the handshake is not complete.
+    peer: Option<TlsPeer>,
+    was_truncated: bool,
 }
 
-impl<S: Read + Write> TlsStream<S> {
-    /// The side that accepted.
-    pub fn server(config: Arc<ServerConfig>, socket: S) -> io::Result<TlsStream<S>> {
-        let session = ServerConnection::new(config).map_err(invalid)?;
-        Ok(TlsStream { session: session.into(), socket })
+/// The side of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    /// An unannounced end is a half-close: programs that speak TLS often close the socket alone.
+    Accepted,
+    /// An unannounced end is an error: an answer without its end is no answer.
+    Dialled,
+}
+
+impl TlsLayer {
+    pub(super) fn new(session: Box<dyn TlsSession>, side: Side) -> TlsLayer {
+        TlsLayer { session, side, peer: None, was_truncated: false }
     }
 
-    /// The side that dialled.
-    pub fn client(dial: TlsDial, socket: S) -> io::Result<TlsStream<S>> {
-        let session = ClientConnection::new(dial.config, dial.name).map_err(invalid)?;
-        Ok(TlsStream { session: session.into(), socket })
+    pub(super) fn peer(&self) -> Option<&TlsPeer> {
+        self.peer.as_ref()
     }
 
-    /// The socket.
-    pub fn socket(&mut self) -> &mut S {
-        &mut self.socket
+    pub(super) fn was_truncated(&self) -> bool {
+        self.was_truncated
     }
 
-    /// Continues the handshake. `WouldBlock`: it is not complete.
-    pub fn handshake(&mut self) -> io::Result<()> {
-        self.send_pending()?;
-        while self.session.is_handshaking() {
-            if self.session.read_tls(&mut self.socket)? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            self.process()?;
+    /// Continues the handshake. `WouldBlock`: it is not complete. `received`: bytes that were read from the
+    /// socket already.
+    pub(super) fn handshake(
+        &mut self,
+        socket: &mut (impl Read + Write),
+        received: &[u8],
+        scratch: &mut [u8],
+    ) -> io::Result<()> {
+        self.send_pending(socket)?;
+        if !received.is_empty() {
+            self.receive(socket, received, &mut [])?;
         }
+        // A short read: a session keeps at most 16 KiB of plain text that follows the handshake.
+        let length = scratch.len().min(HANDSHAKE_READ_MAX);
+        while self.session.is_handshaking() {
+            let length = socket.read(&mut scratch[..length])?;
+            if length == 0 {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ended within the handshake"));
+            }
+            self.receive(socket, &scratch[..length], &mut [])?;
+        }
+        self.peer = Some(self.session.peer()?);
         Ok(())
     }
 
-    /// Reads decrypted bytes. 0 is the end that the peer announced with close_notify. An end without it may
-    /// be a truncation attack (RFC 8446, section 6.1) and is an error.
-    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    /// Reads decrypted bytes. 0 is the end that the peer has announced with close_notify, or on an accepted
+    /// connection one without it. On a dialled one that may be a truncation attack (RFC 8446, section 6.1), and
+    /// is an error.
+    pub(super) fn read(
+        &mut self,
+        socket: &mut (impl Read + Write),
+        buffer: &mut [u8],
+        scratch: &mut [u8],
+    ) -> io::Result<Input> {
         loop {
-            match self.session.reader().read(buffer) {
+            match self.session.read(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => return done,
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && self.side == Side::Accepted => {
+                    self.was_truncated = true;
+                    return Ok(Input { length: 0, is_short: false });
+                }
+                // The session may have more.
+                done => return done.map(|length| Input { length, is_short: false }),
             }
-            self.session.read_tls(&mut self.socket)?;
-            self.process()?;
+            // No more than the plain text has room for.
+            let room = scratch.len().min(buffer.len());
+            let received = socket.read(&mut scratch[..room])?;
+            let (length, is_drained) = self.receive(socket, &scratch[..received], buffer)?;
+            if length > 0 {
+                return Ok(Input { length, is_short: received < room && is_drained });
+            }
         }
     }
 
     /// Takes bytes to encrypt, as many as fit, and sends as much as the socket takes.
-    pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.flush()?;
-        let taken = self.session.writer().write(bytes)?;
-        self.send_pending()?;
+    pub(super) fn write(&mut self, socket: &mut impl Write, bytes: &[u8]) -> io::Result<usize> {
+        self.flush(socket)?;
+        let taken = self.session.write(bytes)?;
+        self.send_pending(socket)?;
         if taken == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(taken) }
     }
 
     /// Sends everything that was encrypted. `WouldBlock`: the socket did not take all of it.
-    pub fn flush(&mut self) -> io::Result<()> {
-        while self.session.wants_write() {
-            self.session.write_tls(&mut self.socket)?;
+    pub(super) fn flush(&mut self, socket: &mut impl Write) -> io::Result<()> {
+        while self.session.has_output() {
+            if self.session.send(socket)? == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
         }
         Ok(())
     }
 
     /// Queues the alert that ends the output.
-    pub fn send_close_notify(&mut self) {
-        self.session.send_close_notify();
+    pub(super) fn close(&mut self) {
+        self.session.close();
     }
 
-    /// Processes the records that were read, and sends the responses that they caused: after a failure too,
-    /// since the peer should learn the reason from the alert.
-    fn process(&mut self) -> io::Result<()> {
-        let processed = self.session.process_new_packets();
-        let sent = self.send_pending();
-        processed.map_err(invalid)?;
-        sent
+    /// Gives input to the session, all of it, and reads plain text into `buffer` meanwhile, since the session
+    /// keeps little of it. Returns the length of the plain text, and whether the session has no more. Sends the
+    /// responses that the input caused: after a failure too, since the peer should learn the reason from the
+    /// alert. An empty input is the end.
+    fn receive(
+        &mut self,
+        socket: &mut impl Write,
+        mut input: &[u8],
+        buffer: &mut [u8],
+    ) -> io::Result<(usize, bool)> {
+        let (mut length, mut is_drained) = (0, false);
+        let result = loop {
+            if let Err(error) = self.session.receive(&mut input) {
+                break Err(error);
+            }
+            while length < buffer.len() {
+                match self.session.read(&mut buffer[length..]) {
+                    Ok(more) if more > 0 => length += more,
+                    // The next read meets an end again.
+                    result => {
+                        is_drained = result.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+                        break;
+                    }
+                }
+            }
+            if input.is_empty() {
+                break Ok((length, is_drained && length < buffer.len()));
+            }
+        };
+        let sent = self.send_pending(socket);
+        let done = result?;
+        sent.map(|()| done)
     }
 
     /// Sends as much as the socket takes.
-    fn send_pending(&mut self) -> io::Result<()> {
-        match self.flush() {
+    fn send_pending(&mut self, socket: &mut impl Write) -> io::Result<()> {
+        match self.flush(socket) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
             done => done,
         }
     }
 }
 
-fn invalid(error: rustls::Error) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, error)
-}
+/// Bytes of one read within a handshake.
+const HANDSHAKE_READ_MAX: usize = 4096;

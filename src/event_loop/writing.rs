@@ -4,7 +4,7 @@ use std::io;
 
 use super::connection::Life;
 use super::system::System;
-use super::{Application, ConnectionId, EventLoop, Lost, Protocol};
+use super::{Application, ConnectionId, EventLoop, Protocol};
 
 impl<S: System, A: Application> EventLoop<S, A> {
     /// Writes once to each connection with output.
@@ -47,7 +47,7 @@ impl<S: System, A: Application> EventLoop<S, A> {
         match result {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => connection.writable = false,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.mark_dirty(id),
-            Err(error) => return self.kill(id, Lost::Failed(error)),
+            Err(error) => return self.fail(id, error),
             Ok(()) => {}
         }
         self.output_sent(id, before);

@@ -1,6 +1,7 @@
 //! The driver of the desk: turns its steps into commands, and its problems into words.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
@@ -16,6 +17,7 @@ use crate::places::desk::{Problem, QuestionId, Step};
 use crate::places::google_legacy::target;
 use crate::places::trust::Trust;
 use crate::protocol::{TlsDial, Work};
+use crate::tls;
 
 /// The driver of the desk.
 #[derive(Debug)]
@@ -161,8 +163,8 @@ impl PlacesDriver {
     }
 
     fn tls(&mut self) -> Result<Option<TlsDial>, String> {
-        let PlacesUrl { tls, host, .. } = self.url();
-        if !tls {
+        let PlacesUrl { tls: uses_tls, host, .. } = self.url();
+        if !uses_tls {
             return Ok(None);
         }
         let name = match host {
@@ -171,7 +173,8 @@ impl PlacesDriver {
                 ServerName::try_from(name.clone()).map_err(|error| format!("'{name}': {error}"))?
             }
         };
-        Ok(Some(TlsDial { config: self.trust.client_config()?, name }))
+        let settings = Rc::new(tls::Client::new(self.trust.client_config()?, name));
+        Ok(Some(TlsDial { settings, handshake_max: self.settings.section.timeout }))
     }
 
     /// The answer that a client receives for a problem.

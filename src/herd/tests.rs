@@ -68,6 +68,7 @@ fn commands_and_tags(herd: &mut Herd, ms: u64) -> (Vec<String>, Vec<Tag>) {
             Command::Deliver { to, .. } => format!("deliver to {}", to.slot),
             Command::Abort(id) => format!("abort {}", id.slot),
             Command::SetQuota(_, quota) => format!("quota {}", quota.connections_max),
+            Command::SetTls(_, tls) => format!("tls {tls:?}"),
             Command::Drain => "drain".to_owned(),
             Command::ShutDown => "shut down".to_owned(),
             Command::Exit => "exit".to_owned(),

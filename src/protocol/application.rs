@@ -3,13 +3,9 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
-
-use super::{ConnectionId, Context, Protocol};
+use super::{ConnectionId, Context, Protocol, TlsDial, TlsListener};
 use crate::clock::{Clocks, Moment};
 
 /// A program that runs on the event loop. It owns no socket: each call returns at once, and everything
@@ -27,6 +23,12 @@ pub trait Application {
 
     /// The protocol for a connection that was accepted; `None` closes it at once.
     fn accepted(&mut self, clocks: Clocks, arrival: &Arrival) -> Option<Self::Protocol>;
+
+    /// Whether a connection from this address gets a place among the TLS handshakes of accepted connections
+    /// before others do, when there are too many.
+    fn is_preferred(&self, _address: SocketAddr) -> bool {
+        false
+    }
 
     /// Receives one notice.
     fn notice(&mut self, clocks: Clocks, notice: Notice<Self::Tag>);
@@ -122,9 +124,9 @@ pub enum Command<P: Protocol, T> {
         tag: T,
         /// Addresses in the order of preference.
         addresses: Vec<SocketAddr>,
-        /// The time limit for the last address, and for the TLS handshake.
+        /// The time limit for the last address.
         patience: Duration,
-        /// TLS settings; `None`: plain text.
+        /// TLS on it; `None`: plain text.
         tls: Option<TlsDial>,
         /// The protocol of the connection.
         protocol: P,
@@ -147,6 +149,8 @@ pub enum Command<P: Protocol, T> {
     Abort(ConnectionId),
     /// Changes the quota of a listener. Connections above a lower one stay.
     SetQuota(ListenerTag, Quota),
+    /// Changes TLS on the later connections of a listener; `None`: plain text only.
+    SetTls(ListenerTag, Option<TlsListener>),
     /// Accepts the backlog, then closes all listeners; [`Notice::Drained`] follows once all input that was
     /// received has been delivered.
     Drain,
@@ -159,15 +163,6 @@ pub enum Command<P: Protocol, T> {
 
 /// A call to the protocol of one connection.
 pub type Delivery<P> = Box<dyn FnOnce(&mut P, &mut Context<'_, <P as Protocol>::Shared>)>;
-
-/// TLS settings of a connection that is dialled.
-#[derive(Clone, Debug)]
-pub struct TlsDial {
-    /// The settings of a TLS client, with the roots to trust.
-    pub config: Arc<ClientConfig>,
-    /// The name that the peer's certificate must have.
-    pub name: ServerName<'static>,
-}
 
 /// Work that may block, done off the loop's thread.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,12 +11,20 @@
 //!                  timed_out, turn_ending, shut_down                 in between, at any time
 //! ```
 //!
-//! A connection that could not be made, or whose TLS handshake failed, gets `connection_lost` alone.
+//! `connection_made` comes after the TLS handshake of the connection, if there is one, and [`Context::tls`] says
+//! who the peer is. A connection that could not be made, or whose handshake failed, gets `connection_lost` alone.
+//!
+//! There is one exception: a listener whose connections may be TLS or plain text cannot tell them apart before
+//! the first byte, and a silent connection has deadlines, too. There, `connection_made` comes when the
+//! connection is accepted. If the first byte begins TLS, nothing is called while the handshake is under way,
+//! except `connection_lost` if it fails; then comes `secured`, and [`Context::tls`] is set from there on. A
+//! protocol writes nothing before its first input on such a listener.
 //!
 //! An [`Application`] is the program as a whole: it chooses the protocol of each accepted connection,
 //! receives [`Notice`]s and returns [`Command`]s.
 
 mod application;
+mod tls;
 mod transport;
 
 use std::io;
@@ -25,8 +33,9 @@ use std::net::SocketAddr;
 use crate::clock::{Clocks, Moment};
 
 pub use application::{
-    Admission, Application, Arrival, Command, Delivery, Done, ListenerTag, Notice, Quota, TlsDial, Work,
+    Admission, Application, Arrival, Command, Delivery, Done, ListenerTag, Notice, Quota, Work,
 };
+pub use tls::{TlsDial, TlsKeys, TlsListener, TlsPeer, TlsSession, TlsSettings};
 pub use transport::{Close, Transport, WaterMarks};
 
 /// One side of a connection; the module documentation has the order of calls.
@@ -34,14 +43,19 @@ pub trait Protocol {
     /// The state that all connections of the application share.
     type Shared;
 
-    /// The connection is open: TCP is connected and the TLS handshake, if any, is complete.
+    /// The connection is open: TCP is connected and the TLS handshake, if any, is complete; the module
+    /// documentation has the one exception.
     fn connection_made(&mut self, context: &mut Context<'_, Self::Shared>);
+
+    /// The connection was made before its first byte began TLS, and the handshake is complete.
+    fn secured(&mut self, _context: &mut Context<'_, Self::Shared>) {}
 
     /// Consumes bytes from the front of `data` and returns how many. The rest is offered again together
     /// with later input, or when reading is resumed.
     fn data_received(&mut self, context: &mut Context<'_, Self::Shared>, data: &[u8]) -> usize;
 
-    /// The peer has closed its sending direction. `rest` is the input that `data_received` did not consume.
+    /// The peer has closed its sending direction. `rest` is the input that `data_received` did not consume. It
+    /// is empty if the end of an accepted TLS connection was not announced: the rest may be truncated.
     fn eof_received(&mut self, context: &mut Context<'_, Self::Shared>, rest: &[u8]);
 
     /// The output has risen above the high-water mark.
@@ -73,6 +87,8 @@ pub struct Context<'a, S> {
     pub id: ConnectionId,
     /// The peer's address.
     pub address: SocketAddr,
+    /// What the TLS handshake has proved about the peer; `None`: the connection is plain text.
+    pub tls: Option<&'a TlsPeer>,
     /// Monotonic time of the turn.
     pub now: Moment,
     /// Wall time, read after the input of this callback was read, in ns since 1970.
@@ -108,8 +124,10 @@ pub enum Lost {
     Aborted,
     /// The peer did not read the last output, or did not close its side, in time.
     TimedOut,
-    /// Reading, writing or the TLS handshake failed.
+    /// Reading or writing failed.
     Failed(io::Error),
+    /// The TLS handshake failed, was too slow, or had to make room for another.
+    NotSecured(io::Error),
     /// The connection could not be made.
     NotMade(io::Error),
 }

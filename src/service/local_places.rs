@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::certificate::certificate;
 use super::{cannot_listen, connections_max, system};
@@ -19,7 +20,10 @@ use crate::event_loop::EventLoop;
 use crate::herd::shutdown::{self, Shutdown};
 use crate::log::LogFile;
 use crate::places::gazetteer::Gazetteer;
-use crate::protocol::{Admission, Application, Arrival, Command, ListenerTag, Notice, Quota, WaterMarks};
+use crate::protocol::{
+    Admission, Application, Arrival, Command, ListenerTag, Notice, Quota, TlsListener, WaterMarks,
+};
+use crate::tls;
 
 /// Runs the local Places server until SIGTERM or SIGINT. Its root certificate is written to the
 /// [`root_file`] of its port.
@@ -45,6 +49,8 @@ pub fn run(listen: SocketAddr) -> Result<(), String> {
     let application =
         PlacesApplication { gazetteer, shared: (), shutdown: Shutdown::default(), commands: VecDeque::new() };
     let mut event_loop = EventLoop::new(system, application, WaterMarks::default());
+    let settings = Rc::new(tls::Server::new(tls));
+    let tls = TlsListener { settings, handshake_max: HANDSHAKE_MAX, with_plain_text: false };
     event_loop.add_listener(listener, Some(tls), Quota { connections_max, spare: 0 });
     super::run(event_loop, |_| {})
 }
@@ -144,6 +150,8 @@ pub fn write_root(file: &Path, pem: &str) -> io::Result<()> {
     fs::rename(new, file)
 }
 
+/// The time limit of a TLS handshake, from the start of the connection: several round trips and lost packets.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// The permissions to write for the group and for all.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 

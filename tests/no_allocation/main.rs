@@ -142,6 +142,7 @@ impl Connection {
         let mut context = Context {
             id: ConnectionId { slot: 1, generation: 1 },
             address,
+            tls: None,
             now: self.now,
             wall: 1_621_464_900_000_000_000,
             transport: &mut self.transport,

@@ -4,6 +4,7 @@
 mod echo;
 mod probe;
 mod scripted_system;
+mod tls;
 
 use std::io;
 use std::time::Duration;

@@ -40,6 +40,11 @@ impl ProbeProtocol {
             "leave_quota" => context.transport.leave_quota(),
             "flood" => context.transport.write(&[b'x'; 100_000]),
             "turns" => context.transport.call_at_turn_end(),
+            "who" => {
+                let who =
+                    context.tls.map_or("plain".to_owned(), |peer| format!("tls:{}", peer.names.join(",")));
+                context.shared.calls.push(who);
+            }
             _ => {}
         }
     }
@@ -50,6 +55,10 @@ impl Protocol for ProbeProtocol {
 
     fn connection_made(&mut self, context: &mut Context<'_>) {
         context.shared.calls.push("made".into());
+    }
+
+    fn secured(&mut self, context: &mut Context<'_>) {
+        context.shared.calls.push("secured".into());
     }
 
     fn data_received(&mut self, context: &mut Context<'_>, data: &[u8]) -> usize {

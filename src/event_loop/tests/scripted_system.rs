@@ -43,6 +43,8 @@ pub(super) struct Peer {
     pub(super) is_stuck: bool,
     /// Bytes that were read from it.
     pub(super) read: usize,
+    /// Calls that read from it.
+    pub(super) reads: usize,
     pub(super) received: Vec<u8>,
     pub(super) was_half_closed: bool,
     pub(super) is_gone: bool,
@@ -181,6 +183,7 @@ pub(super) struct ScriptedStream {
 impl Read for ScriptedStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let peer = &mut self.outside.borrow_mut().peers[self.number];
+        peer.reads += 1;
         let length = if peer.endless.is_empty() || !peer.input.is_empty() {
             peer.input.read(buffer)?
         } else {

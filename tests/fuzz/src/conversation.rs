@@ -226,6 +226,7 @@ impl Harness {
         let mut context = Context {
             id: ID,
             address: ADDRESS,
+            tls: None,
             now: self.now,
             wall: self.wall,
             transport: &mut self.transport,

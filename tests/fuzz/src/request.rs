@@ -86,7 +86,8 @@ fn respond(
                     call: &mut dyn FnMut(&mut PlacesServer, &mut Context<'_, ()>)| {
         let id = ConnectionId { slot: 1, generation: 1 };
         let address = ([127, 0, 0, 1], 40_000).into();
-        let context = &mut Context { id, address, now: Moment::START, wall: 0, transport, shared: &mut () };
+        let context =
+            &mut Context { id, address, tls: None, now: Moment::START, wall: 0, transport, shared: &mut () };
         call(&mut server, context);
     };
     for piece in pieces.of(stream) {
