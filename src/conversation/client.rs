@@ -4,10 +4,12 @@
 //! a peer's, and an [`InboundPeer`](super::InboundPeer) takes over.
 
 mod commands;
+mod pacing;
 
 use std::time::Duration;
 
 use self::commands::Refusal;
+use self::pacing::Pace;
 use super::idle_times::{Due, IdleTimes};
 use super::lines::Lines;
 use super::replies::Replies;
@@ -30,8 +32,8 @@ pub struct Client {
     /// The over-long line whose rest is discarded; `None`: there is none.
     discarding: Option<RequestLine>,
     telnet: Telnet,
-    /// `None`: the settings of `clients` were off so far.
-    idle: Option<Box<IdleTimes>>,
+    /// `None`: no setting needs it so far.
+    timing: Option<Box<Timing>>,
     /// The line at the front is carried out although its LF is missing, if it is a whole valid command.
     line_is_due: bool,
     /// Bytes that were offered and not consumed. They are offered again, with or without new ones.
@@ -39,6 +41,15 @@ pub struct Client {
     /// No byte was read: a byte order mark may follow.
     at_start: bool,
     replies: Replies,
+}
+
+/// The times that only some clients need.
+#[derive(Debug, Default)]
+struct Timing {
+    /// `None`: the settings of `clients` were off so far.
+    idle: Option<IdleTimes>,
+    /// `None`: the client is on this machine, or `limits.max_lines_per_second` was 0 when it connected.
+    pace: Option<Pace>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +84,7 @@ impl Client {
             line_since: Moment::NEVER,
             discarding: None,
             telnet: Telnet::default(),
-            idle: None,
+            timing: None,
             line_is_due: false,
             unread: 0,
             at_start: true,
@@ -216,7 +227,7 @@ impl Client {
     }
 
     fn note_activity(&mut self, now: Moment) {
-        if let Some(idle) = &mut self.idle {
+        if let Some(idle) = self.timing.as_mut().and_then(|timing| timing.idle.as_mut()) {
             idle.note_activity(now);
         }
     }
@@ -242,6 +253,34 @@ impl Client {
         }
     }
 
+    /// [`Protocol::data_received`] of a client with [`Timing`].
+    fn timed_data_received(&mut self, context: &mut Context<'_>, data: &[u8]) -> usize {
+        let used = self.lines_received_at_pace(context, data);
+        self.line_is_due = false;
+        if let Some(idle) = self.timing.as_mut().and_then(|timing| timing.idle.as_mut()) {
+            if data.len() > self.unread as usize {
+                idle.note_input(context.clocks());
+            } else if used > 0 {
+                idle.note_activity(context.now);
+            }
+        }
+        self.lines_were_received(context, data.len() - used);
+        self.await_pace(context);
+        used
+    }
+
+    /// Acts on what was received, of which so many bytes are left.
+    fn lines_were_received(&mut self, context: &mut Context<'_>, left: usize) {
+        self.unread = left as u32;
+        match self.standing {
+            Standing::Finished => self.send_replies(context),
+            Standing::PeersOnly | Standing::Peer => {}
+            Standing::Unidentified | Standing::Client => {
+                self.set_deadline(context, left > 0 || self.is_discarding());
+            }
+        }
+    }
+
     /// Sets the deadline, and starts or clears the time limit of a line that has begun. The time in which this
     /// side does not read does not count.
     fn set_deadline(&mut self, context: &mut Context<'_>, has_begun: bool) {
@@ -255,7 +294,8 @@ impl Client {
         if limits.clients != ClientsSection::default() {
             let (has_begun, is_answered) = (self.line_since != Moment::NEVER, self.replies.is_empty());
             let clocks = context.clocks();
-            let idle = self.idle.get_or_insert_with(|| Box::new(IdleTimes::new(clocks)));
+            let idle = &mut self.timing.get_or_insert_default().idle;
+            let idle = idle.get_or_insert_with(|| IdleTimes::new(clocks));
             let idle_at = idle.deadline(&limits.clients, clocks.now, has_begun, is_answered);
             deadline = deadline.min(idle_at);
         }
@@ -269,6 +309,11 @@ impl Protocol for Client {
     fn connection_made(&mut self, context: &mut Context<'_>) {
         let (host, port) = (context.address.ip(), context.address.port());
         context.shared.log.event(format_args!("New connection from ({host}, {port}) was made"));
+        if context.shared.limits.max_lines_per_second > 0
+            && !context.address.ip().to_canonical().is_loopback()
+        {
+            self.timing.get_or_insert_default().pace = Some(Pace::new(context.now));
+        }
         if self.standing == Standing::PeersOnly {
             context.transport.set_deadline(context.now + PEER_GRACE);
         } else {
@@ -277,23 +322,11 @@ impl Protocol for Client {
     }
 
     fn data_received(&mut self, context: &mut Context<'_>, data: &[u8]) -> usize {
+        if self.timing.is_some() {
+            return self.timed_data_received(context, data);
+        }
         let used = self.lines_received(context, data);
-        self.line_is_due = false;
-        if let Some(idle) = &mut self.idle {
-            if data.len() > self.unread as usize {
-                idle.note_input(context.clocks());
-            } else if used > 0 {
-                idle.note_activity(context.now);
-            }
-        }
-        self.unread = (data.len() - used) as u32;
-        match self.standing {
-            Standing::Finished => self.send_replies(context),
-            Standing::PeersOnly | Standing::Peer => {}
-            Standing::Unidentified | Standing::Client => {
-                self.set_deadline(context, used < data.len() || self.is_discarding());
-            }
-        }
+        self.lines_were_received(context, data.len() - used);
         used
     }
 
@@ -336,9 +369,11 @@ impl Protocol for Client {
         }
         let (has_begun, is_answered) = (self.line_since != Moment::NEVER, self.replies.is_empty());
         let is_unsent = context.transport.pending() > 0;
+        self.resume_at_pace(context);
         let due = self
-            .idle
+            .timing
             .as_mut()
+            .and_then(|timing| timing.idle.as_mut())
             .and_then(|idle| idle.due(&clients, context.now, has_begun, is_answered, is_unsent));
         match due {
             Some(Due::Line) => {
@@ -356,6 +391,7 @@ impl Protocol for Client {
             None => {}
         }
         self.set_deadline(context, has_begun);
+        self.await_pace(context);
     }
 
     fn shut_down(&mut self, context: &mut Context<'_>) {

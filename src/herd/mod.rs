@@ -81,9 +81,9 @@ impl Herd {
         &self.server
     }
 
-    /// The quota of the listener for `connections_max` connections.
-    pub fn quota(connections_max: usize) -> Quota {
-        Quota { connections_max, spare: SPARE }
+    /// The quota of the listener for `connections_max` connections, of them `per_address` of one address.
+    pub fn quota(connections_max: usize, per_address: usize) -> Quota {
+        Quota { connections_max, spare: SPARE, per_address }
     }
 
     /// Takes over other settings. Clients stay; removed neighbours are dropped, new ones dialled.
@@ -96,7 +96,8 @@ impl Herd {
         self.server.store.set_clients_max(self.server.limits.max_clients);
         self.server.silence = settings.silence;
         self.server.log.set_level(settings.log_level);
-        self.commands.push_back(Command::SetQuota(LISTENER, Herd::quota(settings.connections_max)));
+        let quota = Herd::quota(settings.connections_max, self.server.limits.max_connections_per_address);
+        self.commands.push_back(Command::SetQuota(LISTENER, quota));
         self.commands.extend(self.places.apply(settings.places, &mut self.server.desk, clocks.now));
         for id in self.server.neighbours.ids() {
             let known = self.server.neighbours.get_mut(id);
@@ -254,8 +255,12 @@ impl Application for Herd {
             Admission::Spare => Some(Conversation::Client(Client::peers_only())),
             Admission::Full => {
                 self.server.log.set_time(clocks.wall);
+                let or_address = match self.server.limits.max_connections_per_address {
+                    0 => "",
+                    _ => ", or its address has limits.max_connections_per_address",
+                };
                 self.server.log.event(format_args!(
-                    "Connection from {} is closed at once: the server is full",
+                    "Connection from {} is closed at once: the server is full{or_address}",
                     arrival.address
                 ));
                 None

@@ -62,7 +62,8 @@ pub fn serve(herd: &config::HerdFile, name: &str, file: Option<PathBuf>) -> Resu
     let log = Log::new(name, herd.log.level);
     let timeout = settings.places.section.timeout;
     let server = Server::new(identity, herd.limits.clone(), herd.peers.silence, timeout, log);
-    let (quota, clocks) = (Herd::quota(settings.connections_max), system.clocks());
+    let (quota, clocks) =
+        (Herd::quota(settings.connections_max, herd.limits.max_connections_per_address), system.clocks());
     let mut application = Herd::new(server, settings, system.random(), clocks);
     application.watch_certificate(expiry, clocks);
     let mut event_loop = EventLoop::new(system, application, WaterMarks::default());
