@@ -9,7 +9,7 @@ mod pacing;
 use std::time::Duration;
 
 use self::commands::Refusal;
-use self::pacing::Pace;
+use self::pacing::{Pace, Timing};
 use super::idle_times::{Due, IdleTimes};
 use super::lines::Lines;
 use super::replies::Replies;
@@ -41,15 +41,6 @@ pub struct Client {
     /// No byte was read: a byte order mark may follow.
     at_start: bool,
     replies: Replies,
-}
-
-/// The times that only some clients need.
-#[derive(Debug, Default)]
-struct Timing {
-    /// `None`: the settings of `clients` were off so far.
-    idle: Option<IdleTimes>,
-    /// `None`: the client is on this machine, or `limits.max_lines_per_second` was 0 when it connected.
-    pace: Option<Pace>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -251,22 +242,6 @@ impl Client {
                 self.set_deadline(context, self.is_discarding() || self.line_since != Moment::NEVER);
             }
         }
-    }
-
-    /// [`Protocol::data_received`] of a client with [`Timing`].
-    fn timed_data_received(&mut self, context: &mut Context<'_>, data: &[u8]) -> usize {
-        let used = self.lines_received_at_pace(context, data);
-        self.line_is_due = false;
-        if let Some(idle) = self.timing.as_mut().and_then(|timing| timing.idle.as_mut()) {
-            if data.len() > self.unread as usize {
-                idle.note_input(context.clocks());
-            } else if used > 0 {
-                idle.note_activity(context.now);
-            }
-        }
-        self.lines_were_received(context, data.len() - used);
-        self.await_pace(context);
-        used
     }
 
     /// Acts on what was received, of which so many bytes are left.

@@ -5,8 +5,17 @@ use std::time::Duration;
 
 use memchr::{memchr_iter, memmem};
 
-use super::{Client, Context, Standing};
+use super::{Client, Context, IdleTimes, Standing};
 use crate::clock::Moment;
+
+/// The times that only some clients need.
+#[derive(Debug, Default)]
+pub(super) struct Timing {
+    /// `None`: the settings of `clients` were off so far.
+    pub(super) idle: Option<IdleTimes>,
+    /// `None`: the client is on this machine, or `limits.max_lines_per_second` was 0 when it connected.
+    pub(super) pace: Option<Pace>,
+}
 
 /// The lines that a client may send: `rate` in a second, and as many at once after a second without any (the
 /// generic cell rate algorithm).
@@ -45,9 +54,25 @@ impl Pace {
 }
 
 impl Client {
+    /// The call `data_received` of a client with [`Timing`].
+    pub(super) fn timed_data_received(&mut self, context: &mut Context<'_>, data: &[u8]) -> usize {
+        let used = self.lines_received_at_pace(context, data);
+        self.line_is_due = false;
+        if let Some(idle) = self.timing.as_mut().and_then(|timing| timing.idle.as_mut()) {
+            if data.len() > self.unread as usize {
+                idle.note_input(context.clocks());
+            } else if used > 0 {
+                idle.note_activity(context.now);
+            }
+        }
+        self.lines_were_received(context, data.len() - used);
+        self.await_pace(context);
+        used
+    }
+
     /// Takes as many lines of the input as the pace of the client allows, and pauses reading before the others.
     /// Returns the number of consumed bytes.
-    pub(super) fn lines_received_at_pace(&mut self, context: &mut Context<'_>, data: &[u8]) -> usize {
+    fn lines_received_at_pace(&mut self, context: &mut Context<'_>, data: &[u8]) -> usize {
         let rate = context.shared.limits.max_lines_per_second;
         let Some(pace) = self.timing.as_ref().and_then(|timing| timing.pace) else {
             return self.lines_received(context, data);
