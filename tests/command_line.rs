@@ -208,6 +208,67 @@ fn a_key_or_trust_that_is_not_usable_is_found_at_the_start() {
 }
 
 #[test]
+fn herd_keys_makes_what_is_missing() {
+    let folder = Folder::new("keys");
+    let herd = |tls: bool, servers: &str| {
+        let text = format!(r#"{{ "herd": "h", "servers": {{ {servers} }}, "peers": {{ "tls": {tls} }} }}"#);
+        fs::write(folder.0.join("herd.json"), text).unwrap();
+    };
+    let (a, b) = (r#""A": { "listen": "127.0.0.1:1" }"#, r#""B": { "listen": "192.0.2.1:2" }"#);
+    let keys = folder.0.join("run/keys");
+    let said = |arguments: &[&str]| {
+        let output = folder.run(arguments);
+        let error = String::from_utf8(output.stderr).unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && error.is_empty(), "{arguments:?}: {error}");
+        for file in fs::read_dir(&keys).unwrap().map(|entry| entry.unwrap().path()) {
+            let secret = fs::read_to_string(&file).unwrap();
+            let mut lines = secret.lines().filter(|line| line.len() > 40);
+            assert!(!lines.any(|line| text.contains(line)), "{text}");
+        }
+        text
+    };
+
+    herd(false, a);
+    assert!(folder.fails(&["keys"], 2).contains("peers.tls is false"));
+    herd(true, a);
+    fs::create_dir_all(&keys).unwrap();
+    assert!(said(&["check"]).contains("\nKeys    run/keys: none yet; each server makes its own"));
+    assert!(said(&["keys"]).contains("  A.pem, A.key              made, valid to "));
+    assert!(
+        said(&["check"])
+            .contains("\nKeys    run/keys: 1 server; the first certificate that ends is A.pem, on ")
+    );
+
+    herd(true, &format!("{a}, {b}"));
+    assert!(folder.fails(&["serve", "B"], 1).starts_with("run/keys/B.pem: no such file; herd keys makes"));
+    assert!(said(&["check"]).contains("1 of 2 servers; on this host are none of B"));
+    let text = said(&["keys"]);
+    assert!(
+        text.contains("A.key              kept, ") && text.contains("B.key              made, "),
+        "{text}"
+    );
+    let text = said(&["keys", "--for", "B", "--out", "b"]);
+    assert!(
+        text.contains("  run/keys/B.key\n")
+            && text.contains("ssh HOST 'cd herd && herd serve B -c herd.json'")
+    );
+    assert!(folder.0.join("b/run/keys/B.key").exists() && !folder.0.join("b/run/keys/herd-ca.key").exists());
+    assert!(folder.fails(&["keys", "--for", "B", "--out", "b"], 1).starts_with("b: is not empty"));
+    assert!(folder.fails(&["keys", "--for", "B"], 2).contains("write --for NAME --out DIR"));
+    assert!(folder.fails(&["keys", "--out", "b"], 2).contains("write --for NAME --out DIR"));
+    assert!(folder.fails(&["keys", "--for", "C", "--out", "c"], 2).starts_with("unknown server \"C\""));
+    assert!(said(&["keys", "--renew"]).contains("B.key              renewed, "));
+
+    fs::write(keys.join("A.pem"), fs::read(keys.join("B.pem")).unwrap()).unwrap();
+    let line = failure(&folder.run(&["check"]), 1);
+    assert!(line.starts_with("run/keys/A.key: does not fit the certificate beside it"), "{line}");
+    fs::remove_dir_all(&keys).unwrap();
+    let line = failure(&folder.run(&["check"]), 1);
+    assert!(line.starts_with("run/keys: no server of this herd has keys here; run herd keys"), "{line}");
+}
+
+#[test]
 fn run_all_does_not_start_a_second_herd_on_the_same_ports() {
     let listener = listen();
     let folder = Folder::with_server("taken", listener.local_addr().unwrap());

@@ -16,45 +16,59 @@ pub(super) struct Subcommand {
     pub(super) summary: &'static str,
     /// The text that `--help` prints.
     pub(super) help: &'static str,
-    /// The option of the command besides `--help`.
-    pub(super) option: SubcommandOption,
+    /// The options of the command besides `--help`.
+    pub(super) options: &'static [CommandOption],
     /// The names of its arguments without a dash. A last name with `…` stands for one or more arguments.
     pub(super) operands: &'static [&'static str],
     /// Executes the command.
     pub(super) run: fn(&Arguments) -> Result<(), Failure>,
 }
 
-/// The option of a command.
+/// An option of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SubcommandOption {
-    /// `-c FILE`
-    HerdFile,
-    /// `-l HOST:PORT`
-    Listen,
+pub(super) struct CommandOption {
+    /// One letter for `-c`, a word for `--renew`.
+    pub(super) name: &'static str,
+    /// What stands for its value in messages; `None`: it has no value.
+    pub(super) value: Option<&'static str>,
 }
 
-impl SubcommandOption {
-    fn letter_and_hint(self) -> (&'static str, &'static str) {
-        match self {
-            SubcommandOption::HerdFile => ("c", "FILE"),
-            SubcommandOption::Listen => ("l", "HOST:PORT"),
-        }
-    }
+impl CommandOption {
+    /// `-c FILE`
+    pub(super) const HERD_FILE: CommandOption = CommandOption { name: "c", value: Some("FILE") };
+    /// `-l HOST:PORT`
+    pub(super) const LISTEN: CommandOption = CommandOption { name: "l", value: Some("HOST:PORT") };
+}
+
+/// An option as it is written: `-c`, `--renew`.
+fn with_dashes(name: &str) -> String {
+    let dashes = if name.chars().nth(1).is_some() { "--" } else { "-" };
+    format!("{dashes}{name}")
 }
 
 /// The arguments of a command, parsed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Arguments {
-    /// The value of the option of the command.
-    pub(super) option: Option<String>,
+    /// The options that were given, with their values; empty for an option without one.
+    pub(super) options: Vec<(&'static str, String)>,
     /// As many as the command has; more only if its last operand stands for several.
     pub(super) operands: Vec<String>,
 }
 
 impl Arguments {
+    /// The value of an option that was given.
+    pub(super) fn value(&self, option: CommandOption) -> Option<&str> {
+        self.options.iter().find(|(name, _)| *name == option.name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether an option was given.
+    pub(super) fn has(&self, option: CommandOption) -> bool {
+        self.value(option).is_some()
+    }
+
     /// The file of `-c FILE`.
     pub(super) fn herd_file(&self) -> Option<PathBuf> {
-        self.option.as_ref().map(PathBuf::from)
+        self.value(CommandOption::HERD_FILE).map(PathBuf::from)
     }
 }
 
@@ -83,9 +97,15 @@ pub(super) fn in_unicode(arguments: impl IntoIterator<Item = OsString>) -> Resul
 
 /// Parses the arguments after the name of a command.
 pub(super) fn read(command: &Subcommand, arguments: &[String]) -> Result<Parsed, Failure> {
-    let (letter, hint) = command.option.letter_and_hint();
     let mut options = Options::new();
-    options.optflag("h", "help", "").optopt(letter, "", "", hint);
+    options.optflag("h", "help", "");
+    for option in command.options {
+        let (short, long) = if option.name.len() == 1 { (option.name, "") } else { ("", option.name) };
+        match option.value {
+            Some(hint) => options.optopt(short, long, "", hint),
+            None => options.optflag(short, long, ""),
+        };
+    }
     let wrong = |problem: String| Failure::usage(format!("{problem}; see herd {} --help", command.name));
     let matches = options.parse(arguments).map_err(|fail| wrong(explain(fail, command)))?;
     if matches.opt_present("h") {
@@ -100,20 +120,26 @@ pub(super) fn read(command: &Subcommand, arguments: &[String]) -> Result<Parsed,
     if !several && let Some(extra) = operands.get(command.operands.len()) {
         return Err(wrong(format!("unexpected argument {}: write herd {}", quoted(extra), command.usage)));
     }
-    Ok(Parsed::Run(Arguments { option: matches.opt_str(letter), operands }))
+    let is_given = |option: &&CommandOption| matches.opt_present(option.name);
+    let value = |option: &CommandOption| (option.name, matches.opt_str(option.name).unwrap_or_default());
+    let options = command.options.iter().filter(is_given).map(value).collect();
+    Ok(Parsed::Run(Arguments { options, operands }))
 }
 
 fn explain(fail: Fail, command: &Subcommand) -> String {
-    let (letter, hint) = command.option.letter_and_hint();
     match fail {
-        Fail::ArgumentMissing(_) => format!("-{letter} needs a value: write -{letter} {hint}"),
-        Fail::OptionDuplicated(_) => format!("-{letter} is given twice: write it once"),
-        Fail::UnrecognizedOption(option) => {
-            let dashes = if option.chars().nth(1).is_some() { "--" } else { "-" };
-            format!("unknown option {}: write herd {}", quoted(&format!("{dashes}{option}")), command.usage)
+        Fail::ArgumentMissing(name) => {
+            let known = command.options.iter().find(|option| option.name == name);
+            let hint = known.and_then(|option| option.value).unwrap_or_default();
+            let option = with_dashes(&name);
+            format!("{option} needs a value: write {option} {hint}")
         }
-        Fail::OptionMissing(_) | Fail::UnexpectedArgument(_) => {
-            format!("--help takes no value: write herd {}", command.usage)
+        Fail::OptionDuplicated(name) => format!("{} is given twice: write it once", with_dashes(&name)),
+        Fail::UnrecognizedOption(name) => {
+            format!("unknown option {}: write herd {}", quoted(&with_dashes(&name)), command.usage)
+        }
+        Fail::OptionMissing(name) | Fail::UnexpectedArgument(name) => {
+            format!("{} takes no value: write herd {}", with_dashes(&name), command.usage)
         }
     }
 }
@@ -127,11 +153,20 @@ mod tests {
         usage: "send NAME LINE… [-c FILE]",
         summary: "",
         help: "",
-        option: SubcommandOption::HerdFile,
+        options: &[CommandOption::HERD_FILE],
         operands: &["NAME", "LINE…"],
         run: |_| Ok(()),
     };
     const ONE: Subcommand = Subcommand { name: "one", usage: "one NAME", operands: &["NAME"], ..COMMAND };
+    const FLAG: CommandOption = CommandOption { name: "renew", value: None };
+    const TO: CommandOption = CommandOption { name: "out", value: Some("DIR") };
+    const KEYS: Subcommand = Subcommand {
+        name: "keys",
+        usage: "keys [--renew]",
+        operands: &[],
+        options: &[CommandOption::HERD_FILE, FLAG, TO],
+        ..COMMAND
+    };
 
     fn read(command: &Subcommand, line: &str) -> Result<Parsed, String> {
         let arguments: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
@@ -145,12 +180,18 @@ mod tests {
     fn options_are_allowed_anywhere_and_operands_are_counted() {
         let given = |option: Option<&str>, operands: &[&str]| {
             let operands = operands.iter().map(|&text| text.to_owned()).collect();
-            Ok(Parsed::Run(Arguments { option: option.map(str::to_owned), operands }))
+            let options = option.map(|value| ("c", value.to_owned())).into_iter().collect();
+            Ok(Parsed::Run(Arguments { options, operands }))
         };
         assert_eq!(read(&COMMAND, "Riley A B"), given(None, &["Riley", "A", "B"]));
         assert_eq!(read(&COMMAND, "-c x.json Riley -"), given(Some("x.json"), &["Riley", "-"]));
         assert_eq!(read(&COMMAND, "Riley A -c x.json"), given(Some("x.json"), &["Riley", "A"]));
         assert_eq!(read(&COMMAND, "Riley -- -c -x"), given(None, &["Riley", "-c", "-x"]));
+        let Ok(Parsed::Run(arguments)) = read(&KEYS, "--renew -c x.json --out=y") else { panic!() };
+        assert_eq!((arguments.has(FLAG), arguments.value(TO)), (true, Some("y")));
+        assert_eq!(arguments.herd_file(), Some("x.json".into()));
+        let Ok(Parsed::Run(arguments)) = read(&KEYS, "") else { panic!() };
+        assert_eq!((arguments.has(FLAG), arguments.value(TO), arguments.herd_file()), (false, None, None));
         assert_eq!(read(&COMMAND, "--help"), Ok(Parsed::Help));
         assert_eq!(read(&ONE, "A B -h"), Ok(Parsed::Help));
     }
@@ -165,6 +206,9 @@ mod tests {
             (&ONE, "A -x", "unknown option \"-x\": write herd one NAME; see herd one --help"),
             (&ONE, "A -c", "-c needs a value: write -c FILE; see herd one --help"),
             (&ONE, "A -c x -c y", "-c is given twice: write it once; see herd one --help"),
+            (&KEYS, "--out", "--out needs a value: write --out DIR; see herd keys --help"),
+            (&KEYS, "--renew=x", "--renew takes no value: write herd keys [--renew]; see herd keys --help"),
+            (&KEYS, "--renew --renew", "--renew is given twice: write it once; see herd keys --help"),
             (&ONE, "A --help=x", "--help takes no value: write herd one NAME; see herd one --help"),
         ] {
             assert_eq!(read(command, line), Err(expected.to_owned()));

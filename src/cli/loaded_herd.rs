@@ -1,7 +1,7 @@
 //! The herd of a command.
 
 use super::Failure;
-use super::arguments::Arguments;
+use super::arguments::{Arguments, CommandOption};
 use crate::config::words::{did_you_mean, listed, quoted};
 use crate::config::{HerdFile, ServerSection};
 use std::path::PathBuf;
@@ -41,7 +41,8 @@ impl LoadedHerd {
 
     /// ` -c FILE` for commands to paste, if the user gave it.
     pub(super) fn option(&self, arguments: &Arguments) -> String {
-        arguments.option.as_ref().map(|file| format!(" -c {}", in_a_shell(file))).unwrap_or_default()
+        let file = arguments.value(CommandOption::HERD_FILE);
+        file.map(|file| format!(" -c {}", in_a_shell(file))).unwrap_or_default()
     }
 }
 
@@ -85,8 +86,10 @@ mod tests {
     #[test]
     fn names_are_quoted_for_the_shell() {
         let loaded = LoadedHerd { herd: HerdFile::built_in(), file: None };
-        let arguments =
-            |file: Option<&str>| Arguments { option: file.map(str::to_owned), operands: Vec::new() };
+        let arguments = |file: Option<&str>| Arguments {
+            options: file.map(|file| ("c", file.to_owned())).into_iter().collect(),
+            operands: Vec::new(),
+        };
         assert_eq!(loaded.option(&arguments(None)), "");
         assert_eq!(loaded.option(&arguments(Some("herds/a.json"))), " -c herds/a.json");
         assert_eq!(loaded.option(&arguments(Some("my herd's"))), " -c 'my herd'\\''s'");

@@ -6,6 +6,7 @@
 mod arguments;
 mod check;
 mod failure;
+mod keys;
 mod loaded_herd;
 mod output;
 mod parent;
@@ -95,8 +96,8 @@ fn help() -> String {
 }
 
 /// In the order in which a new user needs them.
-const COMMANDS: [&Subcommand; 5] =
-    [&run_all::COMMAND, &send::COMMAND, &serve::COMMAND, &places::COMMAND, &check::COMMAND];
+const COMMANDS: [&Subcommand; 6] =
+    [&run_all::COMMAND, &send::COMMAND, &serve::COMMAND, &places::COMMAND, &keys::COMMAND, &check::COMMAND];
 
 const VERSION: &str = concat!("herd ", env!("CARGO_PKG_VERSION"), "\n");
 
@@ -161,16 +162,16 @@ mod tests {
         };
         assert_eq!(
             failure(&[]),
-            "no command: expected one of run-all, send, serve, places, check; see herd --help"
+            "no command: expected one of run-all, send, serve, places, keys, check; see herd --help"
         );
         assert_eq!(
             failure(&["runall"]),
-            "unknown command \"runall\": expected one of run-all, send, serve, places, check; \
+            "unknown command \"runall\": expected one of run-all, send, serve, places, keys, check; \
              see herd --help; did you mean run-all?"
         );
         assert_eq!(
             failure(&["fly"]),
-            "unknown command \"fly\": expected one of run-all, send, serve, places, check; see herd --help"
+            "unknown command \"fly\": expected one of run-all, send, serve, places, keys, check; see herd --help"
         );
         assert!(failure(&["help", "fly"]).starts_with("unknown command \"fly\""));
         assert!(failure(&["-c", "x"]).starts_with("unknown option \"-c\""));

@@ -1,6 +1,6 @@
 //! `herd places`: the local Places server.
 
-use super::arguments::{Arguments, Subcommand, SubcommandOption};
+use super::arguments::{Arguments, CommandOption, Subcommand};
 use super::{Failure, end_with_parent};
 use crate::config::{HostPort, LOCAL_PLACES_PORT, ParseError};
 use crate::service;
@@ -12,7 +12,7 @@ pub(super) const COMMAND: Subcommand = Subcommand {
     usage: "places [-l HOST:PORT]",
     summary: "the local Places server, without a key",
     help: HELP,
-    option: SubcommandOption::Listen,
+    options: &[CommandOption::LISTEN],
     operands: &[],
     run,
 };
@@ -24,7 +24,7 @@ pub(super) fn default_listen() -> SocketAddr {
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
     end_with_parent()?;
-    let listen = match &arguments.option {
+    let listen = match arguments.value(CommandOption::LISTEN) {
         Some(text) => listen(text)?,
         None => default_listen(),
     };

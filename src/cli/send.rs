@@ -1,7 +1,7 @@
 //! `herd send`: lines to a server, its replies to standard output.
 
 use super::Failure;
-use super::arguments::{Arguments, Subcommand, SubcommandOption};
+use super::arguments::{Arguments, CommandOption, Subcommand};
 use super::failure::in_words;
 use super::loaded_herd::{LoadedHerd, as_operand};
 use super::output::{Output, print};
@@ -20,7 +20,7 @@ pub(super) const COMMAND: Subcommand = Subcommand {
     usage: "send NAME LINE… [-c FILE]",
     summary: "sends lines to a server, prints the replies",
     help: HELP,
-    option: SubcommandOption::HerdFile,
+    options: &[CommandOption::HERD_FILE],
     operands: &["NAME", "LINE…"],
     run,
 };
@@ -30,10 +30,10 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let loaded = LoadedHerd::find(arguments)?;
     let server = loaded.server(name)?;
     let input = Input::of(lines)?;
-    let stream = connect(&server.address).map_err(|error| {
+    let address = address_of(server);
+    let stream = connect(&address).map_err(|error| {
         Failure::at_run_time(format!(
-            "cannot reach {name} at {}: {}; start it with herd serve{} {}",
-            server.address,
+            "cannot reach {name} at {address}: {}; start it with herd serve{} {}",
             in_words(&error),
             loaded.option(arguments),
             as_operand(name)
@@ -65,6 +65,11 @@ impl Input {
         }
         Ok(Input::Lines(lines.iter().flat_map(|line| [line, "\n"]).collect::<String>().into_bytes()))
     }
+}
+
+/// The address at which a server serves clients: on a port of their own, neighbours alone are served.
+fn address_of(server: &ServerSection) -> HostPort {
+    if server.peers.is_some() { server.listen.into() } else { server.address.clone() }
 }
 
 fn connect(address: &HostPort) -> io::Result<TcpStream> {
@@ -100,7 +105,7 @@ fn exchange(
     timeout: Duration,
     server: &ServerSection,
 ) -> Result<(), Failure> {
-    let remote = format!("{} at {}", server.name, server.address);
+    let remote = format!("{} at {}", server.name, address_of(server));
     let failed =
         |error: io::Error| Failure::at_run_time(format!("cannot talk to {remote}: {}", in_words(&error)));
     stream.set_read_timeout(Some(timeout)).map_err(failed)?;

@@ -1,6 +1,6 @@
 //! `herd serve`: one server.
 
-use super::arguments::{Arguments, Subcommand, SubcommandOption};
+use super::arguments::{Arguments, CommandOption, Subcommand};
 use super::loaded_herd::LoadedHerd;
 use super::{Failure, end_with_parent};
 use crate::service;
@@ -11,7 +11,7 @@ pub(super) const COMMAND: Subcommand = Subcommand {
     usage: "serve NAME [-c FILE]",
     summary: "one server, in the foreground",
     help: HELP,
-    option: SubcommandOption::HerdFile,
+    options: &[CommandOption::HERD_FILE],
     operands: &["NAME"],
     run,
 };

@@ -1,7 +1,9 @@
 //! The names of herds and servers.
 
 use super::error::Error;
+use super::host::Host;
 use super::section::Item;
+use super::servers::ServerSection;
 use super::words::quoted;
 use crate::text::fields::is_field;
 use rustls::pki_types::DnsName;
@@ -45,6 +47,23 @@ pub(super) fn check_certificate_names(servers: &[(String, Item<'_>)]) -> Result<
             "{} {problem}; choose another name, or write \"peers\": {{ \"tls\": false }} in a herd on loopback",
             quoted(name)
         )));
+    }
+    Ok(())
+}
+
+/// Checks that the host of no address is the name of another server. Both are DNS names in the certificate, so
+/// that this server could pass for the other one.
+pub(super) fn check_hosts(entries: &[(String, Item<'_>)], servers: &[ServerSection]) -> Result<(), Error> {
+    for (server, (_, item)) in servers.iter().zip(entries) {
+        let Host::Name(host) = &server.address.host else { continue };
+        let is_of_host = |other: &&ServerSection| other.name.eq_ignore_ascii_case(host);
+        if let Some(other) = servers.iter().filter(|other| other.name != server.name).find(is_of_host) {
+            return Err(item.error(format!(
+                "is dialled at the host {host}, which is the name of the server {}, so that each could pass for the \
+                 other; choose another name for that server",
+                other.name
+            )));
+        }
     }
     Ok(())
 }
@@ -99,6 +118,13 @@ mod tests {
             wrong(&named(name, true), &format!("servers.{name}"), words);
             assert!(parse(&named(name, false)).is_ok(), "{name}");
         }
+        let host = |name: &str| named(name, true).replace(r#":1" }"#, r#":1", "address": "B.example:1" }"#);
+        wrong(
+            &host("b.example"),
+            "servers.A",
+            "is dialled at the host B.example, which is the name of the server",
+        );
+        assert!(parse(&host("b.example.org")).is_ok());
         for name in ["B", "b_1", "b-1", "b.example", "1b"] {
             assert!(parse(&named(name, true)).is_ok(), "{name}");
         }

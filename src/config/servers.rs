@@ -3,7 +3,7 @@
 use super::error::Error;
 use super::host::{Host, HostPort};
 use super::section::{Item, Section};
-use super::server_names::{check_certificate_names, check_name};
+use super::server_names::{check_certificate_names, check_hosts, check_name};
 use super::words::{did_you_mean, listed, quoted};
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
@@ -70,6 +70,9 @@ pub(super) fn read(section: &Item<'_>, tls: bool) -> Result<Vec<ServerSection>, 
         let keys = item.section(&["listen", "peers", "address", "talks_to"])?;
         servers.push(read_server(name, &keys, &servers, tls)?);
         talks_to.push(read_talks_to(&keys, &names)?);
+    }
+    if tls {
+        check_hosts(&entries, &servers)?;
     }
     for (index, server) in servers.iter_mut().enumerate() {
         let is_named = |from: usize, to: usize| talks_to[from].contains(names[to]);

@@ -4,10 +4,12 @@
 //! a peer's, and an [`InboundPeer`](super::InboundPeer) takes over.
 
 mod commands;
+mod pacing;
 
 use std::time::Duration;
 
 use self::commands::Refusal;
+use self::pacing::{Pace, Timing};
 use super::idle_times::{Due, IdleTimes};
 use super::lines::Lines;
 use super::refusals::NotLogged;
@@ -32,8 +34,8 @@ pub struct Client {
     /// The over-long line whose rest is discarded; `None`: there is none.
     discarding: Option<RequestLine>,
     telnet: Telnet,
-    /// `None`: the settings of `clients` were off so far.
-    idle: Option<Box<IdleTimes>>,
+    /// `None`: no setting needs it so far.
+    timing: Option<Box<Timing>>,
     /// The line at the front is carried out although its LF is missing, if it is a whole valid command.
     line_is_due: bool,
     /// Bytes that were offered and not consumed. They are offered again, with or without new ones.
@@ -94,7 +96,7 @@ impl Client {
             line_since: Moment::NEVER,
             discarding: None,
             telnet: Telnet::default(),
-            idle: None,
+            timing: None,
             line_is_due: false,
             unread: 0,
             at_start: true,
@@ -248,7 +250,7 @@ impl Client {
     }
 
     fn note_activity(&mut self, now: Moment) {
-        if let Some(idle) = &mut self.idle {
+        if let Some(idle) = self.timing.as_mut().and_then(|timing| timing.idle.as_mut()) {
             idle.note_activity(now);
         }
     }
@@ -274,6 +276,18 @@ impl Client {
         }
     }
 
+    /// Acts on what was received, of which so many bytes are left.
+    fn lines_were_received(&mut self, context: &mut Context<'_>, left: usize) {
+        self.unread = left as u32;
+        match self.standing {
+            Standing::Finished => self.send_replies(context),
+            Standing::PeersOnly | Standing::Peer => {}
+            Standing::Unidentified | Standing::Client => {
+                self.set_deadline(context, left > 0 || self.is_discarding());
+            }
+        }
+    }
+
     /// Sets the deadline, and starts or clears the time limit of a line that has begun. The time in which this
     /// side does not read does not count.
     fn set_deadline(&mut self, context: &mut Context<'_>, has_begun: bool) {
@@ -287,7 +301,8 @@ impl Client {
         if limits.clients != ClientsSection::default() {
             let (has_begun, is_answered) = (self.line_since != Moment::NEVER, self.replies.is_empty());
             let clocks = context.clocks();
-            let idle = self.idle.get_or_insert_with(|| Box::new(IdleTimes::new(clocks)));
+            let idle = &mut self.timing.get_or_insert_default().idle;
+            let idle = idle.get_or_insert_with(|| IdleTimes::new(clocks));
             let idle_at = idle.deadline(&limits.clients, clocks.now, has_begun, is_answered);
             deadline = deadline.min(idle_at);
         }
@@ -301,6 +316,11 @@ impl Protocol for Client {
     fn connection_made(&mut self, context: &mut Context<'_>) {
         let (host, port) = (context.address.ip(), context.address.port());
         context.shared.log.event(format_args!("New connection from ({host}, {port}) was made"));
+        if context.shared.limits.max_lines_per_second > 0
+            && !context.address.ip().to_canonical().is_loopback()
+        {
+            self.timing.get_or_insert_default().pace = Some(Pace::new(context.now));
+        }
         if self.standing == Standing::PeersOnly {
             self.await_greeting(context);
         } else {
@@ -309,34 +329,21 @@ impl Protocol for Client {
     }
 
     fn secured(&mut self, context: &mut Context<'_>) {
-        if self.standing != Standing::PeersOnly {
-            return;
-        }
-        if context.tls.is_some_and(|peer| context.shared.neighbours.has_one_of(peer)) {
-            self.await_greeting(context);
-        } else {
-            self.reject(context);
+        if self.standing == Standing::PeersOnly {
+            if context.tls.is_some_and(|peer| context.shared.neighbours.has_one_of(peer)) {
+                self.await_greeting(context);
+            } else {
+                self.reject(context);
+            }
         }
     }
 
     fn data_received(&mut self, context: &mut Context<'_>, data: &[u8]) -> usize {
+        if self.timing.is_some() {
+            return self.timed_data_received(context, data);
+        }
         let used = self.lines_received(context, data);
-        self.line_is_due = false;
-        if let Some(idle) = &mut self.idle {
-            if data.len() > self.unread as usize {
-                idle.note_input(context.clocks());
-            } else if used > 0 {
-                idle.note_activity(context.now);
-            }
-        }
-        self.unread = (data.len() - used) as u32;
-        match self.standing {
-            Standing::Finished => self.send_replies(context),
-            Standing::PeersOnly | Standing::Peer => {}
-            Standing::Unidentified | Standing::Client => {
-                self.set_deadline(context, used < data.len() || self.is_discarding());
-            }
-        }
+        self.lines_were_received(context, data.len() - used);
         used
     }
 
@@ -379,9 +386,11 @@ impl Protocol for Client {
         }
         let (has_begun, is_answered) = (self.line_since != Moment::NEVER, self.replies.is_empty());
         let is_unsent = context.transport.pending() > 0;
+        self.resume_at_pace(context);
         let due = self
-            .idle
+            .timing
             .as_mut()
+            .and_then(|timing| timing.idle.as_mut())
             .and_then(|idle| idle.due(&clients, context.now, has_begun, is_answered, is_unsent));
         match due {
             Some(Due::Line) => {
@@ -399,6 +408,7 @@ impl Protocol for Client {
             None => {}
         }
         self.set_deadline(context, has_begun);
+        self.await_pace(context);
     }
 
     fn shut_down(&mut self, context: &mut Context<'_>) {

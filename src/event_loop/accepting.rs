@@ -1,7 +1,8 @@
 //! Listeners: accepting connections within a quota.
 
+use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::connection::{Connection, Counted, InputState, Life, token};
@@ -18,6 +19,8 @@ pub(super) struct Listening<L> {
     pub(super) tls: Option<TlsListener>,
     pub(super) quota: Quota,
     admitted: usize,
+    /// The admitted connections of each remote address off loopback.
+    admitted_from: HashMap<IpAddr, usize>,
     spare: usize,
     /// A connection may be waiting in the backlog.
     pub(super) ready: bool,
@@ -41,6 +44,7 @@ impl<S: System, A: Application> EventLoop<S, A> {
             tls,
             quota,
             admitted: 0,
+            admitted_from: HashMap::new(),
             spare: 0,
             ready: true,
             paused: false,
@@ -124,7 +128,7 @@ impl<S: System, A: Application> EventLoop<S, A> {
 
     fn accepted(&mut self, listener: ListenerTag, stream: S::Stream, address: SocketAddr) {
         let listening = &mut self.listeners[usize::from(listener.0)];
-        let admission = listening.admission();
+        let admission = listening.admission(address);
         let arrival = Arrival { listener, address, admission };
         let Some(protocol) = self.application.accepted(self.clocks, &arrival) else {
             return;
@@ -145,7 +149,7 @@ impl<S: System, A: Application> EventLoop<S, A> {
             }
         };
         let is_open = matches!(life, Life::Open(_));
-        listening.count(quota);
+        listening.count(quota, address);
         let mut connection = Connection::new(stream, address, protocol, Transport::new(self.water_marks));
         (connection.quota, connection.life) = (quota, life);
         // A new socket has room; if not, the first write shows it.
@@ -176,9 +180,9 @@ impl<S: System, A: Application> EventLoop<S, A> {
     }
 
     /// Removes a connection from the count of its listener.
-    pub(super) fn uncount(&mut self, counted: Counted) {
+    pub(super) fn uncount(&mut self, counted: Counted, address: SocketAddr) {
         match counted {
-            Counted::Admitted(listener) => self.listeners[usize::from(listener.0)].admitted -= 1,
+            Counted::Admitted(listener) => self.listeners[usize::from(listener.0)].uncount_admitted(address),
             Counted::Spare(listener) => self.listeners[usize::from(listener.0)].spare -= 1,
             Counted::No => {}
         }
@@ -186,8 +190,11 @@ impl<S: System, A: Application> EventLoop<S, A> {
 }
 
 impl<L> Listening<L> {
-    fn admission(&self) -> Admission {
-        if self.admitted < self.quota.connections_max {
+    fn admission(&self, address: SocketAddr) -> Admission {
+        let per_address = self.quota.per_address;
+        let has_all = |ip| self.admitted_from.get(&ip).is_some_and(|&count| count >= per_address);
+        let address_is_full = per_address > 0 && counted_ip(address).is_some_and(has_all);
+        if self.admitted < self.quota.connections_max && !address_is_full {
             Admission::Admitted
         } else if self.spare < self.quota.spare {
             Admission::Spare
@@ -196,13 +203,35 @@ impl<L> Listening<L> {
         }
     }
 
-    fn count(&mut self, counted: Counted) {
+    fn count(&mut self, counted: Counted, address: SocketAddr) {
         match counted {
-            Counted::Admitted(_) => self.admitted += 1,
+            Counted::Admitted(_) => {
+                self.admitted += 1;
+                if let Some(ip) = counted_ip(address) {
+                    *self.admitted_from.entry(ip).or_default() += 1;
+                }
+            }
             Counted::Spare(_) => self.spare += 1,
             Counted::No => {}
         }
     }
+
+    fn uncount_admitted(&mut self, address: SocketAddr) {
+        self.admitted -= 1;
+        if let Some(ip) = counted_ip(address)
+            && let Some(count) = self.admitted_from.get_mut(&ip)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.admitted_from.remove(&ip);
+            }
+        }
+    }
+}
+
+/// The address to which a connection counts; `None`: loopback, which is exempt.
+fn counted_ip(address: SocketAddr) -> Option<IpAddr> {
+    Some(address.ip().to_canonical()).filter(|ip| !ip.is_loopback())
 }
 
 /// Whether an error of `accept` concerns the connection that would have been accepted, not the listener.

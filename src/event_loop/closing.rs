@@ -112,7 +112,7 @@ impl<S: System, A: Application> EventLoop<S, A> {
             let Some(mut connection) = self.connections.remove(id) else {
                 continue;
             };
-            self.uncount(connection.quota);
+            self.uncount(connection.quota, connection.address);
             let life = std::mem::replace(&mut connection.life, Life::Open(InputState::HalfClosed));
             let why = if let Life::Dead(why) = life { *why } else { Lost::Aborted };
             connection.call(id, self.clocks, self.application.shared(), |protocol, context| {

@@ -340,7 +340,8 @@ impl<S: System, A: Application> EventLoop<S, A> {
         }
         if connection.transport.leaves_quota() {
             let counted = std::mem::replace(&mut connection.quota, Counted::No);
-            self.uncount(counted);
+            let address = connection.address;
+            self.uncount(counted, address);
         }
         self.register_for_turn_end(id);
         let Some(connection) = self.connections.get_mut(id) else {

@@ -5,6 +5,7 @@
 //! conversations share the [`Server`]; they report to the herd through its signals and its desk.
 
 mod backoff;
+mod certificate_end;
 pub mod dialler;
 mod places;
 mod settings;
@@ -23,6 +24,7 @@ use crate::protocol::{
     TlsListener, Work,
 };
 use crate::text::peer_line::Epoch;
+use certificate_end::CertificateEnd;
 use dialler::Dialler;
 use places::PlacesDriver;
 pub use settings::{LinkSettings, PlacesSettings, Settings};
@@ -42,6 +44,8 @@ pub enum Tag {
     Desk,
     /// A lookup of the host of Places, by its number.
     PlacesLookup(u64),
+    /// A day since the last look at the server's certificate.
+    CertificateEnd,
     /// The time for draining is over.
     DrainingOver,
     /// The time for closing is over.
@@ -56,6 +60,7 @@ pub struct Herd {
     places: PlacesDriver,
     /// Neighbours have a port of their own.
     have_own_port: bool,
+    certificate_end: CertificateEnd,
     shutdown: Shutdown,
     /// The state of the generator of jitter.
     random_state: u64,
@@ -71,6 +76,7 @@ impl Herd {
             diallers: Vec::new(),
             places: PlacesDriver::new(settings.places.clone()),
             have_own_port: settings.links.have_own_port,
+            certificate_end: CertificateEnd::default(),
             shutdown: Shutdown::default(),
             random_state: seed,
             commands: VecDeque::new(),
@@ -86,12 +92,12 @@ impl Herd {
 
     /// The quota of the listener for neighbours only, if there is one. Links do not count, once they are up.
     pub fn quota_of_neighbours() -> Quota {
-        Quota { connections_max: GREETING_MAX, spare: 0 }
+        Quota { connections_max: GREETING_MAX, spare: 0, per_address: 0 }
     }
 
-    /// The quota of the listener for `connections_max` connections.
-    pub fn quota(connections_max: usize) -> Quota {
-        Quota { connections_max, spare: SPARE }
+    /// The quota of the listener for `connections_max` connections, of them `per_address` of one address.
+    pub fn quota(connections_max: usize, per_address: usize) -> Quota {
+        Quota { connections_max, spare: SPARE, per_address }
     }
 
     /// Takes over other settings. Clients stay; removed neighbours are dropped, new ones dialled.
@@ -106,8 +112,8 @@ impl Herd {
         self.server.log.set_level(settings.log_level);
         // Spare connections are for neighbours.
         let spare = if self.have_own_port { 0 } else { SPARE };
-        let quota = Quota { spare, ..Herd::quota(settings.connections_max) };
-        self.commands.push_back(Command::SetQuota(LISTENER, quota));
+        let quota = Herd::quota(settings.connections_max, self.server.limits.max_connections_per_address);
+        self.commands.push_back(Command::SetQuota(LISTENER, Quota { spare, ..quota }));
         self.apply_keys(settings.links.keys);
         self.commands.extend(self.places.apply(settings.places, &mut self.server.desk, clocks.now));
         for id in self.server.neighbours.ids() {
@@ -308,8 +314,12 @@ impl Application for Herd {
             Admission::Spare => Some(Conversation::Client(Client::peers_only())),
             Admission::Full => {
                 self.server.log.set_time(clocks.wall);
+                let or_address = match self.server.limits.max_connections_per_address {
+                    0 => "",
+                    _ => ", or its address has limits.max_connections_per_address",
+                };
                 self.server.log.event(format_args!(
-                    "Connection from {} is closed at once: the server is full",
+                    "Connection from {} is closed at once: the server is full{or_address}",
                     arrival.address
                 ));
                 None
@@ -340,6 +350,7 @@ impl Application for Herd {
                 let step = self.diallers[id.0].wake(now);
                 self.dial(id, step, now);
             }
+            Notice::Timer(Tag::CertificateEnd) => self.certificate_timer_fired(clocks),
             Notice::Timer(Tag::Desk) => self.server.desk.wake(now),
             Notice::Timer(Tag::ClosingOver) => self.commands.push_back(Command::Exit),
             Notice::Drained | Notice::Timer(Tag::DrainingOver) => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::*;
 use crate::config::{Host, HostPort, Limits, PlacesApi, PlacesSection, PlacesUrl};
 use crate::conversation::{Identity, Waiter};
+use crate::keys::Expiry;
 use crate::log::{Level, Log};
 use crate::places::question::Question;
 use crate::protocol::{ConnectionId, TlsPeer, TlsSession, TlsSettings};
@@ -374,4 +375,29 @@ fn a_port_of_their_own_keeps_neighbours_and_clients_apart() {
 
 fn address_of_client() -> SocketAddr {
     ([127, 0, 0, 1], 40_000).into()
+}
+
+#[test]
+fn the_end_of_the_certificate_is_logged_once_a_day() {
+    const DAY_S: i64 = 86_400;
+    let now_s = (clocks(0).wall / 1_000_000_000) as i64;
+    let expiry = |days: i64| {
+        let not_after = now_s + days * DAY_S;
+        Some(Expiry { file: "Riley.pem".to_owned(), not_after, last_day: "2021-06-20".to_owned() })
+    };
+    let on_day = |day: u64| clocks(day * DAY_S as u64 * 1000);
+    let mut herd = herd(&[]);
+    herd.watch_certificate(expiry(31), on_day(0));
+    assert_eq!(commands(&mut herd, 0), ["quota 10", "timer CertificateEnd at 86400.000000000 s"]);
+    assert!(!log(&herd).contains("certificate"));
+    for day in 1..=3 {
+        herd.notice(on_day(day), Notice::Timer(Tag::CertificateEnd));
+        assert_eq!(commands(&mut herd, day * DAY_S as u64 * 1000).len(), 1);
+    }
+    let warnings = log(&herd).matches("The certificate Riley.pem expires on 2021-06-20, in 2").count();
+    assert_eq!(warnings, 2, "{}", log(&herd));
+    // New keys need no second timer.
+    herd.watch_certificate(expiry(3), on_day(3));
+    assert!(commands(&mut herd, 0).is_empty());
+    assert!(log(&herd).contains("expires on 2021-06-20, within a day; run herd keys --renew"));
 }

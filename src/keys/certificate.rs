@@ -87,14 +87,14 @@ pub(super) fn seconds(time: UnixTime) -> i64 {
     i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
 }
 
-fn day(timestamp: i64) -> String {
+pub(super) fn day(timestamp: i64) -> String {
     match time::OffsetDateTime::from_unix_timestamp(timestamp) {
         Ok(at) => format!("{:04}-{:02}-{:02}", at.year(), u8::from(at.month()), at.day()),
         Err(_) => format!("second {timestamp}"),
     }
 }
 
-const SECONDS_OF_A_DAY: i64 = 86_400;
+pub(super) const SECONDS_OF_A_DAY: i64 = 86_400;
 
 #[cfg(test)]
 mod tests {

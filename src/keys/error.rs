@@ -45,7 +45,8 @@ impl fmt::Display for KeysError {
         write!(f, "{}: ", escaped(&self.file.to_string_lossy()))?;
         match &self.problem {
             Problem::Missing => f.write_str(
-                "no such file; run herd keys where herd-ca.key is, or copy the file from there to this host",
+                "no such file; herd keys makes the keys of a herd, and herd keys --for NAME --out DIR a copy of \
+                 those that one host needs",
             ),
             Problem::Other(problem) => f.write_str(problem),
         }
@@ -63,7 +64,7 @@ mod tests {
         let error = KeysError::new(Path::new("a\nb.key"), "no private key");
         assert_eq!((error.to_string().as_str(), error.is_missing()), ("a\\nb.key: no private key", false));
         let error = KeysError::missing(Path::new("run/keys/A.pem"));
-        assert!(error.to_string().starts_with("run/keys/A.pem: no such file; run herd keys "), "{error}");
+        assert!(error.to_string().starts_with("run/keys/A.pem: no such file; herd keys makes "), "{error}");
         assert!(error.is_missing());
     }
 }

@@ -40,8 +40,7 @@ pub(super) fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'stati
 
 /// Reads the private key of a PEM file that only its owner may read. PKCS #8, SEC 1 and PKCS #1 are understood.
 pub(super) fn read_private_key(file: &Path) -> Result<PrivateKeyDer<'static>, KeysError> {
-    let (pem, metadata) = read(file)?;
-    check_private(file, &metadata)?;
+    let pem = read_private(file)?;
     PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
         let is_encrypted = |line: &[u8]| line.windows(ENCRYPTED.len()).any(|part| part == ENCRYPTED);
         // The reason of the reader could repeat a part of the key.
@@ -54,8 +53,28 @@ pub(super) fn read_private_key(file: &Path) -> Result<PrivateKeyDer<'static>, Ke
     })
 }
 
+/// Reads a text file of keys that only its owner may read.
+pub(super) fn read_private_text(file: &Path) -> Result<String, KeysError> {
+    text(file, read_private(file)?)
+}
+
+/// Reads a text file of certificates.
+pub(super) fn read_text(file: &Path) -> Result<String, KeysError> {
+    text(file, read(file)?.0)
+}
+
+fn text(file: &Path, bytes: Vec<u8>) -> Result<String, KeysError> {
+    String::from_utf8(bytes).map_err(|_| KeysError::new(file, "not PEM: not UTF-8"))
+}
+
+fn read_private(file: &Path) -> Result<Vec<u8>, KeysError> {
+    let (bytes, metadata) = read(file)?;
+    check_private(file, &metadata)?;
+    Ok(bytes)
+}
+
 /// Checks that neither the group nor others may do anything with a private key.
-pub(super) fn check_private(file: &Path, metadata: &Metadata) -> Result<(), KeysError> {
+fn check_private(file: &Path, metadata: &Metadata) -> Result<(), KeysError> {
     let mode = metadata.permissions().mode() & PERMISSIONS;
     if mode & OF_OTHERS == 0 {
         return Ok(());

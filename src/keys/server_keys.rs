@@ -226,7 +226,7 @@ mod tests {
         for (test, file) in [("none-ca", "herd-ca.pem"), ("none-pem", "A.pem"), ("none-key", "A.key")] {
             let (folder, _) = folder(test);
             fs::remove_file(folder.path().join(file)).unwrap();
-            refused(&folder, file, "no such file; run herd keys ");
+            refused(&folder, file, "no such file; herd keys makes ");
             assert!(ServerKeys::load_at(folder.path(), "A", at(NOW)).unwrap_err().is_missing());
         }
     }

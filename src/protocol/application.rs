@@ -57,6 +57,9 @@ pub struct Quota {
     /// Connections above `connections_max` that are still offered to the application, so that it can keep
     /// those that do not count (see [`Transport::leave_quota`](super::Transport::leave_quota)).
     pub spare: usize,
+    /// Admitted connections of one remote address, loopback addresses excepted; 0: no limit. Further ones are
+    /// treated as if `connections_max` were reached.
+    pub per_address: usize,
 }
 
 /// The place of an accepted connection in the quota of its listener.

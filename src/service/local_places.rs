@@ -51,7 +51,7 @@ pub fn run(listen: SocketAddr) -> Result<(), String> {
     let mut event_loop = EventLoop::new(system, application, WaterMarks::default());
     let settings = Rc::new(tls::Server::new(tls));
     let tls = TlsListener { settings, handshake_max: HANDSHAKE_MAX, with_plain_text: false };
-    event_loop.add_listener(listener, Some(tls), Quota { connections_max, spare: 0 });
+    event_loop.add_listener(listener, Some(tls), Quota { connections_max, spare: 0, per_address: 0 });
     super::run(event_loop, |_| {})
 }
 

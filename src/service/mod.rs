@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustls::pki_types::UnixTime;
 
 use crate::config;
 use crate::conversation::{Identity, Server};
@@ -19,7 +20,7 @@ use crate::event_loop::mio_system::{LogSink, MioSystem};
 use crate::event_loop::system::System;
 use crate::event_loop::{EventLoop, Turn};
 use crate::herd::{Herd, LinkSettings, PlacesSettings, Settings};
-use crate::keys::{self, ServerKeys};
+use crate::keys::{self, Expiry};
 use crate::log::{Level, Log, LogFile, warn};
 use crate::places::desk::IN_FLIGHT_MAX;
 use crate::protocol::{Application, ListenerTag, TlsKeys, WaterMarks};
@@ -38,6 +39,7 @@ pub fn check_places(herd: &config::HerdFile) -> Result<(), String> {
 /// Runs the server `name` of a herd until SIGTERM or SIGINT. `file` is the herd file that was named; SIGHUP
 /// reads it again. The error is one line for the operator.
 pub fn serve(herd: &config::HerdFile, name: &str, file: Option<PathBuf>) -> Result<(), String> {
+    let expiry = certificate_end(herd, name)?;
     let settings = settings(herd, name)?;
     let listen = listen_address(herd, name)?;
     let log_file = Rc::new(RefCell::new(LogFile::new(&herd.log.folder, name)));
@@ -62,8 +64,10 @@ pub fn serve(herd: &config::HerdFile, name: &str, file: Option<PathBuf>) -> Resu
     let log = Log::new(name, herd.log.level);
     let timeout = settings.places.section.timeout;
     let server = Server::new(identity, herd.limits.clone(), herd.peers.silence, timeout, log);
-    let (quota, clocks) = (Herd::quota(settings.connections_max), system.clocks());
-    let application = Herd::new(server, settings, system.random(), clocks);
+    let (quota, clocks) =
+        (Herd::quota(settings.connections_max, herd.limits.max_connections_per_address), system.clocks());
+    let mut application = Herd::new(server, settings, system.random(), clocks);
+    application.watch_certificate(expiry, clocks);
     let mut event_loop = EventLoop::new(system, application, WaterMarks::default());
     // TLS on the listeners, if there is any, is among the first commands of the application.
     event_loop.add_listener(listener, None, quota);
@@ -72,8 +76,14 @@ pub fn serve(herd: &config::HerdFile, name: &str, file: Option<PathBuf>) -> Resu
     }
     run(event_loop, |event_loop| {
         let read = config::HerdFile::find(file.as_deref()).map_err(|error| error.to_string());
-        match read.and_then(|changed| changed_settings(herd, &changed, name)) {
-            Ok(settings) => event_loop.update(|herd, clocks| herd.apply(settings, clocks)),
+        let changed = read.and_then(|changed| {
+            Ok((changed_settings(herd, &changed, name)?, certificate_end(&changed, name)?))
+        });
+        match changed {
+            Ok((settings, expiry)) => event_loop.update(|herd, clocks| {
+                herd.apply(settings, clocks);
+                herd.watch_certificate(expiry, clocks);
+            }),
             Err(why) => warn(format_args!("{name} keeps its settings: {why}")),
         }
         let level = event_loop.application().server().log.level();
@@ -122,14 +132,19 @@ fn settings(herd: &config::HerdFile, name: &str) -> Result<Settings, String> {
     })
 }
 
-/// The keys of mutual TLS on the links of a server; `None`: links are plain text.
+/// The keys of mutual TLS on the links of a server; `None`: links are plain text. A herd on loopback makes missing
+/// keys.
 fn link_keys(herd: &config::HerdFile, name: &str) -> Result<Option<Rc<dyn TlsKeys>>, String> {
-    if !herd.peers.tls {
-        return Ok(None);
-    }
-    let keys = ServerKeys::load(&herd.folder.join(keys::FOLDER), name).map_err(|error| error.to_string())?;
+    let keys = keys::of_server(herd, name, UnixTime::now()).map_err(|error| error.to_string())?;
+    let Some(keys) = keys else { return Ok(None) };
     let keys = LinkKeys::new(&keys).map_err(|error| format!("the keys of {name} cannot be used: {error}"))?;
     Ok(Some(Rc::new(keys)))
+}
+
+/// The end of the certificate of a server; `None`: its links need none. A herd on loopback makes missing keys.
+fn certificate_end(herd: &config::HerdFile, name: &str) -> Result<Option<Expiry>, String> {
+    let keys = keys::of_server(herd, name, UnixTime::now()).map_err(|error| error.to_string())?;
+    Ok(keys.and_then(|keys| Expiry::of_server(name, &keys)))
 }
 
 /// The settings of a changed herd file. The error names the key that a running server cannot change.

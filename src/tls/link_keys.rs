@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::crypto::aws_lc_rs::kx_group::{SECP256R1, SECP384R1, X25519};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
@@ -30,7 +31,7 @@ pub struct LinkKeys {
 impl LinkKeys {
     /// The settings for these keys. The error is one of rustls about keys that were not checked.
     pub fn new(keys: &ServerKeys) -> Result<LinkKeys, String> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
+        let provider = Arc::new(provider());
         let mut roots = RootCertStore::empty();
         for authority in &keys.authorities {
             roots.add(authority.clone()).map_err(|error| error.to_string())?;
@@ -47,6 +48,12 @@ impl LinkKeys {
         let client = client_config(keys, provider, servers).map_err(|error| error.to_string())?;
         Ok(LinkKeys { server: Arc::new(server), clients, client: Arc::new(client) })
     }
+}
+
+/// The cryptography of links, named so that no other crate's features can change it. Key exchange is on curves
+/// alone: each flight fits one packet, and a handshake that comes to nothing costs less.
+fn provider() -> CryptoProvider {
+    CryptoProvider { kx_groups: vec![X25519, SECP256R1, SECP384R1], ..aws_lc_rs::default_provider() }
 }
 
 fn server_config(

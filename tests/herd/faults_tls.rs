@@ -14,7 +14,7 @@ use crate::authority::{Authority, Identity, client_config, server_config};
 use crate::client::Client;
 use crate::fake_places::{Play, nearby};
 use crate::lab::{Lab, PAIR, PATIENCE, SOLO, free_port, until};
-use crate::process::{Signal, allow_descriptors};
+use crate::process::{Signal, allow_descriptors, herd};
 use crate::tls_client::TlsClient;
 
 const THREE: &[(&str, &[&str])] = &[("Riley", &["Jaquez", "Juzang"]), ("Jaquez", &[]), ("Juzang", &[])];
@@ -442,6 +442,8 @@ fn neighbours_have_a_port_of_their_own() {
     lab.await_links("Riley", "Jaquez");
     let line = iamat(&lab, "Riley", "kiwi");
     await_everywhere(&lab, &["Jaquez"], "kiwi", &line);
+    let sent = herd().args(["send", "Riley", "FOO", "-c"]).arg(lab.file()).output().unwrap();
+    assert_eq!(String::from_utf8(sent.stdout).unwrap(), "? FOO\n", "herd send finds the port of clients");
     lab.kill("Jaquez");
     let config = client_config(&[&authority], Some(&authority.sign("Jaquez")));
     assert!(

@@ -31,7 +31,7 @@ fn event_loop() -> EventLoop<MemorySystem, Herd> {
         log_level: Level::Traffic,
     };
     let system = MemorySystem::default();
-    let quota = Herd::quota(settings.connections_max);
+    let quota = Herd::quota(settings.connections_max, 0);
     let herd = Herd::new(server, settings, 7, system.clocks());
     let mut event_loop = EventLoop::new(system, herd, WaterMarks::default());
     event_loop.add_listener((), None, quota);

@@ -146,7 +146,7 @@ impl Simulation {
         let state = Server::new(identity, settings.limits.clone(), settings.silence, timeout, log);
         let mut system = SimulatedSystem::new(&self.world, server);
         let water_marks = WaterMarks { high: self.plan.high_water, low: self.plan.high_water / 4 };
-        let quota = Herd::quota(settings.connections_max);
+        let quota = Herd::quota(settings.connections_max, 0);
         let (clocks, seed) = (system.clocks(), system.random());
         let herd = Herd::new(state, settings, seed, clocks);
         let mut event_loop = EventLoop::new(system, herd, water_marks);

@@ -16,7 +16,7 @@ pub fn draw(herd: &HerdFile) -> String {
     let mut text = format!("{}: {servers}, {edge_count}\n\n", herd.name);
     draw_servers(&mut text, herd, &edges);
     draw_failures(&mut text, herd, &graph);
-    let _ = write!(text, "\nPlaces  {}\nLogs    {}\n", places(herd), logs(herd));
+    let _ = write!(text, "\nPlaces  {}\nLogs    {}\nLinks   {}\n", places(herd), logs(herd), links(herd));
     text
 }
 
@@ -63,11 +63,14 @@ fn columns(edges: &[(usize, usize)], filling: char, sign: impl Fn(&(usize, usize
 }
 
 fn address(server: &ServerSection) -> String {
-    if server.address == HostPort::from(server.listen) {
-        server.listen.to_string()
-    } else {
-        format!("{}, dialled at {}", server.listen, server.address)
+    let mut text = server.listen.to_string();
+    if let Some(peers) = server.peers {
+        let _ = write!(text, ", neighbours on {peers}");
     }
+    if server.address != HostPort::from(server.listens_for_peers()) {
+        let _ = write!(text, ", dialled at {}", server.address);
+    }
+    text
 }
 
 fn places(herd: &HerdFile) -> String {
@@ -86,6 +89,11 @@ fn places(herd: &HerdFile) -> String {
         let _ = write!(text, ", trusting {}", trust.display());
     }
     text
+}
+
+/// How the servers of a herd are connected with each other.
+fn links(herd: &HerdFile) -> &'static str {
+    if herd.peers.tls { "mutual TLS" } else { "plain text (peers.tls is false)" }
 }
 
 /// Where the servers of a herd log, and how much: `logs/<server>.log (traffic)`.
@@ -148,8 +156,11 @@ If one server fails
 
 Places  https://localhost:12331, the local Places server (herd places), trusting run/places-ca.pem
 Logs    logs/<server>.log (traffic)
+Links   mutual TLS
 ";
-        assert_eq!(draw(&HerdFile::built_in()), expected);
+        let mut herd = HerdFile::built_in();
+        herd.peers.tls = true;
+        assert_eq!(draw(&herd), expected);
     }
 
     #[test]
@@ -182,28 +193,33 @@ If one server fails
 
 Places  https://localhost:12331, the local Places server (herd places), trusting run/places-ca.pem
 Logs    ../logs/report-003/<server>.log (traffic)
+Links   plain text (peers.tls is false)
 ";
-        assert_eq!(draw(&HerdFile::parse(text, Path::new("report-003.json")).unwrap()), expected);
+        let mut herd = HerdFile::parse(text, Path::new("report-003.json")).unwrap();
+        herd.peers.tls = false;
+        assert_eq!(draw(&herd), expected);
     }
 
     #[test]
     fn addresses_places_and_logs_are_shown() {
         let text = r#"{
             "herd": "h",
-            "servers": { "A": { "listen": "[::1]:1", "address": "localhost:2" } },
+            "servers": { "A": { "listen": "[::1]:1", "peers": "[::1]:3", "address": "localhost:2" } },
             "places": { "url": "http://127.0.0.1:8080/fake", "trust": "ca.pem", "key_env": "K" },
-            "log": { "level": "off" }
+            "log": { "level": "off" },
+            "peers": { "tls": true }
         }"#;
         let expected = "\
 h: 1 server, 0 edges
 
-  A  [::1]:1, dialled at localhost:2
+  A  [::1]:1, neighbours on [::1]:3, dialled at localhost:2
 
 If one server fails
   No other server is left.
 
 Places  http://127.0.0.1:8080/fake (google-legacy, key in $K), trusting x/ca.pem
 Logs    off
+Links   mutual TLS
 ";
         assert_eq!(draw(&HerdFile::parse(text, Path::new("x/herd.json")).unwrap()), expected);
     }

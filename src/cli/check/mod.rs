@@ -2,6 +2,7 @@
 
 mod drawing;
 mod failures;
+mod keys;
 #[cfg(test)]
 mod testing;
 
@@ -9,10 +10,11 @@ pub use drawing::draw;
 pub(super) use drawing::{counted, logs, tidy};
 
 use super::Failure;
-use super::arguments::{Arguments, Subcommand, SubcommandOption};
+use super::arguments::{Arguments, CommandOption, Subcommand};
 use super::loaded_herd::LoadedHerd;
 use super::output::print;
 use crate::service;
+use rustls::pki_types::UnixTime;
 
 /// The row of this command in the table of commands.
 pub(super) const COMMAND: Subcommand = Subcommand {
@@ -20,7 +22,7 @@ pub(super) const COMMAND: Subcommand = Subcommand {
     usage: "check [-c FILE]",
     summary: "reads the herd file, draws the herd",
     help: HELP,
-    option: SubcommandOption::HerdFile,
+    options: &[CommandOption::HERD_FILE],
     operands: &[],
     run,
 };
@@ -28,7 +30,9 @@ pub(super) const COMMAND: Subcommand = Subcommand {
 fn run(arguments: &Arguments) -> Result<(), Failure> {
     let loaded = LoadedHerd::find(arguments)?;
     service::check_places(&loaded.herd).map_err(Failure::at_run_time)?;
-    print(draw(&loaded.herd).as_bytes()).map(drop)
+    let (keys, failure) = keys::report(&loaded.herd, &loaded.option(arguments), UnixTime::now());
+    print((draw(&loaded.herd) + &keys).as_bytes())?;
+    failure.map_or(Ok(()), Err)
 }
 
 const HELP: &str = "\
@@ -37,7 +41,8 @@ herd check [-c FILE]
 Reads a herd file, the files that it names, and the key of Places. If one of
 them is wrong, prints the place and the reason in one line. Otherwise draws the
 servers and the edges between them, and names the servers whose failure would
-cut off others, the Places service and the log files. Starts nothing.
+cut off others, the Places service, the log files and the keys. Says which keys
+are missing, cannot be used, or end within 30 days. Starts nothing.
 
 Options
   -c FILE      the herd file; without it herd.json in the current folder, or
@@ -49,6 +54,7 @@ Example
 
 Exit status
   0  the files are valid
-  1  places.trust or the key is not usable, or the drawing could not be printed
+  1  places.trust, the key of Places or a key in run/keys is not usable, or the
+     drawing could not be printed
   2  the command line or the herd file is wrong
 ";

@@ -12,6 +12,7 @@ pub(super) fn herd_of(servers: &[(&str, &[&str])]) -> HerdFile {
             format!(r#""{name}": {{ "listen": "127.0.0.1:{port}", "talks_to": {talks_to:?} }}"#)
         })
         .collect();
-    let text = format!(r#"{{ "herd": "h", "servers": {{ {} }} }}"#, servers.join(", "));
+    let text =
+        format!(r#"{{ "herd": "h", "servers": {{ {} }}, "peers": {{ "tls": false }} }}"#, servers.join(", "));
     HerdFile::parse(&text, Path::new("herd.json")).unwrap()
 }

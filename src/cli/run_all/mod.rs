@@ -14,7 +14,7 @@ mod supervisor;
 mod tail;
 
 use super::Failure;
-use super::arguments::{Arguments, Subcommand, SubcommandOption};
+use super::arguments::{Arguments, CommandOption, Subcommand};
 use super::failure::in_words;
 use super::loaded_herd::LoadedHerd;
 use crate::event_loop::terminal::Terminal;
@@ -31,7 +31,7 @@ pub(super) const COMMAND: Subcommand = Subcommand {
     usage: "run-all [-c FILE]",
     summary: "the whole herd, until Ctrl-C",
     help: HELP,
-    option: SubcommandOption::HerdFile,
+    options: &[CommandOption::HERD_FILE],
     operands: &[],
     run,
 };

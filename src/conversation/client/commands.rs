@@ -14,7 +14,8 @@ use crate::text::time::{SECOND_NS, Time};
 impl Client {
     /// Carries out a line without LF, if it is a whole valid command. Returns whether it is.
     pub(super) fn whole_command_received(&mut self, context: &mut Context<'_>, line: &[u8]) -> bool {
-        let received = self.idle.as_ref().map_or(context.wall, |idle| idle.received().wall);
+        let idle = self.timing.as_ref().and_then(|timing| timing.idle.as_ref());
+        let received = idle.map_or(context.wall, |idle| idle.received().wall);
         let received = Time::from_nanoseconds(received);
         let server = &*context.shared;
         let is_valid = match ClientCommand::parse(line) {

@@ -612,3 +612,83 @@ fn failed_handshakes_are_logged_and_do_not_fill_the_log() {
     assert_eq!(log.matches("failed: it has shown no certificate").count(), 10);
     assert_eq!(bench.server.handshakes_failed.all(), 100);
 }
+
+#[test]
+fn a_client_that_sends_too_many_lines_is_read_from_more_slowly() {
+    let mut bench = client();
+    bench.server.limits.max_lines_per_second = 10;
+    bench.address = "192.0.2.7:40000".parse().unwrap();
+    bench.connect();
+    bench.receive(&b"FOO\n".repeat(25));
+    bench.eof();
+    assert_eq!(bench.sent(), "? FOO\n".repeat(10));
+    assert!(bench.reading_is_paused());
+    let mut sent = 10;
+    for _ in 0..15 {
+        let deadline = bench.deadline();
+        assert_eq!(deadline - bench.now, Duration::from_millis(100));
+        bench.now = deadline;
+        bench.time_out();
+        sent += bench.sent().lines().count();
+    }
+    sent += bench.sent().lines().count();
+    // Nothing was refused, and the half-close came after the last line.
+    assert_eq!((sent, bench.input_left(), bench.closing()), (25, 0, Some(Close::Drain)));
+}
+
+#[test]
+fn a_client_on_this_machine_may_send_as_many_lines_as_it_likes() {
+    let mut bench = client();
+    bench.server.limits.max_lines_per_second = 10;
+    bench.connect();
+    bench.receive(&b"FOO\n".repeat(100));
+    assert_eq!(bench.sent(), "? FOO\n".repeat(100));
+    bench.address = "[::ffff:127.0.0.1]:40000".parse().unwrap();
+    bench.connect();
+    bench.receive(&b"FOO\n".repeat(100));
+    assert_eq!(bench.sent(), "? FOO\n".repeat(100));
+}
+
+#[test]
+fn an_answer_of_places_gives_a_paced_client_no_line_more() {
+    let mut bench = client();
+    bench.server.limits.max_lines_per_second = 2;
+    bench.address = "192.0.2.7:40000".parse().unwrap();
+    bench.connect();
+    bench.receive(KIWI.as_bytes());
+    bench.receive(b"WHATSAT kiwi 1 1\nFOO\n");
+    bench.sent();
+    assert!(bench.reading_is_paused() && bench.input_left() == 4);
+    answer_all(&mut bench, "{\"results\":[]}");
+    assert!(bench.sent().starts_with("AT ") && bench.reading_is_paused() && bench.input_left() == 4);
+    bench.now = bench.deadline();
+    bench.time_out();
+    assert_eq!(bench.sent() + &bench.sent(), "? FOO\n");
+}
+
+#[test]
+fn a_paced_client_that_does_not_read_is_not_looked_at() {
+    let mut bench = client().with_marks(10, 5);
+    bench.server.limits.max_lines_per_second = 2;
+    bench.address = "192.0.2.7:40000".parse().unwrap();
+    bench.connect();
+    bench.receive(&b"FOO\n".repeat(4));
+    assert!(bench.reading_is_paused() && bench.pending() > 10);
+    bench.now = bench.now + Duration::from_secs(5);
+    bench.time_out();
+    assert!(bench.reading_is_paused() && bench.deadline() == Moment::NEVER);
+    let mut replies = 0;
+    while bench.pending() > 0 {
+        replies += bench.sent().lines().count();
+    }
+    assert!((2..=4).contains(&replies) && bench.input_left() <= 8);
+}
+
+#[test]
+fn the_hello_of_a_neighbour_is_not_paced() {
+    let mut bench = client();
+    bench.server.limits.max_lines_per_second = 1;
+    bench.connect();
+    bench.receive(b"\nHELLO herd/1 bruins Jaquez 0123456789abcdef\n");
+    assert!(bench.sent().starts_with("WELCOME Riley "));
+}

@@ -48,7 +48,7 @@ impl Application for EchoServer {
 fn an_echo_server() {
     let system = ScriptedSystem::default();
     let mut event_loop = EventLoop::new(system.clone(), EchoServer(()), WaterMarks::default());
-    event_loop.add_listener((), None, Quota { connections_max: 10, spare: 0 });
+    event_loop.add_listener((), None, Quota { connections_max: 10, spare: 0, per_address: 0 });
     system.arrive(Peer::sending(b"hello, ", b""));
     event_loop.turn().unwrap();
     system.send(0, b"world");

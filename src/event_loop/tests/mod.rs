@@ -23,7 +23,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 fn event_loop(system: &ScriptedSystem, shared: Shared) -> Loop {
     let mut event_loop = EventLoop::new(system.clone(), Probe::new(shared), WaterMarks::default());
-    event_loop.add_listener((), None, Quota { connections_max: 1000, spare: 0 });
+    event_loop.add_listener((), None, Quota { connections_max: 1000, spare: 0, per_address: 0 });
     event_loop
 }
 
@@ -135,7 +135,10 @@ fn a_failure_to_accept_pauses_accepting_and_is_noticed_once() {
 fn a_quota_counts_connections_until_they_end_or_leave_it() {
     let system = ScriptedSystem::default();
     let mut event_loop = event_loop(&system, Shared::default());
-    command(&mut event_loop, Command::SetQuota(ListenerTag(0), Quota { connections_max: 2, spare: 1 }));
+    command(
+        &mut event_loop,
+        Command::SetQuota(ListenerTag(0), Quota { connections_max: 2, spare: 1, per_address: 0 }),
+    );
     for _ in 0..4 {
         system.arrive(Peer::default());
     }
@@ -151,6 +154,37 @@ fn a_quota_counts_connections_until_they_end_or_leave_it() {
     system.arrive(Peer::default());
     turns(&mut event_loop, 1);
     assert_eq!(calls(&mut event_loop), "eof: lost:Closed Admitted made");
+}
+
+#[test]
+fn a_quota_counts_the_connections_of_each_address_off_loopback() {
+    let system = ScriptedSystem::default();
+    let mut event_loop = event_loop(&system, Shared::default());
+    let quota = Quota { connections_max: 100, spare: 1, per_address: 2 };
+    command(&mut event_loop, Command::SetQuota(ListenerTag(0), quota));
+    let arrive = |address| system.arrive(Peer::at(address));
+    for address in ["192.0.2.1", "192.0.2.1", "192.0.2.1", "192.0.2.1", "192.0.2.2"] {
+        arrive(address);
+    }
+    turns(&mut event_loop, 1);
+    assert_eq!(calls(&mut event_loop), "Admitted made Admitted made Spare made Full Admitted made");
+    // The same address in another form; the fourth peer was not kept.
+    arrive("[::ffff:192.0.2.2]");
+    arrive("[::ffff:192.0.2.2]");
+    for _ in 0..3 {
+        arrive("127.0.0.1");
+    }
+    turns(&mut event_loop, 1);
+    assert_eq!(calls(&mut event_loop), "Admitted made Full Admitted made Admitted made Admitted made");
+    system.send(0, b"leave_quota\n");
+    system.half_close(4);
+    turns(&mut event_loop, 2);
+    calls(&mut event_loop);
+    arrive("192.0.2.1");
+    arrive("192.0.2.1");
+    arrive("192.0.2.2");
+    turns(&mut event_loop, 1);
+    assert_eq!(calls(&mut event_loop), "Admitted made Full Admitted made");
 }
 
 #[test]

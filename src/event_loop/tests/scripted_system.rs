@@ -35,6 +35,8 @@ pub(super) struct Outside {
 #[derive(Default)]
 pub(super) struct Peer {
     token: usize,
+    /// Its IP address; `None`: 127.0.0.1.
+    address: Option<&'static str>,
     /// Bytes that it sends.
     input: VecDeque<u8>,
     /// Bytes that it sends again and again after these.
@@ -55,6 +57,11 @@ pub(super) struct Peer {
 impl Peer {
     pub(super) fn sending(input: &[u8], endless: &'static [u8]) -> Peer {
         Peer { input: input.iter().copied().collect(), endless, ..Peer::default() }
+    }
+
+    /// A peer with this IP address.
+    pub(super) fn at(address: &'static str) -> Peer {
+        Peer { address: Some(address), ..Peer::default() }
     }
 
     /// A peer that sends and does not read.
@@ -127,7 +134,9 @@ impl System for ScriptedSystem {
             outside.accepts += 1;
             outside.backlog.pop().unwrap_or(Err(io::ErrorKind::WouldBlock.into()))
         };
-        Ok((self.stream(peer?), "127.0.0.1:40000".parse().unwrap()))
+        let peer = peer?;
+        let address = format!("{}:40000", peer.address.unwrap_or("127.0.0.1"));
+        Ok((self.stream(peer), address.parse().unwrap()))
     }
 
     fn short_reads_empty(&self) -> bool {

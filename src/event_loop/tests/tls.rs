@@ -25,7 +25,7 @@ impl Front {
         let system = ScriptedSystem::default();
         let mut event_loop = EventLoop::new(system.clone(), Probe::new(shared), WaterMarks::default());
         let tls = listener(&authority, "riley");
-        event_loop.add_listener((), Some(tls), Quota { connections_max: 1000, spare: 0 });
+        event_loop.add_listener((), Some(tls), Quota { connections_max: 1000, spare: 0, per_address: 0 });
         Front { system, event_loop, authority }
     }
 
