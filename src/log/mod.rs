@@ -47,8 +47,6 @@ impl Level {
 #[derive(Debug)]
 pub struct Log {
     level: Level,
-    /// The name of the server, escaped for log lines.
-    server: Vec<u8>,
     lines: Vec<u8>,
     timestamp: Timestamp,
     source: Source,
@@ -57,8 +55,7 @@ pub struct Log {
 impl Log {
     /// An empty log of the server with that name.
     pub fn new(server: &str, level: Level) -> Log {
-        let (lines, timestamp, source) = (Vec::new(), Timestamp::default(), Source::default());
-        Log { level, server: escaped(server).into_bytes(), lines, timestamp, source }
+        Log { level, lines: Vec::new(), timestamp: Timestamp::new(server), source: Source::default() }
     }
 
     /// The amount of logging.
@@ -112,7 +109,7 @@ impl Log {
     /// Logs an event, such as `New connection to server Jaquez was made`.
     pub fn event(&mut self, event: fmt::Arguments<'_>) {
         if self.level >= Level::Events {
-            self.lines.extend_from_slice(&self.timestamp.text);
+            self.lines.extend_from_slice(self.timestamp.without_server());
             let start = self.lines.len();
             let _ = ByteWriter(&mut self.lines).write_fmt(event);
             // An event may quote input.
@@ -138,7 +135,6 @@ impl Log {
     /// Begins a line with its time and the name of the server.
     fn begin(&mut self) {
         self.lines.extend_from_slice(&self.timestamp.text);
-        self.lines.extend_from_slice(&self.server);
     }
 
     /// Appends a message without its LF, escaped and truncated to [`MESSAGE_MAX`].
@@ -224,29 +220,39 @@ fn write_host(host: IpAddr, text: &mut Vec<u8>) {
     }
 }
 
-/// The start of a line, `2026-11-21 02:11:51.123456 `. Formatted once for all lines of one read; in the same
+/// The start of a line, `2026-11-21 02:11:51.123456 Riley`. Formatted once for all lines of one read; in the same
 /// second only the digits after the point are written again.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Timestamp {
     second: u64,
     text: Vec<u8>,
 }
 
 impl Timestamp {
+    fn new(server: &str) -> Timestamp {
+        let text = format!("{}.000000 {}", date_and_time(0), escaped(server));
+        Timestamp { second: 0, text: text.into_bytes() }
+    }
+
     fn set(&mut self, nanoseconds: u64) {
         let second = nanoseconds / 1_000_000_000;
-        if second != self.second || self.text.is_empty() {
+        if second != self.second {
             self.second = second;
-            self.text = date_and_time(second).into_bytes();
-            self.text.extend_from_slice(b".000000 ");
+            self.text[..POINT].copy_from_slice(date_and_time(second).as_bytes());
         }
         let microsecond = (nanoseconds % 1_000_000_000 / 1000) as u32;
-        let end = self.text.len() - 1;
         let digits = &write_eight(microsecond)[EIGHT - MICROSECOND_DIGITS..];
-        self.text[end - MICROSECOND_DIGITS..end].copy_from_slice(digits);
+        self.text[POINT + 1..][..MICROSECOND_DIGITS].copy_from_slice(digits);
+    }
+
+    /// The start of a line that does not name the server, with a space at its end.
+    fn without_server(&self) -> &[u8] {
+        &self.text[..POINT + 1 + MICROSECOND_DIGITS + 1]
     }
 }
 
+/// The position of the point in a [`Timestamp`].
+const POINT: usize = "2026-11-21 02:11:51".len();
 /// Digits after the point: microseconds.
 const MICROSECOND_DIGITS: usize = 6;
 
@@ -316,11 +322,10 @@ mod tests {
     #[test]
     fn names_are_escaped_too() {
         let mut log = Log::new("Zo\u{eb}", Level::Traffic);
+        log.set_time(NOW);
         log.sent_to_server("Ana\u{ef}s", b"AT");
-        assert_eq!(
-            log.lines(),
-            br"Zo\xc3\xab sent to server Ana\xc3\xafs 'AT'".iter().chain(b"\n").copied().collect::<Vec<_>>()
-        );
+        let line = String::from_utf8(log.lines().to_vec()).unwrap();
+        assert_eq!(line, format!("{STAMP} Zo\\xc3\\xab sent to server Ana\\xc3\\xafs 'AT'\n"));
     }
 
     #[test]

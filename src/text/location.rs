@@ -1,7 +1,6 @@
 //! The parser of locations: decimal degrees after ISO 6709, `+34.068930-118.445127`. It computes no
 //! distances.
 
-use super::decimal::Decimal;
 use super::simd::{NoDigit, Positions};
 
 /// The greatest latitude, in degrees, north or south.
@@ -51,17 +50,20 @@ fn coordinate(
     let (Some(b'+' | b'-'), point) = (text.get(start), no_digits.next_position()) else {
         return None;
     };
-    let whole = &text[start + 1..point];
+    let whole = text.get(start + 1..point)?;
+    if whole.is_empty() || whole.len() > digits_max {
+        return None;
+    }
     let (fraction, end) = match text.get(point) {
         Some(b'.') => {
             let end = no_digits.next_position();
-            (&text[point + 1..end], end)
+            (text.get(point + 1..end).filter(|fraction| !fraction.is_empty())?, end)
         }
         _ => (&[][..], point),
     };
-    let has_digits = !whole.is_empty() && (!fraction.is_empty() || end == point);
-    let is_within = whole.len() <= digits_max && Decimal { whole, fraction }.at_most(limit);
-    (has_digits && is_within).then_some(end)
+    let degrees = whole.iter().fold(0, |value, &digit| value * 10 + u32::from(digit - b'0'));
+    let is_within = degrees < limit || degrees == limit && fraction.iter().all(|&digit| digit == b'0');
+    is_within.then_some(end)
 }
 
 #[cfg(test)]
