@@ -77,7 +77,7 @@ bench-check: build
 	python3 bench/competitors/same_replies.py '$(HERD_PROGRAM)' "$${CARGO_TARGET_DIR:-bench/target}/release/herd-bench"
 
 bench-instructions:
-	bench/instructions.sh 3000
+	bench/instructions.sh 2835
 
 clean:
 	cargo clean

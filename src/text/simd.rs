@@ -5,8 +5,6 @@
 //! the time of a command. Sixteen bytes are one vector here. Eight digits are one 64-bit word, the first
 //! digit in its lowest byte.
 
-use std::marker::PhantomData;
-
 use wide::{CmpEq, CmpGt, CmpLt, i8x16};
 
 /// Digits in a word.
@@ -16,51 +14,21 @@ const SIXTEEN: usize = 16;
 /// Bytes that one mask of positions covers: a bit of a word for each.
 const BLOCK: usize = 64;
 
-/// A class of bytes.
-pub trait Class {
-    /// A mask with all bits set in each byte that belongs to the class.
-    fn of(bytes: i8x16) -> i8x16;
-}
-
-/// White space; see [`super::fields`].
-#[derive(Clone, Copy, Debug)]
-pub struct WhiteSpace;
-
-impl Class for WhiteSpace {
-    #[inline]
-    fn of(bytes: i8x16) -> i8x16 {
-        // The comparison is signed: bytes from 0x80 on are negative, below all of ASCII.
-        bytes.cmp_eq(each(b' ')) | bytes.cmp_gt(each(b'\t' - 1)) & bytes.cmp_lt(each(b'\r' + 1))
-    }
-}
-
-/// Every byte that is not an ASCII digit.
-#[derive(Clone, Copy, Debug)]
-pub struct NoDigit;
-
-impl Class for NoDigit {
-    #[inline]
-    fn of(bytes: i8x16) -> i8x16 {
-        bytes.cmp_lt(each(b'0')) | bytes.cmp_gt(each(b'9'))
-    }
-}
-
-/// The positions of the bytes of a class in a text, in order.
+/// The positions of white space in a text, in order; see [`super::fields`].
 #[derive(Clone, Debug)]
-pub struct Positions<'a, C> {
+pub struct WhiteSpace<'a> {
     text: &'a [u8],
     /// The start of the current block of [`BLOCK`] bytes.
     block: usize,
-    /// The bytes of the block that belong to the class and were not returned yet, one bit each.
+    /// The white space of the block that was not returned yet, one bit for each byte.
     mask: u64,
-    class: PhantomData<C>,
 }
 
-impl<'a, C: Class> Positions<'a, C> {
+impl<'a> WhiteSpace<'a> {
     /// The positions in all of `text`.
     #[inline]
-    pub fn of(text: &'a [u8]) -> Positions<'a, C> {
-        Positions { text, block: 0, mask: mask(text, 0, C::of), class: PhantomData }
+    pub fn of(text: &'a [u8]) -> WhiteSpace<'a> {
+        WhiteSpace { text, block: 0, mask: mask(text, 0, is_white_space) }
     }
 
     /// The next position; the length of the text after the last one.
@@ -79,16 +47,27 @@ impl<'a, C: Class> Positions<'a, C> {
         self.block + BLOCK >= self.text.len()
     }
 
-    /// Goes on to the next block with a byte of the class. Returns whether there is one. Not inlined: most
-    /// texts are one block, and the callers stay small.
+    /// Goes on to the next block with white space. Returns whether there is one. Not inlined: most texts are
+    /// one block, and the callers stay small.
     #[inline(never)]
     fn next_block(&mut self) -> bool {
         while self.mask == 0 && !self.is_in_last_block() {
             self.block += BLOCK;
-            self.mask = mask(self.text, self.block, C::of);
+            self.mask = mask(self.text, self.block, is_white_space);
         }
         self.mask != 0
     }
+}
+
+#[inline]
+fn is_white_space(bytes: i8x16) -> i8x16 {
+    // The comparison is signed: bytes from 0x80 on are negative, below all of ASCII.
+    bytes.cmp_eq(each(b' ')) | bytes.cmp_gt(each(b'\t' - 1)) & bytes.cmp_lt(each(b'\r' + 1))
+}
+
+#[inline]
+fn is_digit(bytes: i8x16) -> i8x16 {
+    bytes.cmp_gt(each(b'0' - 1)) & bytes.cmp_lt(each(b'9' + 1))
 }
 
 /// Whether all bytes are printable ASCII.
@@ -105,7 +84,7 @@ pub fn is_printable(text: &[u8]) -> bool {
 pub fn digits_at_front(text: &[u8]) -> usize {
     let mut length = 0;
     loop {
-        let digits = mask(text, length, |bytes| !NoDigit::of(bytes)).trailing_ones() as usize;
+        let digits = mask(text, length, is_digit).trailing_ones() as usize;
         length += digits;
         if digits < BLOCK {
             return length;
@@ -210,7 +189,7 @@ mod tests {
                 for at in 0..length {
                     let mut text = vec![b'x'; length];
                     text[at] = byte;
-                    let mut positions = Positions::<WhiteSpace>::of(&text);
+                    let mut positions = WhiteSpace::of(&text);
                     let found: Vec<usize> = std::iter::from_fn(|| {
                         Some(positions.next_position()).filter(|&found| found < length)
                     })
