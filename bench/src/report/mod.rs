@@ -84,6 +84,9 @@ impl Section {
                 if contender.wrong() > 0 {
                     name = format!("{name} (**{} wrong replies**)", contender.wrong());
                 }
+                if contender.log_lost() > 0 {
+                    name = format!("{name} (**{} log lines lost**)", contender.log_lost());
+                }
                 vec![
                     name,
                     thousands(contender.median(|round| round.rate())),
