@@ -8,6 +8,8 @@
 mod connection;
 pub mod dialect;
 pub mod graders;
+pub mod probe;
+mod waits;
 
 use std::io;
 use std::net::SocketAddr;

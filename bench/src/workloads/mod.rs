@@ -2,6 +2,7 @@
 
 mod disturbed;
 mod flood;
+mod growing;
 mod idle;
 mod logged;
 mod million;
@@ -33,7 +34,7 @@ pub struct Bench {
 }
 
 /// The letters of all workloads.
-pub const ALL: &str = "abcdefghijl";
+pub const ALL: &str = "abcdefghijkl";
 
 impl Bench {
     /// A run of these workloads.
@@ -83,7 +84,7 @@ impl Bench {
 type Workload = fn(&mut Bench) -> io::Result<()>;
 
 /// The letters of each workload, and the processors of its load generator.
-const WORKLOADS: [(&str, Affinity, Workload); 10] = [
+const WORKLOADS: [(&str, Affinity, Workload); 11] = [
     ("ab", Affinity::OwnProcessor, steady::one_at_a_time),
     ("c", Affinity::OwnProcessor, steady::pipelined),
     ("d", Affinity::OwnProcessor, visits::connection_per_message),
@@ -93,5 +94,6 @@ const WORKLOADS: [(&str, Affinity, Workload); 10] = [
     ("h", Affinity::Anywhere, million::million),
     ("i", Affinity::OwnProcessor, disturbed::disturbed),
     ("j", Affinity::Anywhere, size::size),
+    ("k", Affinity::OwnProcessor, growing::growing),
     ("l", Affinity::OwnProcessor, logged::logged),
 ];
