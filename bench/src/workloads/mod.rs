@@ -9,6 +9,8 @@ mod million;
 mod near;
 mod proxy;
 mod size;
+mod slow_disk;
+mod slow_log;
 mod steady;
 mod visits;
 
@@ -34,7 +36,7 @@ pub struct Bench {
 }
 
 /// The letters of all workloads.
-pub const ALL: &str = "abcdefghijkl";
+pub const ALL: &str = "abcdefghijklm";
 
 impl Bench {
     /// A run of these workloads.
@@ -84,7 +86,7 @@ impl Bench {
 type Workload = fn(&mut Bench) -> io::Result<()>;
 
 /// The letters of each workload, and the processors of its load generator.
-const WORKLOADS: [(&str, Affinity, Workload); 11] = [
+const WORKLOADS: [(&str, Affinity, Workload); 12] = [
     ("ab", Affinity::OwnProcessor, steady::one_at_a_time),
     ("c", Affinity::OwnProcessor, steady::pipelined),
     ("d", Affinity::OwnProcessor, visits::connection_per_message),
@@ -96,4 +98,5 @@ const WORKLOADS: [(&str, Affinity, Workload); 11] = [
     ("j", Affinity::Anywhere, size::size),
     ("k", Affinity::OwnProcessor, growing::growing),
     ("l", Affinity::OwnProcessor, logged::logged),
+    ("m", Affinity::OwnProcessor, slow_log::slow_log),
 ];
