@@ -35,6 +35,8 @@ pub struct Probe {
     sent: u64,
     /// The probes in flight: their times, and the waits for a processor before them.
     in_flight: VecDeque<(u64, Waits)>,
+    /// The waits when the next reply to a probe had not arrived.
+    missing: Waits,
 }
 
 /// The result of a run.
@@ -69,6 +71,7 @@ impl Probe {
             epoch: Instant::now(),
             sent: 0,
             in_flight: VecDeque::new(),
+            missing: Waits::default(),
         })
     }
 
@@ -85,7 +88,9 @@ impl Probe {
             if (now - begin) / PROBE_EVERY > probes {
                 // Not more than one at a time, if the load generator itself was late.
                 probes = (now - begin) / PROBE_EVERY;
-                let (now, waits) = (self.now(), threads.waits());
+                // The time last, so that a wait before it is not part of the latency.
+                let waits = threads.waits();
+                let now = self.now();
                 self.in_flight.push_back((now, waits));
                 self.connections[0].compose(&mut self.own, false, now);
                 self.connections[0].write()?;
@@ -129,6 +134,8 @@ impl Probe {
 
     /// Reads all replies that have arrived, without waiting for others.
     fn receive(&mut self, threads: &Threads, probed: &mut Probed) -> io::Result<()> {
+        // Before the poll, so that a wait within it counts.
+        let looked = if self.in_flight.is_empty() { Waits::default() } else { threads.waits() };
         match self.poll.poll(&mut self.events, Some(Duration::ZERO)) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => {}
@@ -149,11 +156,12 @@ impl Probe {
                 let waits = if replies > 0 { threads.waits() } else { Waits::default() };
                 for (from, before) in self.in_flight.drain(..replies.min(self.in_flight.len())) {
                     let latency = Duration::from_nanos(now.saturating_sub(from));
-                    let undisturbed = latency.saturating_sub(waits.since(before));
+                    let undisturbed = latency.saturating_sub(Waits::delay(before, self.missing, waits));
                     probed.undisturbed.saturating_record((undisturbed.as_nanos() as u64).max(1));
                 }
             }
         }
+        self.missing = looked;
         Ok(())
     }
 }

@@ -49,13 +49,28 @@ impl Threads {
 }
 
 impl Waits {
-    /// The least time since `before` in which other programs kept the server or the load generator waiting.
-    pub(super) fn since(self, before: Waits) -> Duration {
-        // The event loop may also have waited for another thread of its own process, which is no excuse.
+    /// The time in which other programs delayed a reply, at least: from the waits when its message was sent, when
+    /// it had not arrived at the last look, and when it was read.
+    pub(super) fn delay(sent: Waits, missing: Waits, read: Waits) -> Duration {
+        let missing = missing.at_least(sent);
+        // A wait of the load generator delays a reply only if it can have arrived meanwhile. The server may have
+        // waited at the same time.
+        let both = read.server_since(missing).max(read.own.saturating_sub(missing.own));
+        Duration::from_nanos(missing.server_since(sent) + both)
+    }
+
+    fn server_since(self, before: Waits) -> u64 {
         let others_ran = self.others_ran.saturating_sub(before.others_ran);
-        let server = self.server.saturating_sub(before.server).saturating_sub(others_ran);
-        // They may have waited at the same time.
-        Duration::from_nanos(server.max(self.own.saturating_sub(before.own)))
+        // The event loop may have waited for another thread of its own process, which is no excuse.
+        self.server.saturating_sub(before.server).saturating_sub(others_ran)
+    }
+
+    fn at_least(self, other: Waits) -> Waits {
+        Waits {
+            server: self.server.max(other.server),
+            others_ran: self.others_ran.max(other.others_ran),
+            own: self.own.max(other.own),
+        }
     }
 }
 
@@ -72,16 +87,32 @@ fn read(thread: &File) -> (u64, u64) {
 mod tests {
     use super::*;
 
+    fn waits(server: u64, others_ran: u64, own: u64) -> Waits {
+        Waits { server, others_ran, own }
+    }
+
     #[test]
-    fn waits_of_both_sides_at_the_same_time_count_once_and_own_threads_not_at_all() {
-        let before = Waits { server: 100, others_ran: 10, own: 5 };
-        let since = |server, others_ran, own| Waits { server, others_ran, own }.since(before).as_nanos();
-        assert_eq!(since(100, 10, 5), 0);
-        assert_eq!(since(140, 10, 5), 40);
-        assert_eq!(since(140, 25, 5), 25);
-        assert_eq!(since(140, 60, 5), 0);
-        assert_eq!(since(140, 10, 25), 40);
-        assert_eq!(since(140, 10, 75), 70);
+    fn waits_at_the_same_time_count_once() {
+        let sent = waits(100, 10, 5);
+        let delay = |read| Waits::delay(sent, sent, read).as_nanos();
+        assert_eq!(delay(waits(100, 10, 5)), 0);
+        assert_eq!(delay(waits(140, 10, 25)), 40);
+        assert_eq!(delay(waits(140, 10, 75)), 70);
+    }
+
+    #[test]
+    fn a_wait_of_the_load_generator_before_the_last_look_is_no_delay() {
+        let (sent, missing) = (waits(100, 10, 5), waits(130, 10, 65));
+        assert_eq!(Waits::delay(sent, missing, waits(140, 10, 70)).as_nanos(), 40);
+        // The last look was before the message was sent.
+        assert_eq!(Waits::delay(missing, sent, waits(140, 10, 70)).as_nanos(), 10);
+    }
+
+    #[test]
+    fn a_wait_for_another_thread_of_the_server_is_no_delay() {
+        let sent = waits(100, 10, 5);
+        assert_eq!(Waits::delay(sent, sent, waits(140, 25, 5)).as_nanos(), 25);
+        assert_eq!(Waits::delay(sent, sent, waits(140, 60, 5)).as_nanos(), 0);
     }
 
     #[test]
