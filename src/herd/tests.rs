@@ -229,6 +229,24 @@ fn a_failed_lookup_of_places_answers_the_question() {
 }
 
 #[test]
+fn only_a_failure_of_the_local_places_server_asks_whether_it_runs() {
+    for (trust, asks) in [(Some("run/places-ca-80.pem"), true), (Some("ca.pem"), false), (None, false)] {
+        let mut herd = herd(&[]);
+        let mut local = settings(&[]);
+        local.places.section.url.tls = true;
+        local.places.section.url.host = Host::Name("localhost".into());
+        local.places.section.trust = trust.map(Into::into);
+        herd.apply(local, clocks(0));
+        let answer = herd.places.explain(&Problem::Failed("it broke".to_owned()));
+        let mut text = Vec::new();
+        answer.cut(0, &mut text);
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.contains("Places at https://localhost:80: it broke"), "{text}");
+        assert_eq!(text.contains("herd places, running?"), asks, "{text}");
+    }
+}
+
+#[test]
 fn a_question_that_expires_ends_its_connection() {
     let mut herd = herd(&[]);
     let mut numeric = settings(&[]);
