@@ -145,6 +145,18 @@ fn a_link_to_an_earlier_incarnation_is_ended() {
 }
 
 #[test]
+fn a_stuck_attempt_is_replaced_when_the_neighbour_dials() {
+    let mut herd = linked();
+    herd.server.neighbours.get_mut(JAQUEZ).outbound = None;
+    herd.server.signals.push_back(Signal::NeighbourAlive(JAQUEZ, Epoch(7)));
+    assert_eq!(commands(&mut herd, 100).len(), 0, "it has just begun");
+    herd.server.signals.push_back(Signal::NeighbourAlive(JAQUEZ, Epoch(7)));
+    assert_eq!(commands(&mut herd, 2000), ["abort 1"]);
+    herd.server.signals.push_back(Signal::LinkLost(JAQUEZ));
+    assert_eq!(commands(&mut herd, 2000), ["connect 127.0.0.1:1"]);
+}
+
+#[test]
 fn an_older_inbound_link_is_ended() {
     let mut herd = linked();
     herd.server.signals.push_back(Signal::LinkReplaced(CLIENT));
