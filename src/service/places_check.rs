@@ -43,6 +43,9 @@ pub(super) fn trust(herd: &HerdFile) -> Result<(), String> {
 fn printable(key: &OsStr) -> Result<String, String> {
     let bytes = key.as_bytes();
     match bytes.iter().position(|byte| !(b' '..=b'~').contains(byte)) {
+        None if bytes.starts_with(b" ") || bytes.ends_with(b" ") => {
+            Err("it begins or ends with a space; remove the space".to_owned())
+        }
         None => Ok(String::from_utf8_lossy(bytes).into_owned()),
         Some(at) if [b'\r', b'\n'].contains(&bytes[at]) => Err(format!(
             "expected printable ASCII, got a line end as byte {}; remove it (files of Windows end lines with CR LF)",
@@ -67,6 +70,9 @@ mod tests {
             (b"AI\xffza", "got another byte as byte 3"),
             ("AIzä".as_bytes(), "got another byte as byte 4"),
             (b"AI\tza", "got another byte as byte 3"),
+            (b"AIza ", "ends with a space"),
+            (b" AIza", "begins or ends with a space"),
+            (b"   ", "a space"),
         ] {
             let problem = printable(OsStr::from_bytes(key)).unwrap_err();
             assert!(problem.contains(words) && !problem.contains("AI"), "{problem}");
