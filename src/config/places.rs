@@ -188,7 +188,9 @@ mod tests {
         assert!(parse(&with("")).unwrap().places_or_local().is_local());
         assert!(is_local(r#"{"url":"https://localhost:9000","trust":"run/places-ca-9000.pem"}"#));
         assert!(is_local(r#"{"url":"https://127.0.0.1:12331","trust":"run/places-ca.pem"}"#));
-        assert!(is_local(r#"{"url":"https://LOCALHOST:9000","trust":"/x/places-ca-9000.pem","key_env":null}"#));
+        assert!(is_local(
+            r#"{"url":"https://LOCALHOST:9000","trust":"/x/places-ca-9000.pem","key_env":null}"#
+        ));
         assert!(!is_local(r#"{"url":"http://localhost:9000","trust":"run/places-ca-9000.pem"}"#));
         assert!(!is_local(r#"{"url":"https://localhost:9000","trust":"run/places-ca-9001.pem"}"#));
         assert!(!is_local(r#"{"url":"https://localhost:9000","trust":"ca.pem"}"#));
