@@ -83,6 +83,8 @@ FAULTS = [
      "                let _ = (&mut context, &mut protocol, error);\n"),
     ("a drain does not notify the application", "src/event_loop/draining.rs",
      "            self.application.notice(self.clocks, Notice::Drained);\n", ""),
+    ("a half-closed client that does not read stays for ever", "src/event_loop/closing.rs",
+     "            connection.peer_ended = true;\n", ""),
     ("a lingering connection holds up a shutdown", "src/event_loop/closing.rs",
      "            && is_ending\n", "            && is_ending && false\n"),
     # The herd
