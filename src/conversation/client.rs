@@ -10,6 +10,7 @@ use std::time::Duration;
 use self::commands::Refusal;
 use super::idle_times::{Due, IdleTimes};
 use super::lines::Lines;
+use super::refusals::NotLogged;
 use super::replies::Replies;
 use super::telnet::Telnet;
 use super::{Context, Server, prefetch, receipt_time};
@@ -189,6 +190,13 @@ impl Client {
     /// Ends the connection of a client for which the server has no room.
     fn reject(&mut self, context: &mut Context<'_>) {
         self.standing = Standing::Finished;
+        if let Some(not_logged) = context.shared.refusals.admit(context.now) {
+            let (host, port) = (context.address.ip(), context.address.port());
+            context.shared.log.event(format_args!(
+                "Connection from ({host}, {port}) is closed: the server is full (limits.max_connections){}",
+                NotLogged(not_logged)
+            ));
+        }
         context.transport.abort();
     }
 
@@ -368,8 +376,8 @@ impl Protocol for Client {
         context.shared.log.event(format_args!("Connection from ({host}, {port}) was dropped"));
         if !self.replies.is_empty() {
             context.shared.desk.withdraw(|waiter| waiter.client.id() == context.id);
-            self.replies.clear(&mut context.shared.unread_answer_bytes);
         }
+        self.replies.clear(&mut context.shared.unread_answer_bytes);
     }
 }
 

@@ -95,8 +95,14 @@ impl InboundPeer {
         let start = output.len();
         write_refused(reason, output);
         context.shared.log.sent_to_client(&output[start..]);
-        let (host, port) = (context.address.ip(), context.address.port());
-        context.shared.log.event(format_args!("A HELLO from ({host}, {port}) is refused: {reason}"));
+        if let Some(not_logged) = context.shared.refusals.admit(context.now) {
+            let (host, port) = (context.address.ip(), context.address.port());
+            let not_logged = NotLogged(not_logged);
+            context
+                .shared
+                .log
+                .event(format_args!("A HELLO from ({host}, {port}) is refused: {reason}{not_logged}"));
+        }
         self.state = State::Over;
         context.transport.close();
     }
@@ -432,6 +438,20 @@ mod tests {
             assert_eq!(bench.closing(), Some(Close::Drain));
             assert!(bench.server.store.is_empty(), "nothing is learned");
         }
+    }
+
+    #[test]
+    fn refused_hellos_in_the_log_are_limited() {
+        let mut bench = dialled();
+        for _ in 0..100 {
+            let server = bench.into_server();
+            bench = dialled();
+            bench.server = server;
+            bench.receive(b"HELLO herd/1 bruins Mallory 0123456789abcdef\n");
+        }
+        let reason =
+            "A HELLO from (127.0.0.1, 40000) is refused: no neighbour of this server has that name\n";
+        assert_eq!(bench.log().matches(reason).count(), 10, "{}", bench.log());
     }
 
     #[test]

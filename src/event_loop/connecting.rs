@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::connection::{Attempts, Connection, InputState, Life};
+use super::connection::{Attempts, Connection, Life};
 use super::stream::Stream;
 use super::system::System;
 use super::tls::TlsStream;
@@ -72,7 +72,7 @@ impl<S: System, A: Application> EventLoop<S, A> {
                 self.list(id);
             }
             Ok(true) => {
-                connection.life = Life::Open(InputState::Flowing);
+                connection.life = Life::open();
                 connection.writable = true;
                 self.call(id, |protocol, context| protocol.connection_made(context));
                 self.mark_dirty(id);

@@ -59,13 +59,15 @@ impl<S: System, A: Application> EventLoop<S, A> {
     }
 
     fn deadline_passed(&mut self, id: ConnectionId) {
+        let now = self.clocks.now;
         let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
         match connection.life {
             Life::Connecting(_) => self.attempt_failed(id, io::ErrorKind::TimedOut.into()),
             Life::Handshaking { .. } => self.kill(id, Lost::Failed(io::ErrorKind::TimedOut.into())),
-            Life::Open(_) => {
+            Life::Open { unread_until, .. } if now >= unread_until => self.kill(id, Lost::TimedOut),
+            Life::Open { .. } => {
                 connection.transport.set_deadline(Moment::NEVER);
                 self.call(id, |protocol, context| protocol.timed_out(context));
             }

@@ -96,7 +96,9 @@ impl System for MioSystem {
                     let ended = event.is_read_closed() || event.is_error();
                     // A read stops before the byte after urgent data (tcp(7)), however much follows.
                     let urgent = event.is_priority();
-                    if ended || urgent {
+                    if ended {
+                        events.push(Event::PeerEnded(token));
+                    } else if urgent {
                         events.push(Event::ShortReadsLie(token));
                     }
                     let readable = event.is_readable() || ended || urgent;

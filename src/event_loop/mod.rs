@@ -173,6 +173,7 @@ impl<S: System, A: Application> EventLoop<S, A> {
                         connection.short_reads_lie = true;
                     }
                 }
+                Event::PeerEnded(token) => self.peer_ended(of_token(token)),
                 Event::Done { ticket, done } => {
                     if let Some(tag) = self.work.try_remove(ticket) {
                         self.application.notice(self.clocks, Notice::Done { tag, done });

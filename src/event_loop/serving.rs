@@ -45,7 +45,7 @@ impl<S: System, A: Application> EventLoop<S, A> {
             }
             match connection.life {
                 Life::Handshaking { .. } => self.continue_handshake(id),
-                Life::Open(InputState::Ended) => self.deliver_half_close(id),
+                Life::Open { input: InputState::Ended, .. } => self.deliver_half_close(id),
                 _ => share = share.saturating_sub(self.read(id, buffer)),
             }
         }
@@ -57,7 +57,7 @@ impl<S: System, A: Application> EventLoop<S, A> {
         };
         match connection.stream.handshake() {
             Ok(()) => {
-                connection.life = Life::Open(InputState::Flowing);
+                connection.life = Life::open();
                 self.call(id, |protocol, context| protocol.connection_made(context));
                 self.mark_dirty(id);
             }
@@ -114,7 +114,9 @@ impl<S: System, A: Application> EventLoop<S, A> {
 
     fn deliver_half_close(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connections.get_mut(id) {
-            connection.life = Life::Open(InputState::HalfClosed);
+            if let Life::Open { input, .. } = &mut connection.life {
+                *input = InputState::HalfClosed;
+            }
             let rest = std::mem::take(&mut connection.input);
             self.clocks.wall = self.system.wall();
             self.call(id, |protocol, context| protocol.eof_received(context, &rest));

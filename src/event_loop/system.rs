@@ -26,7 +26,8 @@ pub trait System {
     fn accept(&mut self, listener: &mut Self::Listener) -> io::Result<(Self::Stream, SocketAddr)>;
 
     /// Whether a read that fills only a part of its buffer has emptied the stream, so that later input
-    /// comes with a new edge. No longer true of a stream after its [`Event::ShortReadsLie`].
+    /// comes with a new edge. No longer true of a stream after its [`Event::ShortReadsLie`] or
+    /// [`Event::PeerEnded`].
     fn short_reads_empty(&self) -> bool {
         false
     }
@@ -79,8 +80,11 @@ pub enum Event {
         writable: bool,
     },
     /// From now on a short read of the stream with this token may leave input without a further edge: after
-    /// the peer has closed its sending direction, or after TCP urgent data.
+    /// TCP urgent data.
     ShortReadsLie(usize),
+    /// The peer of the stream with this token has closed its sending direction, or is gone. Input before that may
+    /// be unread. Short reads lie from now on.
+    PeerEnded(usize),
     /// Work is done.
     Done {
         /// The ticket of [`System::run`].

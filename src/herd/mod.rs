@@ -183,14 +183,15 @@ impl Herd {
         }
     }
 
-    /// A neighbour has dialled this server: the outbound link need not wait for its retry delay.
+    /// A neighbour has dialled this server: the outbound link need not wait for its retry delay, nor for an attempt
+    /// that began before the neighbour was reachable.
     fn neighbour_alive(&mut self, id: NeighbourId, epoch: Epoch, now: Moment) {
         match self.server.neighbours.get(id).outbound {
             // The link leads to an earlier incarnation, whose end it may never show.
             Some((link, other)) if other != epoch => self.commands.push_back(Command::Abort(link)),
             Some(_) => {}
             None => {
-                let step = self.diallers[id.0].dial();
+                let step = self.diallers[id.0].reachable(now);
                 self.dial(id, step, now);
             }
         }
@@ -215,7 +216,7 @@ impl Herd {
                 }
                 let not_logged = self.server.refusals.take_not_logged();
                 if not_logged > 0 {
-                    self.server.log.event(format_args!("{not_logged} refusals of commands were not logged"));
+                    self.server.log.event(format_args!("{not_logged} refusals were not logged"));
                 }
                 self.commands.push_back(Command::Timer { at, tag: Tag::ClosingOver });
                 self.commands.push_back(Command::ShutDown);
@@ -262,7 +263,7 @@ impl Application for Herd {
         self.server.log.set_time(wall);
         match notice {
             Notice::Connecting { tag: Tag::Neighbour(id), connection } => {
-                self.diallers[id.0].connecting(connection);
+                self.diallers[id.0].connecting(connection, now);
             }
             Notice::Connecting { tag: Tag::Question(id), connection } => {
                 self.server.desk.connecting(id, Handle::new(connection));

@@ -145,6 +145,18 @@ fn a_link_to_an_earlier_incarnation_is_ended() {
 }
 
 #[test]
+fn a_stuck_attempt_is_replaced_when_the_neighbour_dials() {
+    let mut herd = linked();
+    herd.server.neighbours.get_mut(JAQUEZ).outbound = None;
+    herd.server.signals.push_back(Signal::NeighbourAlive(JAQUEZ, Epoch(7)));
+    assert_eq!(commands(&mut herd, 100).len(), 0, "it has just begun");
+    herd.server.signals.push_back(Signal::NeighbourAlive(JAQUEZ, Epoch(7)));
+    assert_eq!(commands(&mut herd, 2000), ["abort 1"]);
+    herd.server.signals.push_back(Signal::LinkLost(JAQUEZ));
+    assert_eq!(commands(&mut herd, 2000), ["connect 127.0.0.1:1"]);
+}
+
+#[test]
 fn an_older_inbound_link_is_ended() {
     let mut herd = linked();
     herd.server.signals.push_back(Signal::LinkReplaced(CLIENT));
@@ -225,6 +237,24 @@ fn a_failed_lookup_of_places_answers_the_question() {
         let done = Done::Resolved(Err(std::io::ErrorKind::NotFound.into()));
         herd.notice(clocks(1), Notice::Done { tag: tags[1], done });
         assert_eq!(commands(&mut herd, 1), expected);
+    }
+}
+
+#[test]
+fn only_a_failure_of_the_local_places_server_asks_whether_it_runs() {
+    for (trust, asks) in [(Some("run/places-ca-80.pem"), true), (Some("ca.pem"), false), (None, false)] {
+        let mut herd = herd(&[]);
+        let mut local = settings(&[]);
+        local.places.section.url.tls = true;
+        local.places.section.url.host = Host::Name("localhost".into());
+        local.places.section.trust = trust.map(Into::into);
+        herd.apply(local, clocks(0));
+        let answer = herd.places.explain(&Problem::Failed("it broke".to_owned()));
+        let mut text = Vec::new();
+        answer.cut(0, &mut text);
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.contains("Places at https://localhost:80: it broke"), "{text}");
+        assert_eq!(text.contains("herd places, running?"), asks, "{text}");
     }
 }
 

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use super::certificate::certificate;
 use super::{cannot_listen, connections_max, system};
 use crate::clock::Clocks;
-use crate::config::{LOCAL_PLACES_PORT, LOCAL_PLACES_TRUST, Limits};
+use crate::config::{LOCAL_PLACES_PORT, Limits, local_places_trust};
 use crate::conversation::PlacesServer;
 use crate::event_loop::EventLoop;
 use crate::herd::shutdown::{self, Shutdown};
@@ -22,7 +22,7 @@ use crate::places::gazetteer::Gazetteer;
 use crate::protocol::{Admission, Application, Arrival, Command, ListenerTag, Notice, Quota, WaterMarks};
 
 /// Runs the local Places server until SIGTERM or SIGINT. Its root certificate is written to the
-/// [`root_file`] of its port.
+/// [`local_places_trust`] of its port.
 pub fn run(listen: SocketAddr) -> Result<(), String> {
     let failed = |error: &dyn Display| format!("the local Places server cannot start: {error}");
     let gazetteer = Rc::new(Gazetteer::embedded().map_err(|error| failed(&error))?);
@@ -32,7 +32,7 @@ pub fn run(listen: SocketAddr) -> Result<(), String> {
         .listen(listen, ListenerTag(0))
         .map_err(|error| cannot_listen("the local Places server", listen, &error))?;
     let (tls, root) = certificate(listen).map_err(|error| failed(&error))?;
-    let root_file = root_file(listen.port());
+    let root_file = local_places_trust(listen.port());
     write_root(&root_file, &root)
         .map_err(|error| format!("{} cannot be written: {error}", root_file.display()))?;
     if listen.port() == LOCAL_PLACES_PORT
@@ -47,16 +47,6 @@ pub fn run(listen: SocketAddr) -> Result<(), String> {
     let mut event_loop = EventLoop::new(system, application, WaterMarks::default());
     event_loop.add_listener(listener, Some(tls), Quota { connections_max, spare: 0 });
     super::run(event_loop, |_| {})
-}
-
-/// The file that the local Places server at this port writes its root certificate to, relative to the current
-/// folder: `run/places-ca.pem`, where servers look for it, at the usual port; `run/places-ca-PORT.pem` at any
-/// other, so that a second local Places server does not replace the certificate of a running herd.
-pub fn root_file(port: u16) -> PathBuf {
-    match port {
-        LOCAL_PLACES_PORT => LOCAL_PLACES_TRUST.into(),
-        _ => format!("run/places-ca-{port}.pem").into(),
-    }
 }
 
 /// The copy of the root certificate of the usual port, for the herds of other folders of the same user: in a
@@ -157,11 +147,5 @@ mod tests {
         let folder = fs::symlink_metadata(file.parent().unwrap()).unwrap();
         assert_eq!(folder.uid(), rustix::process::getuid().as_raw());
         assert_eq!(folder.mode() & WRITABLE_BY_OTHERS, 0);
-    }
-
-    #[test]
-    fn only_the_usual_port_has_the_file_that_servers_read() {
-        assert_eq!(root_file(12331), Path::new("run/places-ca.pem"));
-        assert_eq!(root_file(9000), Path::new("run/places-ca-9000.pem"));
     }
 }

@@ -24,7 +24,7 @@ use crate::places::desk::IN_FLIGHT_MAX;
 use crate::protocol::{Application, ListenerTag, WaterMarks};
 use crate::text::peer_line::Epoch;
 
-pub use local_places::{root_file, run as places, shared_root_file, write_root};
+pub use local_places::{run as places, shared_root_file, write_root};
 
 /// Checks the key and the root certificates of Places, as a server does when it starts. The error is one line
 /// without the key.

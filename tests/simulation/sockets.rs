@@ -136,10 +136,10 @@ impl World {
     fn notify_end(&mut self, index: usize, side: Side) {
         let empties = self.conditions.short_reads_empty;
         let endpoint = self.connections[index].endpoint(side);
-        if let Some(token) = endpoint.token.filter(|_| empties) {
-            endpoint.read_armed = true;
+        if let Some(token) = endpoint.token {
+            endpoint.read_armed |= empties;
             let host = endpoint.host;
-            self.notify(host, Event::ShortReadsLie(token));
+            self.notify(host, Event::PeerEnded(token));
         }
     }
 

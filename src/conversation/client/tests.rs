@@ -465,6 +465,9 @@ fn on_a_full_server_only_a_neighbour_may_stay() {
     let mut bench = Bench::new(Conversation::Client(Client::peers_only()));
     bench.receive(b"IAMAT a +1-1 5\nHELLO herd/1 bruins Jaquez 0123456789abcdef\n");
     assert_eq!((bench.sent().as_str(), bench.closing()), ("", Some(Close::Abort)));
+    let reason =
+        "Connection from (127.0.0.1, 40000) is closed: the server is full (limits.max_connections)\n";
+    assert!(bench.log().contains(reason), "{}", bench.log());
     let mut bench = Bench::new(Conversation::Client(Client::peers_only()));
     assert_eq!(bench.deadline(), bench.now + PEER_GRACE);
     bench.receive(b"HELLO herd/1 bruins Jaquez 0123456789abcdef\n");
@@ -545,6 +548,9 @@ fn each_refusal_is_an_event_with_its_reason() {
             format!("'{}' {from}: limits.max_line: the line has more than 64 bytes", "x".repeat(64)),
         ]
     );
+    let mut in_milliseconds = client();
+    in_milliseconds.receive(b"IAMAT a +1+1 1621464827959\n");
+    assert!(reasons(&in_milliseconds)[0].ends_with("(is the time in milliseconds?)"));
     let mut full = client();
     full.server.store.set_clients_max(1);
     full.receive(b"IAMAT a +1-1 5\nIAMAT b +1-1 5\n");

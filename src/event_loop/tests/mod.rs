@@ -245,6 +245,49 @@ fn a_closing_connection_without_a_reader_is_given_up() {
 }
 
 #[test]
+fn a_half_closed_peer_that_does_not_read_is_given_up() {
+    for window in [0, 1] {
+        let system = ScriptedSystem::default();
+        let mut event_loop = event_loop(&system, Shared::default());
+        system.arrive(Peer::stuck(b"flood\n"));
+        turns(&mut event_loop, 2);
+        let mut turn_at = |seconds: u32| {
+            system.0.borrow_mut().now = seconds * SECOND;
+            // An event without effect, so that the turn does not wait.
+            system.edge(0, false, false);
+            turns(&mut event_loop, 1);
+            system.0.borrow().peers[0].is_gone
+        };
+        assert!(!turn_at(1000), "no limit before the peer has ended");
+        system.report_end(0);
+        assert!(!turn_at(1000));
+        assert!(!turn_at(1029));
+        system.0.borrow_mut().peers[0].window = window;
+        system.edge(0, false, true);
+        assert!(!turn_at(1029));
+        assert_eq!(turn_at(1030), window == 0, "30 s after its end, or after the last byte that it took");
+        assert_eq!(turn_at(1058), window == 0);
+        assert!(turn_at(1059));
+        assert_eq!(calls(&mut event_loop), "made flood paused lost:TimedOut");
+    }
+}
+
+#[test]
+fn a_half_closed_peer_that_has_read_everything_is_not_limited() {
+    let system = ScriptedSystem::default();
+    let mut event_loop = event_loop(&system, Shared::default());
+    system.arrive(Peer::default());
+    turns(&mut event_loop, 2);
+    system.report_end(0);
+    system.send(0, b"flood\n");
+    turns(&mut event_loop, 2);
+    system.0.borrow_mut().now = 1000 * SECOND;
+    system.edge(0, false, false);
+    turns(&mut event_loop, 1);
+    assert!(!system.0.borrow().peers[0].is_gone);
+}
+
+#[test]
 fn a_drain_delivers_all_input_before_protocols_shut_down() {
     let system = ScriptedSystem::default();
     let mut event_loop = event_loop(&system, Shared::default());
