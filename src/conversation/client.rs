@@ -250,6 +250,11 @@ impl Client {
         }
     }
 
+    /// Whether a line has begun whose time runs, and whether no reply is pending.
+    fn progress(&self) -> (bool, bool) {
+        (self.line_since != Moment::NEVER, self.replies.is_empty())
+    }
+
     /// Sets the deadline, and starts or clears the time limit of a line that has begun. The time in which this
     /// side does not read does not count.
     fn set_deadline(&mut self, context: &mut Context<'_>, has_begun: bool) {
@@ -261,10 +266,10 @@ impl Client {
         let limits = &context.shared.limits;
         let mut deadline = self.line_since + limits.line_timeout;
         if limits.clients != ClientsSection::default() {
-            let (has_begun, is_answered) = (self.line_since != Moment::NEVER, self.replies.is_empty());
-            let clocks = context.clocks();
+            let (has_begun, is_answered) = self.progress();
+            let (clocks, is_unsent) = (context.clocks(), context.transport.pending() > 0);
             let idle = self.idle.get_or_insert_with(|| Box::new(IdleTimes::new(clocks)));
-            let idle_at = idle.deadline(&limits.clients, clocks.now, has_begun, is_answered);
+            let idle_at = idle.deadline(&limits.clients, clocks.now, has_begun, is_answered, is_unsent);
             deadline = deadline.min(idle_at);
         }
         context.transport.set_deadline(deadline);
@@ -342,7 +347,7 @@ impl Protocol for Client {
             self.standing = Standing::Finished;
             return self.send_replies(context);
         }
-        let (has_begun, is_answered) = (self.line_since != Moment::NEVER, self.replies.is_empty());
+        let (has_begun, is_answered) = self.progress();
         let is_unsent = context.transport.pending() > 0;
         let due = self
             .idle

@@ -10,10 +10,10 @@ use crate::simulation::Simulation;
 use crate::world::{MILLISECOND, SECOND, Time, show};
 
 pub struct Loiterer {
-    client: usize,
-    name: &'static str,
+    pub client: usize,
+    pub name: &'static str,
     /// When its server must have closed its connection.
-    until: Time,
+    pub until: Time,
 }
 
 impl Simulation {

@@ -13,8 +13,9 @@ impl World {
     /// Starts a connection from a host to an address.
     pub fn connect(&mut self, from: usize, address: SocketAddr) -> io::Result<usize> {
         let to = self.host_at(address);
-        let neighbour = to.filter(|&to| to < self.servers && from < self.servers);
-        let is_second_attempt = to.is_none() && from < self.servers;
+        let meant = self.host_of_port(address.port()).filter(|_| address.is_ipv4());
+        let neighbour = meant.filter(|&meant| meant < self.servers && from < self.servers);
+        let is_second_attempt = meant.is_none() && from < self.servers;
         if self.hosts[from].descriptors >= self.hosts[from].descriptors_max {
             if let Some(neighbour) = neighbour {
                 self.check_dial(from, neighbour, address.port(), None);
@@ -55,6 +56,7 @@ impl World {
         let refused = to.is_none() || self.chance.one_in(self.conditions.refused_one_in);
         if refused {
             self.schedule_in(latency, Happening::NotMade { connection, error: ECONNREFUSED });
+        } else if self.places_hangs && to == Some(self.places()) {
         } else if !self.chance.one_in(self.conditions.hanging_one_in) {
             self.schedule_in(latency, Happening::Request { connection, attempt: 0 });
         }

@@ -142,6 +142,7 @@ impl System for SimulatedSystem {
     fn write_log(&mut self, lines: &[u8]) {
         let mut world = self.world.borrow_mut();
         world.trace.add_bytes(lines);
+        world.hosts[self.host].log.extend_from_slice(lines);
         if world.is_verbose {
             for line in lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
                 world.print(|| format!("[{}] {}", self.host, line.escape_ascii()));

@@ -12,6 +12,7 @@ use crate::connection::{Connection, Side};
 use crate::crossings::Crossings;
 use crate::dialling::Dialling;
 use crate::links::Links;
+use crate::long_lines::LineLimits;
 use crate::plan::Plan;
 
 /// Nanoseconds of virtual time.
@@ -104,6 +105,8 @@ pub struct Host {
     wake_at: Time,
     wake_sequence: u64,
     pub backlog: VecDeque<usize>,
+    /// Lines of its log that were not read.
+    pub log: Vec<u8>,
     /// An edge is reported as soon as there is a connection to accept.
     pub accept_armed: bool,
     pub descriptors: usize,
@@ -124,6 +127,7 @@ impl Host {
             wake_at: Time::MAX,
             wake_sequence: 0,
             backlog: VecDeque::new(),
+            log: Vec::new(),
             accept_armed: true,
             descriptors: 0,
             descriptors_max: usize::MAX,
@@ -185,11 +189,16 @@ pub struct World {
     pub connections: Vec<Connection>,
     /// Pairs of hosts: nothing gets from the first to the second.
     pub cuts: BTreeSet<(usize, usize)>,
+    /// For each server, the fewest and the most bytes of a statement above which it may, and must, be passed
+    /// over.
+    pub statement_limits: Vec<LineLimits>,
     pub crossings: Crossings,
     pub links: Links,
     pub dialling: Dialling,
     /// Connections whose server was notified that they cannot be made.
     pub failed_attempts: Vec<usize>,
+    /// From now on every connection attempt to Places hangs.
+    pub places_hangs: bool,
     /// The first broken promise.
     pub violation: Option<String>,
     pub is_verbose: bool,
@@ -211,10 +220,12 @@ impl World {
             servers,
             connections: Vec::new(),
             cuts: BTreeSet::new(),
+            statement_limits: Vec::new(),
             crossings: Crossings::new(plan.statements_cross_once()),
             links: Links::default(),
             dialling: Dialling::new(servers, plan.has_lookups()),
             failed_attempts: Vec::new(),
+            places_hangs: false,
             violation: None,
             is_verbose,
             queue: BinaryHeap::new(),
@@ -356,14 +367,20 @@ impl World {
         SocketAddr::from(([127, 0, 0, 1], first_port + host as u16))
     }
 
-    /// The server or Places that listens at an address.
-    pub fn host_at(&self, address: SocketAddr) -> Option<usize> {
-        self.host_of_port(address.port()).filter(|_| address.is_ipv4())
+    /// A port for a host at which it does not listen.
+    pub fn absent_port(&self, host: usize) -> u16 {
+        FIRST_ABSENT_PORT + host as u16
     }
 
-    /// The server or Places that has this port.
+    /// The server or Places that listens at an address.
+    pub fn host_at(&self, address: SocketAddr) -> Option<usize> {
+        self.host_of_port(address.port()).filter(|_| address.is_ipv4() && address.port() < FIRST_ABSENT_PORT)
+    }
+
+    /// The server or Places that this port belongs to.
     pub fn host_of_port(&self, port: u16) -> Option<usize> {
-        let first_port = if port < FIRST_SECOND_PORT { FIRST_PORT } else { FIRST_SECOND_PORT };
+        let first_ports = [FIRST_ABSENT_PORT, FIRST_SECOND_PORT, FIRST_PORT];
+        let first_port = first_ports.into_iter().find(|&first| port >= first)?;
         let host = usize::from(port.checked_sub(first_port)?);
         (host <= self.servers).then_some(host)
     }
@@ -383,6 +400,8 @@ pub const WALL_AT_START: u64 = 1_621_464_827_000_000_000;
 const FIRST_PORT: u16 = 10_000;
 /// The second port of server number 0.
 const FIRST_SECOND_PORT: u16 = 20_000;
+/// The port of server number 0 at which it does not listen.
+const FIRST_ABSENT_PORT: u16 = 30_000;
 /// The longest time that a process with events waits for a processor.
 const SCHEDULING_MAX: Time = 50 * MICROSECOND;
 /// The longest time from the end of a cut to a retransmission.
