@@ -22,7 +22,7 @@ use crate::plan::Plan;
 use crate::scripts::{Act, burst};
 use crate::settings::Changes;
 use crate::system::{SharedWorld, SimulatedSystem};
-use crate::world::{Happening, MICROSECOND, MILLISECOND, Resolved, Time, World, show};
+use crate::world::{DISKS, Happening, MICROSECOND, MILLISECOND, Resolved, SECOND, Time, World, show};
 
 pub struct Simulation {
     pub plan: Plan,
@@ -70,8 +70,10 @@ impl Simulation {
         let servers = plan.names.len();
         let mut extra = Chance::new(chance.clone().number() ^ EXTRA);
         let reload_chance = Chance::new(chance.clone().number() ^ RELOADS);
+        let mut disks = Chance::new(chance.clone().number() ^ DISKS);
         let bursts_one_in = if extra.one_in(4) { 30 } else { 0 };
         plan.conditions.short_reads_empty = extra.clone().one_in(2);
+        plan.conditions.disk_max = *disks.pick(&[MILLISECOND, 100 * MILLISECOND, 2 * SECOND]);
         let network_chance = Chance::new(chance.number());
         let world = World::new(network_chance, &plan, is_verbose);
         world.print(|| format!("{plan:#?}"));
@@ -141,7 +143,8 @@ impl Simulation {
         };
         self.oracle.started(server);
         let identity = Identity { herd: "simulated".into(), name: name.as_str().into(), epoch };
-        let log = Log::new(name, settings.log_level);
+        let written = self.world.borrow().hosts[server].log.clone();
+        let log = Log::writing_to(name, settings.log_level, written);
         let timeout = settings.places.section.timeout;
         let state = Server::new(identity, settings.limits.clone(), settings.silence, timeout, log);
         let mut system = SimulatedSystem::new(&self.world, server);
@@ -199,6 +202,7 @@ impl Simulation {
                     world.notify(host, Event::Done { ticket, done: Done::Resolved(addresses) });
                 }
             }
+            Happening::Ran(ran) => world.ran(*ran),
             Happening::Wake { host } => {
                 let is_running = world.hosts[host].is_up && !world.hosts[host].is_paused;
                 drop(world);
