@@ -21,8 +21,8 @@ impl<S: System, A: Application> EventLoop<S, A> {
                 connection.listed = false;
                 self.list(id);
             }
-            if self.application.log_lines().len() > LOG_LINES_MAX {
-                self.write_log();
+            if self.application.must_end_turn() {
+                break;
             }
         }
         self.read_buffer = buffer;
@@ -157,6 +157,3 @@ impl<S: System, A: Application> EventLoop<S, A> {
 pub(super) const TURN_MAX: usize = 4 * 1024 * 1024;
 /// The smallest share of a connection, so that a system call brings more than it costs.
 const SHARE_MIN: usize = 4 * 1024;
-/// Bytes of pending log lines that are written without waiting for the end of the turn: short commands make
-/// log lines many times their length.
-const LOG_LINES_MAX: usize = 64 * 1024;

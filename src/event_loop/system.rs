@@ -44,7 +44,8 @@ pub trait System {
     /// Closes the sending direction.
     fn shut_down_writing(&mut self, stream: &mut Self::Stream) -> io::Result<()>;
 
-    /// Starts work that may block; [`Event::Done`] with the same ticket brings the result.
+    /// Starts work that may block; [`Event::Done`] with the same ticket brings the result. Tasks of one lane run in
+    /// the order of these calls.
     fn run(&mut self, ticket: usize, work: Work);
 
     /// Monotonic time.
@@ -60,9 +61,6 @@ pub trait System {
     fn clocks(&self) -> Clocks {
         Clocks { now: self.now(), wall: self.wall() }
     }
-
-    /// Appends lines to the log of the program.
-    fn write_log(&mut self, lines: &[u8]);
 }
 
 /// An event that the system reports.

@@ -6,18 +6,24 @@
 
 mod backoff;
 pub mod dialler;
+mod log_pages;
 mod places;
 mod settings;
 pub mod shutdown;
 
 use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
 
 use crate::clock::{Clocks, Moment};
 use crate::conversation::{Client, Conversation, Handle, NeighbourId, OutboundPeer, Server, Signal};
+use crate::log::Level;
 use crate::places::desk::{Problem, QuestionId};
 use crate::protocol::{Admission, Application, Arrival, Done, ListenerTag, Notice, Quota, Work};
 use crate::text::peer_line::Epoch;
 use dialler::Dialler;
+pub use log_pages::LOG;
+use log_pages::LogDriver;
 use places::PlacesDriver;
 pub use settings::{PlacesSettings, Settings};
 use shutdown::Shutdown;
@@ -36,6 +42,8 @@ pub enum Tag {
     Desk,
     /// A lookup of the host of Places, by its number.
     PlacesLookup(u64),
+    /// A page of the log is due, or was written.
+    Log,
     /// The time for draining is over.
     DrainingOver,
     /// The time for closing is over.
@@ -49,6 +57,7 @@ pub struct Herd {
     diallers: Vec<Dialler>,
     places: PlacesDriver,
     shutdown: Shutdown,
+    log: LogDriver,
     /// The state of the generator of jitter.
     random_state: u64,
     commands: VecDeque<Command>,
@@ -63,6 +72,7 @@ impl Herd {
             diallers: Vec::new(),
             places: PlacesDriver::new(settings.places.clone()),
             shutdown: Shutdown::default(),
+            log: LogDriver::new(),
             random_state: seed,
             commands: VecDeque::new(),
         };
@@ -108,6 +118,15 @@ impl Herd {
             }
             let step = self.diallers[id.0].want(address);
             self.dial(id, step, clocks.now);
+        }
+    }
+
+    /// Reopens the log, after log rotation has renamed or truncated it: lines logged before go to the old file, lines
+    /// logged later to the new one. Nothing is opened when the log is off.
+    pub fn reopen_log(&mut self, clocks: Clocks) {
+        if self.server.log.level() > Level::Off {
+            self.server.log.reopen();
+            self.turn_ended(clocks, false);
         }
     }
 
@@ -157,8 +176,7 @@ impl Herd {
         }
     }
 
-    fn neighbour_resolved(&mut self, id: NeighbourId, done: Done, now: Moment) {
-        let Done::Resolved(addresses) = done;
+    fn neighbour_resolved(&mut self, id: NeighbourId, addresses: io::Result<Vec<SocketAddr>>, now: Moment) {
         match self.diallers[id.0].resolved(addresses) {
             Ok(step) => self.dial(id, step, now),
             Err(error) => {
@@ -268,11 +286,14 @@ impl Application for Herd {
             Notice::Connecting { tag: Tag::Question(id), connection } => {
                 self.server.desk.connecting(id, Handle::new(connection));
             }
-            Notice::Done { tag: Tag::Neighbour(id), done } => self.neighbour_resolved(id, done, now),
+            Notice::Done { tag: Tag::Neighbour(id), done: Done::Resolved(addresses) } => {
+                self.neighbour_resolved(id, addresses, now);
+            }
             Notice::Done { tag: Tag::PlacesLookup(lookup), done: Done::Resolved(addresses) } => {
                 let commands = self.places.resolved(lookup, addresses, &mut self.server.desk, now);
                 self.commands.extend(commands);
             }
+            Notice::Done { tag: Tag::Log, done: Done::Ran(task) } => self.log.ran(&mut self.server.log, task),
             Notice::Timer(Tag::Neighbour(id)) => {
                 let step = self.diallers[id.0].wake(now);
                 self.dial(id, step, now);
@@ -290,6 +311,8 @@ impl Application for Herd {
             Notice::AcceptFailed(error) => {
                 self.server.log.event(format_args!("Connections cannot be accepted: {error}"));
             }
+            // The end of the turn hands over what is due.
+            Notice::Timer(Tag::Log) => {}
             // No command has these tags.
             Notice::Connecting { .. } | Notice::Done { .. } | Notice::Timer(_) => {}
         }
@@ -310,12 +333,13 @@ impl Application for Herd {
         }
     }
 
-    fn log_lines(&self) -> &[u8] {
-        self.server.log.lines()
+    fn must_end_turn(&self) -> bool {
+        self.server.log.full_pages() >= TURN_PAGES
     }
 
-    fn log_written(&mut self) {
-        self.server.log.clear();
+    fn turn_ended(&mut self, clocks: Clocks, is_last: bool) -> bool {
+        self.log.hand_over(&mut self.server.log, clocks.now, is_last, &mut self.commands);
+        !self.commands.is_empty()
     }
 }
 
@@ -323,6 +347,9 @@ impl Application for Herd {
 const LISTENER: ListenerTag = ListenerTag(0);
 /// Connections above the limit that are kept for a moment, in which a neighbour can send its HELLO.
 const SPARE: usize = 16;
+/// Full pages of the log that end a turn, 1.5 MiB: a turn with more input could fill all pages, and then lines would
+/// be lost on a disk of any speed.
+const TURN_PAGES: usize = 8;
 
 #[cfg(test)]
 mod tests;

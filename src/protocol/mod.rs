@@ -25,7 +25,8 @@ use std::net::SocketAddr;
 use crate::clock::{Clocks, Moment};
 
 pub use application::{
-    Admission, Application, Arrival, Command, Delivery, Done, ListenerTag, Notice, Quota, TlsDial, Work,
+    Admission, Application, Arrival, Command, Delivery, Done, Lane, ListenerTag, Notice, Quota, Task,
+    TlsDial, Work,
 };
 pub use transport::{Close, Transport, WaterMarks};
 

@@ -1,6 +1,5 @@
 //! The local Places server: an application of its own on the event loop.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt::Display;
 use std::fs;
@@ -11,13 +10,13 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::certificate::certificate;
-use super::{cannot_listen, connections_max, system};
+use super::{cannot_listen, connections_max};
 use crate::clock::Clocks;
 use crate::config::{LOCAL_PLACES_PORT, Limits, local_places_trust};
 use crate::conversation::PlacesServer;
 use crate::event_loop::EventLoop;
+use crate::event_loop::mio_system::MioSystem;
 use crate::herd::shutdown::{self, Shutdown};
-use crate::log::LogFile;
 use crate::places::gazetteer::Gazetteer;
 use crate::protocol::{Admission, Application, Arrival, Command, ListenerTag, Notice, Quota, WaterMarks};
 
@@ -26,8 +25,7 @@ use crate::protocol::{Admission, Application, Arrival, Command, ListenerTag, Not
 pub fn run(listen: SocketAddr) -> Result<(), String> {
     let failed = |error: &dyn Display| format!("the local Places server cannot start: {error}");
     let gazetteer = Rc::new(Gazetteer::embedded().map_err(|error| failed(&error))?);
-    let log_file = Rc::new(RefCell::new(LogFile::new(Path::new(""), "places")));
-    let mut system = system(&log_file).map_err(|error| failed(&error))?;
+    let mut system = MioSystem::new().map_err(|error| failed(&error))?;
     let listener = system
         .listen(listen, ListenerTag(0))
         .map_err(|error| cannot_listen("the local Places server", listen, &error))?;
@@ -46,7 +44,7 @@ pub fn run(listen: SocketAddr) -> Result<(), String> {
         PlacesApplication { gazetteer, shared: (), shutdown: Shutdown::default(), commands: VecDeque::new() };
     let mut event_loop = EventLoop::new(system, application, WaterMarks::default());
     event_loop.add_listener(listener, Some(tls), Quota { connections_max, spare: 0 });
-    super::run(event_loop, |_| {})
+    super::run(&mut event_loop, |_| {})
 }
 
 /// The copy of the root certificate of the usual port, for the herds of other folders of the same user: in a

@@ -14,7 +14,9 @@ impl Simulation {
         self.changes[server].absent.insert(neighbour);
         self.reload(server);
         let now = self.world.borrow().now;
-        self.run_until(now + self.plan.silence.as_nanos() as Time + LOGGED_WITHIN)?;
+        // The disk may be writing the page before that line and the one with it.
+        let written = 2 * self.plan.conditions.disk_max;
+        self.run_until(now + self.plan.silence.as_nanos() as Time + LOGGED_WITHIN + written)?;
         let is_checked = !self.plan.faults.contains(&Fault::ClockJump);
         if is_checked && !self.logs[server].one_way.contains(&self.plan.names[neighbour]) {
             return Err(format!(

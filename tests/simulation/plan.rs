@@ -120,6 +120,7 @@ impl Plan {
             coarse_clocks: chance.one_in(2),
             // Decided later from other random numbers, so that older seeds keep their meaning.
             short_reads_empty: false,
+            disk_max: MILLISECOND,
         };
         let max_line = *chance.pick(&[80, 100, 300, 8192]);
         let (all_ids, all_locations) = (IDS, LOCATIONS);

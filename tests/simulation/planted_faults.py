@@ -117,6 +117,8 @@ FAULTS = [
      "            Some((_, other)) if other != epoch => {}\n"),
     ("a full server serves further clients", "src/herd/mod.rs",
      "Client::peers_only()", "Client::unidentified()"),
+    ("a slow disk has all pages of the log, with few lines in each", "src/herd/log_pages.rs",
+     "        if now >= self.due && log.is_written() || is_last {\n", "        if now >= self.due || is_last {\n"),
     # Conversations with clients
     ("a fast reply overtakes a slow one", "src/conversation/replies.rs",
      "            Some(Reply::Text(text)) => text,\n            _ => transport.output(),\n",

@@ -28,7 +28,7 @@ use crate::plan::{Fault, Plan};
 use crate::scripts::{Act, burst};
 use crate::settings::Changes;
 use crate::system::{SharedWorld, SimulatedSystem};
-use crate::world::{Happening, MICROSECOND, MILLISECOND, Resolved, Time, World, show};
+use crate::world::{DISKS, Happening, MICROSECOND, MILLISECOND, Resolved, SECOND, Time, World, show};
 
 pub struct Simulation {
     pub plan: Plan,
@@ -112,7 +112,9 @@ impl Simulation {
         let line_limits = long_lines.clone().unwrap_or_else(|| vec![(max_line, max_line); servers]);
         // A burst is one over-long line, whose copy in the reply depends on the limit.
         let bursts_one_in = if extra.one_in(4) && !plan.has_long_lines { 30 } else { 0 };
+        let mut disks = Chance::new(chance.clone().number() ^ DISKS);
         plan.conditions.short_reads_empty = extra.clone().one_in(2);
+        plan.conditions.disk_max = *disks.pick(&[MILLISECOND, 100 * MILLISECOND, 2 * SECOND]);
         let network_chance = Chance::new(chance.number());
         let mut world = World::new(network_chance, &plan, is_verbose);
         let with_lf = PEER_LINE_EXTRA + 1;
@@ -225,9 +227,10 @@ impl Simulation {
         };
         self.oracle.started(server);
         self.logs[server] = LogReader::default();
-        self.world.borrow_mut().hosts[server].log.clear();
+        self.world.borrow_mut().hosts[server].unread_log.clear();
         let identity = Identity { herd: "simulated".into(), name: name.as_str().into(), epoch };
-        let log = Log::new(name, settings.log_level);
+        let written = self.world.borrow().hosts[server].log.clone();
+        let log = Log::writing_to(name, settings.log_level, written);
         let timeout = settings.places.section.timeout;
         let state = Server::new(identity, settings.limits.clone(), settings.silence, timeout, log);
         let mut system = SimulatedSystem::new(&self.world, server);
@@ -285,6 +288,7 @@ impl Simulation {
                     world.notify(host, Event::Done { ticket, done: Done::Resolved(addresses) });
                 }
             }
+            Happening::Ran(ran) => world.ran(*ran),
             Happening::Wake { host } => {
                 let is_running = world.hosts[host].is_up && !world.hosts[host].is_paused;
                 drop(world);
@@ -450,7 +454,7 @@ impl Simulation {
     /// Reads the log of a server. Its times are those of the wall clock, which must not jump.
     fn check_log(&mut self, server: usize) {
         let mut world = self.world.borrow_mut();
-        let lines = std::mem::take(&mut world.hosts[server].log);
+        let lines = std::mem::take(&mut world.hosts[server].unread_log);
         if !self.plan.faults.contains(&Fault::ClockJump)
             && let Err(why) = self.logs[server].read(&lines)
         {

@@ -26,7 +26,6 @@ pub(super) struct Outside {
     /// Every attempt succeeds.
     pub(super) is_connected: bool,
     pub(super) work: Vec<(usize, Work)>,
-    pub(super) log: Vec<u8>,
 }
 
 /// The far end of a connection.
@@ -173,10 +172,6 @@ impl System for ScriptedSystem {
 
     fn random(&mut self) -> u64 {
         1
-    }
-
-    fn write_log(&mut self, lines: &[u8]) {
-        self.0.borrow_mut().log.extend_from_slice(lines);
     }
 }
 
