@@ -40,7 +40,7 @@ simulate:
 	@SEEDS=$(SEEDS) FIRST=$(FIRST) cargo test --release --quiet --test simulation many -- --ignored --nocapture
 
 planted-faults:
-	@python3 tests/simulation/planted_faults.py
+	@python3 tests/simulation/planted_faults.py -j 2
 
 MINUTES ?= 10
 soak:

@@ -7,7 +7,7 @@
     python3 tests/simulation/planted_faults.py --list     their names, without a run
 
 A mistake is an exact text of one source file and its replacement. It is made in a copy of the tree, which is built and
-runs SEEDS seeds (2000 by default). A mistake that survives shows a gap in the oracle. If a text is not found exactly
+runs SEEDS seeds (2000 by default). The first run builds the libraries of each copy. A mistake that survives shows a gap in the oracle. If a text is not found exactly
 once, that is an error, so that the list follows the program.
 """
 import argparse
@@ -18,7 +18,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -297,21 +296,20 @@ def main():
     if options.list:
         print(*(name for name, *_ in chosen), sep="\n")
         return 0
-    with tempfile.TemporaryDirectory(prefix="planted-") as folder:
-        trees = queue.SimpleQueue()
-        for number in range(max(1, options.j)):
-            trees.put(Tree(os.path.join(folder, str(number)), f"{TARGET}-{number}" if number else TARGET))
+    trees = queue.SimpleQueue()
+    for number in range(max(1, options.j)):
+        trees.put(Tree(f"{TARGET}-{number}" if number else TARGET))
 
-        def run(fault):
-            name, file, old, new = fault
-            tree = trees.get()
-            outcome, seconds = tree.run_with(file, old, new)
-            trees.put(tree)
-            print(f"{outcome:34} {seconds:5.1f} s  {name}", flush=True)
-            return name, outcome
+    def run(fault):
+        name, file, old, new = fault
+        tree = trees.get()
+        outcome, seconds = tree.run_with(file, old, new)
+        trees.put(tree)
+        print(f"{outcome:34} {seconds:5.1f} s  {name}", flush=True)
+        return name, outcome
 
-        with ThreadPoolExecutor(max(1, options.j)) as pool:
-            outcomes = list(pool.map(run, chosen))
+    with ThreadPoolExecutor(max(1, options.j)) as pool:
+        outcomes = list(pool.map(run, chosen))
     survived = [name for name, outcome in outcomes if not outcome.startswith("caught")]
     for name in survived:
         print(f"not caught: {name}")
@@ -320,13 +318,14 @@ def main():
 
 
 class Tree:
-    """A copy of the tree, with a target folder of its own. A folder that was used before saves the first build."""
+    """A copy of the tree, in a target folder of its own. It keeps its path, so that later runs build little."""
 
-    def __init__(self, path, target):
-        self.path = path
+    def __init__(self, target):
+        self.path = os.path.join(target, "tree")
         self.environment = {**os.environ, "CARGO_TARGET_DIR": target, "CARGO_INCREMENTAL": "1", "FIRST": "1", "FAILURES": "1"}
         self.environment["SEEDS"] = os.environ.get("SEEDS", "2000")
-        shutil.copytree(ROOT, path, ignore=shutil.ignore_patterns("target", ".git", "logs", "run"))
+        shutil.rmtree(self.path, ignore_errors=True)
+        shutil.copytree(ROOT, self.path, ignore=shutil.ignore_patterns("target", ".git", "logs", "run"))
 
     def run_with(self, file, old, new):
         """Makes one mistake in the tree, runs the simulator, and undoes the mistake."""

@@ -56,10 +56,13 @@ impl Simulation {
             ends[1].clone(),
         ];
         let question = [send(&whatsat), ends[0].clone(), Act::Wait(silence)];
-        let all: [(&'static str, Vec<Act>); 5] = [
+        let typing = Act::Wait(silence * 18 / 10);
+        let typed = vec![send("F"), typing.clone(), send("O"), typing, send("O\n")];
+        let all: [(&'static str, Vec<Act>); 6] = [
             ("a client that sends nothing", Vec::new()),
             ("a client that does not end its lines", [&parts[..], &question[..]].concat()),
             ("a client whose line is no command", vec![send("FOO"), Act::Wait(2 * silence), send("\n")]),
+            ("a client that types", typed),
             ("a client that waits for Places", vec![send(&format!("{whole}\n{whatsat}\n"))]),
             (
                 "a client that reads late",

@@ -113,7 +113,9 @@ impl Harness {
 
     /// Lets the time pass after which a line without LF is carried out.
     pub fn silence(&mut self) {
-        self.now = self.now + self.server.limits.clients.end_line_after;
+        let time = self.server.limits.clients.end_line_after;
+        self.now = self.now + time;
+        self.wall += time.as_nanos() as u64;
         self.call(|protocol, context| protocol.timed_out(context));
         if self.transport.take_offer_again() {
             self.offer();
