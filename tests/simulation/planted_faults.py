@@ -276,7 +276,7 @@ FAULTS = [
     ("a connection to an earlier service is reused after its answer", "src/places/desk.rs",
      "        let is_idle = reusable && service == self.service;\n", "        let _ = service;\n        let is_idle = reusable;\n"),
     ("an idle connection is not given to a question whose own is being made", "src/places/desk.rs",
-     "self.questions.iter_mut().find(|(_, pending)| pending.awaits_its_connection())", "self.questions.iter_mut().find(|_| false)"),
+     "self.asked().find(|(_, pending)| pending.awaits_its_connection())", "self.asked().find(|_| false)"),
     ("a question that is given an idle connection is not asked", "src/places/desk.rs",
      "        self.steps.push_back(Step::Ask(connection, id));\n", "        let _ = id;\n"),
 ]
