@@ -40,7 +40,7 @@ simulate:
 	@SEEDS=$(SEEDS) FIRST=$(FIRST) cargo test --release --quiet --test simulation many -- --ignored --nocapture
 
 planted-faults:
-	@python3 tests/simulation/planted_faults.py
+	@python3 tests/simulation/planted_faults.py -j 2
 
 MINUTES ?= 10
 soak:
@@ -77,7 +77,7 @@ bench-check: build
 	python3 bench/competitors/same_replies.py '$(HERD_PROGRAM)' "$${CARGO_TARGET_DIR:-bench/target}/release/herd-bench"
 
 bench-instructions:
-	bench/instructions.sh 3000
+	bench/instructions.sh 2835
 
 clean:
 	cargo clean

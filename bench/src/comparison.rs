@@ -72,6 +72,19 @@ impl Contender {
         median(self.rounds.iter().map(figure))
     }
 
+    /// The median over the rounds of the ratio of its figure to another contender's; `None`: its log has lost
+    /// lines in each round. A round in which lines were lost does not count, because losing them is less work.
+    pub fn to(&self, other: &Contender, figure: impl Fn(&Measured) -> f64) -> Option<f64> {
+        let counted = self.rounds.iter().zip(&other.rounds).filter(|(own, _)| own.log_lost() == 0);
+        let ratios: Vec<f64> = counted.map(|(own, other)| figure(own) / figure(other)).collect();
+        (!ratios.is_empty()).then(|| median(ratios))
+    }
+
+    /// The number of lines that its log has lost in all rounds.
+    pub fn log_lost(&self) -> u64 {
+        self.rounds.iter().map(Measured::log_lost).sum()
+    }
+
     /// The number of wrong replies in all rounds.
     pub fn wrong(&self) -> u64 {
         self.rounds.iter().map(|round| round.wrong).sum()
@@ -100,7 +113,7 @@ impl Comparison {
                 let measured = measure(server).map_err(|error| {
                     io::Error::new(error.kind(), format!("{}: {error}", server.kind.name()))
                 })?;
-                server.folder.empty_logs();
+                server.empty_log()?;
                 let _ = contenders[number].latency.add(&measured.latency);
                 contenders[number].rounds.push(measured);
             }
@@ -112,7 +125,12 @@ impl Comparison {
     pub fn of_load(servers: &[SingleServer], effort: Effort, load: Load) -> io::Result<Comparison> {
         Comparison::of(servers, effort, |server| {
             let mut generator = Generator::connect(load_for(server, load))?;
-            generator.measure(server.process.id(), effort.warm_up, effort.time)
+            let mut measured = generator.measure(server.process.id(), effort.warm_up, effort.time)?;
+            // A WHATSAT has more lines in the log than its own and its reply.
+            if load.whatsat_every == 0 {
+                measured.log = server.log_lines(generator.sent())?;
+            }
+            Ok(measured)
         })
     }
 
@@ -123,9 +141,7 @@ impl Comparison {
 
     /// The median over the rounds of the ratio of the herd's figure to another server's.
     pub fn herd_to(&self, other: Kind, figure: impl Fn(&Measured) -> f64) -> Option<f64> {
-        let (herd, other) = (self.get(Kind::Herd)?, self.get(other)?);
-        let ratios = herd.rounds.iter().zip(&other.rounds).map(|(herd, other)| figure(herd) / figure(other));
-        Some(median(ratios))
+        self.get(Kind::Herd)?.to(self.get(other)?, figure)
     }
 }
 
@@ -137,11 +153,38 @@ pub fn load_for(server: &SingleServer, load: Load) -> Load {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::traffic_log::LogLines;
 
     #[test]
     fn the_median_of_an_even_number_is_the_mean_of_the_middle_two() {
         assert_eq!(median([3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median([4.0, 1.0, 2.0, 3.0]), 2.5);
         assert_eq!(median([]), 0.0);
+    }
+
+    /// A contender with one round for each pair of replies in a second and lost lines of the log.
+    fn contender(rounds: &[(u64, u64)]) -> Contender {
+        let round = |&(replies, lost): &(u64, u64)| {
+            let mut log = LogLines::default();
+            log.lost = lost;
+            Measured {
+                latency: histogram(),
+                replies,
+                wrong: 0,
+                elapsed: Duration::from_secs(1),
+                server_cpu: Duration::ZERO,
+                own_cpu: Duration::ZERO,
+                log: Some(log),
+            }
+        };
+        Contender { kind: Kind::Herd, rounds: rounds.iter().map(round).collect(), latency: histogram() }
+    }
+
+    #[test]
+    fn a_round_with_lost_log_lines_does_not_count() {
+        let other = contender(&[(10, 0), (10, 0), (10, 0)]);
+        let own = contender(&[(20, 0), (90, 1), (40, 0)]);
+        assert_eq!(own.to(&other, Measured::rate), Some(3.0));
+        assert_eq!(contender(&[(90, 1)]).to(&other, Measured::rate), None);
     }
 }

@@ -14,6 +14,7 @@ mod load;
 mod process;
 mod report;
 mod servers;
+mod traffic_log;
 mod watch;
 mod workloads;
 
@@ -58,7 +59,11 @@ fn run(words: &[String]) -> io::Result<()> {
             "quick" => {}
             "all" => letters.push_str(ALL),
             letter if letter.len() == 1 && ALL.contains(letter) => letters.push_str(letter),
-            _ => return Err(invalid("usage: herd-bench [quick] [all | a b c d e f g h i j]".to_owned())),
+            _ => {
+                return Err(invalid(format!(
+                    "usage: herd-bench [quick] [all | LETTER ...], LETTER: one of {ALL}"
+                )));
+            }
         }
     }
     if letters.is_empty() {

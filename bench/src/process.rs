@@ -23,6 +23,8 @@ pub struct Process {
 pub enum Affinity {
     /// The processor that the load generator does not use, for reproducible measurements of one server.
     OwnProcessor,
+    /// The first two processors, for a server whose log is written by another thread.
+    TwoProcessors,
     /// All processors, for herds of several servers.
     Anywhere,
 }
@@ -61,8 +63,13 @@ impl Process {
         address: SocketAddr,
     ) -> io::Result<Process> {
         let mut words: Vec<String> = Vec::new();
-        if affinity == Affinity::OwnProcessor && processors() > 1 {
-            words.extend(["taskset", "-c", "0"].map(str::to_owned));
+        let own = match affinity {
+            Affinity::OwnProcessor => Some("0"),
+            Affinity::TwoProcessors => Some("0,1"),
+            Affinity::Anywhere => None,
+        };
+        if let Some(own) = own.filter(|_| processors() > 1) {
+            words.extend(["taskset", "-c", own].map(str::to_owned));
         }
         // Both programs exec the next one, so that the process ID is that of `program`.
         words.extend(["setpriv", "--pdeathsig", "KILL"].map(str::to_owned));
@@ -190,7 +197,10 @@ impl Folder {
     /// start.
     pub fn empty_logs(&self) {
         for entry in fs::read_dir(self.0.join("logs")).into_iter().flatten().flatten() {
-            let _ = fs::File::options().write(true).open(entry.path()).and_then(|file| file.set_len(0));
+            // A FIFO without a reader would block.
+            if entry.metadata().is_ok_and(|about| about.is_file()) {
+                let _ = fs::File::options().write(true).open(entry.path()).and_then(|file| file.set_len(0));
+            }
         }
     }
 }

@@ -260,7 +260,8 @@ Example
 Exit status
   0  every line was sent, and every reply printed
   1  a command was refused, or the server could not be reached, closed the
-     connection early, or stopped answering
+     connection early, or stopped answering. A refused line that is no command
+     at all (FOO) counts only if the server has understood none of the others
   2  the command line or the herd file is wrong
 ";
 

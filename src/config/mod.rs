@@ -29,6 +29,6 @@ pub use host::{Host, HostPort};
 pub use limits::Limits;
 pub use log::LogSection;
 pub use peers::{PeersSection, TLS_BY_DEFAULT};
-pub use places::{LOCAL_PLACES_PORT, LOCAL_PLACES_TRUST, PlacesApi, PlacesSection};
+pub use places::{LOCAL_PLACES_PORT, PlacesApi, PlacesSection, local_places_trust};
 pub use places_url::PlacesUrl;
 pub use servers::ServerSection;

@@ -56,15 +56,18 @@ impl PlacesSection {
         let host = Host::Name(LOCALHOST.to_owned());
         PlacesSection {
             url: PlacesUrl { tls: true, host, port: LOCAL_PLACES_PORT, path: String::new() },
-            trust: Some(folder.join(LOCAL_PLACES_TRUST)),
+            trust: Some(folder.join(local_places_trust(LOCAL_PLACES_PORT))),
             key_env: None,
             ..PlacesSection::default()
         }
     }
 
-    /// Whether the service refuses requests without a key.
-    pub fn needs_key(&self) -> bool {
-        self.key_env.is_some()
+    /// Whether the service is a local Places server (`herd places`), at any port: it is on this machine, and its
+    /// certificate is checked against the file that the local Places server at that port writes.
+    pub fn is_local(&self) -> bool {
+        let file = self.trust.as_deref().and_then(Path::file_name);
+        let is_on_loopback = self.url.tls && self.url.host.is_loopback();
+        is_on_loopback && file.is_some() && file == local_places_trust(self.url.port).file_name()
     }
 
     /// Reads the section of a file in `folder`.
@@ -125,9 +128,16 @@ fn read_key_env(item: &Item<'_>) -> Result<Option<String>, Error> {
 /// The port of the local Places server, next to those of the built-in herd.
 pub const LOCAL_PLACES_PORT: u16 = 12331;
 
-/// The file to which the local Places server writes its root certificate, relative to the folder of the
-/// herd file.
-pub const LOCAL_PLACES_TRUST: &str = "run/places-ca.pem";
+/// The file to which the local Places server at this port writes its root certificate, relative to its current
+/// folder: `run/places-ca.pem`, where the servers of a herd look for it, at the usual port;
+/// `run/places-ca-PORT.pem` at any other, so that a second local Places server does not replace the certificate
+/// of a running herd.
+pub fn local_places_trust(port: u16) -> PathBuf {
+    match port {
+        LOCAL_PLACES_PORT => "run/places-ca.pem".into(),
+        _ => format!("run/places-ca-{port}.pem").into(),
+    }
+}
 
 const DEFAULT_KEY_ENV: &str = "PLACES_API_KEY";
 
@@ -156,11 +166,37 @@ mod tests {
         let places = herd.places_or_local();
         assert_eq!(places.url, "https://localhost:12331".parse().unwrap());
         assert_eq!(places.trust.as_deref(), Some(Path::new("some/folder/run/places-ca.pem")));
-        assert!(!places.needs_key());
+        assert!(places.key_env.is_none());
         let google = parse(&with(r#", "places": {}"#)).unwrap();
-        assert!(!google.needs_local_places() && google.places_or_local().needs_key());
+        assert!(!google.needs_local_places() && google.places_or_local().key_env.is_some());
         let keyless = parse(&with(r#", "places": { "key_env": null }"#)).unwrap();
-        assert!(!keyless.needs_local_places() && !keyless.places_or_local().needs_key());
+        assert!(!keyless.needs_local_places() && keyless.places_or_local().key_env.is_none());
+    }
+
+    #[test]
+    fn only_the_usual_port_has_the_file_that_servers_read() {
+        assert_eq!(local_places_trust(12331), Path::new("run/places-ca.pem"));
+        assert_eq!(local_places_trust(9000), Path::new("run/places-ca-9000.pem"));
+    }
+
+    #[test]
+    fn a_local_places_server_is_recognized_at_any_port() {
+        let is_local = |places: &str| {
+            let herd = parse(&with(&format!(r#", "places": {places}"#))).unwrap();
+            herd.places_or_local().is_local()
+        };
+        assert!(parse(&with("")).unwrap().places_or_local().is_local());
+        assert!(is_local(r#"{"url":"https://localhost:9000","trust":"run/places-ca-9000.pem"}"#));
+        assert!(is_local(r#"{"url":"https://127.0.0.1:12331","trust":"run/places-ca.pem"}"#));
+        assert!(is_local(
+            r#"{"url":"https://LOCALHOST:9000","trust":"/x/places-ca-9000.pem","key_env":null}"#
+        ));
+        assert!(!is_local(r#"{"url":"http://localhost:9000","trust":"run/places-ca-9000.pem"}"#));
+        assert!(!is_local(r#"{"url":"https://localhost:9000","trust":"run/places-ca-9001.pem"}"#));
+        assert!(!is_local(r#"{"url":"https://localhost:9000","trust":"ca.pem"}"#));
+        assert!(!is_local(r#"{"url":"https://example.org:9000","trust":"run/places-ca-9000.pem"}"#));
+        assert!(!is_local(r#"{"url":"http://localhost:9000","key_env":null}"#));
+        assert!(!is_local("{}"));
     }
 
     #[test]

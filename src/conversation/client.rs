@@ -223,6 +223,13 @@ impl Client {
     /// Ends the connection of a client for which the server has no room.
     fn reject(&mut self, context: &mut Context<'_>) {
         self.standing = Standing::Finished;
+        if let Some(not_logged) = context.shared.refusals.admit(context.now) {
+            let (host, port) = (context.address.ip(), context.address.port());
+            context.shared.log.event(format_args!(
+                "Connection from ({host}, {port}) is closed: the server is full (limits.max_connections){}",
+                NotLogged(not_logged)
+            ));
+        }
         context.transport.abort();
     }
 
@@ -288,6 +295,11 @@ impl Client {
         }
     }
 
+    /// Whether a line has begun whose time runs, and whether no reply is pending.
+    fn progress(&self) -> (bool, bool) {
+        (self.line_since != Moment::NEVER, self.replies.is_empty())
+    }
+
     /// Sets the deadline, and starts or clears the time limit of a line that has begun. The time in which this
     /// side does not read does not count.
     fn set_deadline(&mut self, context: &mut Context<'_>, has_begun: bool) {
@@ -299,11 +311,11 @@ impl Client {
         let limits = &context.shared.limits;
         let mut deadline = self.line_since + limits.line_timeout;
         if limits.clients != ClientsSection::default() {
-            let (has_begun, is_answered) = (self.line_since != Moment::NEVER, self.replies.is_empty());
-            let clocks = context.clocks();
+            let (has_begun, is_answered) = self.progress();
+            let (clocks, is_unsent) = (context.clocks(), context.transport.pending() > 0);
             let idle = &mut self.timing.get_or_insert_default().idle;
             let idle = idle.get_or_insert_with(|| IdleTimes::new(clocks));
-            let idle_at = idle.deadline(&limits.clients, clocks.now, has_begun, is_answered);
+            let idle_at = idle.deadline(&limits.clients, clocks.now, has_begun, is_answered, is_unsent);
             deadline = deadline.min(idle_at);
         }
         context.transport.set_deadline(deadline);
@@ -384,7 +396,7 @@ impl Protocol for Client {
             self.standing = Standing::Finished;
             return self.send_replies(context);
         }
-        let (has_begun, is_answered) = (self.line_since != Moment::NEVER, self.replies.is_empty());
+        let (has_begun, is_answered) = self.progress();
         let is_unsent = context.transport.pending() > 0;
         self.resume_at_pace(context);
         let due = self
@@ -429,8 +441,8 @@ impl Protocol for Client {
         context.shared.log.event(format_args!("Connection from ({host}, {port}) was dropped"));
         if !self.replies.is_empty() {
             context.shared.desk.withdraw(|waiter| waiter.client.id() == context.id);
-            self.replies.clear(&mut context.shared.unread_answer_bytes);
         }
+        self.replies.clear(&mut context.shared.unread_answer_bytes);
     }
 }
 

@@ -15,6 +15,8 @@ pub(super) struct IdleTimes {
     active_at: Moment,
     /// The line that has begun was looked at, and no byte has arrived since.
     line_was_tried: bool,
+    /// Output was written that the turn may send: the first look follows.
+    is_written: bool,
     /// Output was unsent at the last look, so that its last byte may have left since.
     output_was_unsent: bool,
 }
@@ -31,7 +33,13 @@ pub(super) enum Due {
 impl IdleTimes {
     /// The times of a client whose last byte arrived at this moment.
     pub(super) fn new(clocks: Clocks) -> IdleTimes {
-        IdleTimes { received: clocks, active_at: clocks.now, line_was_tried: false, output_was_unsent: false }
+        IdleTimes {
+            received: clocks,
+            active_at: clocks.now,
+            line_was_tried: false,
+            is_written: false,
+            output_was_unsent: false,
+        }
     }
 
     /// The times of receipt of the last byte.
@@ -52,18 +60,22 @@ impl IdleTimes {
     }
 
     /// The next moment at which something may be due. `has_begun`: a line has begun. `is_answered`: no reply is
-    /// pending.
+    /// pending. `unsent`: there is output that was not sent.
     pub(super) fn deadline(
-        &self,
+        &mut self,
         settings: &ClientsSection,
         now: Moment,
         has_begun: bool,
         is_answered: bool,
+        unsent: bool,
     ) -> Moment {
+        self.is_written = unsent;
         let line = has_begun && !self.line_was_tried;
         let line_at = self.after(line, self.received.now, settings.end_line_after);
         let close_at = if self.output_was_unsent {
             self.after(is_answered, now, settings.close_after / LOOKS)
+        } else if unsent {
+            self.after(is_answered, now, FIRST_LOOK.min(settings.close_after / LOOKS))
         } else {
             self.after(is_answered, self.active_at, settings.close_after)
         };
@@ -88,7 +100,7 @@ impl IdleTimes {
             self.line_was_tried = true;
             return Some(Due::Line);
         }
-        if std::mem::replace(&mut self.output_was_unsent, unsent) {
+        if std::mem::replace(&mut self.output_was_unsent, unsent) || self.is_written {
             // The last byte was sent after the look before this one.
             self.active_at = now;
         }
@@ -100,3 +112,6 @@ impl IdleTimes {
 /// Looks during the time of `clients.close_after_ms` at output that is not sent yet. A protocol does not learn
 /// when its last byte leaves, so that a connection is closed late by up to this part of the time.
 const LOOKS: u32 = 8;
+/// The time of the first look, at output that was just written: after the end of the turn, which sends it if the
+/// client reads.
+const FIRST_LOOK: Duration = Duration::from_millis(5);

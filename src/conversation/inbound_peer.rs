@@ -497,6 +497,20 @@ mod tests {
     }
 
     #[test]
+    fn refused_hellos_in_the_log_are_limited() {
+        let mut bench = dialled();
+        for _ in 0..100 {
+            let server = bench.into_server();
+            bench = dialled();
+            bench.server = server;
+            bench.receive(b"HELLO herd/1 bruins Mallory 0123456789abcdef\n");
+        }
+        let reason =
+            "A HELLO from (127.0.0.1, 40000) is refused: no neighbour of this server has that name\n";
+        assert_eq!(bench.log().matches(reason).count(), 10, "{}", bench.log());
+    }
+
+    #[test]
     fn links_from_other_machines_are_refused() {
         let mut bench = dialled();
         bench.address = "192.0.2.1:5".parse().unwrap();

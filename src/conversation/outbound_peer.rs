@@ -142,6 +142,15 @@ impl OutboundPeer {
         self.end(context, reason);
     }
 
+    /// Logs why there is no link, once until the link is up.
+    fn log_not_made(&self, context: &mut Context<'_>, reason: &str) {
+        let known = context.shared.neighbours.get_mut(self.neighbour);
+        if known.is_new_trouble(reason) {
+            let name = &known.name;
+            context.shared.log.event(format_args!("Connection to server {name} could not be made: {reason}"));
+        }
+    }
+
     fn end(&mut self, context: &mut Context<'_>, reason: &str) {
         self.ended = true;
         let known = context.shared.neighbours.get_mut(self.neighbour);
@@ -153,24 +162,30 @@ impl OutboundPeer {
 }
 
 impl OutboundLink {
-    /// Sends changes while there is room. Returns whether any was sent.
+    /// Sends changes while there is room. Returns whether a MARK is due: a change was sent, was passed over or was
+    /// removed. One that came from the neighbour itself needs none.
     fn send_changes(&self, context: &mut Context<'_>, neighbour: NeighbourId) -> bool {
         let server = &mut *context.shared;
         let name = &server.neighbours.get(neighbour).name;
         // After limits.max_line was lowered, a neighbour would not take longer lines: they must not hold up
         // the others.
         let line_max = server.limits.max_line + PEER_LINE_EXTRA;
-        let mut sent = false;
+        let before = server.store.seen(self.cursor);
+        let (mut sent, mut returned) = (false, false);
         for _ in 0..CHANGES_MAX {
             if !context.transport.has_room() {
                 break;
             }
             let Some(change) = server.store.next_change(self.cursor) else {
+                // The newest changes were removed.
+                sent |= !returned && server.store.seen(self.cursor) != before;
                 break;
             };
+            returned = true;
             if change.origin == self.origin {
                 continue;
             }
+            sent = true;
             // The LF does not count.
             if change.line.len() > line_max + 1 {
                 if let Some(not_logged) = server.passed_over.admit(context.now) {
@@ -185,7 +200,6 @@ impl OutboundLink {
             }
             context.transport.write(change.line);
             server.log.sent_to_server(name, change.line);
-            sent = true;
         }
         sent
     }
@@ -237,8 +251,12 @@ impl Protocol for OutboundPeer {
     }
 
     fn eof_received(&mut self, context: &mut Context<'_>, _rest: &[u8]) {
-        if self.link.is_none() && !self.answer.is_empty() {
-            self.end(context, &format!("it answered '{}' and hung up", shown(&self.answer)));
+        if self.link.is_none() {
+            if self.answer.is_empty() {
+                self.log_not_made(context, "it hung up");
+            } else {
+                self.end(context, &format!("it answered '{}' and hung up", shown(&self.answer)));
+            }
         }
         context.transport.abort();
     }
@@ -298,18 +316,13 @@ impl Protocol for OutboundPeer {
             known.down_since = context.now;
             server.store.unfollow(link.cursor);
             server.log.event(format_args!("Connection to server {} was dropped", known.name));
-        } else if !self.ended {
-            let why = match why {
-                Lost::NotMade(error) | Lost::NotSecured(error) | Lost::Failed(error) => error.to_string(),
-                Lost::Closed | Lost::Aborted | Lost::TimedOut => "it hung up".to_owned(),
-            };
-            if known.is_new_trouble(&why) {
-                server
-                    .log
-                    .event(format_args!("Connection to server {} could not be made: {why}", known.name));
-            }
+        } else if let Lost::NotMade(error) | Lost::NotSecured(error) | Lost::Failed(error) = why
+            && !self.ended
+        {
+            self.log_not_made(context, &error.to_string());
         }
-        server.signals.push_back(Signal::LinkLost(self.neighbour));
+        // In all other cases this side has ended the attempt.
+        context.shared.signals.push_back(Signal::LinkLost(self.neighbour));
     }
 }
 
@@ -457,6 +470,22 @@ mod tests {
         assert_eq!(turn(&mut bench), "");
         bench.report("b", 1, earlier);
         assert_eq!(turn(&mut bench), format!("{}MARK 2\n", line("b", 1)));
+    }
+
+    #[test]
+    fn a_removed_change_is_marked_at_once() {
+        let mut bench = linked();
+        turn(&mut bench);
+        bench.report("a", 1, Origin::CLIENT);
+        assert!(bench.server.store.remove(b"a"));
+        assert_eq!(turn(&mut bench), "MARK 1\n");
+        assert_eq!(turn(&mut bench), "");
+        bench.server.limits.max_line = 64;
+        bench.report(&"x".repeat(64 + PEER_LINE_EXTRA), 1, Origin::CLIENT);
+        assert_eq!(turn(&mut bench), "MARK 2\n", "so is one that is too long");
+        let own = bench.server.neighbours.origin(NeighbourId(0), EPOCH);
+        bench.report("b", 1, own);
+        assert_eq!(turn(&mut bench), "", "the heartbeat marks those of the neighbour itself");
     }
 
     #[test]
@@ -635,10 +664,20 @@ mod tests {
     #[test]
     fn a_repeated_problem_is_logged_once() {
         let mut bench = dialled();
+        bench.eof();
         bench.lose();
         let mut again = dialled();
         again.server = bench.into_server();
+        again.eof();
         again.lose();
-        assert_eq!(again.log().matches("could not be made").count(), 1);
+        assert_eq!(again.log().matches("could not be made: it hung up").count(), 1);
+    }
+
+    #[test]
+    fn an_attempt_that_this_side_ends_is_no_problem_of_the_neighbour() {
+        let mut bench = dialled();
+        bench.lose();
+        assert!(!bench.log().contains("could not be made"), "{}", bench.log());
+        assert_eq!(bench.signals(), [Signal::LinkLost(NeighbourId(0))]);
     }
 }

@@ -14,6 +14,8 @@ use crate::protocol::Transport;
 pub(super) struct Replies {
     queue: VecDeque<Reply>,
     next_ticket: u32,
+    /// Bytes in the output that count as unread answers; see [`Replies::send`].
+    held: u32,
 }
 
 #[derive(Debug)]
@@ -70,21 +72,26 @@ impl Replies {
         ticket
     }
 
-    /// Fills in the answer for a ticket, cut to its bound. If the client has [`ANSWERS_MAX`] bytes of unread
-    /// answers already, an error takes the place of the answer. If all clients together (`of_all`) have
-    /// [`ANSWERS_OF_ALL_MAX`] bytes, the bound of this client is [`FEW_ANSWERS_MAX`].
+    /// Fills in the answer for a ticket, cut to its bound. An error takes its place if the client has
+    /// [`ANSWERS_MAX`] bytes of unread answers already; or if all clients together (`of_all`) have
+    /// [`ANSWERS_OF_ALL_MAX`] bytes, and this client would have more than [`FEW_ANSWERS_MAX`].
     pub(super) fn answer(&mut self, ticket: u32, answer: &Answer, of_all: &mut usize) {
-        let bytes = self.bytes();
-        let most = if *of_all < ANSWERS_OF_ALL_MAX { ANSWERS_MAX } else { FEW_ANSWERS_MAX };
+        let bytes = self.bytes() + self.held as usize;
+        let is_crowded = *of_all >= ANSWERS_OF_ALL_MAX;
         for reply in &mut self.queue {
             if let Reply::Waiting { ticket: own, line, bound } = reply
                 && *own == ticket
             {
                 let mut text = std::mem::take(line);
-                if bytes < most {
+                let line_end = text.len();
+                if bytes < ANSWERS_MAX {
                     answer.cut(*bound, &mut text);
-                } else {
-                    Answer::unknown_error("Earlier answers were not read.").cut(*bound, &mut text);
+                }
+                if bytes >= ANSWERS_MAX || is_crowded && bytes + text.len() > FEW_ANSWERS_MAX {
+                    text.truncate(line_end);
+                    let whose = if bytes < FEW_ANSWERS_MAX { " of other clients" } else { "" };
+                    Answer::unknown_error(&format!("Earlier answers{whose} were not read."))
+                        .cut(*bound, &mut text);
                 }
                 text.extend_from_slice(b"\n\n");
                 text.shrink_to_fit();
@@ -97,6 +104,7 @@ impl Replies {
 
     /// Drops all pending replies: the client is gone.
     pub(super) fn clear(&mut self, of_all: &mut usize) {
+        self.hold(0, of_all);
         for reply in self.queue.drain(..) {
             if let Reply::Answered(text) = reply {
                 *of_all -= text.len();
@@ -106,7 +114,20 @@ impl Replies {
 
     /// Moves the replies before the first one that waits into the output, while the output has room.
     /// `last`: the connection takes no further command, so all of them are moved at once.
+    ///
+    /// An output above the high-water mark counts as unread answers until the next call, which follows when the
+    /// client has read most of it.
     pub(super) fn send(&mut self, transport: &mut Transport, log: &mut Log, of_all: &mut usize, last: bool) {
+        self.move_into(transport, log, of_all, last);
+        self.hold(if transport.has_room() { 0 } else { transport.pending() }, of_all);
+    }
+
+    fn hold(&mut self, bytes: usize, of_all: &mut usize) {
+        *of_all = *of_all - self.held as usize + bytes;
+        self.held = bytes as u32;
+    }
+
+    fn move_into(&mut self, transport: &mut Transport, log: &mut Log, of_all: &mut usize, last: bool) {
         while last || transport.has_room() {
             match self.queue.pop_front() {
                 Some(Reply::Text(text)) => transport.write(&text),
@@ -135,9 +156,9 @@ const WAITING_MAX: usize = 64;
 const BYTES_MAX: usize = 64 * 1024;
 /// Bytes of unread answers of one client: two of the largest, and many usual ones.
 const ANSWERS_MAX: usize = 8 * 1024 * 1024;
-/// Bytes of unread answers of all clients. From here on each client has a smaller bound: many clients that ask
-/// and never read must not exhaust the machine's memory.
-const ANSWERS_OF_ALL_MAX: usize = 256 * 1024 * 1024;
+/// Bytes of unread answers of all clients, those in their outputs included. From here on each client has a smaller
+/// bound: many clients that ask and never read must not exhaust the machine's memory.
+const ANSWERS_OF_ALL_MAX: usize = if cfg!(test) { 16 * 1024 * 1024 } else { 256 * 1024 * 1024 };
 /// Bytes of unread answers of one client while all clients have [`ANSWERS_OF_ALL_MAX`]: as many as the output
 /// of a client may have anyway.
 const FEW_ANSWERS_MAX: usize = 64 * 1024;
@@ -179,13 +200,37 @@ mod tests {
         replies.send(&mut transport, &mut log, &mut of_all, true);
         let sent = sent(&mut transport);
         assert_eq!((sent.matches("xxx").count() * 3 / 99_999, sent.matches("UNKNOWN_ERROR").count()), (2, 2));
-        assert_eq!(of_all, ANSWERS_OF_ALL_MAX, "sent answers do not count");
-        // A client without unread answers gets an answer, however many others have.
-        let alone = replies.reserve(b"AT 3\n".to_vec(), 1);
-        replies.answer(alone, &large_answer(), &mut of_all);
-        assert!(of_all > ANSWERS_OF_ALL_MAX + 100_000);
-        replies.clear(&mut of_all);
-        assert_eq!(of_all, ANSWERS_OF_ALL_MAX, "nor do dropped ones");
+        assert_eq!(of_all, ANSWERS_OF_ALL_MAX + sent.len(), "the output is unread");
+        replies.send(&mut transport, &mut log, &mut of_all, true);
+        assert_eq!(of_all, ANSWERS_OF_ALL_MAX, "the client has read it");
+    }
+
+    #[test]
+    fn unread_answers_of_all_clients_are_bounded() {
+        let mut log = Log::new("Riley", Level::Off);
+        let mut of_all = 0;
+        let mut clients: Vec<(Replies, Transport)> = Vec::new();
+        for _ in 0..10_000 {
+            let (mut replies, mut transport) = (Replies::default(), Transport::new(WaterMarks::default()));
+            let ticket = replies.reserve(b"AT 1\n".to_vec(), 1);
+            replies.answer(ticket, &large_answer(), &mut of_all);
+            replies.send(&mut transport, &mut log, &mut of_all, false);
+            clients.push((replies, transport));
+        }
+        let held: usize = clients.iter().map(|(_, transport)| transport.pending()).sum();
+        assert!(held < ANSWERS_OF_ALL_MAX + clients.len() * FEW_ANSWERS_MAX, "{held}");
+        let full = clients.iter().filter(|(_, transport)| transport.pending() > 100_000).count();
+        assert_eq!(full, ANSWERS_OF_ALL_MAX.div_ceil(clients[0].1.pending()));
+        // Small answers are still given.
+        let (mut replies, mut transport) = (Replies::default(), Transport::new(WaterMarks::default()));
+        for (large, expected) in [(false, "\"results\":[1]"), (true, "Earlier answers of other clients")] {
+            let ticket = replies.reserve(b"AT 1\n".to_vec(), 1);
+            replies.answer(ticket, &if large { large_answer() } else { answer() }, &mut of_all);
+            replies.send(&mut transport, &mut log, &mut of_all, false);
+            assert!(sent(&mut transport).contains(expected));
+        }
+        clients.iter_mut().for_each(|(replies, _)| replies.clear(&mut of_all));
+        assert_eq!(of_all, 0, "dropped answers do not count");
     }
 
     #[test]

@@ -9,7 +9,9 @@ use super::connection::{Connection, Counted, InputState, Life, token};
 use super::stream::Stream;
 use super::system::System;
 use super::tls::{Side, TlsLayer};
-use super::{Application, ConnectionId, EventLoop, ListenerTag, Lost, Notice, Protocol, Timer, Transport};
+use super::{
+    Application, ConnectionId, EventLoop, ListenerTag, Lost, Moment, Notice, Protocol, Timer, Transport,
+};
 use crate::protocol::{Admission, Arrival, Quota, TlsListener};
 
 /// A listener and its connections.
@@ -140,15 +142,17 @@ impl<S: System, A: Application> EventLoop<S, A> {
         };
         let mut stream = Stream::plain(stream);
         let life = match &listening.tls {
-            None => Life::Open(InputState::Flowing),
-            Some(tls) if tls.with_plain_text => Life::Open(InputState::Undecided(listener)),
+            None => Life::open(),
+            Some(tls) if tls.with_plain_text => {
+                Life::Open { input: InputState::Undecided(listener), unread_until: Moment::NEVER }
+            }
             Some(tls) => {
                 let Ok(session) = tls.settings.session() else { return };
                 stream.start_tls(TlsLayer::new(session, Side::Accepted));
                 Life::Handshaking { until: self.clocks.now + tls.handshake_max, is_made: false }
             }
         };
-        let is_open = matches!(life, Life::Open(_));
+        let is_open = matches!(life, Life::Open { .. });
         listening.count(quota, address);
         let mut connection = Connection::new(stream, address, protocol, Transport::new(self.water_marks));
         (connection.quota, connection.life) = (quota, life);

@@ -11,7 +11,7 @@ use super::{Application, ConnectionId, EventLoop, Lost, Moment, Protocol};
 impl<S, P> Connection<S, P> {
     /// Starts to close an open connection: from now on input is discarded and output drains.
     pub(super) fn close(&mut self, now: Moment) {
-        if let Life::Open(input) = self.life {
+        if let Life::Open { input, .. } = self.life {
             self.input = Vec::new();
             self.life = Life::Closing {
                 input_ended: matches!(input, InputState::Ended | InputState::HalfClosed),
@@ -44,18 +44,43 @@ impl<S: System, A: Application> EventLoop<S, A> {
         self.kill(id, if is_handshaking { Lost::NotSecured(error) } else { Lost::Failed(error) });
     }
 
+    /// The peer has half-closed. While its input is not read, because it does not read its output, this is the
+    /// only sign of that.
+    pub(super) fn peer_ended(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.short_reads_lie = true;
+            connection.peer_ended = true;
+            self.limit_unread(id, false);
+        }
+    }
+
+    /// Limits the time of output to a peer that has ended. `progressed`: the peer has taken some of it.
+    pub(super) fn limit_unread(&mut self, id: ConnectionId, progressed: bool) {
+        let now = self.clocks.now;
+        let Some(connection) = self.connections.get_mut(id).filter(|connection| connection.peer_ended) else {
+            return;
+        };
+        let is_unread = connection.transport.pending() > 0;
+        if let Life::Open { unread_until, .. } = &mut connection.life
+            && (progressed || is_unread != (*unread_until < Moment::NEVER))
+        {
+            *unread_until = if is_unread { now + UNREAD_MAX } else { Moment::NEVER };
+            self.arm_timer(id);
+        }
+    }
+
     /// A read has met the end of the peer's output.
     pub(super) fn input_ended(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
         match &mut connection.life {
-            Life::Open(input @ (InputState::Flowing | InputState::Undecided(_))) => {
-                *input = InputState::Ended
+            Life::Open { input: input @ (InputState::Flowing | InputState::Undecided(_)), .. } => {
+                *input = InputState::Ended;
             }
             Life::Closing { input_ended, .. } => *input_ended = true,
             Life::Lingering { .. } => self.kill(id, Lost::Closed),
-            Life::Open(_) | Life::Connecting(_) | Life::Handshaking { .. } | Life::Dead(_) => {}
+            Life::Open { .. } | Life::Connecting(_) | Life::Handshaking { .. } | Life::Dead(_) => {}
         }
     }
 
@@ -113,7 +138,7 @@ impl<S: System, A: Application> EventLoop<S, A> {
                 continue;
             };
             self.uncount(connection.quota, connection.address);
-            let life = std::mem::replace(&mut connection.life, Life::Open(InputState::HalfClosed));
+            let life = std::mem::replace(&mut connection.life, Life::open());
             let why = if let Life::Dead(why) = life { *why } else { Lost::Aborted };
             connection.call(id, self.clocks, self.application.shared(), |protocol, context| {
                 protocol.connection_lost(context, why);
@@ -122,7 +147,8 @@ impl<S: System, A: Application> EventLoop<S, A> {
     }
 }
 
-/// How long a closed connection keeps output that the peer does not read, from the last byte that it took.
+/// How long a closed connection, or one whose peer has half-closed, keeps output that the peer does not read, from
+/// the last byte that it took.
 const UNREAD_MAX: Duration = Duration::from_secs(30);
 /// How long a connection waits for the peer's half-close after all output was sent.
 const LINGER_MAX: Duration = Duration::from_secs(2);

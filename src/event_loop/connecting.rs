@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::connection::{Attempts, Connection, InputState, Life};
+use super::connection::{Attempts, Connection, Life};
 use super::stream::Stream;
 use super::system::System;
 use super::tls::{Side, TlsLayer};
@@ -77,7 +77,7 @@ impl<S: System, A: Application> EventLoop<S, A> {
                     self.arm_timer(id);
                     self.list(id);
                 } else {
-                    connection.life = Life::Open(InputState::Flowing);
+                    connection.life = Life::open();
                     self.call(id, |protocol, context| protocol.connection_made(context));
                     self.mark_dirty(id);
                 }

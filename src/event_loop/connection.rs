@@ -29,6 +29,8 @@ pub(super) struct Connection<S, P> {
     pub(super) writable: bool,
     /// A short read proves nothing; see [`Event::ShortReadsLie`](super::system::Event::ShortReadsLie).
     pub(super) short_reads_lie: bool,
+    /// The peer has half-closed. Its last input may be unread.
+    pub(super) peer_ended: bool,
     /// Input that was not consumed must be offered again, though nothing new has arrived.
     pub(super) offer_again: bool,
     /// The connection is in the list of those to serve.
@@ -48,8 +50,9 @@ pub(super) enum Life {
     /// TCP is connected, the TLS handshake is not complete. `is_made`: the protocol was told that the connection
     /// is made before the first byte began TLS.
     Handshaking { until: Moment, is_made: bool },
-    /// The protocol is in charge.
-    Open(InputState),
+    /// The protocol is in charge. `unread_until`: when a peer that has half-closed must have taken more output;
+    /// [`Moment::NEVER`]: it has not, or no output is pending.
+    Open { input: InputState, unread_until: Moment },
     /// The protocol has closed it, and the rest of the output is being sent. `notified`: TLS has queued its
     /// close_notify.
     Closing { input_ended: bool, notified: bool, until: Moment },
@@ -57,6 +60,13 @@ pub(super) enum Life {
     Lingering { until: Moment },
     /// It is removed at the end of this turn. Boxed, since the reason would make every connection larger.
     Dead(Box<Lost>),
+}
+
+impl Life {
+    /// A connection that has just become complete.
+    pub(super) fn open() -> Life {
+        Life::Open { input: InputState::Flowing, unread_until: Moment::NEVER }
+    }
 }
 
 /// The receiving direction of an open connection.
@@ -103,13 +113,14 @@ impl<S, P> Connection<S, P> {
             protocol,
             transport,
             input: Vec::new(),
-            life: Life::Open(InputState::Flowing),
+            life: Life::open(),
             quota: Counted::No,
             timer_at: Moment::NEVER,
             overdue_since: Moment::NEVER,
             readable: false,
             writable: false,
             short_reads_lie: false,
+            peer_ended: false,
             offer_again: false,
             listed: false,
             dirty: false,
@@ -119,7 +130,7 @@ impl<S, P> Connection<S, P> {
     }
 
     pub(super) fn is_open(&self) -> bool {
-        matches!(self.life, Life::Open(_))
+        matches!(self.life, Life::Open { .. })
     }
 
     pub(super) fn is_handshaking(&self) -> bool {
@@ -129,7 +140,7 @@ impl<S, P> Connection<S, P> {
     /// Whether serving the connection can make progress.
     pub(super) fn wants_service(&self) -> bool {
         match self.life {
-            Life::Open(input) => {
+            Life::Open { input, .. } => {
                 let has_work = self.readable || self.offer_again || input == InputState::Ended;
                 has_work && !self.transport.reading_is_paused()
             }
@@ -142,7 +153,7 @@ impl<S, P> Connection<S, P> {
     pub(super) fn deadline(&self) -> Moment {
         match &self.life {
             Life::Connecting(attempts) => attempts.until,
-            Life::Open(_) => self.transport.deadline(),
+            Life::Open { unread_until, .. } => self.transport.deadline().min(*unread_until),
             Life::Handshaking { until, .. } | Life::Closing { until, .. } | Life::Lingering { until } => {
                 *until
             }

@@ -59,6 +59,7 @@ impl<S: System, A: Application> EventLoop<S, A> {
     }
 
     fn deadline_passed(&mut self, id: ConnectionId) {
+        let now = self.clocks.now;
         let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
@@ -68,7 +69,8 @@ impl<S: System, A: Application> EventLoop<S, A> {
                 let error = io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long");
                 self.kill(id, Lost::NotSecured(error));
             }
-            Life::Open(_) => {
+            Life::Open { unread_until, .. } if now >= unread_until => self.kill(id, Lost::TimedOut),
+            Life::Open { .. } => {
                 connection.transport.set_deadline(Moment::NEVER);
                 self.call(id, |protocol, context| protocol.timed_out(context));
             }

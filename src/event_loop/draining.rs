@@ -1,7 +1,10 @@
 //! The steps of a graceful shutdown. The application decides when each of them is due.
 
+use std::io;
+use std::time::Duration;
+
 use super::connection::{Connection, Life};
-use super::system::System;
+use super::system::{Event, System};
 use super::{Application, EventLoop, Lost, Notice, Protocol};
 
 /// The stages of a loop, which only ever advance.
@@ -61,6 +64,30 @@ impl<S: System, A: Application> EventLoop<S, A> {
                 self.kill(id, Lost::Aborted);
             }
         }
+    }
+
+    /// Waits, after the last turn, until the tasks that run have ended, or `patience` is over, or a signal asks for
+    /// the end. Returns whether all have ended.
+    pub fn finish(&mut self, patience: Duration) -> io::Result<bool> {
+        let deadline = self.system.now() + patience;
+        let mut events = Vec::new();
+        while self.tasks > 0 {
+            self.read_clocks();
+            if self.clocks.now >= deadline {
+                return Ok(false);
+            }
+            self.system.poll(Some(deadline - self.clocks.now), &mut events)?;
+            for event in events.drain(..) {
+                match event {
+                    Event::Done { ticket, done } => self.done(ticket, done),
+                    Event::Stop => return Ok(false),
+                    _ => {}
+                }
+            }
+            self.application.turn_ended(self.clocks, true);
+            self.carry_out();
+        }
+        Ok(true)
     }
 
     pub(super) fn advance_to(&mut self, stage: Stage) {

@@ -62,7 +62,9 @@ impl<S: System, A: Application> EventLoop<S, A> {
         let result = connection.stream.read(buffer, &mut []);
         let length = result.as_ref().map_or(0, |input| input.length);
         if length > 0 {
-            connection.life = Life::Open(InputState::Flowing);
+            if let Life::Open { input, .. } = &mut connection.life {
+                *input = InputState::Flowing;
+            }
             if buffer[0] == HANDSHAKE_RECORD && self.listeners[usize::from(listener.0)].tls.is_some() {
                 self.start_handshake(id, listener, &buffer[..length]);
                 return length;
@@ -107,7 +109,7 @@ impl<S: System, A: Application> EventLoop<S, A> {
         let Life::Handshaking { is_made, .. } = connection.life else { return };
         match connection.stream.handshake(received, &mut self.tls_buffer) {
             Ok(()) => {
-                connection.life = Life::Open(InputState::Flowing);
+                connection.life = Life::open();
                 self.handshakes.remove(id);
                 if is_made {
                     // This arms the timer, too: the deadline of the protocol counts again.

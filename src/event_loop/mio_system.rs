@@ -1,4 +1,4 @@
-//! The operating system: mio's edge-triggered poll (epoll on Linux), clocks, signals, a worker thread.
+//! The operating system: mio's edge-triggered poll (epoll on Linux), clocks, signals, threads for work.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,14 +12,11 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook_mio::v1_0::Signals;
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 
+use super::lanes::Lanes;
 use super::system::{Event, System};
 use super::terminal::Terminal;
-use super::worker::Worker;
 use crate::clock::Moment;
 use crate::protocol::{ListenerTag, Work};
-
-/// Receives log lines, and the time at which they are written.
-pub type LogSink = Box<dyn FnMut(&[u8], Moment)>;
 
 /// The operating system.
 pub struct MioSystem {
@@ -27,15 +24,16 @@ pub struct MioSystem {
     events: Events,
     signals: Signals,
     terminal: Terminal,
-    worker: Worker,
+    lanes: Lanes,
+    /// Results of work that no thread could take.
+    done: Vec<Event>,
     start: Instant,
-    log: LogSink,
 }
 
 impl MioSystem {
-    /// A system that reports SIGTERM, SIGINT and SIGHUP as events and writes log lines to `log`. SIGHUP from a
-    /// terminal that has gone counts as SIGTERM.
-    pub fn new(log: LogSink) -> io::Result<MioSystem> {
+    /// A system that reports SIGTERM, SIGINT and SIGHUP as events. SIGHUP from a terminal that has gone counts as
+    /// SIGTERM.
+    pub fn new() -> io::Result<MioSystem> {
         let poll = Poll::new()?;
         // Without a handler, a log that reaches the file size limit (RLIMIT_FSIZE) would end the server; with
         // one, only the write fails.
@@ -43,9 +41,9 @@ impl MioSystem {
         let terminal = Terminal::at_start();
         let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
-        let worker = Worker::new(Waker::new(poll.registry(), WORKER)?);
+        let lanes = Lanes::new(Waker::new(poll.registry(), WORK)?);
         let events = Events::with_capacity(EVENTS_MAX);
-        Ok(MioSystem { poll, events, signals, terminal, worker, start: Instant::now(), log })
+        Ok(MioSystem { poll, events, signals, terminal, lanes, done: Vec::new(), start: Instant::now() })
     }
 
     /// Listens on this address; its events carry `tag`. The port is never shared.
@@ -74,6 +72,8 @@ impl System for MioSystem {
     type Stream = TcpStream;
 
     fn poll(&mut self, timeout: Option<Duration>, events: &mut Vec<Event>) -> io::Result<()> {
+        let timeout = if self.done.is_empty() { timeout } else { Some(Duration::ZERO) };
+        events.append(&mut self.done);
         match self.poll.poll(&mut self.events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             done => done?,
@@ -86,8 +86,8 @@ impl System for MioSystem {
                         events.push(if is_reload { Event::Reload } else { Event::Stop });
                     }
                 }
-                WORKER => {
-                    events.extend(self.worker.results().map(|(ticket, done)| Event::Done { ticket, done }));
+                WORK => {
+                    events.extend(self.lanes.results().map(|(ticket, done)| Event::Done { ticket, done }));
                 }
                 Token(token) if token >= LISTENERS_FROM => {
                     events.push(Event::Accept(ListenerTag((token - LISTENERS_FROM) as u8)));
@@ -96,7 +96,9 @@ impl System for MioSystem {
                     let ended = event.is_read_closed() || event.is_error();
                     // A read stops before the byte after urgent data (tcp(7)), however much follows.
                     let urgent = event.is_priority();
-                    if ended || urgent {
+                    if ended {
+                        events.push(Event::PeerEnded(token));
+                    } else if urgent {
                         events.push(Event::ShortReadsLie(token));
                     }
                     let readable = event.is_readable() || ended || urgent;
@@ -150,7 +152,9 @@ impl System for MioSystem {
     }
 
     fn run(&mut self, ticket: usize, work: Work) {
-        self.worker.run(ticket, work);
+        if let Some(done) = self.lanes.run(ticket, work) {
+            self.done.push(Event::Done { ticket, done });
+        }
     }
 
     fn now(&self) -> Moment {
@@ -171,11 +175,6 @@ impl System for MioSystem {
             _ => self.wall(),
         }
     }
-
-    fn write_log(&mut self, lines: &[u8]) {
-        let now = self.now();
-        (self.log)(lines, now);
-    }
 }
 
 /// Sets the options of accepted connections. A failure does not end the connection: without the first option
@@ -189,7 +188,7 @@ fn set_options(socket: SockRef<'_>) {
 const INHERITED: bool = cfg!(target_os = "linux");
 /// Tokens that no connection has: its generation would be the last of 2^32.
 const SIGNALS: Token = Token(usize::MAX);
-const WORKER: Token = Token(usize::MAX - 1);
+const WORK: Token = Token(usize::MAX - 1);
 /// The token of the first listener; tags are below 256.
 const LISTENERS_FROM: usize = usize::MAX - 1024;
 /// Events taken from the kernel at once: those of all connections that are usual, since a deadline must not

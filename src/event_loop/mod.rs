@@ -16,6 +16,7 @@ mod deadlines;
 mod draining;
 mod handshakes;
 mod holdings;
+mod lanes;
 pub mod mio_system;
 mod serving;
 mod stream;
@@ -23,7 +24,6 @@ pub mod system;
 pub mod terminal;
 mod timers;
 mod tls;
-mod worker;
 mod writing;
 
 use std::collections::VecDeque;
@@ -34,8 +34,8 @@ use slab::Slab;
 
 use crate::clock::{Clocks, Moment};
 use crate::protocol::{
-    Application, Close, Command, ConnectionId, Context, ListenerTag, Lost, Notice, Protocol, Transport,
-    WaterMarks,
+    Application, Close, Command, ConnectionId, Context, Done, ListenerTag, Lost, Notice, Protocol, Transport,
+    WaterMarks, Work,
 };
 use accepting::Listening;
 use buffers::Buffers;
@@ -69,6 +69,8 @@ pub struct EventLoop<S: System, A: Application> {
     handshakes: Handshakes,
     /// The tags of work in progress, by ticket.
     work: Slab<A::Tag>,
+    /// Tasks in progress.
+    tasks: usize,
     /// Connections to serve.
     ready: VecDeque<ConnectionId>,
     /// Connections to flush.
@@ -82,8 +84,6 @@ pub struct EventLoop<S: System, A: Application> {
     /// The next turn must not wait.
     at_once: bool,
     stage: Stage,
-    /// When the pending log lines are written at the latest; [`Moment::NEVER`]: there are none.
-    log_due: Moment,
     clocks: Clocks,
     events: Vec<Event>,
     read_buffer: Vec<u8>,
@@ -116,6 +116,7 @@ impl<S: System, A: Application> EventLoop<S, A> {
             timers: Timers::new(),
             handshakes: Handshakes::default(),
             work: Slab::new(),
+            tasks: 0,
             ready: VecDeque::new(),
             dirty: Vec::new(),
             dead: Vec::new(),
@@ -124,7 +125,6 @@ impl<S: System, A: Application> EventLoop<S, A> {
             // The application may have commands already.
             at_once: true,
             stage: Stage::Running,
-            log_due: Moment::NEVER,
             clocks,
             events: Vec::new(),
             read_buffer: vec![0; READ_MAX],
@@ -167,7 +167,9 @@ impl<S: System, A: Application> EventLoop<S, A> {
     /// Runs one turn. The error is that of the system's poll.
     pub fn turn(&mut self) -> io::Result<Turn> {
         let mut events = std::mem::take(&mut self.events);
-        self.wait(&mut events)?;
+        let patience = self.patience();
+        self.at_once = false;
+        self.system.poll(patience, &mut events)?;
         self.read_clocks();
         let mut result = Turn::Done;
         for event in events.drain(..) {
@@ -181,11 +183,8 @@ impl<S: System, A: Application> EventLoop<S, A> {
                         connection.short_reads_lie = true;
                     }
                 }
-                Event::Done { ticket, done } => {
-                    if let Some(tag) = self.work.try_remove(ticket) {
-                        self.application.notice(self.clocks, Notice::Done { tag, done });
-                    }
-                }
+                Event::PeerEnded(token) => self.peer_ended(of_token(token)),
+                Event::Done { ticket, done } => self.done(ticket, done),
                 Event::Stop => self.application.notice(self.clocks, Notice::Stop),
                 Event::Reload => result = Turn::Reload,
             }
@@ -206,40 +205,10 @@ impl<S: System, A: Application> EventLoop<S, A> {
         if self.is_over() {
             result = Turn::Over;
         }
-        self.write_log_in_time(result);
+        if self.application.turn_ended(self.clocks, result == Turn::Over) {
+            self.carry_out();
+        }
         Ok(result)
-    }
-
-    /// Waits for events. Pending log lines are written when there are none, so that no reply waits for the
-    /// log, and many lines are written together while the loop is busy.
-    fn wait(&mut self, events: &mut Vec<Event>) -> io::Result<()> {
-        let patience = self.patience();
-        self.at_once = false;
-        if patience != Some(Duration::ZERO) && !self.application.log_lines().is_empty() {
-            self.system.poll(Some(Duration::ZERO), events)?;
-            if !events.is_empty() {
-                return Ok(());
-            }
-            self.write_log();
-        }
-        self.system.poll(patience, events)
-    }
-
-    fn write_log_in_time(&mut self, result: Turn) {
-        // After a reload the file is opened again, and after the last turn there is no further one.
-        if result != Turn::Done || self.clocks.now >= self.log_due {
-            self.write_log();
-        } else if self.log_due == Moment::NEVER && !self.application.log_lines().is_empty() {
-            self.log_due = self.clocks.now + LOG_DELAY;
-        }
-    }
-
-    fn write_log(&mut self) {
-        self.log_due = Moment::NEVER;
-        if !self.application.log_lines().is_empty() {
-            self.system.write_log(self.application.log_lines());
-            self.application.log_written();
-        }
     }
 
     fn read_clocks(&mut self) {
@@ -272,11 +241,19 @@ impl<S: System, A: Application> EventLoop<S, A> {
         }
     }
 
+    fn done(&mut self, ticket: usize, done: Done) {
+        self.tasks -= usize::from(matches!(done, Done::Ran(_)));
+        if let Some(tag) = self.work.try_remove(ticket) {
+            self.application.notice(self.clocks, Notice::Done { tag, done });
+        }
+    }
+
     /// Carries out the application's commands, which may lead to further ones.
     fn carry_out(&mut self) {
         while let Some(command) = self.application.next_command(self.clocks) {
             match command {
                 Command::Run { tag, work } => {
+                    self.tasks += usize::from(matches!(work, Work::Run(_)));
                     let ticket = self.work.insert(tag);
                     self.system.run(ticket, work);
                 }
@@ -408,9 +385,6 @@ impl<S, P: Protocol> Connection<S, P> {
     }
 }
 
-/// The longest time that log lines wait while the loop is busy: each write takes as long as a handful of
-/// messages. A reader who follows the log does not notice such a delay.
-const LOG_DELAY: Duration = Duration::from_millis(10);
 /// Bytes of one read, and of one connection in one turn, so that a busy connection does not starve the others.
 const READ_MAX: usize = 64 * 1024;
 

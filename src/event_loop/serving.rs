@@ -22,8 +22,8 @@ impl<S: System, A: Application> EventLoop<S, A> {
                 connection.listed = false;
                 self.list(id);
             }
-            if self.application.log_lines().len() > LOG_LINES_MAX {
-                self.write_log();
+            if self.application.must_end_turn() {
+                break;
             }
         }
         self.read_buffer = buffer;
@@ -46,8 +46,8 @@ impl<S: System, A: Application> EventLoop<S, A> {
             }
             match connection.life {
                 Life::Handshaking { .. } => self.continue_handshake(id, &[]),
-                Life::Open(InputState::Ended) => self.deliver_half_close(id),
-                Life::Open(InputState::Undecided(listener)) => {
+                Life::Open { input: InputState::Ended, .. } => self.deliver_half_close(id),
+                Life::Open { input: InputState::Undecided(listener), .. } => {
                     share = share.saturating_sub(self.read_first(id, listener, buffer));
                 }
                 _ => share = share.saturating_sub(self.read(id, buffer)),
@@ -111,7 +111,9 @@ impl<S: System, A: Application> EventLoop<S, A> {
 
     fn deliver_half_close(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connections.get_mut(id) {
-            connection.life = Life::Open(InputState::HalfClosed);
+            if let Life::Open { input, .. } = &mut connection.life {
+                *input = InputState::HalfClosed;
+            }
             let mut rest = std::mem::take(&mut connection.input);
             if connection.stream.was_truncated() {
                 rest.clear();
@@ -155,6 +157,3 @@ impl<S: System, A: Application> EventLoop<S, A> {
 pub(super) const TURN_MAX: usize = 4 * 1024 * 1024;
 /// The smallest share of a connection, so that a system call brings more than it costs.
 const SHARE_MIN: usize = 4 * 1024;
-/// Bytes of pending log lines that are written without waiting for the end of the turn: short commands make
-/// log lines many times their length.
-const LOG_LINES_MAX: usize = 64 * 1024;

@@ -26,7 +26,8 @@ pub trait System {
     fn accept(&mut self, listener: &mut Self::Listener) -> io::Result<(Self::Stream, SocketAddr)>;
 
     /// Whether a read that fills only a part of its buffer has emptied the stream, so that later input
-    /// comes with a new edge. No longer true of a stream after its [`Event::ShortReadsLie`].
+    /// comes with a new edge. No longer true of a stream after its [`Event::ShortReadsLie`] or
+    /// [`Event::PeerEnded`].
     fn short_reads_empty(&self) -> bool {
         false
     }
@@ -43,7 +44,8 @@ pub trait System {
     /// Closes the sending direction.
     fn shut_down_writing(&mut self, stream: &mut Self::Stream) -> io::Result<()>;
 
-    /// Starts work that may block; [`Event::Done`] with the same ticket brings the result.
+    /// Starts work that may block; [`Event::Done`] with the same ticket brings the result. Tasks of one lane run in
+    /// the order of these calls.
     fn run(&mut self, ticket: usize, work: Work);
 
     /// Monotonic time.
@@ -59,9 +61,6 @@ pub trait System {
     fn clocks(&self) -> Clocks {
         Clocks { now: self.now(), wall: self.wall() }
     }
-
-    /// Appends lines to the log of the program.
-    fn write_log(&mut self, lines: &[u8]);
 }
 
 /// An event that the system reports.
@@ -79,8 +78,11 @@ pub enum Event {
         writable: bool,
     },
     /// From now on a short read of the stream with this token may leave input without a further edge: after
-    /// the peer has closed its sending direction, or after TCP urgent data.
+    /// TCP urgent data.
     ShortReadsLie(usize),
+    /// The peer of the stream with this token has closed its sending direction, or is gone. Input before that may
+    /// be unread. Short reads lie from now on.
+    PeerEnded(usize),
     /// Work is done.
     Done {
         /// The ticket of [`System::run`].

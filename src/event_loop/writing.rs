@@ -58,13 +58,16 @@ impl<S: System, A: Application> EventLoop<S, A> {
         let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
+        let (progressed, peer_ended) = (connection.transport.pending() < before, connection.peer_ended);
         if let Life::Closing { .. } = connection.life {
-            let progressed = connection.transport.pending() < before;
             self.continue_closing(id, progressed);
         } else if connection.transport.must_resume_writing() {
             self.call(id, |protocol, context| protocol.resume_writing(context));
         } else if let Some(buffer) = connection.transport.take_buffer() {
             self.buffers.give(buffer);
+        }
+        if peer_ended {
+            self.limit_unread(id, progressed);
         }
     }
 }

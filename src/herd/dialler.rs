@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use super::backoff::Backoff;
 use crate::clock::Moment;
@@ -23,6 +24,9 @@ pub struct Dialler {
     addresses: Vec<SocketAddr>,
     /// How many addresses were found to lead to something else since the remote has proved that it works.
     skipped: usize,
+    /// When the present connection was started.
+    started: Moment,
+    restart: Restart,
 }
 
 /// An action that a dialler asks for.
@@ -50,6 +54,18 @@ enum State {
     Dialled(ConnectionId),
 }
 
+/// Whether the present attempt is replaced by another one at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Restart {
+    /// It is not.
+    No,
+    /// It is being ended, and another one follows without a delay.
+    Due,
+    /// It is such another one, and is not replaced again. If each side could end its attempt whenever the
+    /// other's arrives, neither might ever complete one.
+    Done,
+}
+
 impl Dialler {
     /// The dialler of a remote at this address, which is not dialled yet.
     pub fn new(address: HostPort) -> Dialler {
@@ -61,6 +77,8 @@ impl Dialler {
             retry_at: Moment::START,
             addresses: Vec::new(),
             skipped: 0,
+            started: Moment::START,
+            restart: Restart::No,
         }
     }
 
@@ -139,8 +157,23 @@ impl Dialler {
     }
 
     /// Notes the name of the connection that was asked for.
-    pub fn connecting(&mut self, connection: ConnectionId) {
+    pub fn connecting(&mut self, connection: ConnectionId, now: Moment) {
         self.state = State::Dialled(connection);
+        self.started = now;
+    }
+
+    /// The remote is reachable, and its connection is not complete: dials it at once if it is down. An attempt of
+    /// more than [`FRESH_MAX`] is ended and replaced, since its packets may have been lost while the remote was
+    /// not reachable.
+    pub fn reachable(&mut self, now: Moment) -> Option<Step> {
+        if let State::Dialled(connection) = self.state
+            && self.restart == Restart::No
+            && now >= self.started + FRESH_MAX
+        {
+            self.restart = Restart::Due;
+            return Some(Step::Abort(connection));
+        }
+        self.dial()
     }
 
     /// The remote has proved that it works: the next retry is soon.
@@ -158,7 +191,14 @@ impl Dialler {
     /// The connection is lost, or could not be made. `chance`: a random number for the jitter.
     pub fn lost(&mut self, now: Moment, chance: u32) -> Step {
         self.state = State::Down;
-        self.retry_at = now + self.backoff.next_delay(chance);
+        let delay = self.backoff.next_delay(chance);
+        if std::mem::replace(&mut self.restart, Restart::No) == Restart::Due
+            && let Some(step) = self.dial()
+        {
+            self.restart = Restart::Done;
+            return step;
+        }
+        self.retry_at = now + delay;
         Step::WakeAt(self.retry_at)
     }
 
@@ -182,10 +222,12 @@ pub(super) fn known_addresses(address: &HostPort) -> Option<Vec<SocketAddr>> {
     }
 }
 
+/// How long an attempt is left alone although the remote is reachable: a handshake between continents takes less.
+const FRESH_MAX: Duration = Duration::from_millis(500);
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     const LINK: ConnectionId = ConnectionId { slot: 1, generation: 1 };
 
@@ -202,7 +244,7 @@ mod tests {
         let mut dialler = Dialler::new(named(1));
         dialler.dial();
         dialler.resolved(Ok(addresses())).unwrap();
-        dialler.connecting(LINK);
+        dialler.connecting(LINK, Moment::START);
         dialler
     }
 
@@ -212,8 +254,29 @@ mod tests {
         assert_eq!(dialler.dial(), Some(Step::Resolve(named(1))));
         assert_eq!(dialler.dial(), None, "one attempt at a time");
         assert_eq!(dialler.resolved(Ok(addresses())).unwrap(), Some(Step::Connect(addresses())));
-        dialler.connecting(LINK);
+        dialler.connecting(LINK, Moment::START);
         assert_eq!(dialler.dial(), None);
+    }
+
+    #[test]
+    fn a_stuck_attempt_is_replaced_once_when_the_remote_is_reachable() {
+        let mut dialler = dialled();
+        let later = Moment::START + FRESH_MAX;
+        assert_eq!(dialler.reachable(Moment::START), None, "it is fresh");
+        assert_eq!(dialler.reachable(later), Some(Step::Abort(LINK)));
+        assert_eq!(dialler.reachable(later), None, "it is being ended");
+        assert_eq!(dialler.lost(later, 0), Step::Resolve(named(1)), "without a delay");
+        dialler.resolved(Ok(addresses())).unwrap();
+        dialler.connecting(LINK, later);
+        let much_later = later + FRESH_MAX * 2;
+        assert_eq!(dialler.reachable(much_later), None, "not a second time");
+        let Step::WakeAt(at) = dialler.lost(much_later, 0) else { panic!("no retry") };
+        assert!(dialler.wake(at).is_some());
+        dialler.resolved(Ok(addresses())).unwrap();
+        dialler.connecting(LINK, at);
+        assert_eq!(dialler.reachable(at + FRESH_MAX), Some(Step::Abort(LINK)), "the next one may be");
+        dialler.forget();
+        assert!(matches!(dialler.lost(at, 0), Step::WakeAt(_)), "a forgotten remote is not dialled");
     }
 
     #[test]
@@ -250,7 +313,7 @@ mod tests {
             let Ok(Some(Step::Connect(dialled))) = dialler.resolved(Ok(all.to_vec())) else { panic!() };
             assert_eq!(dialled.len(), 3, "all are tried");
             firsts.push(dialled[0]);
-            dialler.connecting(LINK);
+            dialler.connecting(LINK, Moment::START);
             match attempt {
                 0 => {}
                 3 => dialler.works(),

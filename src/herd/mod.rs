@@ -7,17 +7,20 @@
 mod backoff;
 mod certificate_end;
 pub mod dialler;
+mod log_pages;
 mod places;
 mod settings;
 pub mod shutdown;
 
 use std::collections::VecDeque;
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::clock::{Clocks, Moment};
 use crate::conversation::{Client, Conversation, Handle, NeighbourId, OutboundPeer, Server, Signal};
+use crate::log::Level;
 use crate::places::desk::{Problem, QuestionId};
 use crate::protocol::{
     Admission, Application, Arrival, Delivery, Done, ListenerTag, Notice, Quota, TlsDial, TlsKeys,
@@ -26,6 +29,8 @@ use crate::protocol::{
 use crate::text::peer_line::Epoch;
 use certificate_end::CertificateEnd;
 use dialler::Dialler;
+pub use log_pages::LOG;
+use log_pages::LogDriver;
 use places::PlacesDriver;
 pub use settings::{LinkSettings, PlacesSettings, Settings};
 use shutdown::Shutdown;
@@ -46,6 +51,8 @@ pub enum Tag {
     PlacesLookup(u64),
     /// A day since the last look at the server's certificate.
     CertificateEnd,
+    /// A page of the log is due, or was written.
+    Log,
     /// The time for draining is over.
     DrainingOver,
     /// The time for closing is over.
@@ -62,6 +69,7 @@ pub struct Herd {
     have_own_port: bool,
     certificate_end: CertificateEnd,
     shutdown: Shutdown,
+    log: LogDriver,
     /// The state of the generator of jitter.
     random_state: u64,
     commands: VecDeque<Command>,
@@ -78,6 +86,7 @@ impl Herd {
             have_own_port: settings.links.have_own_port,
             certificate_end: CertificateEnd::default(),
             shutdown: Shutdown::default(),
+            log: LogDriver::new(),
             random_state: seed,
             commands: VecDeque::new(),
         };
@@ -160,6 +169,15 @@ impl Herd {
         self.server.keys = keys;
     }
 
+    /// Reopens the log, after log rotation has renamed or truncated it: lines logged before go to the old file, lines
+    /// logged later to the new one. Nothing is opened when the log is off.
+    pub fn reopen_log(&mut self, clocks: Clocks) {
+        if self.server.log.level() > Level::Off {
+            self.server.log.reopen();
+            self.turn_ended(clocks, false);
+        }
+    }
+
     /// Turns a step of a dialler into a command.
     fn dial(&mut self, id: NeighbourId, step: Option<dialler::Step>, now: Moment) {
         let tag = Tag::Neighbour(id);
@@ -209,8 +227,7 @@ impl Herd {
         }
     }
 
-    fn neighbour_resolved(&mut self, id: NeighbourId, done: Done, now: Moment) {
-        let Done::Resolved(addresses) = done;
+    fn neighbour_resolved(&mut self, id: NeighbourId, addresses: io::Result<Vec<SocketAddr>>, now: Moment) {
         match self.diallers[id.0].resolved(addresses) {
             Ok(step) => self.dial(id, step, now),
             Err(error) => {
@@ -236,14 +253,15 @@ impl Herd {
         }
     }
 
-    /// A neighbour has dialled this server: the outbound link need not wait for its retry delay.
+    /// A neighbour has dialled this server: the outbound link need not wait for its retry delay, nor for an attempt
+    /// that began before the neighbour was reachable.
     fn neighbour_alive(&mut self, id: NeighbourId, epoch: Epoch, now: Moment) {
         match self.server.neighbours.get(id).outbound {
             // The link leads to an earlier incarnation, whose end it may never show.
             Some((link, other)) if other != epoch => self.commands.push_back(Command::Abort(link)),
             Some(_) => {}
             None => {
-                let step = self.diallers[id.0].dial();
+                let step = self.diallers[id.0].reachable(now);
                 self.dial(id, step, now);
             }
         }
@@ -268,7 +286,7 @@ impl Herd {
                 }
                 let not_logged = self.server.refusals.take_not_logged();
                 if not_logged > 0 {
-                    self.server.log.event(format_args!("{not_logged} refusals of commands were not logged"));
+                    self.server.log.event(format_args!("{not_logged} refusals were not logged"));
                 }
                 let not_logged = self.server.hellos_refused.take_not_logged()
                     + self.server.handshakes_failed.take_not_logged();
@@ -336,16 +354,19 @@ impl Application for Herd {
         self.server.log.set_time(wall);
         match notice {
             Notice::Connecting { tag: Tag::Neighbour(id), connection } => {
-                self.diallers[id.0].connecting(connection);
+                self.diallers[id.0].connecting(connection, now);
             }
             Notice::Connecting { tag: Tag::Question(id), connection } => {
                 self.server.desk.connecting(id, Handle::new(connection));
             }
-            Notice::Done { tag: Tag::Neighbour(id), done } => self.neighbour_resolved(id, done, now),
+            Notice::Done { tag: Tag::Neighbour(id), done: Done::Resolved(addresses) } => {
+                self.neighbour_resolved(id, addresses, now);
+            }
             Notice::Done { tag: Tag::PlacesLookup(lookup), done: Done::Resolved(addresses) } => {
                 let commands = self.places.resolved(lookup, addresses, &mut self.server.desk, now);
                 self.commands.extend(commands);
             }
+            Notice::Done { tag: Tag::Log, done: Done::Ran(task) } => self.log.ran(&mut self.server.log, task),
             Notice::Timer(Tag::Neighbour(id)) => {
                 let step = self.diallers[id.0].wake(now);
                 self.dial(id, step, now);
@@ -364,6 +385,8 @@ impl Application for Herd {
             Notice::AcceptFailed(error) => {
                 self.server.log.event(format_args!("Connections cannot be accepted: {error}"));
             }
+            // The end of the turn hands over what is due.
+            Notice::Timer(Tag::Log) => {}
             // No command has these tags.
             Notice::Connecting { .. } | Notice::Done { .. } | Notice::Timer(_) => {}
         }
@@ -384,12 +407,13 @@ impl Application for Herd {
         }
     }
 
-    fn log_lines(&self) -> &[u8] {
-        self.server.log.lines()
+    fn must_end_turn(&self) -> bool {
+        self.server.log.full_pages() >= TURN_PAGES
     }
 
-    fn log_written(&mut self) {
-        self.server.log.clear();
+    fn turn_ended(&mut self, clocks: Clocks, is_last: bool) -> bool {
+        self.log.hand_over(&mut self.server.log, clocks.now, is_last, &mut self.commands);
+        !self.commands.is_empty()
     }
 }
 
@@ -404,6 +428,9 @@ const GREETING_MAX: usize = 128;
 const HANDSHAKE_MAX: Duration = Duration::from_secs(2);
 /// Connections above the limit that are kept for a moment, in which a neighbour can send its HELLO.
 const SPARE: usize = 16;
+/// Full pages of the log that end a turn, 1.5 MiB: a turn with more input could fill all pages, and then lines would
+/// be lost on a disk of any speed.
+const TURN_PAGES: usize = 8;
 
 #[cfg(test)]
 mod tests;

@@ -178,7 +178,7 @@ impl PlacesDriver {
     }
 
     /// The answer that a client receives for a problem.
-    fn explain(&self, problem: &Problem) -> Answer {
+    pub(super) fn explain(&self, problem: &Problem) -> Answer {
         let reason = match problem {
             Problem::NoKey => {
                 let variable = self.settings.section.key_env.as_deref().unwrap_or_default();
@@ -191,10 +191,10 @@ impl PlacesDriver {
             Problem::ShuttingDown => "the server is ending".to_owned(),
             Problem::Failed(reason) => reason.clone(),
         };
-        let advice = if self.settings.section.needs_key() {
-            ""
-        } else {
+        let advice = if self.settings.section.is_local() {
             " (is the local Places server, herd places, running?)"
+        } else {
+            ""
         };
         Answer::unknown_error(&format!("Places at {}: {reason}{advice}", self.url()))
     }

@@ -1,15 +1,16 @@
 //! The herd alone: notices in, commands out, without a loop.
 
 use std::cell::RefCell;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::*;
 use crate::config::{Host, HostPort, Limits, PlacesApi, PlacesSection, PlacesUrl};
 use crate::conversation::{Identity, Waiter};
 use crate::keys::Expiry;
-use crate::log::{Level, Log};
+use crate::log::{Level, Log, Sink};
 use crate::places::question::Question;
-use crate::protocol::{ConnectionId, TlsPeer, TlsSession, TlsSettings};
+use crate::protocol::{ConnectionId, Task, TlsPeer, TlsSession, TlsSettings};
 
 const JAQUEZ: NeighbourId = NeighbourId(0);
 const LINK: ConnectionId = ConnectionId { slot: 1, generation: 1 };
@@ -65,6 +66,7 @@ fn commands_and_tags(herd: &mut Herd, ms: u64) -> (Vec<String>, Vec<Tag>) {
         }
         commands.push(match command {
             Command::Run { work: Work::Resolve { host, port }, .. } => format!("resolve {host}:{port}"),
+            Command::Run { work: Work::Run(task), .. } => format!("run {task:?}"),
             Command::Connect { addresses, .. } => format!("connect {}", addresses[0]),
             Command::Timer { at, tag } => format!("timer {tag:?} at {at:?}"),
             Command::Deliver { to, .. } => format!("deliver to {}", to.slot),
@@ -93,7 +95,7 @@ fn linked() -> Herd {
 }
 
 fn log(herd: &Herd) -> String {
-    String::from_utf8(herd.log_lines().to_vec()).unwrap()
+    String::from_utf8(herd.server.log.lines().to_vec()).unwrap()
 }
 
 /// A client asks what is near it. The commands after that for its time limit.
@@ -146,6 +148,18 @@ fn a_link_to_an_earlier_incarnation_is_ended() {
     assert_eq!(commands(&mut herd, 0).len(), 0, "the same incarnation");
     herd.server.signals.push_back(Signal::NeighbourAlive(JAQUEZ, Epoch(8)));
     assert_eq!(commands(&mut herd, 0), ["abort 1"]);
+}
+
+#[test]
+fn a_stuck_attempt_is_replaced_when_the_neighbour_dials() {
+    let mut herd = linked();
+    herd.server.neighbours.get_mut(JAQUEZ).outbound = None;
+    herd.server.signals.push_back(Signal::NeighbourAlive(JAQUEZ, Epoch(7)));
+    assert_eq!(commands(&mut herd, 100).len(), 0, "it has just begun");
+    herd.server.signals.push_back(Signal::NeighbourAlive(JAQUEZ, Epoch(7)));
+    assert_eq!(commands(&mut herd, 2000), ["abort 1"]);
+    herd.server.signals.push_back(Signal::LinkLost(JAQUEZ));
+    assert_eq!(commands(&mut herd, 2000), ["connect 127.0.0.1:1"]);
 }
 
 #[test]
@@ -229,6 +243,24 @@ fn a_failed_lookup_of_places_answers_the_question() {
         let done = Done::Resolved(Err(std::io::ErrorKind::NotFound.into()));
         herd.notice(clocks(1), Notice::Done { tag: tags[1], done });
         assert_eq!(commands(&mut herd, 1), expected);
+    }
+}
+
+#[test]
+fn only_a_failure_of_the_local_places_server_asks_whether_it_runs() {
+    for (trust, asks) in [(Some("run/places-ca-80.pem"), true), (Some("ca.pem"), false), (None, false)] {
+        let mut herd = herd(&[]);
+        let mut local = settings(&[]);
+        local.places.section.url.tls = true;
+        local.places.section.url.host = Host::Name("localhost".into());
+        local.places.section.trust = trust.map(Into::into);
+        herd.apply(local, clocks(0));
+        let answer = herd.places.explain(&Problem::Failed("it broke".to_owned()));
+        let mut text = Vec::new();
+        answer.cut(0, &mut text);
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.contains("Places at https://localhost:80: it broke"), "{text}");
+        assert_eq!(text.contains("herd places, running?"), asks, "{text}");
     }
 }
 
@@ -400,4 +432,122 @@ fn the_end_of_the_certificate_is_logged_once_a_day() {
     herd.watch_certificate(expiry(3), on_day(3));
     assert!(commands(&mut herd, 0).is_empty());
     assert!(log(&herd).contains("expires on 2021-06-20, within a day; run herd keys --renew"));
+}
+
+/// A sink that takes everything.
+struct Taking;
+
+impl Sink for Taking {
+    fn write(&mut self, _lost: u64, _lines: &[u8], _now: Moment) -> u64 {
+        0
+    }
+
+    fn reopen(&mut self, _now: Moment) {}
+}
+
+/// A server whose log is written to a sink.
+fn logging() -> Herd {
+    let mut herd = herd(&[]);
+    herd.server.log = Log::writing_to("Riley", Level::Events, Arc::new(Mutex::new(Taking)));
+    commands(&mut herd, 0);
+    herd
+}
+
+/// The commands of the log at the end of a turn, in words.
+fn end_turn(herd: &mut Herd, ms: u64, is_last: bool) -> Vec<String> {
+    let has_commands = herd.turn_ended(clocks(ms), is_last);
+    let commands = commands(herd, ms);
+    assert_eq!(has_commands, !commands.is_empty());
+    commands
+}
+
+#[test]
+fn log_lines_wait_for_others_and_are_handed_over_with_the_last_turn() {
+    let mut herd = logging();
+    assert_eq!(end_turn(&mut herd, 1000, false).len(), 0);
+    herd.server.log.event(format_args!("one"));
+    assert_eq!(end_turn(&mut herd, 1000, false), ["timer Log at 1.010000000 s"]);
+    herd.server.log.event(format_args!("two"));
+    assert_eq!(end_turn(&mut herd, 1009, false).len(), 0, "one timer serves both");
+    herd.notice(clocks(1010), Notice::Timer(Tag::Log));
+    assert_eq!(end_turn(&mut herd, 1010, false), ["run Page(8 bytes)"]);
+    herd.server.log.event(format_args!("three"));
+    assert_eq!(end_turn(&mut herd, 1011, true), ["run Page(33 bytes)"]);
+}
+
+#[test]
+fn a_log_is_reopened_without_lines_unless_it_is_off() {
+    let mut herd = logging();
+    herd.reopen_log(clocks(1000));
+    assert_eq!(commands(&mut herd, 1000), ["timer Log at 1.010000000 s"]);
+    assert_eq!(end_turn(&mut herd, 1010, false), ["run Page(0 bytes)"]);
+    let mut herd = logging();
+    herd.server.log.set_level(Level::Off);
+    herd.reopen_log(clocks(1000));
+    assert_eq!(commands(&mut herd, 1000).len(), 0);
+}
+
+/// Otherwise a slow disk would have all pages, with few lines in each.
+#[test]
+fn a_page_that_is_not_full_waits_for_those_before_it() {
+    let mut herd = logging();
+    herd.server.log.event(format_args!("one"));
+    end_turn(&mut herd, 0, false);
+    herd.turn_ended(clocks(10), false);
+    let Some(Command::Run { tag, work: Work::Run(task) }) = herd.next_command(clocks(10)) else { panic!() };
+    herd.server.log.event(format_args!("two"));
+    assert_eq!(end_turn(&mut herd, 11, false), ["timer Log at 0.021000000 s"]);
+    assert_eq!(end_turn(&mut herd, 1000, false).len(), 0);
+    herd.notice(clocks(1001), Notice::Done { tag, done: Done::Ran(task) });
+    assert_eq!(end_turn(&mut herd, 1001, false), ["run Page(4 bytes)"]);
+}
+
+/// Fills all pages of a log whose sink takes nothing. The warnings among the commands.
+fn overflow(herd: &mut Herd, ms: u64) -> (Vec<Box<dyn Task>>, usize) {
+    let (mut pages, mut warnings) = (Vec::new(), 0);
+    let lost = herd.server.log.lines_lost();
+    while herd.server.log.lines_lost() < lost + 2 {
+        herd.server.log.event(format_args!("{}", "x".repeat(10_000)));
+        herd.turn_ended(clocks(ms), false);
+        while let Some(command) = herd.next_command(clocks(ms)) {
+            match command {
+                Command::Run { work: Work::Run(task), .. } if task.lane() == super::LOG => pages.push(task),
+                Command::Run { work: Work::Run(_), .. } => warnings += 1,
+                _ => {}
+            }
+        }
+    }
+    (pages, warnings)
+}
+
+#[test]
+fn a_log_that_falls_behind_is_reported_once_per_trouble() {
+    let mut herd = logging();
+    for (ms, expected) in [(0, 1), (59_000, 0), (118_000, 0), (179_000, 1)] {
+        let (pages, warnings) = overflow(&mut herd, ms);
+        assert_eq!(warnings, expected, "at {ms}");
+        for mut page in pages {
+            page.run();
+            herd.notice(clocks(ms), Notice::Done { tag: Tag::Log, done: Done::Ran(page) });
+        }
+        herd.turn_ended(clocks(ms + 10), false);
+        while let Some(command) = herd.next_command(clocks(ms + 20)) {
+            if let Command::Run { tag, work: Work::Run(task) } = command {
+                herd.notice(clocks(ms + 20), Notice::Done { tag, done: Done::Ran(task) });
+            }
+        }
+    }
+    assert_eq!(herd.server.log.lines_lost(), 8);
+}
+
+#[test]
+fn full_pages_end_a_turn_before_all_of_them_are_in_use() {
+    let mut herd = logging();
+    while !herd.must_end_turn() {
+        assert!(herd.server.log.full_pages() < 8);
+        herd.server.log.event(format_args!("{}", "x".repeat(10_000)));
+    }
+    assert_eq!(herd.server.log.lines_lost(), 0);
+    assert_eq!(end_turn(&mut herd, 0, false).iter().filter(|command| command.starts_with("run")).count(), 8);
+    assert!(!herd.must_end_turn());
 }

@@ -25,11 +25,13 @@ impl Framing {
         fields: &HeaderFields<'_>,
     ) -> Result<Option<Framing>, FramingError> {
         let length = content_length(fields)?;
-        let mut codings = fields.members("Transfer-Encoding");
-        let Some(coding) = codings.next() else {
+        if fields.get("Transfer-Encoding").is_none() {
             return Ok(length.map(Framing::Length));
-        };
-        if !coding.eq_ignore_ascii_case(b"chunked") || codings.next().is_some() {
+        }
+        // Empty members of a list are ignored (RFC 9110, section 5.6.1).
+        let mut codings = fields.members("Transfer-Encoding").filter(|coding| !coding.is_empty());
+        let is_chunked = codings.next().is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked"));
+        if !is_chunked || codings.next().is_some() {
             Err(FramingError::UnknownCoding)
         } else if length.is_some() {
             Err(FramingError::LengthAndCoding)
@@ -111,7 +113,7 @@ mod tests {
 
     #[test]
     fn two_fields_decide_the_framing() {
-        let table: [(Fields, Result<Option<Framing>, FramingError>); 24] = [
+        let table: [(Fields, Result<Option<Framing>, FramingError>); 27] = [
             (&[], Ok(None)),
             (&[("X-Content-Length", "5")], Ok(None)),
             (&[("content-LENGTH", "5")], Ok(Some(Framing::Length(5)))),
@@ -127,7 +129,10 @@ mod tests {
             (&[("Content-Length", "5, 6")], Err(ConflictingLengths)),
             (&[("Content-Length", "5"), ("content-length", "6")], Err(ConflictingLengths)),
             (&[("TRANSFER-encoding", "Chunked")], Ok(Some(Framing::Chunked))),
+            (&[("Transfer-Encoding", ", chunked,")], Ok(Some(Framing::Chunked))),
+            (&[("Transfer-Encoding", ""), ("Transfer-Encoding", "chunked")], Ok(Some(Framing::Chunked))),
             (&[("Transfer-Encoding", "")], Err(UnknownCoding)),
+            (&[("Transfer-Encoding", ","), ("Content-Length", "5")], Err(UnknownCoding)),
             (&[("Transfer-Encoding", "gzip")], Err(UnknownCoding)),
             (&[("Transfer-Encoding", "identity")], Err(UnknownCoding)),
             (&[("Transfer-Encoding", "gzip, chunked")], Err(UnknownCoding)),

@@ -1,19 +1,22 @@
 //! The traffic log of one server: messages received and sent, connections made and lost. This module formats
-//! lines into a buffer; it writes no file.
+//! lines into pages; a [`Page`] is written to its [`Sink`], a [`LogFile`], on a thread of its own.
 //!
-//! The loop writes the buffer to a [`LogFile`] when it has nothing else to do, or a little later. Each line
-//! begins with its time in UTC to the microsecond. Bytes outside printable ASCII are written `\xNN`, so that
-//! a client or a peer can inject neither lines nor terminal escape sequences.
+//! Each line begins with its time in UTC to the microsecond. Bytes outside printable ASCII are written `\xNN`, so
+//! that a client or a peer can inject neither lines nor terminal escape sequences.
 
 mod file;
+mod pages;
 
 use std::fmt::{self, Write as _};
 use std::net::{IpAddr, SocketAddr};
 
 pub use file::{LogFile, warn};
+pub use pages::{BYTES_MAX, Page, SharedSink, Sink};
 
+use pages::Pages;
 use time::UtcDateTime;
 
+use crate::clock::Moment;
 use crate::text::simd::{self, EIGHT, write_eight};
 use crate::text::time::write_integer;
 
@@ -43,22 +46,39 @@ impl Level {
     }
 }
 
-/// The log lines that were not written to the file yet.
+/// The lines of a log that were not handed over to its sink yet.
 #[derive(Debug)]
 pub struct Log {
     level: Level,
-    /// The name of the server, escaped for log lines.
-    server: Vec<u8>,
+    /// The page that is being filled.
     lines: Vec<u8>,
-    timestamp: Timestamp,
+    /// The length of `lines` from which on the next line needs another page.
+    page_end: usize,
+    pages: Pages,
+    start: Start,
     source: Source,
 }
 
 impl Log {
-    /// An empty log of the server with that name.
+    /// An empty log of the server with that name. Its lines stay in memory.
     pub fn new(server: &str, level: Level) -> Log {
-        let (lines, timestamp, source) = (Vec::new(), Timestamp::default(), Source::default());
-        Log { level, server: escaped(server).into_bytes(), lines, timestamp, source }
+        Log::with_pages(server, level, Pages::new(None))
+    }
+
+    /// An empty log of the server with that name, whose pages are written to `sink`.
+    pub fn writing_to(server: &str, level: Level, sink: SharedSink) -> Log {
+        Log::with_pages(server, level, Pages::new(Some(sink)))
+    }
+
+    fn with_pages(server: &str, level: Level, pages: Pages) -> Log {
+        Log {
+            level,
+            lines: pages.first(),
+            page_end: pages.end(),
+            pages,
+            start: Start::new(escaped(server)),
+            source: Source::default(),
+        }
     }
 
     /// The amount of logging.
@@ -73,7 +93,7 @@ impl Log {
 
     /// Sets the time of the lines that follow, in nanoseconds since 1970.
     pub fn set_time(&mut self, nanoseconds: u64) {
-        self.timestamp.set(nanoseconds);
+        self.start.set(nanoseconds);
     }
 
     /// Logs a message from a client or a peer.
@@ -112,7 +132,8 @@ impl Log {
     /// Logs an event, such as `New connection to server Jaquez was made`.
     pub fn event(&mut self, event: fmt::Arguments<'_>) {
         if self.level >= Level::Events {
-            self.lines.extend_from_slice(&self.timestamp.text);
+            self.make_room();
+            self.lines.extend_from_slice(self.start.time());
             let start = self.lines.len();
             let _ = ByteWriter(&mut self.lines).write_fmt(event);
             // An event may quote input.
@@ -124,21 +145,81 @@ impl Log {
         }
     }
 
-    /// The lines in the buffer.
+    /// The lines of the page that is being filled.
     pub fn lines(&self) -> &[u8] {
         &self.lines
     }
 
-    /// Empties the buffer.
+    /// Drops the lines of the page that is being filled.
     pub fn clear(&mut self) {
         self.lines.clear();
-        self.lines.shrink_to(CAPACITY_KEPT);
+    }
+
+    /// Whether there are lines to hand over, apart from those of full pages.
+    pub fn has_begun(&self) -> bool {
+        self.pages.has_begun(&self.lines)
+    }
+
+    /// Makes the lines that there are a full page, to be handed over.
+    pub fn close_page(&mut self) {
+        self.pages.close(&mut self.lines);
+        self.page_end = self.pages.end();
+    }
+
+    /// Reopens the sink between the lines that were logged before and those after this call.
+    pub fn reopen(&mut self) {
+        self.close_page();
+        self.pages.reopen();
+    }
+
+    /// Whether all pages that were full are written.
+    pub fn is_written(&self) -> bool {
+        self.pages.are_written()
+    }
+
+    /// The number of full pages.
+    pub fn full_pages(&self) -> usize {
+        self.pages.full()
+    }
+
+    /// Hands over the next full page. The caller has it written and gives it to [`Log::take_back`], each page after
+    /// the one before.
+    pub fn hand_over(&mut self, now: Moment) -> Option<Box<Page>> {
+        self.pages.hand_over(now)
+    }
+
+    /// Takes back a page that was written.
+    pub fn take_back(&mut self, page: Box<Page>) {
+        self.pages.take_back(page, &mut self.lines);
+        self.page_end = self.pages.end();
+    }
+
+    /// Whether lines have begun to be dropped since the last call, because [`BYTES_MAX`] are not written yet.
+    pub fn take_trouble(&mut self) -> bool {
+        self.pages.take_trouble()
+    }
+
+    /// The number of lines lost since the start: those that were dropped, and those that could not be written.
+    pub fn lines_lost(&self) -> u64 {
+        self.pages.lost_in_all()
     }
 
     /// Begins a line with its time and the name of the server.
     fn begin(&mut self) {
-        self.lines.extend_from_slice(&self.timestamp.text);
-        self.lines.extend_from_slice(&self.server);
+        self.make_room();
+        self.lines.extend_from_slice(&self.start.text);
+    }
+
+    fn make_room(&mut self) {
+        if self.lines.len() >= self.page_end {
+            self.turn_page();
+        }
+    }
+
+    #[cold]
+    fn turn_page(&mut self) {
+        self.pages.make_room(&mut self.lines);
+        self.page_end = self.pages.end();
     }
 
     /// Appends a message without its LF, escaped and truncated to [`MESSAGE_MAX`].
@@ -224,26 +305,40 @@ fn write_host(host: IpAddr, text: &mut Vec<u8>) {
     }
 }
 
-/// The start of a line, `2026-11-21 02:11:51.123456 `. Formatted once for all lines of one read; in the same
+/// The start of a line, `2026-11-21 02:11:51.123456 Riley`. Formatted once for all lines of one read; in the same
 /// second only the digits after the point are written again.
-#[derive(Debug, Default)]
-struct Timestamp {
-    second: u64,
+#[derive(Debug)]
+struct Start {
+    server: String,
+    second: Option<u64>,
     text: Vec<u8>,
+    /// The length of the time in `text`.
+    time: usize,
 }
 
-impl Timestamp {
+impl Start {
+    /// The start of the lines of the server with this name, which is escaped already.
+    fn new(server: String) -> Start {
+        Start { text: server.clone().into_bytes(), server, second: None, time: 0 }
+    }
+
     fn set(&mut self, nanoseconds: u64) {
         let second = nanoseconds / 1_000_000_000;
-        if second != self.second || self.text.is_empty() {
-            self.second = second;
-            self.text = date_and_time(second).into_bytes();
-            self.text.extend_from_slice(b".000000 ");
+        if self.second != Some(second) {
+            self.second = Some(second);
+            self.text = format!("{}.000000 ", date_and_time(second)).into_bytes();
+            self.time = self.text.len();
+            self.text.extend_from_slice(self.server.as_bytes());
         }
         let microsecond = (nanoseconds % 1_000_000_000 / 1000) as u32;
-        let end = self.text.len() - 1;
+        let end = self.time - 1;
         let digits = &write_eight(microsecond)[EIGHT - MICROSECOND_DIGITS..];
         self.text[end - MICROSECOND_DIGITS..end].copy_from_slice(digits);
+    }
+
+    /// The time and a space.
+    fn time(&self) -> &[u8] {
+        &self.text[..self.time]
     }
 }
 
@@ -264,8 +359,6 @@ fn date_and_time(second: u64) -> String {
 /// `limits.max_line` is raised. The megabytes of a Places answer do not; repeating them would make the log
 /// useless.
 const MESSAGE_MAX: usize = 16 * 1024;
-/// The capacity of the buffer that is kept when it is emptied, in bytes.
-const CAPACITY_KEPT: usize = 256 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -66,10 +66,10 @@ pub struct Desk<C, W> {
     /// The moment of the last [`Step::WakeAt`] that has not come; [`Moment::NEVER`]: none.
     wake_at: Moment,
     last: u64,
-    /// Waiting questions, in the order in which they are asked.
-    waiting: VecDeque<QuestionId>,
-    /// Questions that are being connected, or were asked.
-    in_flight: usize,
+    /// Waiting questions. The oldest one is asked next.
+    waiting: BTreeSet<QuestionId>,
+    /// Questions that are being connected, or were asked: at most [`IN_FLIGHT_MAX`].
+    in_flight: BTreeSet<QuestionId>,
     /// Connections without a question, the most recently used last.
     idle: Vec<C>,
     /// The number of times that the service was changed: a connection to an earlier one is not reused.
@@ -95,26 +95,21 @@ enum State<C> {
     /// A connection for the question was asked for.
     Connecting,
     /// The question was assigned to this connection.
-    InFlight { connection: C, kind: Kind, service: u32 },
+    InFlight { connection: C, source: Source, service: u32 },
 }
 
 impl<C, W> Pending<C, W> {
     /// Whether the connection of the question is still being made, and an idle one would do.
     fn awaits_its_connection(&self) -> bool {
-        let is_unmade = matches!(self.state, State::Connecting | State::InFlight { kind: Kind::Pending, .. });
+        let is_unmade =
+            matches!(self.state, State::Connecting | State::InFlight { source: Source::Pending, .. });
         is_unmade && !self.needs_new
     }
 }
 
-impl<C: Eq> State<C> {
-    fn is_on(&self, connection: C) -> bool {
-        matches!(self, State::InFlight { connection: own, .. } if *own == connection)
-    }
-}
-
-/// The kind of the connection of a question in flight.
+/// The source of the connection of a question in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum Source {
     /// It is being made for the question.
     Pending,
     /// It was made for the question.
@@ -133,8 +128,8 @@ impl<C, W> Desk<C, W> {
             deadlines: BTreeSet::new(),
             wake_at: Moment::NEVER,
             last: 0,
-            waiting: VecDeque::new(),
-            in_flight: 0,
+            waiting: BTreeSet::new(),
+            in_flight: BTreeSet::new(),
             idle: Vec::new(),
             service: 0,
             steps: VecDeque::new(),
@@ -188,7 +183,7 @@ impl<C: Copy + Eq, W> Desk<C, W> {
         let (timeout, deadline) = (self.timeout, now + self.timeout);
         let (state, needs_new) = (State::Waiting, false);
         self.questions.insert(id, Pending { question, waiter, state, timeout, deadline, needs_new });
-        self.waiting.push_back(id);
+        self.waiting.insert(id);
         self.deadlines.insert((deadline, id));
         self.set_alarm();
     }
@@ -212,18 +207,18 @@ impl<C: Copy + Eq, W> Desk<C, W> {
         if let Some(step) = self.steps.pop_front() {
             return Some(step);
         }
-        while self.in_flight < IN_FLIGHT_MAX {
-            let id = self.waiting.pop_front()?;
+        while self.in_flight.len() < IN_FLIGHT_MAX {
+            let id = self.waiting.pop_first()?;
             let Some(pending) = self.questions.get_mut(&id) else {
                 continue;
             };
             let idle = if pending.needs_new { None } else { self.idle.pop() };
-            self.in_flight += 1;
+            self.in_flight.insert(id);
             let Some(connection) = idle else {
                 pending.state = State::Connecting;
                 return Some(Step::Connect(id));
             };
-            pending.state = State::InFlight { connection, kind: Kind::Reused, service: self.service };
+            pending.state = State::InFlight { connection, source: Source::Reused, service: self.service };
             return Some(Step::Ask(connection, id));
         }
         None
@@ -233,7 +228,8 @@ impl<C: Copy + Eq, W> Desk<C, W> {
     pub fn connecting(&mut self, id: QuestionId, connection: C) {
         match self.questions.get_mut(&id) {
             Some(pending) if pending.state == State::Connecting => {
-                pending.state = State::InFlight { connection, kind: Kind::Pending, service: self.service };
+                pending.state =
+                    State::InFlight { connection, source: Source::Pending, service: self.service };
             }
             // The question has its answer, or another connection.
             _ => self.steps.push_back(Step::Abort(connection)),
@@ -242,19 +238,18 @@ impl<C: Copy + Eq, W> Desk<C, W> {
 
     /// The connection for a question was made.
     pub fn connected(&mut self, connection: C) {
-        let mut pending = self.questions.values_mut();
-        if let Some(State::InFlight { kind, .. }) =
-            pending.find_map(|pending| pending.state.is_on(connection).then_some(&mut pending.state))
+        if let Some((id, _, _)) = self.question_on(connection)
+            && let Some(State::InFlight { source, .. }) =
+                self.questions.get_mut(&id).map(|pending| &mut pending.state)
         {
-            *kind = Kind::New;
+            *source = Source::New;
         }
     }
 
     /// Whether a question waits for the first answer on a new connection. A service that serves one connection
     /// at a time answers it only after the others have ended.
     pub fn awaits_new_connection(&self) -> bool {
-        let is_new = |state: &State<C>| matches!(state, State::InFlight { kind: Kind::New, .. });
-        self.questions.values().any(|pending| is_new(&pending.state))
+        self.asked().any(|(_, pending)| matches!(pending.state, State::InFlight { source: Source::New, .. }))
     }
 
     /// No connection can be made for this question.
@@ -270,18 +265,18 @@ impl<C: Copy + Eq, W> Desk<C, W> {
     /// The question on this connection has a result. `reusable`: the connection can take another question.
     /// A reused connection that ended before the first byte of a response is replaced by a new one, once.
     pub fn answered(&mut self, connection: C, result: Result<Answer, RequestFailure>, reusable: bool) {
-        let Some((id, kind, service)) = self.question_on(connection) else {
+        let Some((id, source, service)) = self.question_on(connection) else {
             return;
         };
         // A connection to an earlier service must not get the key of another.
         let is_idle = reusable && service == self.service;
-        if kind == Kind::Reused && result.as_ref().is_err_and(|failure| failure.nothing_received) {
+        if source == Source::Reused && result.as_ref().is_err_and(|failure| failure.nothing_received) {
             if let Some(pending) = self.questions.get_mut(&id) {
                 pending.state = State::Waiting;
                 pending.needs_new = true;
             }
-            self.in_flight -= 1;
-            self.waiting.push_front(id);
+            self.in_flight.remove(&id);
+            self.waiting.insert(id);
         } else if let Some(pending) = self.remove(id) {
             let result = result.map_err(|failure| Problem::Failed(failure.reason));
             self.steps.push_back(Step::Answer(pending.waiter, result));
@@ -291,19 +286,17 @@ impl<C: Copy + Eq, W> Desk<C, W> {
         }
     }
 
-    /// Gives an idle connection to the oldest question whose own connection is still being made, unless others
-    /// wait for their turn.
+    /// Gives an idle connection to the oldest question whose own connection is still being made.
     fn became_idle(&mut self, connection: C) {
-        let Some((&id, pending)) =
-            self.questions.iter_mut().find(|(_, pending)| pending.awaits_its_connection())
-        else {
+        let oldest = self.asked().find(|(_, pending)| pending.awaits_its_connection()).map(|(id, _)| id);
+        let Some((id, pending)) = oldest.and_then(|id| Some((id, self.questions.get_mut(&id)?))) else {
             self.idle.push(connection);
             return;
         };
         if let State::InFlight { connection: unmade, .. } = pending.state {
             self.steps.push_back(Step::Abort(unmade));
         }
-        pending.state = State::InFlight { connection, kind: Kind::Reused, service: self.service };
+        pending.state = State::InFlight { connection, source: Source::Reused, service: self.service };
         self.steps.push_back(Step::Ask(connection, id));
     }
 
@@ -344,11 +337,17 @@ impl<C: Copy + Eq, W> Desk<C, W> {
         }
     }
 
-    /// The question on a connection, the kind of the connection, and which service it leads to.
-    fn question_on(&self, connection: C) -> Option<(QuestionId, Kind, u32)> {
-        self.questions.iter().find_map(|(&id, pending)| match pending.state {
-            State::InFlight { connection: own, kind, service } if own == connection => {
-                Some((id, kind, service))
+    /// The questions in flight, the oldest first.
+    fn asked(&self) -> impl Iterator<Item = (QuestionId, &Pending<C, W>)> {
+        self.in_flight.iter().filter_map(|id| Some((*id, self.questions.get(id)?)))
+    }
+
+    /// The question on a connection, the source of the connection, and which service it leads to. Looks at the
+    /// questions in flight only, however many wait.
+    fn question_on(&self, connection: C) -> Option<(QuestionId, Source, u32)> {
+        self.asked().find_map(|(id, pending)| match pending.state {
+            State::InFlight { connection: own, source, service } if own == connection => {
+                Some((id, source, service))
             }
             _ => None,
         })
@@ -357,10 +356,8 @@ impl<C: Copy + Eq, W> Desk<C, W> {
     fn remove(&mut self, id: QuestionId) -> Option<Pending<C, W>> {
         let pending = self.questions.remove(&id)?;
         self.deadlines.remove(&(pending.deadline, id));
-        match pending.state {
-            State::Waiting => self.waiting.retain(|&other| other != id),
-            State::Connecting | State::InFlight { .. } => self.in_flight -= 1,
-        }
+        self.waiting.remove(&id);
+        self.in_flight.remove(&id);
         Some(pending)
     }
 }
@@ -572,6 +569,7 @@ mod tests {
             desk.connected(connection);
         }
         assert_eq!(desk.next_step(), None);
+        assert_eq!((desk.asked().count(), desk.waiting.len()), (IN_FLIGHT_MAX, 2));
         desk.withdraw(|&waiter| waiter == IN_FLIGHT_MAX);
         desk.answered(3, Ok(answer()), true);
         assert!(is_answered(&mut desk, 3));
@@ -579,6 +577,7 @@ mod tests {
         while desk.pending() < QUESTIONS_MAX {
             ask(&mut desk, 0);
         }
+        assert_eq!(desk.asked().count(), IN_FLIGHT_MAX, "an answer is looked up among these only");
         desk.ask(Moment::START, Question::new(b"+1", b"-1", b"10"), 5);
         assert_eq!(desk.next_step(), Some(Step::Answer(5, Err(Problem::TooMany))));
     }
@@ -641,6 +640,6 @@ mod tests {
         assert!(matches!(desk.next_step(), Some(Step::Answer("b", Err(Problem::TimedOut(_))))));
         desk.connecting(b, 8);
         assert_eq!(desk.next_step(), Some(Step::Abort(8)), "a connection without a question");
-        assert_eq!((desk.in_flight, desk.waiting.len(), desk.pending()), (0, 0, 0));
+        assert_eq!((desk.in_flight.len(), desk.waiting.len(), desk.pending()), (0, 0, 0));
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
@@ -87,6 +87,13 @@ fn provider() -> Arc<CryptoProvider> {
 fn stamp(file: &Path) -> Result<Stamp, String> {
     let read = || {
         let metadata = fs::metadata(file)?;
+        // Reading a pipe or a device may take for ever.
+        if !metadata.is_file() {
+            return Err(io::Error::other("it is not a regular file"));
+        }
+        if metadata.len() > FILE_MAX {
+            return Err(io::Error::other(format!("it has more than {} MiB", FILE_MAX >> 20)));
+        }
         Ok(Stamp { modified: metadata.modified()?, length: metadata.len() })
     };
     read().map_err(|error: io::Error| unreadable(file, &error))
@@ -94,16 +101,29 @@ fn stamp(file: &Path) -> Result<Stamp, String> {
 
 fn read_roots(file: &Path) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
-    let certificates = CertificateDer::pem_file_iter(file).map_err(|error| unreadable(file, &error))?;
-    for certificate in certificates {
-        let certificate = certificate.map_err(|error| unreadable(file, &error))?;
+    let content = fs::read(file).map_err(|error| unreadable(file, &error))?;
+    // Editors on Windows may write a byte order mark.
+    let pem = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&content);
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|error| match error {
+            pem::Error::MissingSectionEnd { .. } => unreadable(file, &"a certificate has no END line"),
+            error => unreadable(file, &error),
+        })?;
         roots.add(certificate).map_err(|error| unreadable(file, &error))?;
     }
     if roots.is_empty() {
-        return Err(format!("{} holds no certificate", file.display()));
+        let is_der = content.first() == Some(&DER_SEQUENCE);
+        let hint =
+            if is_der { ": it looks like DER, and openssl x509 -inform der makes PEM of it" } else { "" };
+        return Err(format!("{} holds no certificate{hint}", file.display()));
     }
     Ok(roots)
 }
+
+/// Bytes of a file of root certificates: ten times all those of the public web.
+const FILE_MAX: u64 = 4 * 1024 * 1024;
+/// The first byte of a certificate that is not in PEM.
+const DER_SEQUENCE: u8 = 0x30;
 
 fn unreadable(file: &Path, error: &dyn std::fmt::Display) -> String {
     format!("the root certificates in {} cannot be read: {error}", file.display())
@@ -117,6 +137,42 @@ mod tests {
         std::env::temp_dir().join(format!("herd-tls-{}-{name}", std::process::id()))
     }
 
+    fn root(name: &str) -> rcgen::Certificate {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut parameters = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
+        parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Constrained(0));
+        parameters.distinguished_name.push(rcgen::DnType::CommonName, name);
+        parameters.self_signed(&key).unwrap()
+    }
+
+    #[test]
+    fn a_file_that_is_no_list_of_roots_is_refused_with_the_reason() {
+        let (file, certificate) = (temporary("kinds"), root("a"));
+        let pem = certificate.pem();
+        let bad_second = format!("{pem}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+        for (content, words) in [
+            (&b""[..], "holds no certificate"),
+            (certificate.der(), "it looks like DER"),
+            (&pem.as_bytes()[..100], "a certificate has no END line"),
+            (bad_second.as_bytes(), "cannot be read"),
+            (b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "holds no certificate"),
+        ] {
+            fs::write(&file, content).unwrap();
+            let problem = check_roots(&file).unwrap_err();
+            assert!(problem.contains(words) && problem.contains(file.to_str().unwrap()), "{problem}");
+        }
+        for content in [pem.replace('\n', "\r\n"), format!("\u{feff}{pem}")] {
+            fs::write(&file, content).unwrap();
+            assert_eq!(check_roots(&file), Ok(()), "files of Windows");
+        }
+        fs::File::options().write(true).open(&file).unwrap().set_len(FILE_MAX + 1).unwrap();
+        assert!(check_roots(&file).unwrap_err().contains("more than 4 MiB"));
+        fs::remove_file(&file).unwrap();
+        for device in ["/dev/zero", "/tmp"] {
+            assert!(check_roots(Path::new(device)).unwrap_err().contains("not a regular file"), "{device}");
+        }
+    }
+
     #[test]
     fn a_file_of_roots_is_read_again_when_it_changed() {
         let file = temporary("roots");
@@ -126,18 +182,11 @@ mod tests {
         fs::write(&file, "no certificate").unwrap();
         assert!(trust.client_config().unwrap_err().contains("holds no certificate"));
         assert!(check_roots(&file).unwrap_err().contains("holds no certificate"));
-        let root = |name: &str| {
-            let key = rcgen::KeyPair::generate().unwrap();
-            let mut parameters = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
-            parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Constrained(0));
-            parameters.distinguished_name.push(rcgen::DnType::CommonName, name);
-            parameters.self_signed(&key).unwrap().pem()
-        };
-        fs::write(&file, root("a")).unwrap();
+        fs::write(&file, root("a").pem()).unwrap();
         assert_eq!(check_roots(&file), Ok(()));
         let first = trust.client_config().unwrap();
         assert!(Arc::ptr_eq(&first, &trust.client_config().unwrap()));
-        fs::write(&file, root("a much longer name than before")).unwrap();
+        fs::write(&file, root("a much longer name than before").pem()).unwrap();
         assert!(!Arc::ptr_eq(&first, &trust.client_config().unwrap()));
         fs::remove_file(file).unwrap();
     }

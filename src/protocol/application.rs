@@ -1,6 +1,8 @@
 //! The interface between the event loop and a program: the loop calls an [`Application`] with notices and
 //! carries out the commands that it returns.
 
+use std::any::Any;
+use std::fmt::Debug;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -36,13 +38,16 @@ pub trait Application {
     /// The next command to carry out; `None`: there is none until the next notice or callback.
     fn next_command(&mut self, clocks: Clocks) -> Option<Command<Self::Protocol, Self::Tag>>;
 
-    /// Log lines that have not been written yet.
-    fn log_lines(&self) -> &[u8] {
-        &[]
+    /// Whether the turn should serve no further connection: what it has produced must be handed over first.
+    fn must_end_turn(&self) -> bool {
+        false
     }
 
-    /// The log lines have been handed to the system.
-    fn log_written(&mut self) {}
+    /// The turn is over: the output of all connections was written. After the last turn (`is_last`) the loop only
+    /// waits for the tasks that run. Returns whether there are commands to carry out.
+    fn turn_ended(&mut self, _clocks: Clocks, _is_last: bool) -> bool {
+        false
+    }
 }
 
 /// A listener among the listeners of a loop: its index, in the order in which they were added.
@@ -168,7 +173,7 @@ pub enum Command<P: Protocol, T> {
 pub type Delivery<P> = Box<dyn FnOnce(&mut P, &mut Context<'_, <P as Protocol>::Shared>)>;
 
 /// Work that may block, done off the loop's thread.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Work {
     /// Looks up the addresses of a host name.
     Resolve {
@@ -177,11 +182,30 @@ pub enum Work {
         /// The port of the addresses.
         port: u16,
     },
+    /// Runs code of the application.
+    Run(Box<dyn Task>),
 }
+
+/// Code of the application that may block. When it has run, the application gets it back, with its results and its
+/// buffers.
+pub trait Task: Any + Debug + Send {
+    /// The lane that it runs in.
+    fn lane(&self) -> Lane;
+
+    /// Does the work. May block.
+    fn run(&mut self);
+}
+
+/// The name of a thread that runs tasks, one after another in the order of their commands. A slow task delays those
+/// of its own lane only. At most 15 bytes, so that the operating system shows it whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lane(pub &'static str);
 
 /// The result of [`Work`].
 #[derive(Debug)]
 pub enum Done {
     /// The addresses that [`Work::Resolve`] has found.
     Resolved(io::Result<Vec<SocketAddr>>),
+    /// The task of [`Work::Run`], which has run.
+    Ran(Box<dyn Task>),
 }

@@ -33,7 +33,7 @@ use std::net::SocketAddr;
 use crate::clock::{Clocks, Moment};
 
 pub use application::{
-    Admission, Application, Arrival, Command, Delivery, Done, ListenerTag, Notice, Quota, Work,
+    Admission, Application, Arrival, Command, Delivery, Done, Lane, ListenerTag, Notice, Quota, Task, Work,
 };
 pub use tls::{TlsDial, TlsKeys, TlsListener, TlsPeer, TlsSession, TlsSettings};
 pub use transport::{Close, Transport, WaterMarks};

@@ -1,6 +1,5 @@
 //! The local Places server: an application of its own on the event loop.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt::Display;
 use std::fs;
@@ -12,13 +11,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::certificate::certificate;
-use super::{cannot_listen, connections_max, system};
+use super::{cannot_listen, connections_max};
 use crate::clock::Clocks;
-use crate::config::{LOCAL_PLACES_PORT, LOCAL_PLACES_TRUST, Limits};
+use crate::config::{LOCAL_PLACES_PORT, Limits, local_places_trust};
 use crate::conversation::PlacesServer;
 use crate::event_loop::EventLoop;
+use crate::event_loop::mio_system::MioSystem;
 use crate::herd::shutdown::{self, Shutdown};
-use crate::log::LogFile;
 use crate::places::gazetteer::Gazetteer;
 use crate::protocol::{
     Admission, Application, Arrival, Command, ListenerTag, Notice, Quota, TlsListener, WaterMarks,
@@ -26,17 +25,16 @@ use crate::protocol::{
 use crate::tls;
 
 /// Runs the local Places server until SIGTERM or SIGINT. Its root certificate is written to the
-/// [`root_file`] of its port.
+/// [`local_places_trust`] of its port.
 pub fn run(listen: SocketAddr) -> Result<(), String> {
     let failed = |error: &dyn Display| format!("the local Places server cannot start: {error}");
     let gazetteer = Rc::new(Gazetteer::embedded().map_err(|error| failed(&error))?);
-    let log_file = Rc::new(RefCell::new(LogFile::new(Path::new(""), "places")));
-    let mut system = system(&log_file).map_err(|error| failed(&error))?;
+    let mut system = MioSystem::new().map_err(|error| failed(&error))?;
     let listener = system
         .listen(listen, ListenerTag(0))
         .map_err(|error| cannot_listen("the local Places server", listen, &error))?;
     let (tls, root) = certificate(listen).map_err(|error| failed(&error))?;
-    let root_file = root_file(listen.port());
+    let root_file = local_places_trust(listen.port());
     write_root(&root_file, &root)
         .map_err(|error| format!("{} cannot be written: {error}", root_file.display()))?;
     if listen.port() == LOCAL_PLACES_PORT
@@ -52,17 +50,7 @@ pub fn run(listen: SocketAddr) -> Result<(), String> {
     let settings = Rc::new(tls::Server::new(tls));
     let tls = TlsListener { settings, handshake_max: HANDSHAKE_MAX, with_plain_text: false };
     event_loop.add_listener(listener, Some(tls), Quota { connections_max, spare: 0, per_address: 0 });
-    super::run(event_loop, |_| {})
-}
-
-/// The file that the local Places server at this port writes its root certificate to, relative to the current
-/// folder: `run/places-ca.pem`, where servers look for it, at the usual port; `run/places-ca-PORT.pem` at any
-/// other, so that a second local Places server does not replace the certificate of a running herd.
-pub fn root_file(port: u16) -> PathBuf {
-    match port {
-        LOCAL_PLACES_PORT => LOCAL_PLACES_TRUST.into(),
-        _ => format!("run/places-ca-{port}.pem").into(),
-    }
+    super::run(&mut event_loop, |_| {})
 }
 
 /// The copy of the root certificate of the usual port, for the herds of other folders of the same user: in a
@@ -165,11 +153,5 @@ mod tests {
         let folder = fs::symlink_metadata(file.parent().unwrap()).unwrap();
         assert_eq!(folder.uid(), rustix::process::getuid().as_raw());
         assert_eq!(folder.mode() & WRITABLE_BY_OTHERS, 0);
-    }
-
-    #[test]
-    fn only_the_usual_port_has_the_file_that_servers_read() {
-        assert_eq!(root_file(12331), Path::new("run/places-ca.pem"));
-        assert_eq!(root_file(9000), Path::new("run/places-ca-9000.pem"));
     }
 }

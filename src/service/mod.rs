@@ -5,29 +5,30 @@ mod certificate;
 mod local_places;
 mod places_check;
 
-use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls::pki_types::UnixTime;
 
 use crate::config;
 use crate::conversation::{Identity, Server};
-use crate::event_loop::mio_system::{LogSink, MioSystem};
+use crate::event_loop::mio_system::MioSystem;
 use crate::event_loop::system::System;
 use crate::event_loop::{EventLoop, Turn};
 use crate::herd::{Herd, LinkSettings, PlacesSettings, Settings};
 use crate::keys::{self, Expiry};
-use crate::log::{Level, Log, LogFile, warn};
+use crate::log::{Log, LogFile, warn};
 use crate::places::desk::IN_FLIGHT_MAX;
 use crate::protocol::{Application, ListenerTag, TlsKeys, WaterMarks};
 use crate::text::peer_line::Epoch;
 use crate::tls::LinkKeys;
 
-pub use local_places::{root_file, run as places, shared_root_file, write_root};
+pub use local_places::{run as places, shared_root_file, write_root};
 
 /// Checks the key and the root certificates of Places, as a server does when it starts. The error is one line
 /// without the key.
@@ -42,26 +43,20 @@ pub fn serve(herd: &config::HerdFile, name: &str, file: Option<PathBuf>) -> Resu
     let expiry = certificate_end(herd, name)?;
     let settings = settings(herd, name)?;
     let listen = listen_address(herd, name)?;
-    let log_file = Rc::new(RefCell::new(LogFile::new(&herd.log.folder, name)));
-    let mut system = system(&log_file).map_err(|error| format!("{name} cannot start: {error}"))?;
+    let log_file = LogFile::new(&herd.log.folder, name);
+    let log_path = log_file.path().to_owned();
+    let mut system = MioSystem::new().map_err(|error| format!("{name} cannot start: {error}"))?;
     let listener =
         system.listen(listen, ListenerTag(0)).map_err(|error| cannot_listen(name, listen, &error))?;
-    let open_log = |system: &MioSystem, level: Level| {
-        if level > Level::Off {
-            log_file.borrow_mut().reopen(system.now());
-        }
-    };
     let for_neighbours = match peers_address(herd, name) {
         None => None,
         Some(address) => Some(
             system.listen(address, ListenerTag(1)).map_err(|error| cannot_listen(name, address, &error))?,
         ),
     };
-    // Before the first line is written, so that the operator learns at once that the log cannot be written.
-    open_log(&system, herd.log.level);
     let epoch = Epoch(system.random());
     let identity = Identity { herd: herd.name.as_str().into(), name: name.into(), epoch };
-    let log = Log::new(name, herd.log.level);
+    let log = Log::writing_to(name, herd.log.level, Arc::new(Mutex::new(log_file)));
     let timeout = settings.places.section.timeout;
     let server = Server::new(identity, herd.limits.clone(), herd.peers.silence, timeout, log);
     let (quota, clocks) =
@@ -74,7 +69,9 @@ pub fn serve(herd: &config::HerdFile, name: &str, file: Option<PathBuf>) -> Resu
     if let Some(listener) = for_neighbours {
         event_loop.add_listener(listener, None, Herd::quota_of_neighbours());
     }
-    run(event_loop, |event_loop| {
+    // Before the first line is written, so that the operator learns at once that the log cannot be written.
+    event_loop.update(Herd::reopen_log);
+    run(&mut event_loop, |event_loop| {
         let read = config::HerdFile::find(file.as_deref()).map_err(|error| error.to_string());
         let changed = read.and_then(|changed| {
             Ok((changed_settings(herd, &changed, name)?, certificate_end(&changed, name)?))
@@ -86,27 +83,27 @@ pub fn serve(herd: &config::HerdFile, name: &str, file: Option<PathBuf>) -> Resu
             }),
             Err(why) => warn(format_args!("{name} keeps its settings: {why}")),
         }
-        let level = event_loop.application().server().log.level();
-        open_log(event_loop.system(), level);
-    })
-}
-
-/// The operating system, with this file for the log.
-fn system(log_file: &Rc<RefCell<LogFile>>) -> io::Result<MioSystem> {
-    let log_file = log_file.clone();
-    let log: LogSink = Box::new(move |lines, now| log_file.borrow_mut().write(lines, now));
-    MioSystem::new(log)
+        event_loop.update(Herd::reopen_log);
+    })?;
+    if !event_loop.finish(LAST_LINES_MAX).map_err(|error| format!("poll failed: {error}"))? {
+        warn(format_args!(
+            "{name} has ended before its last log lines were written: {} took nothing for {LAST_LINES_MAX:?}, or a \
+             second signal came",
+            log_path.display()
+        ));
+    }
+    Ok(())
 }
 
 /// Runs a loop until it is over.
 fn run<A: Application>(
-    mut event_loop: EventLoop<MioSystem, A>,
+    event_loop: &mut EventLoop<MioSystem, A>,
     reload: impl Fn(&mut EventLoop<MioSystem, A>),
 ) -> Result<(), String> {
     loop {
         match event_loop.turn() {
             Ok(Turn::Done) => {}
-            Ok(Turn::Reload) => reload(&mut event_loop),
+            Ok(Turn::Reload) => reload(event_loop),
             Ok(Turn::Over) => return Ok(()),
             Err(error) => return Err(format!("poll failed: {error}")),
         }
@@ -213,6 +210,9 @@ fn connections_max(wanted: usize, neighbours: usize) -> usize {
     wanted.min(descriptors.saturating_sub(reserve).max(descriptors / 4)).max(1)
 }
 
+/// How long a server that ends waits for its last log lines to be written: a disk that works needs milliseconds, and
+/// one that hangs must not keep the process.
+const LAST_LINES_MAX: Duration = Duration::from_secs(2);
 /// Descriptors for the poll, the listener, signals, the log, the herd file while it is read, and the spare
 /// connections of the listener.
 const OWN_DESCRIPTORS: usize = 32;

@@ -4,8 +4,7 @@ use std::env;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use super::root_file;
-use crate::config::{HerdFile, Host, PlacesSection};
+use crate::config::HerdFile;
 use crate::places::trust::check_roots;
 
 /// The key of Places; `None`: the service needs none, or there is none, which a WHATSAT is answered with. The
@@ -18,7 +17,7 @@ pub(super) fn key(herd: &HerdFile) -> Result<Option<String>, String> {
         Some(value) => printable(&value)
             .map(Some)
             .map_err(|problem| format!("the key in the environment variable {variable}: {problem}")),
-        None if is_local_places(&section) => Err(format!(
+        None if section.is_local() => Err(format!(
             "places.key_env: the environment variable {variable} holds no key, and the local Places server at \
              {} needs none; write \"key_env\": null in the section places",
             section.url
@@ -32,7 +31,7 @@ pub(super) fn trust(herd: &HerdFile) -> Result<(), String> {
     let Some(section) = &herd.places else { return Ok(()) };
     let Some(file) = &section.trust else { return Ok(()) };
     check_roots(file).map_err(|problem| {
-        let remedy = if is_local_places(section) {
+        let remedy = if section.is_local() {
             format!("herd places -l HOST:{} writes the file when it starts", section.url.port)
         } else {
             "name a PEM file with at least one certificate".to_owned()
@@ -44,6 +43,9 @@ pub(super) fn trust(herd: &HerdFile) -> Result<(), String> {
 fn printable(key: &OsStr) -> Result<String, String> {
     let bytes = key.as_bytes();
     match bytes.iter().position(|byte| !(b' '..=b'~').contains(byte)) {
+        None if bytes.starts_with(b" ") || bytes.ends_with(b" ") => {
+            Err("it begins or ends with a space; remove the space".to_owned())
+        }
         None => Ok(String::from_utf8_lossy(bytes).into_owned()),
         Some(at) if [b'\r', b'\n'].contains(&bytes[at]) => Err(format!(
             "expected printable ASCII, got a line end as byte {}; remove it (files of Windows end lines with CR LF)",
@@ -55,20 +57,9 @@ fn printable(key: &OsStr) -> Result<String, String> {
     }
 }
 
-/// Whether the section names a local Places server at another port, by the file that it has written.
-fn is_local_places(section: &PlacesSection) -> bool {
-    let is_loopback = match &section.url.host {
-        Host::Address(address) => address.is_loopback(),
-        Host::Name(name) => name == "localhost",
-    };
-    let file = section.trust.as_deref().and_then(|file| file.file_name());
-    is_loopback && file.is_some() && file == root_file(section.url.port).file_name()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
     #[test]
     fn a_key_is_printable_ascii() {
@@ -79,24 +70,12 @@ mod tests {
             (b"AI\xffza", "got another byte as byte 3"),
             ("AIzä".as_bytes(), "got another byte as byte 4"),
             (b"AI\tza", "got another byte as byte 3"),
+            (b"AIza ", "ends with a space"),
+            (b" AIza", "begins or ends with a space"),
+            (b"   ", "a space"),
         ] {
             let problem = printable(OsStr::from_bytes(key)).unwrap_err();
             assert!(problem.contains(words) && !problem.contains("AI"), "{problem}");
         }
-    }
-
-    #[test]
-    fn a_local_places_server_at_another_port_is_recognized() {
-        let is_local = |places: &str| {
-            let text =
-                format!(r#"{{"herd":"h","servers":{{"A":{{"listen":"127.0.0.1:1"}}}},"places":{places}}}"#);
-            is_local_places(&HerdFile::parse(&text, Path::new("herd.json")).unwrap().places_or_local())
-        };
-        assert!(is_local(r#"{"url":"https://localhost:9000","trust":"run/places-ca-9000.pem"}"#));
-        assert!(is_local(r#"{"url":"https://127.0.0.1:12331","trust":"run/places-ca.pem"}"#));
-        assert!(!is_local(r#"{"url":"https://localhost:9000","trust":"run/places-ca-9001.pem"}"#));
-        assert!(!is_local(r#"{"url":"https://localhost:9000","trust":"ca.pem"}"#));
-        assert!(!is_local(r#"{"url":"https://example.org:9000","trust":"run/places-ca-9000.pem"}"#));
-        assert!(!is_local("{}"));
     }
 }

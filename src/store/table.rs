@@ -257,6 +257,27 @@ mod tests {
         }
     }
 
+    /// The greatest hash of a home is the last one below a boundary of the move.
+    #[test]
+    fn the_greatest_hash_of_each_home_is_found_throughout_a_move() {
+        let mut homes = CHUNK;
+        while homes < 130 {
+            let mut table = Table::new();
+            let greatest =
+                |home: usize| (((home as u64 + 1) << u32::BITS).div_ceil(homes as u64) - 1) << u32::BITS;
+            // In an order in which neither end of the table comes first.
+            let order: Vec<usize> = (0..homes).map(|number| number * 101 % homes).collect();
+            for (number, &home) in order.iter().enumerate() {
+                table.add(greatest(home), number as u32);
+                for (earlier, &home) in order[..=number].iter().enumerate() {
+                    let found = table.find(greatest(home), |found| found == earlier as u32);
+                    assert!(found.is_some(), "home {home} of {homes}, {number} entries later");
+                }
+            }
+            homes += homes / GROWTH;
+        }
+    }
+
     #[test]
     fn the_load_factor_stays_within_bounds() {
         let mut table = Table::new();

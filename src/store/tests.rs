@@ -137,6 +137,22 @@ fn a_removed_client_is_forgotten() {
 }
 
 #[test]
+fn the_memory_of_removed_clients_is_used_again() {
+    let mut store = Store::new(100);
+    let padding = "0".repeat(200);
+    for round in 0..20 {
+        let ids: Vec<String> = (0..50).map(|client| format!("c{round}-{client}-{padding}")).collect();
+        for id in &ids {
+            report(&mut store, id, 1, 0);
+            let index = store.find(store.hasher.hash(id.as_bytes()), id.as_bytes());
+            assert!(index.is_some_and(|index| index < 50), "{index:?}");
+        }
+        ids.iter().for_each(|id| assert!(store.remove(id.as_bytes())));
+    }
+    assert!(store.lines.compacted_max > 0, "the lines of removed clients are free");
+}
+
+#[test]
 fn a_cursor_searches_its_place_in_bounded_steps() {
     let mut store = Store::new(100);
     for client in 0..100 {

@@ -3,7 +3,7 @@
 //! White space is exactly six bytes (docs/protocol.md, "How to read it"). Every other byte, NUL and bytes
 //! that are not UTF-8 included, is part of a field.
 
-use super::simd::{Positions, WhiteSpace};
+use super::simd::WhiteSpace;
 
 /// Whether `byte` separates fields: space, `\t`, `\r`, `\n`, `\f` or `\v`.
 pub const fn is_white_space(byte: u8) -> bool {
@@ -27,7 +27,7 @@ pub fn trim(line: &[u8]) -> &[u8] {
 
 /// The fields of a line, in order.
 pub fn fields(line: &[u8]) -> Fields<'_> {
-    Fields { line, start: 0, white_space: Positions::of(line) }
+    Fields { line, start: 0, white_space: WhiteSpace::of(line) }
 }
 
 /// The fields of a line that has exactly `N` of them; `None` if it has more or fewer.
@@ -46,7 +46,7 @@ pub struct Fields<'a> {
     line: &'a [u8],
     /// The start of the next field, or of white space before it.
     start: usize,
-    white_space: Positions<'a, WhiteSpace>,
+    white_space: WhiteSpace<'a>,
 }
 
 impl<'a> Iterator for Fields<'a> {

@@ -1,9 +1,6 @@
 //! The parser of locations: decimal degrees after ISO 6709, `+34.068930-118.445127`. It computes no
 //! distances.
 
-use super::decimal::Decimal;
-use super::simd::{NoDigit, Positions};
-
 /// The greatest latitude, in degrees, north or south.
 const LATITUDE_MAX: u32 = 90;
 /// The greatest longitude, in degrees, east or west.
@@ -28,40 +25,38 @@ pub struct Location<'a> {
 impl<'a> Location<'a> {
     /// Parses `[+-]D{1,2}(.D+)?[+-]D{1,3}(.D+)?`, from -90 to 90 and from -180 to 180 degrees.
     pub fn parse(text: &'a [u8]) -> Option<Location<'a>> {
-        let mut no_digits = Positions::<NoDigit>::of(text);
-        if no_digits.next_position() != 0 {
-            return None;
-        }
-        let middle = coordinate(text, 0, &mut no_digits, LATITUDE_DIGITS_MAX, LATITUDE_MAX)?;
-        let end = coordinate(text, middle, &mut no_digits, LONGITUDE_DIGITS_MAX, LONGITUDE_MAX)?;
-        let (latitude, longitude) = text.split_at(middle);
-        (end == text.len()).then_some(Location { text, latitude, longitude })
+        let middle = coordinate(text, LATITUDE_DIGITS_MAX, LATITUDE_MAX)?;
+        let (latitude, longitude) = text.split_at_checked(middle)?;
+        let end = coordinate(longitude, LONGITUDE_DIGITS_MAX, LONGITUDE_MAX)?;
+        (end == longitude.len()).then_some(Location { text, latitude, longitude })
     }
 }
 
-/// Parses one signed coordinate that begins at `start`. `no_digits` has passed its sign. Returns its end.
+/// Parses one signed coordinate at the front of `text`. Returns its end.
 #[inline]
-fn coordinate(
-    text: &[u8],
-    start: usize,
-    no_digits: &mut Positions<'_, NoDigit>,
-    digits_max: usize,
-    limit: u32,
-) -> Option<usize> {
-    let (Some(b'+' | b'-'), point) = (text.get(start), no_digits.next_position()) else {
+fn coordinate(text: &[u8], digits_max: usize, limit: u32) -> Option<usize> {
+    let (b'+' | b'-', digits) = text.split_first()? else {
         return None;
     };
-    let whole = &text[start + 1..point];
-    let (fraction, end) = match text.get(point) {
-        Some(b'.') => {
-            let end = no_digits.next_position();
-            (&text[point + 1..end], end)
-        }
-        _ => (&[][..], point),
+    let whole = digits_at_front(digits);
+    if whole == 0 || whole > digits_max {
+        return None;
+    }
+    let (whole, rest) = digits.split_at_checked(whole)?;
+    let fraction = match rest.split_first() {
+        Some((b'.', rest)) => rest.get(..digits_at_front(rest)).filter(|fraction| !fraction.is_empty())?,
+        _ => &[],
     };
-    let has_digits = !whole.is_empty() && (!fraction.is_empty() || end == point);
-    let is_within = whole.len() <= digits_max && Decimal { whole, fraction }.at_most(limit);
-    (has_digits && is_within).then_some(end)
+    let degrees = whole.iter().fold(0, |value, &digit| value * 10 + u32::from(digit - b'0'));
+    let is_within = degrees < limit || degrees == limit && fraction.iter().all(|&digit| digit == b'0');
+    let fraction = if fraction.is_empty() { 0 } else { 1 + fraction.len() };
+    is_within.then_some(1 + whole.len() + fraction)
+}
+
+/// The number of digits at the front of `text`, of which there are few: a vector would take longer.
+#[inline]
+fn digits_at_front(text: &[u8]) -> usize {
+    text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len())
 }
 
 #[cfg(test)]

@@ -18,13 +18,20 @@ pub fn reason(line: &[u8]) -> String {
     match (*verb, operands) {
         (b"IAMAT", [_, location, time]) => {
             if Location::parse(location).is_none() {
-                format!(
-                    "the location is not in the form +34.0689-118.4451 (within 90 and 180 degrees){}",
-                    hint(location)
-                )
+                match location_mistake(location) {
+                    Some(mistake) => {
+                        format!("the location {mistake}; expected a form like +34.0689-118.4451")
+                    }
+                    None => "the location is not in the form +34.0689-118.4451 (within 90 and 180 degrees)"
+                        .to_owned(),
+                }
             } else if Time::parse(time).is_none() {
-                "the time is not in the form 1621464827.959 (POSIX seconds; at most 18 digits, and 9 after the point)"
-                    .to_owned()
+                match time_mistake(time) {
+                    Some(mistake) => format!("the time {mistake}; expected POSIX seconds like 1621464827.959"),
+                    None => "the time is not in the form 1621464827.959 (POSIX seconds; at most 18 digits, and 9 after \
+                             the point)"
+                        .to_owned(),
+                }
             } else {
                 "invalid".to_owned()
             }
@@ -62,21 +69,56 @@ pub fn in_words(seconds: u64) -> String {
     format!("{} {unit}", seconds / size)
 }
 
-/// The frequent mistake in a location.
-fn hint(location: &[u8]) -> &'static str {
-    if location.ends_with(b"/") {
-        "; it ends with a slash"
+/// The frequent mistake in a location, after "the location".
+fn location_mistake(location: &[u8]) -> Option<&'static str> {
+    let is_sign = |byte: &u8| b"+-".contains(byte);
+    let signs = location.iter().filter(|byte| is_sign(byte)).count();
+    Some(if !location.is_ascii() {
+        "has a byte outside ASCII"
+    } else if location.ends_with(b"/") {
+        "ends with a slash"
     } else if location.contains(&b',') {
-        "; it has a comma"
+        "has a comma"
+    } else if location.iter().any(|byte| byte.is_ascii_alphabetic() && !b"eE".contains(byte)) {
+        "has a letter"
     } else if location.iter().any(|byte| b"eE".contains(byte)) {
-        "; it has an exponent"
-    } else if !location.first().is_some_and(|sign| b"+-".contains(sign)) {
-        "; it has no sign"
-    } else if location.iter().filter(|byte| b"+-".contains(byte)).count() > 2 {
-        "; it has an altitude"
+        "has an exponent"
+    } else if !location.first().is_some_and(is_sign) {
+        "has no sign"
+    } else if signs < 2 {
+        "has no sign before the longitude"
+    } else if signs > 2 {
+        "has an altitude"
+    } else if is_reversed(location) {
+        "has the longitude first"
     } else {
-        ""
-    }
+        return None;
+    })
+}
+
+/// Whether a text has the longitude before the latitude.
+fn is_reversed(location: &[u8]) -> bool {
+    location.iter().rposition(|byte| b"+-".contains(byte)).is_some_and(|middle| {
+        let (longitude, latitude) = location.split_at(middle);
+        Location::parse(&[latitude, longitude].concat()).is_some()
+    })
+}
+
+/// The frequent mistake in a time, after "the time".
+fn time_mistake(time: &[u8]) -> Option<&'static str> {
+    Some(if time.starts_with(b"+") || time.starts_with(b"-") {
+        "has a sign"
+    } else if time.iter().any(|byte| b"-:TZ".contains(byte)) {
+        "looks like a date"
+    } else if time.iter().any(|byte| b"eE".contains(byte)) {
+        "has an exponent"
+    } else if time.contains(&b',') {
+        "has a comma"
+    } else if time.ends_with(b".") {
+        "ends with a point"
+    } else {
+        return None;
+    })
 }
 
 fn count(operands: &[&[u8]]) -> String {
@@ -100,9 +142,17 @@ mod tests {
             ("IAMAT a +51.5-1e-05 5", "has an exponent"),
             ("IAMAT a +34,0689-118,4451 5", "has a comma"),
             ("IAMAT a 34-118 5", "has no sign"),
-            ("IAMAT a +118.4451-34.0689 5", "within 90 and 180 degrees"),
-            ("IAMAT a +1+1 1.62E9", "the time is not in the form"),
-            ("IAMAT a +1+1 5.", "the time is not in the form"),
+            ("IAMAT a +118.4451-34.0689 5", "has the longitude first"),
+            ("IAMAT a +91+181 5", "within 90 and 180 degrees)"),
+            ("IAMAT a +34.0689118.4451 5", "no sign before the longitude"),
+            ("IAMAT a \u{2212}34.0689-118.4451 5", "a byte outside ASCII"),
+            ("IAMAT a 34.0689N118.4451E 5", "has a letter"),
+            ("IAMAT a +1+1 1.62E9", "has an exponent"),
+            ("IAMAT a +1+1 5.", "ends with a point"),
+            ("IAMAT a +1+1 5,5", "has a comma"),
+            ("IAMAT a +1+1 -5", "has a sign"),
+            ("IAMAT a +1+1 2021-05-19T22:53:47Z", "looks like a date"),
+            ("IAMAT a +1+1 1.0123456789", "9 after the point)"),
             ("WHATSAT a 51 1", "a radius from 0 to 50 km"),
             ("WHATSAT a 1 21", "an upper bound from 0 to 20"),
             ("WHATSAT a 1 1", "unknown client"),

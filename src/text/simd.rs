@@ -5,83 +5,78 @@
 //! the time of a command. Sixteen bytes are one vector here. Eight digits are one 64-bit word, the first
 //! digit in its lowest byte.
 
-use std::marker::PhantomData;
-
 use wide::{CmpEq, CmpGt, CmpLt, i8x16};
 
 /// Digits in a word.
 pub const EIGHT: usize = 8;
 /// Bytes in a vector.
 const SIXTEEN: usize = 16;
+/// Bytes that one mask of positions covers: a bit of a word for each.
+const BLOCK: usize = 64;
 
-/// A class of bytes.
-pub trait Class {
-    /// A mask with all bits set in each byte that belongs to the class.
-    fn of(bytes: i8x16) -> i8x16;
-}
-
-/// White space; see [`super::fields`].
-#[derive(Clone, Copy, Debug)]
-pub struct WhiteSpace;
-
-impl Class for WhiteSpace {
-    #[inline]
-    fn of(bytes: i8x16) -> i8x16 {
-        // The comparison is signed: bytes from 0x80 on are negative, below all of ASCII.
-        bytes.cmp_eq(each(b' ')) | bytes.cmp_gt(each(b'\t' - 1)) & bytes.cmp_lt(each(b'\r' + 1))
-    }
-}
-
-/// Every byte that is not an ASCII digit.
-#[derive(Clone, Copy, Debug)]
-pub struct NoDigit;
-
-impl Class for NoDigit {
-    #[inline]
-    fn of(bytes: i8x16) -> i8x16 {
-        bytes.cmp_lt(each(b'0')) | bytes.cmp_gt(each(b'9'))
-    }
-}
-
-/// The positions of the bytes of a class in a text, in order.
+/// The positions of white space in a text, in order; see [`super::fields`].
 #[derive(Clone, Debug)]
-pub struct Positions<'a, C> {
+pub struct WhiteSpace<'a> {
     text: &'a [u8],
-    /// The start of the current block of sixteen bytes.
+    /// The start of the current block of [`BLOCK`] bytes.
     block: usize,
-    /// The bytes of the block that belong to the class and were not returned yet, one bit each.
-    mask: u32,
-    class: PhantomData<C>,
+    /// The white space of the block that was not returned yet, one bit for each byte.
+    mask: u64,
 }
 
-impl<'a, C: Class> Positions<'a, C> {
+impl<'a> WhiteSpace<'a> {
     /// The positions in all of `text`.
     #[inline]
-    pub fn of(text: &'a [u8]) -> Positions<'a, C> {
-        Positions { text, block: 0, mask: mask(text, 0, C::of), class: PhantomData }
+    pub fn of(text: &'a [u8]) -> WhiteSpace<'a> {
+        WhiteSpace { text, block: 0, mask: mask(text, 0, is_white_space) }
     }
 
     /// The next position; the length of the text after the last one.
     #[inline]
     pub fn next_position(&mut self) -> usize {
-        while self.mask == 0 {
-            self.block += SIXTEEN;
-            if self.block >= self.text.len() {
-                return self.text.len();
-            }
-            self.mask = mask(self.text, self.block, C::of);
+        if self.mask == 0 && (self.is_in_last_block() || !self.next_block()) {
+            return self.text.len();
         }
         let position = self.block + self.mask.trailing_zeros() as usize;
         self.mask &= self.mask - 1;
         position
     }
+
+    #[inline]
+    fn is_in_last_block(&self) -> bool {
+        self.block + BLOCK >= self.text.len()
+    }
+
+    /// Goes on to the next block with white space. Returns whether there is one. Not inlined: most texts are
+    /// one block, and the callers stay small.
+    #[inline(never)]
+    fn next_block(&mut self) -> bool {
+        while self.mask == 0 && !self.is_in_last_block() {
+            self.block += BLOCK;
+            self.mask = mask(self.text, self.block, is_white_space);
+        }
+        self.mask != 0
+    }
+}
+
+#[inline]
+fn is_white_space(bytes: i8x16) -> i8x16 {
+    // The comparison is signed: bytes from 0x80 on are negative, below all of ASCII.
+    bytes.cmp_eq(each(b' ')) | bytes.cmp_gt(each(b'\t' - 1)) & bytes.cmp_lt(each(b'\r' + 1))
+}
+
+#[inline]
+fn is_digit(bytes: i8x16) -> i8x16 {
+    bytes.cmp_gt(each(b'0' - 1)) & bytes.cmp_lt(each(b'9' + 1))
 }
 
 /// Whether all bytes are printable ASCII.
 #[inline]
 pub fn is_printable(text: &[u8]) -> bool {
     let others = |bytes: i8x16| bytes.cmp_lt(each(b' ')) | bytes.cmp_eq(each(b'~' + 1));
-    (0..text.len()).step_by(SIXTEEN).fold(0, |found, at| found | mask(text, at, others)) == 0
+    let (vectors, rest) = text.as_chunks();
+    let found = vectors.iter().fold(each(0), |found, bytes| found | others(vector(bytes)));
+    bits(found) | last_mask(text, rest, others) == 0
 }
 
 /// The number of digits at the front of `text`.
@@ -89,9 +84,9 @@ pub fn is_printable(text: &[u8]) -> bool {
 pub fn digits_at_front(text: &[u8]) -> usize {
     let mut length = 0;
     loop {
-        let digits = mask(text, length, |bytes| !NoDigit::of(bytes)).trailing_ones() as usize;
+        let digits = mask(text, length, is_digit).trailing_ones() as usize;
         length += digits;
-        if digits < SIXTEEN {
+        if digits < BLOCK {
             return length;
         }
     }
@@ -125,21 +120,46 @@ pub fn write_eight(value: u32) -> [u8; EIGHT] {
     (digits | 0x3030_3030_3030_3030).to_le_bytes()
 }
 
-/// Applies `predicate` to the sixteen bytes from `at` on: one bit for each byte. Bits after the end are 0.
+/// Applies `predicate` to the [`BLOCK`] bytes from `at` on: one bit for each byte. Bits after the end are 0.
 #[inline]
-fn mask(text: &[u8], at: usize, predicate: impl Fn(i8x16) -> i8x16) -> u32 {
-    let of = |bytes: &[u8; SIXTEEN]| predicate(i8x16::from(bytes.map(|byte| byte as i8))).move_mask() as u32;
+fn mask(text: &[u8], at: usize, predicate: impl Fn(i8x16) -> i8x16) -> u64 {
     let rest = text.get(at..).unwrap_or_default();
-    if let Some(bytes) = rest.first_chunk() {
-        return of(bytes);
+    let of = |bytes: &[u8; SIXTEEN]| bits(predicate(vector(bytes)));
+    if let Some([a, b, c, d]) = rest.as_chunks().0.first_chunk() {
+        return of(a) | of(b) << SIXTEEN | of(c) << (2 * SIXTEEN) | of(d) << (3 * SIXTEEN);
     }
-    // Fewer than sixteen are left: takes the last sixteen, and shifts out those before `at`.
+    let (vectors, last) = rest.as_chunks();
+    let mut mask = 0;
+    for bytes in vectors.iter().rev() {
+        mask = mask << SIXTEEN | of(bytes);
+    }
+    mask | last_mask(text, last, predicate) << (SIXTEEN * vectors.len())
+}
+
+/// Applies `predicate` to `rest`, the last bytes of `text`, fewer than sixteen.
+#[inline]
+fn last_mask(text: &[u8], rest: &[u8], predicate: impl Fn(i8x16) -> i8x16) -> u64 {
+    if rest.is_empty() {
+        return 0;
+    }
+    // Takes the last sixteen bytes, and shifts out those before `rest`.
     if let Some(bytes) = text.last_chunk() {
-        return of(bytes) >> (SIXTEEN - rest.len());
+        return bits(predicate(vector(bytes))) >> (SIXTEEN - rest.len());
     }
     let mut bytes = [0; SIXTEEN];
     bytes[..rest.len()].copy_from_slice(rest);
-    of(&bytes) & ((1 << rest.len()) - 1)
+    bits(predicate(vector(&bytes))) & ((1 << rest.len()) - 1)
+}
+
+#[inline]
+fn vector(bytes: &[u8; SIXTEEN]) -> i8x16 {
+    i8x16::from(bytes.map(|byte| byte as i8))
+}
+
+/// The highest bit of each byte.
+#[inline]
+fn bits(bytes: i8x16) -> u64 {
+    bytes.move_mask() as u64
 }
 
 /// A vector of sixteen copies of `byte`.
@@ -165,11 +185,11 @@ mod tests {
     #[test]
     fn each_byte_is_classified_at_each_position() {
         for byte in 0..=u8::MAX {
-            for length in 1..=35 {
+            for length in (1..=35).chain([63, 64, 65, 79, 129]) {
                 for at in 0..length {
                     let mut text = vec![b'x'; length];
                     text[at] = byte;
-                    let mut positions = Positions::<WhiteSpace>::of(&text);
+                    let mut positions = WhiteSpace::of(&text);
                     let found: Vec<usize> = std::iter::from_fn(|| {
                         Some(positions.next_position()).filter(|&found| found < length)
                     })

@@ -110,31 +110,41 @@ impl Skew {
             // Both fit, because times have at most 18 digits of seconds.
             Err(_) => ((size / SECOND_NS as u128) as u64, (size % SECOND_NS as u128) as u32),
         };
-        output.push(if self.0 < 0 { b'-' } else { b'+' });
-        write_integer(seconds, output);
-        let mut fraction = *b".000000000";
+        let mut text = [0; DIGITS_MAX + 1 + FRACTION_DIGITS + 1];
+        let (whole, fraction) = text.split_at_mut(1 + DIGITS_MAX);
+        fraction[0] = b'.';
         fraction[1..=EIGHT].copy_from_slice(&write_eight(nanoseconds / 10));
-        fraction[FRACTION_DIGITS] += (nanoseconds % 10) as u8;
-        output.extend_from_slice(&fraction);
+        fraction[FRACTION_DIGITS] = b'0' + (nanoseconds % 10) as u8;
+        let first = write_digits(seconds, whole) - 1;
+        whole[first] = if self.0 < 0 { b'-' } else { b'+' };
+        output.extend_from_slice(&text[first..]);
     }
 }
 
 /// Appends the decimal digits of `value`.
-pub fn write_integer(mut value: u64, output: &mut Vec<u8>) {
-    /// Decimal digits of the greatest `u64`.
-    const DIGITS_MAX: usize = 20;
-    let mut text = [b'0'; DIGITS_MAX];
-    let mut first = DIGITS_MAX;
-    loop {
-        first -= 1;
-        text[first] += (value % 10) as u8;
-        value /= 10;
-        if value == 0 {
-            break;
-        }
-    }
+pub fn write_integer(value: u64, output: &mut Vec<u8>) {
+    let mut text = [0; DIGITS_MAX];
+    let first = write_digits(value, &mut text);
     output.extend_from_slice(&text[first..]);
 }
+
+/// Writes the decimal digits of `value` to the end of `text`, which has room for [`DIGITS_MAX`] of them. Returns
+/// the position of the first digit.
+#[inline]
+fn write_digits(mut value: u64, text: &mut [u8]) -> usize {
+    let mut first = text.len();
+    loop {
+        first -= 1;
+        text[first] = b'0' + (value % 10) as u8;
+        value /= 10;
+        if value == 0 {
+            return first;
+        }
+    }
+}
+
+/// Decimal digits of the greatest `u64`.
+const DIGITS_MAX: usize = 20;
 
 #[cfg(test)]
 mod tests {

@@ -39,8 +39,6 @@ pub fn fails(lab: &Lab, location: &str, words: &str) {
 /// Checks that a WHATSAT at `location` fails after 500 ms, that other clients are served meanwhile, and that
 /// no descriptor is leaked.
 fn hangs(lab: &mut Lab, location: &str) {
-    // Opens the log, which takes a descriptor.
-    iamat(lab, "Solo", "first");
     let descriptors = lab.process("Solo").descriptors();
     let mut client = lab.connect("Solo");
     client.ask(&format!("IAMAT near{location} {location} {TIME}"));

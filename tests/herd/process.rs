@@ -80,9 +80,12 @@ impl Process {
         TICK * u32::try_from(ticks).unwrap()
     }
 
-    /// The number of open file descriptors.
+    /// The number of open file descriptors, without that of the log, which a thread of its own opens at some
+    /// time.
     pub fn descriptors(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+        let is_log = |link: PathBuf| link.extension().is_some_and(|extension| extension == "log");
+        let links = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        links.flatten().filter(|entry| !fs::read_link(entry.path()).is_ok_and(is_log)).count()
     }
 
     /// A number of `/proc/PID/status`: `Threads`, or `VmRSS` in KiB.

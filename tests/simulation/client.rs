@@ -17,6 +17,8 @@ pub struct ServerLimits {
     pub max_line: usize,
     pub line_timeout: Time,
     pub connections_max: usize,
+    /// The time without a byte after which a connection is closed; 0: never.
+    pub close_after: Time,
 }
 
 pub struct Client {
@@ -39,6 +41,8 @@ pub struct Client {
     /// When the first byte of a line was sent that has not ended; [`Time::MAX`]: there is none.
     line_since: Time,
     read_at: Time,
+    /// When the last byte was sent or received.
+    active_at: Time,
     /// When the last line was sent that the server executes; [`Time::MAX`]: it was not.
     over_since: Time,
     /// Input was sent after that.
@@ -56,6 +60,8 @@ struct PendingReply {
     /// The line that the server repeats after `? ` if the command is invalid.
     copy: Vec<u8>,
     since: Time,
+    /// The time without input after which the command is carried out; 0: it has ended.
+    silence: Time,
     /// The server's record of the client in question when a WHATSAT was sent.
     known: Option<Record>,
 }
@@ -81,6 +87,7 @@ impl Client {
             is_excused: false,
             line_since: Time::MAX,
             read_at: world.now,
+            active_at: world.now,
             over_since: Time::MAX,
             sent_after_end: false,
             has_half_closed: false,
@@ -141,6 +148,11 @@ impl Client {
                     self.reading = reading;
                     self.read(world, oracle);
                 }
+                Act::EndBySilence(silence) => {
+                    let commands = self.lines.end_by_silence();
+                    self.note_sent_after(world, oracle, commands, silence);
+                    self.line_since = Time::MAX;
+                }
                 Act::HalfClose => {
                     self.has_half_closed = true;
                     let commands = self.lines.end();
@@ -160,6 +172,7 @@ impl Client {
             match world.write(self.connection, Side::Dialler, self.outgoing.make_contiguous()) {
                 Ok(length) => {
                     let sent: Vec<u8> = self.outgoing.drain(..length).collect();
+                    self.active_at = world.now;
                     self.sent_after_end |= self.lines.is_over;
                     let commands = self.lines.push(&sent);
                     self.note_sent(world, oracle, commands);
@@ -180,6 +193,16 @@ impl Client {
 
     /// Notes the replies that are pending after these commands were sent.
     fn note_sent(&mut self, world: &mut World, oracle: &mut Oracle, commands: Vec<Command>) {
+        self.note_sent_after(world, oracle, commands, 0);
+    }
+
+    fn note_sent_after(
+        &mut self,
+        world: &mut World,
+        oracle: &mut Oracle,
+        commands: Vec<Command>,
+        silence: Time,
+    ) {
         if self.lines.is_over {
             self.over_since = self.over_since.min(world.now);
         }
@@ -198,7 +221,7 @@ impl Client {
                 Meaning::WhatsAt { id, .. } => oracle.record(self.server, incarnation, id).cloned(),
                 _ => None,
             };
-            self.pending.push_back(PendingReply { meaning, copy, since: world.now, known });
+            self.pending.push_back(PendingReply { meaning, copy, since: world.now, silence, known });
         }
     }
 
@@ -214,6 +237,7 @@ impl Client {
             match world.read(self.connection, Side::Dialler, &mut buffer[..most]) {
                 Ok(0) => self.ended(world, oracle, "the connection ended"),
                 Ok(length) => {
+                    self.active_at = world.now;
                     self.received.extend_from_slice(&buffer[..length]);
                     self.check_replies(world, oracle);
                     if let Reading::Slowly(_) = self.reading {
@@ -234,12 +258,21 @@ impl Client {
         let was_full = !self.has_reply && connection.others >= self.limits.connections_max;
         let is_excused = self.is_excused || was_not_awaited || was_full || connection.faulted;
         let is_complete = self.pending.is_empty() && self.received.is_empty();
+        let latency = world.connections[self.connection].latency;
+        let was_silent = self.limits.close_after > 0
+            && is_complete
+            && world.now + latency >= self.active_at + self.limits.close_after;
+        let is_excused = is_excused || was_silent;
         if !is_excused && (!is_complete || !self.lines.is_over) {
             let first = self.pending.front().map(|first| first.copy.escape_ascii().to_string());
             let received = self.received.escape_ascii().to_string();
             let (number, pending) = (self.number, self.pending.len());
+            let active_at = show(self.active_at);
             world.violate(|| {
-                format!("client {number}: {how}, {pending} replies are pending, the first to {first:?}; it has '{received}'")
+                format!(
+                    "client {number}, active until {active_at}: {how}, {pending} replies are pending, the first to \
+                     {first:?}; it has '{received}'"
+                )
             });
         }
         self.close(world, oracle);
@@ -342,7 +375,8 @@ impl Client {
                 if !own || record.server != oracle.names[self.server].as_bytes() {
                     return Err("it is about something else".into());
                 }
-                if !world.could_show(self.server, record.received, command.since, world.now) {
+                let until = world.now.saturating_sub(command.silence);
+                if !world.could_show(self.server, record.received, command.since, until) {
                     return Err("the server's clock never showed that".into());
                 }
                 oracle.note_reply(self.server, &record);

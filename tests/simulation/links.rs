@@ -98,6 +98,9 @@ impl World {
             return;
         }
         transfer.lines.insert(line.to_vec());
+        if line.len() > self.statement_limits[from].1 {
+            self.violate(|| format!("server {from} sends a statement that is too long for it"));
+        }
         if self.crossings.count(from, to, line) {
             let line = line.escape_ascii().to_string();
             self.violate(|| format!("'{line}' crossed the edge between {from} and {to} too often"));
@@ -171,7 +174,10 @@ impl World {
         }
         let received = transfer(neighbour, server, (incarnations.1, incarnations.0));
         let is_known = |line: &Vec<u8>| {
-            sent.lines.contains(line) || received.is_some_and(|received| received.lines.contains(line))
+            let may_be_passed_over = line.len() > self.statement_limits[server].0;
+            may_be_passed_over
+                || sent.lines.contains(line)
+                || received.is_some_and(|received| received.lines.contains(line))
         };
         if let Some(missing) = oracle.content(server).values().find(|record| !is_known(&record.line)) {
             let line = missing.line.escape_ascii().to_string();

@@ -10,10 +10,10 @@ use crate::simulation::Simulation;
 use crate::world::{MILLISECOND, SECOND, Time, show};
 
 pub struct Loiterer {
-    client: usize,
-    name: &'static str,
+    pub client: usize,
+    pub name: &'static str,
     /// When its server must have closed its connection.
-    until: Time,
+    pub until: Time,
 }
 
 impl Simulation {
@@ -21,26 +21,32 @@ impl Simulation {
     pub fn loiterers_connect(&mut self) -> Vec<Loiterer> {
         let long = [b'x'; UNREAD_LINE];
         let unread = [&long[..], b"\n", &long[..], b"\nGET / HTTP/1.1\n"].concat();
+        let many = [&long[..], b"\n"].concat().repeat(UNREAD_LINES);
         let all = [
             ("a HELLO that does not end", &b"HEL"[..], &b"LO herd/1 sim"[..], WIDE, HELLO_MAX + LINGER_MAX),
             ("a line that does not end", b"IAM", b"AT kiwi", WIDE, self.plan.line_timeout + LINGER_MAX),
             ("a connection that is not closed", b"GET / HT", b"TP/1.1\n", WIDE, LINGER_MAX),
             ("replies that are not read", b"x", &unread, UNREAD_LINE, UNREAD_MAX),
+            ("a half-closed client that does not read", b"x", &many, UNREAD_LINE, UNREAD_MAX),
         ];
         let now = self.world.borrow().now;
         let mut loiterers = Vec::new();
         for (name, first, rest, window, time_limit) in all {
-            let script = VecDeque::from([
+            let mut script = VecDeque::from([
                 Act::Read(Reading::Nothing),
                 Act::Send(first.to_vec()),
                 Act::Wait(PAUSE),
                 Act::Send(rest.to_vec()),
             ]);
+            if rest.len() == many.len() {
+                script.push_back(Act::HalfClose);
+            }
             let server = self.extra.index(self.loops.len());
             let limits = self.limits(server);
             let mut world = self.world.borrow_mut();
             let client = Client::new(&mut world, self.clients.len(), limits, script);
             world.connections[client.connection].pipe_from(Side::Acceptor).window = window;
+            world.connections[client.connection].pipe_from(Side::Dialler).window = many.len();
             loiterers.push(Loiterer { client: self.clients.len(), name, until: now + time_limit + MARGIN });
             self.clients.push(client);
         }
@@ -79,3 +85,5 @@ const WIDE: usize = 4096;
 /// Bytes of a line. The replies to two such lines are larger than a window, and smaller than the lowest
 /// high-water mark, above which a server would not read.
 const UNREAD_LINE: usize = 60;
+/// Lines whose replies exceed the highest high-water mark, so that the server does not read the last of them.
+const UNREAD_LINES: usize = 150;

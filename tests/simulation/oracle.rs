@@ -5,11 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use herd::store::Store;
 
+use crate::long_lines::{Group, LONG_IDS};
 use crate::rules::Record;
 use crate::world::{SECOND, Time, World};
 
 pub struct Oracle {
+    /// The IDs whose statements all servers store.
     pub ids: Vec<Vec<u8>>,
+    /// The IDs of long statements, and the groups of servers that agree on them.
+    long_ids: Vec<Vec<u8>>,
+    groups: Vec<Group>,
     pub names: Vec<String>,
     /// For each server, its incarnations, which are counted from 1.
     incarnations: Vec<Vec<Incarnation>>,
@@ -46,6 +51,8 @@ impl Oracle {
         let incarnations = names.iter().map(|_| vec![Incarnation::default()]).collect();
         Oracle {
             ids,
+            long_ids: Vec::new(),
+            groups: Vec::new(),
             names,
             incarnations,
             iamats: BTreeMap::new(),
@@ -54,6 +61,12 @@ impl Oracle {
             places_may_fail_until: 0,
             places_timeout,
         }
+    }
+
+    /// There are long statements, on which only the servers of each of these groups agree.
+    pub fn has_long_lines(&mut self, groups: Vec<Group>) {
+        self.groups = groups;
+        self.long_ids = LONG_IDS.map(|id| id.as_bytes().to_vec()).to_vec();
     }
 
     /// A server starts with an empty store.
@@ -125,8 +138,8 @@ impl Oracle {
             return;
         }
         self.incarnations[server][incarnation].sequence = store.sequence();
-        for index in 0..self.ids.len() {
-            let id = &self.ids[index];
+        for index in 0..self.ids.len() + self.long_ids.len() {
+            let id = self.ids.get(index).unwrap_or_else(|| &self.long_ids[index - self.ids.len()]);
             let known = self.incarnations[server][incarnation].content.get(id);
             let line = store.get(id);
             if known.map(|known| &known.line[..]) == line {
@@ -145,6 +158,11 @@ impl Oracle {
             if !self.is_genuine(&record) || record.id != *id {
                 let shown = record.line.escape_ascii().to_string();
                 return world.violate(|| format!("server {server} has '{shown}', which no client has sent"));
+            }
+            let is_own = record.server == self.names[server].as_bytes();
+            if !is_own && record.line.len() > world.statement_limits[server].1 {
+                return world
+                    .violate(|| format!("server {server} has stored a statement that is too long for it"));
             }
             if self.ever_stored.insert(record.line.clone()) {
                 self.last_new_at = world.now;
@@ -190,7 +208,13 @@ impl Oracle {
                 }
             }
         }
-        None
+        let one_of = |group: &Group, id: &Vec<u8>| {
+            let records: Vec<_> = group.iter().map(|&server| self.content(server).get(id)).collect();
+            records.windows(2).all(|pair| pair[0] == pair[1])
+        };
+        let differs = |id: &&Vec<u8>| !self.groups.iter().all(|group| one_of(group, id));
+        let id = self.long_ids.iter().find(differs)?;
+        Some(format!("servers that take all lines differ about {}", id.escape_ascii()))
     }
 
     /// A record that is not genuine, now that all replies have arrived.

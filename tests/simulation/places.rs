@@ -14,6 +14,8 @@ pub enum Behaviour {
     Silent,
     /// It sends invalid responses.
     Invalid,
+    /// It answers, and leaves it to its clients to close their connections.
+    Patient,
 }
 
 pub struct PlacesActor {
@@ -55,7 +57,7 @@ impl PlacesActor {
         let mut is_over;
         loop {
             match world.read(connection, Side::Acceptor, &mut buffer) {
-                Ok(0) => is_over = true,
+                Ok(0) => is_over = self.behaviour != Behaviour::Patient,
                 Ok(length) => {
                     exchange.input.extend_from_slice(&buffer[..length]);
                     continue;
@@ -143,6 +145,10 @@ fn response(
             }
             let (bytes, closes) = valid(chance);
             Some((chance.below(20 * MILLISECOND), bytes, closes))
+        }
+        Behaviour::Patient => {
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=UTF-8\r\n";
+            Some((chance.below(20 * MILLISECOND), chunked(chance, head, &body), false))
         }
         Behaviour::Slow => {
             let (bytes, closes) = valid(chance);

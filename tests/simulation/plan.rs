@@ -73,6 +73,8 @@ pub struct Plan {
     pub places_timeout: Time,
     pub connections_max: usize,
     pub logs: bool,
+    /// Some statements are too long for some servers.
+    pub has_long_lines: bool,
     /// The host in the addresses of neighbours and Places: an address, localhost, or a name that is looked
     /// up.
     pub host_name: &'static str,
@@ -118,6 +120,7 @@ impl Plan {
             coarse_clocks: chance.one_in(2),
             // Decided later from other random numbers, so that older seeds keep their meaning.
             short_reads_empty: false,
+            disk_max: MILLISECOND,
         };
         let max_line = *chance.pick(&[80, 100, 300, 8192]);
         let (all_ids, all_locations) = (IDS, LOCATIONS);
@@ -155,8 +158,14 @@ impl Plan {
             places_timeout: chance.magnitude(ANSWER_MAX, 5 * SECOND),
             connections_max: if chance.one_in(6) { chance.between(2, 12) as usize } else { 10_000 },
             logs: chance.one_in(8),
+            // Decided later, as above.
+            has_long_lines: false,
             host_name: HOST_NAMES[chance.index(HOST_NAMES.len())],
         }
+    }
+
+    pub fn is_large(&self) -> bool {
+        self.names.len() == LARGE
     }
 
     /// The neighbours of a server.
@@ -188,7 +197,8 @@ impl Plan {
     /// so is an attempt to make one that began just before. The longest retry delay follows, then the
     /// transfer from server to server.
     pub fn agreement_max(&self) -> Time {
-        2 * self.silence.as_nanos() as Time + RETRY_MAX + TRANSFER_MAX
+        let long_lines = if self.has_long_lines { LONG_TRANSFER_MAX } else { 0 };
+        2 * self.silence.as_nanos() as Time + RETRY_MAX + TRANSFER_MAX + long_lines
     }
 }
 
@@ -223,5 +233,7 @@ const ANSWERS_MAX: usize = 64 * 2048;
 const ANSWER_MAX: Time = 3 * SECOND;
 /// The longest retry delay.
 const RETRY_MAX: Time = SECOND;
+/// The longest transfer of some long lines from end to end of a herd: a few round trips for each.
+const LONG_TRANSFER_MAX: Time = 5 * SECOND;
 /// The longest transfer from end to end of a herd through small windows.
 const TRANSFER_MAX: Time = 3 * SECOND;

@@ -45,7 +45,7 @@ pub fn meaning(line: &[u8]) -> Meaning {
         }
         [.., b"HTTP/1.0" | b"HTTP/1.1"] => Meaning::Http,
         [first, ..] if is_method(first) => Meaning::Http,
-        [b"HELLO", version, ..] if version.starts_with(b"herd/") => Meaning::Hello,
+        [b"HELLO", version, ..] if version.starts_with(b"herd/") && version.len() > 5 => Meaning::Hello,
         _ => Meaning::Invalid,
     }
 }
@@ -288,10 +288,23 @@ impl Lines {
         !self.has_command && meaning(&self.begun) == Meaning::Hello
     }
 
+    /// The client sends nothing for so long that its server ends the line, which must be a valid command.
+    pub fn end_by_silence(&mut self) -> Vec<Command> {
+        let mut commands = Vec::new();
+        if matches!(meaning(&self.begun), Meaning::IamAt { .. } | Meaning::WhatsAt { .. }) {
+            self.end_line(&mut commands);
+        }
+        commands
+    }
+
     /// The client has closed its sending direction.
     pub fn end(&mut self) -> Vec<Command> {
         let mut commands = Vec::new();
         self.begun.extend(self.mark.take().unwrap_or_default());
+        if self.begins_like_hello() {
+            // A HELLO has an LF.
+            self.begun.clear();
+        }
         if !self.is_over && !self.begun.is_empty() {
             self.end_line(&mut commands);
         }

@@ -10,6 +10,8 @@ use crate::world::{MILLISECOND, SECOND, Time, WALL_AT_START};
 pub enum Act {
     Send(Vec<u8>),
     Wait(Time),
+    /// The server carries out the line that has begun after this time without input.
+    EndBySilence(Time),
     HalfClose,
     Read(Reading),
     /// Closes the connection, although replies may be pending.

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use herd::config::{Host, HostPort, Limits, PlacesApi, PlacesSection, PlacesUrl};
+use herd::config::{ClientsSection, Host, HostPort, Limits, PlacesApi, PlacesSection, PlacesUrl};
 use herd::event_loop::system::Event;
 use herd::herd::{LinkSettings, PlacesSettings, Settings};
 use herd::log::Level;
 
 use crate::client::{KEY, ServerLimits};
 use crate::simulation::Simulation;
+use crate::world::Time;
 
 /// The settings of one server that change.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +19,10 @@ pub struct Changes {
     second: BTreeSet<usize>,
     /// The neighbours that are not named.
     removed: BTreeSet<usize>,
+    /// The neighbours that are named at an address where no server listens.
+    pub absent: BTreeSet<usize>,
+    /// `limits.max_line` is the least that the server ever has.
+    pub has_least_line: bool,
 }
 
 impl Simulation {
@@ -26,12 +31,16 @@ impl Simulation {
         let changes = &self.changes[server];
         let host_port = |host: usize| HostPort {
             host: self.plan.host_name.parse().unwrap_or(Host::Name("localhost".into())),
-            port: world.address_of(host, changes.second.contains(&host)).port(),
+            port: match changes.absent.contains(&host) {
+                true => world.absent_port(host),
+                false => world.address_of(host, changes.second.contains(&host)).port(),
+            },
         };
         let limits = Limits {
-            max_line: self.plan.vocabulary.max_line,
+            max_line: self.max_line(server),
             line_timeout: Duration::from_nanos(self.plan.line_timeout),
             max_connections: self.plan.connections_max,
+            clients: self.silent_clients,
             ..Limits::default()
         };
         let HostPort { host, port } = host_port(world.places());
@@ -44,7 +53,7 @@ impl Simulation {
             timeout: Duration::from_nanos(self.plan.places_timeout),
         };
         let neighbours = self.plan.neighbours_of(server).filter(|other| !changes.removed.contains(other));
-        let logs = self.plan.logs || world.is_verbose;
+        let logs = self.plan.logs || world.is_verbose || self.has_one_way;
         Settings {
             connections_max: self.plan.connections_max,
             limits,
@@ -61,22 +70,24 @@ impl Simulation {
     pub fn limits(&self, server: usize) -> ServerLimits {
         ServerLimits {
             server,
-            max_line: self.plan.vocabulary.max_line,
+            max_line: self.max_line(server),
             line_timeout: self.plan.line_timeout,
             connections_max: self.plan.connections_max,
+            close_after: self.silent_clients.close_after.as_nanos() as Time,
         }
     }
 
     /// Changes the settings of one server: moves a neighbour or Places to its other address, removes a
-    /// neighbour, or names it again.
+    /// neighbour, names it at a wrong address, or names it again.
     pub fn change_settings(&mut self) {
         let chance = &mut self.reload_chance;
         let server = chance.index(self.loops.len());
         let neighbours: Vec<usize> = self.plan.neighbours_of(server).collect();
         let neighbour = *chance.pick(&neighbours);
-        let Changes { second, removed } = &mut self.changes[server];
+        let Changes { second, removed, absent, .. } = &mut self.changes[server];
         let (changed, host) = match chance.below(3) {
             0 => (removed, neighbour),
+            1 if self.one_way_chance.one_in(2) => (absent, neighbour),
             1 => (second, neighbour),
             _ => (second, self.plan.names.len()),
         };
@@ -89,13 +100,23 @@ impl Simulation {
     /// Names all neighbours again.
     pub fn restore_neighbours(&mut self) {
         for server in 0..self.loops.len() {
-            if !std::mem::take(&mut self.changes[server].removed).is_empty() {
+            let Changes { removed, absent, .. } = &mut self.changes[server];
+            let (removed, absent) = (std::mem::take(removed), std::mem::take(absent));
+            if !removed.is_empty() || !absent.is_empty() {
                 self.reload(server);
             }
         }
     }
 
-    fn reload(&mut self, server: usize) {
+    /// Serves clients that neither end their lines nor half-close.
+    pub fn serve_silent_clients(&mut self, settings: ClientsSection) {
+        self.silent_clients = settings;
+        for server in 0..self.loops.len() {
+            self.reload(server);
+        }
+    }
+
+    pub fn reload(&mut self, server: usize) {
         if self.loops[server].is_some() {
             self.world.borrow_mut().notify(server, Event::Reload);
         }

@@ -1,9 +1,11 @@
 //! One simulation: servers, clients and Places in one world, from a seed to a verdict.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
+use herd::config::ClientsSection;
 use herd::conversation::{Identity, Server};
 use herd::event_loop::system::{Event, System};
 use herd::event_loop::{EventLoop, Turn};
@@ -15,14 +17,18 @@ use herd::text::peer_line::Epoch;
 use crate::chance::{Chance, Trace};
 use crate::client::Client;
 use crate::connection::{Progress, Side};
+use crate::crowd::{self, has_crowd};
+use crate::dialects::speak;
 use crate::faults::Repair;
+use crate::logs::LogReader;
+use crate::long_lines::{self, LineLimits, PEER_LINE_EXTRA, groups, line_limits};
 use crate::oracle::Oracle;
 use crate::places::PlacesActor;
-use crate::plan::Plan;
+use crate::plan::{Fault, Plan};
 use crate::scripts::{Act, burst};
 use crate::settings::Changes;
 use crate::system::{SharedWorld, SimulatedSystem};
-use crate::world::{Happening, MICROSECOND, MILLISECOND, Resolved, Time, World, show};
+use crate::world::{DISKS, Happening, MICROSECOND, MILLISECOND, Resolved, SECOND, Time, World, show};
 
 pub struct Simulation {
     pub plan: Plan,
@@ -32,6 +38,29 @@ pub struct Simulation {
     pub extra: Chance,
     /// Random numbers for changes of settings, which older seeds do not have.
     pub reload_chance: Chance,
+    /// Random numbers for the dialects of clients.
+    dialect_chance: Chance,
+    /// One client in so many speaks a dialect.
+    dialects_one_in: u64,
+    /// Random numbers for silent clients.
+    pub silence_chance: Chance,
+    /// Places was asked after the storm.
+    pub was_places_asked: bool,
+    /// Random numbers for connections to Places that are kept.
+    pub kept_chance: Chance,
+    /// Random numbers for long statements.
+    pub long_chance: Chance,
+    pub line_limits: Vec<LineLimits>,
+    /// Random numbers for a crowd; `None`: there is none.
+    crowd: Option<Chance>,
+    /// Random numbers for neighbours that are reached in one direction only.
+    pub one_way_chance: Chance,
+    /// A neighbour is reached in one direction only; all servers have logs.
+    pub has_one_way: bool,
+    /// The logs of the servers.
+    pub logs: Vec<LogReader>,
+    /// The settings of all servers for clients that neither end their lines nor half-close.
+    pub silent_clients: ClientsSection,
     /// One client in so many begins with a burst.
     bursts_one_in: u64,
     /// The connections of these clients.
@@ -70,16 +99,52 @@ impl Simulation {
         let servers = plan.names.len();
         let mut extra = Chance::new(chance.clone().number() ^ EXTRA);
         let reload_chance = Chance::new(chance.clone().number() ^ RELOADS);
-        let bursts_one_in = if extra.one_in(4) { 30 } else { 0 };
+        let mut dialect_chance = Chance::new(chance.clone().number() ^ DIALECTS);
+        let dialects_one_in = if dialect_chance.one_in(3) { 2 } else { 0 };
+        let silence_chance = Chance::new(chance.clone().number() ^ SILENCES);
+        let kept_chance = Chance::new(chance.clone().number() ^ KEPT);
+        let one_way_chance = Chance::new(chance.clone().number() ^ ONE_WAY);
+        let mut long_chance = Chance::new(chance.clone().number() ^ LONG_LINES);
+        let long_lines = line_limits(&mut long_chance, &mut plan);
+        let mut crowd_chance = Chance::new(chance.clone().number() ^ CROWD);
+        let has_crowd = has_crowd(&mut crowd_chance, &mut plan);
+        let max_line = plan.vocabulary.max_line;
+        let line_limits = long_lines.clone().unwrap_or_else(|| vec![(max_line, max_line); servers]);
+        // A burst is one over-long line, whose copy in the reply depends on the limit.
+        let bursts_one_in = if extra.one_in(4) && !plan.has_long_lines { 30 } else { 0 };
+        let mut disks = Chance::new(chance.clone().number() ^ DISKS);
         plan.conditions.short_reads_empty = extra.clone().one_in(2);
+        plan.conditions.disk_max = *disks.pick(&[MILLISECOND, 100 * MILLISECOND, 2 * SECOND]);
         let network_chance = Chance::new(chance.number());
-        let world = World::new(network_chance, &plan, is_verbose);
+        let mut world = World::new(network_chance, &plan, is_verbose);
+        let with_lf = PEER_LINE_EXTRA + 1;
+        world.statement_limits =
+            line_limits.iter().map(|limits| (limits.0 + with_lf, limits.1 + with_lf)).collect();
         world.print(|| format!("{plan:#?}"));
-        let oracle = Oracle::new(plan.names.clone(), plan.vocabulary.ids.clone(), plan.places_timeout);
+        let mut ids = plan.vocabulary.ids.clone();
+        if has_crowd {
+            ids.extend(crowd::ids());
+        }
+        let mut oracle = Oracle::new(plan.names.clone(), ids, plan.places_timeout);
+        if let Some(limits) = long_lines {
+            oracle.has_long_lines(groups(&limits, &plan));
+        }
         Simulation {
             chance,
             extra,
             reload_chance,
+            dialect_chance,
+            dialects_one_in,
+            silence_chance,
+            was_places_asked: false,
+            kept_chance,
+            long_chance,
+            line_limits,
+            crowd: has_crowd.then_some(crowd_chance),
+            one_way_chance,
+            has_one_way: false,
+            logs: (0..servers).map(|_| LogReader::default()).collect(),
+            silent_clients: ClientsSection::default(),
             bursts_one_in,
             bursts: Vec::new(),
             world: Rc::new(RefCell::new(world)),
@@ -107,6 +172,10 @@ impl Simulation {
         for server in 0..self.loops.len() {
             self.start(server);
         }
+        if let Some(mut chance) = self.crowd.take() {
+            let server = chance.index(self.loops.len());
+            self.connect_client(server, crowd::script(&mut chance));
+        }
         self.schedule_in(0, Happening::ClientConnects);
         if !self.plan.faults.is_empty() {
             self.schedule_in(self.plan.fault_every, Happening::Fault);
@@ -117,9 +186,26 @@ impl Simulation {
         self.run_until(self.plan.storm)?;
         self.end_storm();
         let agreement = self.settle()?;
+        if !self.plan.is_large() {
+            self.look_closer()?;
+        }
         let idle_bytes = self.check_quiet()?;
         let trace = self.world.borrow().trace;
         Ok(Report { trace, agreement, idle_bytes })
+    }
+
+    /// Checks promises that need times which no fault disturbs.
+    fn look_closer(&mut self) -> Result<(), String> {
+        if self.silence_chance.one_in(SILENCES_ONE_IN) {
+            self.check_silent_clients()?;
+        }
+        if self.one_way_chance.one_in(ONE_WAY_ONE_IN) {
+            self.check_one_way()?;
+        }
+        if self.kept_chance.one_in(KEPT_ONE_IN) {
+            self.check_kept_connections()?;
+        }
+        Ok(())
     }
 
     fn schedule_in(&self, delay: Time, happening: Happening) {
@@ -140,8 +226,11 @@ impl Simulation {
             Epoch(world.chance.number())
         };
         self.oracle.started(server);
+        self.logs[server] = LogReader::default();
+        self.world.borrow_mut().hosts[server].unread_log.clear();
         let identity = Identity { herd: "simulated".into(), name: name.as_str().into(), epoch };
-        let log = Log::new(name, settings.log_level);
+        let written = self.world.borrow().hosts[server].log.clone();
+        let log = Log::writing_to(name, settings.log_level, written);
         let timeout = settings.places.section.timeout;
         let state = Server::new(identity, settings.limits.clone(), settings.silence, timeout, log);
         let mut system = SimulatedSystem::new(&self.world, server);
@@ -199,6 +288,7 @@ impl Simulation {
                     world.notify(host, Event::Done { ticket, done: Done::Resolved(addresses) });
                 }
             }
+            Happening::Ran(ran) => world.ran(*ran),
             Happening::Wake { host } => {
                 let is_running = world.hosts[host].is_up && !world.hosts[host].is_paused;
                 drop(world);
@@ -259,18 +349,33 @@ impl Simulation {
     pub fn client_connects(&mut self) {
         let server = self.chance.index(self.loops.len());
         let mut script = self.plan.vocabulary.script(&mut self.chance);
+        if self.dialect_chance.one_in(self.dialects_one_in) {
+            script = speak(script, self.plan.vocabulary.max_line, &mut self.dialect_chance);
+        }
+        self.change_line_limit();
+        if let Some(server) = self.server_for_long_lines() {
+            let script = long_lines::script(&mut self.long_chance);
+            self.connect_client(server, script);
+            return;
+        }
         let has_burst = self.extra.one_in(self.bursts_one_in);
         if has_burst {
             script.push_front(Act::Send(burst(&mut self.extra)));
         }
-        let limits = self.limits(server);
-        let mut world = self.world.borrow_mut();
-        let client = Client::new(&mut world, self.clients.len(), limits, script);
+        let connection = self.connect_client(server, script);
         if has_burst {
-            world.connections[client.connection].pipe_from(Side::Dialler).window = BURST_MAX;
-            self.bursts.push(client.connection);
+            self.world.borrow_mut().connections[connection].pipe_from(Side::Dialler).window = BURST_MAX;
+            self.bursts.push(connection);
         }
+    }
+
+    /// A client connects to a server. Returns its connection.
+    pub fn connect_client(&mut self, server: usize, script: VecDeque<Act>) -> usize {
+        let limits = self.limits(server);
+        let client = Client::new(&mut self.world.borrow_mut(), self.clients.len(), limits, script);
+        let connection = client.connection;
         self.clients.push(client);
+        connection
     }
 
     fn turn(&mut self, server: usize) {
@@ -286,6 +391,7 @@ impl Simulation {
         if self.turns[server].is_multiple_of(HOLDINGS_EVERY) {
             self.check_bounds(server);
         }
+        self.check_log(server);
         let ended = matches!(result, Ok(Turn::Over));
         self.check_shutdown(server, ended);
         let Some(event_loop) = &self.loops[server] else {
@@ -345,6 +451,17 @@ impl Simulation {
         }
     }
 
+    /// Reads the log of a server. Its times are those of the wall clock, which must not jump.
+    fn check_log(&mut self, server: usize) {
+        let mut world = self.world.borrow_mut();
+        let lines = std::mem::take(&mut world.hosts[server].unread_log);
+        if !self.plan.faults.contains(&Fault::ClockJump)
+            && let Err(why) = self.logs[server].read(&lines)
+        {
+            world.violate(|| format!("the log of server {server}: {why}"));
+        }
+    }
+
     /// Checks the time limits of a server that shuts down.
     fn check_shutdown(&mut self, server: usize, ended: bool) {
         let (Some(since), Some(event_loop)) = (self.stopping_since[server], &self.loops[server]) else {
@@ -399,6 +516,21 @@ impl Simulation {
 
 /// Derives other random numbers from the same seed.
 const EXTRA: u64 = 0x6275_7273_7473;
+/// The same for the dialects of clients, and for silent clients.
+const DIALECTS: u64 = 0x6469_616c_6563_7473;
+const SILENCES: u64 = 0x7369_6c65_6e63_6573;
+/// The same for long statements, a crowd, and neighbours that are reached in one direction only.
+const LONG_LINES: u64 = 0x6c6f_6e67;
+const CROWD: u64 = 0x6372_6f77;
+const ONE_WAY: u64 = 0x6f6e_6577_6179;
+/// One seed in so many has such a neighbour after the storm.
+const ONE_WAY_ONE_IN: u64 = 8;
+/// The same for connections to Places that are kept.
+const KEPT: u64 = 0x6b65_7074;
+/// One seed in so many has a closer look at these.
+const KEPT_ONE_IN: u64 = 4;
+/// One seed in so many has silent clients.
+const SILENCES_ONE_IN: u64 = 6;
 /// The same for changes of settings.
 pub const RELOADS: u64 = 0x72_656c_6f61_6473;
 /// Bytes of a burst, at most: more than a server reads from one connection in one turn.

@@ -13,8 +13,9 @@ impl World {
     /// Starts a connection from a host to an address.
     pub fn connect(&mut self, from: usize, address: SocketAddr) -> io::Result<usize> {
         let to = self.host_at(address);
-        let neighbour = to.filter(|&to| to < self.servers && from < self.servers);
-        let is_second_attempt = to.is_none() && from < self.servers;
+        let meant = self.host_of_port(address.port()).filter(|_| address.is_ipv4());
+        let neighbour = meant.filter(|&meant| meant < self.servers && from < self.servers);
+        let is_second_attempt = meant.is_none() && from < self.servers;
         if self.hosts[from].descriptors >= self.hosts[from].descriptors_max {
             if let Some(neighbour) = neighbour {
                 self.check_dial(from, neighbour, address.port(), None);
@@ -55,6 +56,7 @@ impl World {
         let refused = to.is_none() || self.chance.one_in(self.conditions.refused_one_in);
         if refused {
             self.schedule_in(latency, Happening::NotMade { connection, error: ECONNREFUSED });
+        } else if self.places_hangs && to == Some(self.places()) {
         } else if !self.chance.one_in(self.conditions.hanging_one_in) {
             self.schedule_in(latency, Happening::Request { connection, attempt: 0 });
         }
@@ -136,10 +138,10 @@ impl World {
     fn notify_end(&mut self, index: usize, side: Side) {
         let empties = self.conditions.short_reads_empty;
         let endpoint = self.connections[index].endpoint(side);
-        if let Some(token) = endpoint.token.filter(|_| empties) {
-            endpoint.read_armed = true;
+        if let Some(token) = endpoint.token {
+            endpoint.read_armed |= empties;
             let host = endpoint.host;
-            self.notify(host, Event::ShortReadsLie(token));
+            self.notify(host, Event::PeerEnded(token));
         }
     }
 

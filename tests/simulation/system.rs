@@ -113,8 +113,11 @@ impl System for SimulatedSystem {
     }
 
     fn run(&mut self, ticket: usize, work: Work) {
-        let Work::Resolve { port, .. } = work;
         let mut world = self.world.borrow_mut();
+        let port = match work {
+            Work::Resolve { port, .. } => port,
+            Work::Run(task) => return world.run_task(self.host, ticket, task),
+        };
         let delay = world.chance.magnitude(MILLISECOND, 200 * MILLISECOND);
         let unknown_one_in = world.conditions.unknown_one_in;
         let found = (!world.chance.one_in(unknown_one_in)).then(|| SocketAddr::from(([127, 0, 0, 1], port)));
@@ -137,16 +140,6 @@ impl System for SimulatedSystem {
 
     fn random(&mut self) -> u64 {
         self.world.borrow_mut().chance.number()
-    }
-
-    fn write_log(&mut self, lines: &[u8]) {
-        let mut world = self.world.borrow_mut();
-        world.trace.add_bytes(lines);
-        if world.is_verbose {
-            for line in lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-                world.print(|| format!("[{}] {}", self.host, line.escape_ascii()));
-            }
-        }
     }
 }
 

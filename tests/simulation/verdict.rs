@@ -47,7 +47,7 @@ impl Simulation {
             return Err(forgery);
         }
         let now = self.world.borrow().now;
-        let was_places_asked = self.plan.vocabulary.questions_one_in > 0;
+        let was_places_asked = self.was_places_asked || self.plan.vocabulary.questions_one_in > 0;
         let freed_at = now + if was_places_asked { PLACES_FREED_WITHIN } else { FREED_WITHIN };
         if self.extra.one_in(LOITERERS_ONE_IN) {
             let loiterers = self.loiterers_connect();

@@ -4,14 +4,19 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 
+use herd::clock::Moment;
 use herd::event_loop::system::Event;
+use herd::log::Sink;
+use herd::protocol::{Done, Task};
 
 use crate::chance::{Chance, Trace};
 use crate::connection::{Connection, Side};
 use crate::crossings::Crossings;
 use crate::dialling::Dialling;
 use crate::links::Links;
+use crate::long_lines::LineLimits;
 use crate::plan::Plan;
 
 /// Nanoseconds of virtual time.
@@ -35,6 +40,8 @@ pub enum Happening {
     Acknowledge { connection: usize, to: Side },
     /// A lookup ends.
     Resolved(Box<Resolved>),
+    /// A task of a server has run.
+    Ran(Box<Ran>),
     /// The process of a host runs. These are kept apart from the others.
     Wake { host: usize },
     /// A client continues with its script.
@@ -58,6 +65,32 @@ pub struct Resolved {
     pub incarnation: u32,
     pub ticket: usize,
     pub found: Option<SocketAddr>,
+}
+
+/// The lines of a log that were written since the last look.
+#[derive(Debug, Default)]
+pub struct WrittenLog {
+    lines: Vec<u8>,
+    lost: u64,
+}
+
+impl Sink for WrittenLog {
+    fn write(&mut self, lost: u64, lines: &[u8], _now: Moment) -> u64 {
+        self.lost += lost;
+        self.lines.extend_from_slice(lines);
+        0
+    }
+
+    fn reopen(&mut self, _now: Moment) {}
+}
+
+/// The end of a task.
+#[derive(Debug)]
+pub struct Ran {
+    pub host: usize,
+    pub incarnation: u32,
+    pub ticket: usize,
+    pub task: Box<dyn Task>,
 }
 
 struct Scheduled {
@@ -104,9 +137,14 @@ pub struct Host {
     wake_at: Time,
     wake_sequence: u64,
     pub backlog: VecDeque<usize>,
+    /// Lines of its log that were written and not read yet.
+    pub unread_log: Vec<u8>,
     /// An edge is reported as soon as there is a connection to accept.
     pub accept_armed: bool,
     pub descriptors: usize,
+    /// When its disk has written the last page of the log that it was given.
+    pub disk_busy_until: Time,
+    pub log: Arc<Mutex<WrittenLog>>,
     pub descriptors_max: usize,
     /// The settings of its wall clock: from which time on it was ahead of virtual time by how much.
     pub clock: Vec<(Time, u64)>,
@@ -124,8 +162,11 @@ impl Host {
             wake_at: Time::MAX,
             wake_sequence: 0,
             backlog: VecDeque::new(),
+            unread_log: Vec::new(),
             accept_armed: true,
             descriptors: 0,
+            disk_busy_until: 0,
+            log: Arc::default(),
             descriptors_max: usize::MAX,
             clock: vec![(0, wall)],
         }
@@ -159,6 +200,8 @@ pub struct Conditions {
     pub coarse_clocks: bool,
     /// A read that fills only a part of its buffer has emptied the socket; later input is an edge.
     pub short_reads_empty: bool,
+    /// The longest time in which a disk writes a page of the log.
+    pub disk_max: Time,
 }
 
 impl Conditions {
@@ -176,6 +219,8 @@ impl Conditions {
 pub struct World {
     pub now: Time,
     pub chance: Chance,
+    /// Random numbers for disks, which older seeds do not have.
+    pub disk_chance: Chance,
     pub trace: Trace,
     pub conditions: Conditions,
     /// First the servers, then Places, then the clients.
@@ -185,11 +230,16 @@ pub struct World {
     pub connections: Vec<Connection>,
     /// Pairs of hosts: nothing gets from the first to the second.
     pub cuts: BTreeSet<(usize, usize)>,
+    /// For each server, the fewest and the most bytes of a statement above which it may, and must, be passed
+    /// over.
+    pub statement_limits: Vec<LineLimits>,
     pub crossings: Crossings,
     pub links: Links,
     pub dialling: Dialling,
     /// Connections whose server was notified that they cannot be made.
     pub failed_attempts: Vec<usize>,
+    /// From now on every connection attempt to Places hangs.
+    pub places_hangs: bool,
     /// The first broken promise.
     pub violation: Option<String>,
     pub is_verbose: bool,
@@ -202,19 +252,23 @@ pub struct World {
 impl World {
     pub fn new(chance: Chance, plan: &Plan, is_verbose: bool) -> World {
         let servers = plan.names.len();
+        let disk_chance = Chance::new(chance.clone().number() ^ DISKS);
         World {
             now: 0,
             chance,
+            disk_chance,
             trace: Trace::new(),
             conditions: plan.conditions.clone(),
             hosts: (0..=servers).map(|_| Host::new(WALL_AT_START)).collect(),
             servers,
             connections: Vec::new(),
             cuts: BTreeSet::new(),
+            statement_limits: Vec::new(),
             crossings: Crossings::new(plan.statements_cross_once()),
             links: Links::default(),
             dialling: Dialling::new(servers, plan.has_lookups()),
             failed_attempts: Vec::new(),
+            places_hangs: false,
             violation: None,
             is_verbose,
             queue: BinaryHeap::new(),
@@ -280,6 +334,36 @@ impl World {
     pub fn notify(&mut self, host: usize, event: Event) {
         self.hosts[host].events.push(event);
         let delay = self.chance.below(SCHEDULING_MAX);
+        self.wake(host, self.now + delay);
+    }
+
+    /// Starts a task of the process of a host. Its disk takes some time for it, and one task after the other.
+    pub fn run_task(&mut self, host: usize, ticket: usize, task: Box<dyn Task>) {
+        let time = self.disk_chance.magnitude(MICROSECOND, self.conditions.disk_max);
+        let at = self.now.max(self.hosts[host].disk_busy_until) + time;
+        self.hosts[host].disk_busy_until = at;
+        let incarnation = self.hosts[host].incarnation;
+        self.schedule(at, Happening::Ran(Box::new(Ran { host, incarnation, ticket, task })));
+    }
+
+    /// A task has run, unless its process has ended.
+    pub fn ran(&mut self, ran: Ran) {
+        let Ran { host, incarnation, ticket, mut task } = ran;
+        if self.hosts[host].incarnation != incarnation || !self.hosts[host].is_up {
+            return;
+        }
+        task.run();
+        let written = std::mem::take(&mut *self.hosts[host].log.lock().unwrap());
+        self.trace.add_bytes(&written.lines);
+        self.hosts[host].unread_log.extend_from_slice(&written.lines);
+        for line in written.lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+            self.print(|| format!("[{host}] {}", line.escape_ascii()));
+        }
+        if written.lost > 0 || !matches!(written.lines.last(), None | Some(b'\n')) {
+            self.violate(|| format!("server {host} has lost log lines, and there was room for all of them"));
+        }
+        self.hosts[host].events.push(Event::Done { ticket, done: Done::Ran(task) });
+        let delay = self.disk_chance.below(SCHEDULING_MAX);
         self.wake(host, self.now + delay);
     }
 
@@ -356,14 +440,20 @@ impl World {
         SocketAddr::from(([127, 0, 0, 1], first_port + host as u16))
     }
 
-    /// The server or Places that listens at an address.
-    pub fn host_at(&self, address: SocketAddr) -> Option<usize> {
-        self.host_of_port(address.port()).filter(|_| address.is_ipv4())
+    /// A port for a host at which it does not listen.
+    pub fn absent_port(&self, host: usize) -> u16 {
+        FIRST_ABSENT_PORT + host as u16
     }
 
-    /// The server or Places that has this port.
+    /// The server or Places that listens at an address.
+    pub fn host_at(&self, address: SocketAddr) -> Option<usize> {
+        self.host_of_port(address.port()).filter(|_| address.is_ipv4() && address.port() < FIRST_ABSENT_PORT)
+    }
+
+    /// The server or Places that this port belongs to.
     pub fn host_of_port(&self, port: u16) -> Option<usize> {
-        let first_port = if port < FIRST_SECOND_PORT { FIRST_PORT } else { FIRST_SECOND_PORT };
+        let first_ports = [FIRST_ABSENT_PORT, FIRST_SECOND_PORT, FIRST_PORT];
+        let first_port = first_ports.into_iter().find(|&first| port >= first)?;
         let host = usize::from(port.checked_sub(first_port)?);
         (host <= self.servers).then_some(host)
     }
@@ -379,10 +469,14 @@ pub fn would_block() -> io::Error {
 
 /// All wall clocks at the start of a simulation, in ns since 1970.
 pub const WALL_AT_START: u64 = 1_621_464_827_000_000_000;
+/// Derives the random numbers of disks from a seed.
+pub const DISKS: u64 = 0x64_6973_6b73;
 /// The port of server number 0.
 const FIRST_PORT: u16 = 10_000;
 /// The second port of server number 0.
 const FIRST_SECOND_PORT: u16 = 20_000;
+/// The port of server number 0 at which it does not listen.
+const FIRST_ABSENT_PORT: u16 = 30_000;
 /// The longest time that a process with events waits for a processor.
 const SCHEDULING_MAX: Time = 50 * MICROSECOND;
 /// The longest time from the end of a cut to a retransmission.

@@ -64,6 +64,8 @@ const PLACE: &str = "%%%%";
 pub struct Messages {
     statement: Template,
     whatsat: Template,
+    /// The number of the first client.
+    first: u32,
     clients: u32,
     /// The number of messages so far.
     number: u32,
@@ -73,7 +75,13 @@ pub struct Messages {
 impl Messages {
     /// A generator of messages of a number of clients.
     pub fn new(dialect: Dialect, clients: u32) -> Messages {
+        Messages::of_clients(dialect, 0, clients)
+    }
+
+    /// A generator of messages of a number of clients, from the client with the number `first`.
+    pub fn of_clients(dialect: Dialect, first: u32, clients: u32) -> Messages {
         Messages {
+            first,
             statement: Template::new(&dialect.statement()),
             whatsat: Template::new(&format!("WHATSAT {CLIENT} 10 5\n")),
             clients,
@@ -109,7 +117,7 @@ impl Messages {
 
     fn next_client(&mut self) -> u32 {
         self.number = self.number.wrapping_add(1);
-        Messages::client_of(self.number, self.clients)
+        self.first + Messages::client_of(self.number, self.clients)
     }
 }
 
@@ -198,6 +206,13 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), 1000);
         assert_eq!(names[17], Messages::client_name(17).as_bytes());
+    }
+
+    #[test]
+    fn the_first_client_of_a_range_is_after_those_of_another() {
+        let mut text = Vec::new();
+        Messages::of_clients(Dialect::Herd, 1000, 1).statement(&mut text);
+        assert_eq!(&text[6..22], Messages::client_name(1000).as_bytes());
     }
 
     #[test]

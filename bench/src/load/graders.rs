@@ -74,6 +74,7 @@ pub fn measure(
         elapsed: begin.elapsed(),
         server_cpu: cpu_of(server).saturating_sub(server_before),
         own_cpu: cpu_of_this_process().saturating_sub(own_before),
+        log: None,
     })
 }
 

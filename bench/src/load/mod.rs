@@ -8,6 +8,8 @@
 mod connection;
 pub mod dialect;
 pub mod graders;
+pub mod probe;
+mod waits;
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,6 +19,7 @@ use hdrhistogram::Histogram;
 use mio::{Events, Poll, Token};
 
 use crate::process::{cpu_of, cpu_of_this_process};
+use crate::traffic_log::LogLines;
 use connection::Connection;
 use dialect::{Dialect, Messages};
 
@@ -53,9 +56,16 @@ pub struct Measured {
     pub server_cpu: Duration,
     /// The processor time of the load generator.
     pub own_cpu: Duration,
+    /// The lines of the server's log, if they were counted.
+    pub log: Option<LogLines>,
 }
 
 impl Measured {
+    /// The number of lines that the server's log has lost.
+    pub fn log_lost(&self) -> u64 {
+        self.log.as_ref().map_or(0, |log| log.lost)
+    }
+
     /// The replies per second.
     pub fn rate(&self) -> f64 {
         self.replies as f64 / self.elapsed.as_secs_f64()
@@ -137,6 +147,7 @@ impl Generator {
             elapsed,
             server_cpu: cpu_of(server).saturating_sub(server_before),
             own_cpu: cpu_of_this_process().saturating_sub(own_before),
+            log: None,
         };
         self.drain()?;
         Ok(measured)
@@ -149,6 +160,11 @@ impl Generator {
         self.run(None, Some(until))?;
         self.drain()?;
         Ok(begin.elapsed())
+    }
+
+    /// The number of messages sent so far, the warm-up included.
+    pub fn sent(&self) -> u64 {
+        self.sent
     }
 
     fn reset(&mut self) {

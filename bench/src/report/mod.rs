@@ -84,6 +84,9 @@ impl Section {
                 if contender.wrong() > 0 {
                     name = format!("{name} (**{} wrong replies**)", contender.wrong());
                 }
+                if contender.log_lost() > 0 {
+                    name = format!("{name} (**{} log lines lost**)", contender.log_lost());
+                }
                 vec![
                     name,
                     thousands(contender.median(|round| round.rate())),
@@ -120,13 +123,13 @@ impl Report {
         self.sections.push(section.text);
     }
 
-    /// Compares a figure with a goal; `None`: it was not measured.
+    /// Compares a figure with a goal; `None`: it was not measured, or no round of it counts.
     pub fn goal(&mut self, name: &str, bound: Bound, goal: f64, unit: &str, found: Option<f64>) {
         let (sign, met) = match bound {
             Bound::AtMost => ("≤", found.is_some_and(|found| found <= goal)),
             Bound::AtLeast => ("≥", found.is_some_and(|found| found >= goal)),
         };
-        let found = found.map_or("not measured here".into(), |found| format!("{} {unit}", short(found)));
+        let found = found.map_or("no figure".into(), |found| format!("{} {unit}", short(found)));
         eprintln!("  {name}: {found}, goal {sign} {goal} {unit}: {}", if met { "met" } else { "not met" });
         self.goals.push(Goal { name: name.to_owned(), goal: format!("{sign} {goal} {unit}"), found, met });
     }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use crate::load::dialect::Dialect;
 use crate::process::{Affinity, Folder, Process, free_address};
+use crate::traffic_log::{self, LogLines};
 use herd_file::HerdFile;
 
 /// A kind of server.
@@ -167,17 +168,60 @@ pub struct SingleServer {
     pub process: Process,
     /// The folder of its files.
     pub folder: Folder,
+    /// Whether it writes a traffic log to a file whose lines can be counted.
+    has_log: bool,
 }
 
 impl SingleServer {
     /// Starts a server on its own processor. `change` edits its herd file.
     pub fn start(kind: Kind, change: impl FnOnce(&mut HerdFile)) -> io::Result<SingleServer> {
+        SingleServer::start_on(Affinity::OwnProcessor, kind, |herd, _| {
+            change(herd);
+            Ok(())
+        })
+    }
+
+    /// Starts a server on these processors. `prepare` edits its herd file, and can put files into the folder
+    /// of its log.
+    pub fn start_on(
+        affinity: Affinity,
+        kind: Kind,
+        prepare: impl FnOnce(&mut HerdFile, &Path) -> io::Result<()>,
+    ) -> io::Result<SingleServer> {
         let folder = Folder::new()?;
-        let mut herd = HerdFile::new(&[("Riley", free_address())], &[]);
-        change(&mut herd);
+        let mut herd = HerdFile::new(&[(NAME, free_address())], &[]);
+        let logs = folder.path().join("logs");
+        std::fs::create_dir_all(&logs)?;
+        prepare(&mut herd, &logs)?;
         herd.write(folder.path())?;
-        let process = kind.start(&herd, "Riley", Affinity::OwnProcessor, folder.path())?;
-        Ok(SingleServer { kind, process, folder })
+        let has_log =
+            kind == Kind::Herd && herd.log_level == "traffic" && !SingleServer::log_in(&logs).exists();
+        let process = kind.start(&herd, NAME, affinity, folder.path())?;
+        Ok(SingleServer { kind, process, folder, has_log })
+    }
+
+    /// The path of the log of a single server.
+    pub fn log_in(logs: &Path) -> PathBuf {
+        logs.join(format!("{NAME}.log"))
+    }
+
+    /// Counts the lines of the log, after the server has replied to `messages` since the log was emptied; `None`:
+    /// it has no log that can be counted.
+    pub fn log_lines(&self, messages: u64) -> io::Result<Option<LogLines>> {
+        self.has_log.then(|| traffic_log::count(&self.log(), messages)).transpose()
+    }
+
+    /// Truncates the log, after the server has written all lines.
+    pub fn empty_log(&self) -> io::Result<()> {
+        if self.has_log {
+            traffic_log::until_settled(&self.log())?;
+        }
+        self.folder.empty_logs();
+        Ok(())
+    }
+
+    fn log(&self) -> PathBuf {
+        SingleServer::log_in(&self.folder.path().join("logs"))
     }
 
     /// Starts a server of each kind that is installed, and reports the others. The environment variable
@@ -196,6 +240,9 @@ impl SingleServer {
         Ok(all)
     }
 }
+
+/// The name of a single server.
+const NAME: &str = "Riley";
 
 /// The folder of the bench.
 pub fn bench_folder() -> PathBuf {

@@ -2,11 +2,15 @@
 
 mod disturbed;
 mod flood;
+mod growing;
 mod idle;
+mod logged;
 mod million;
 mod near;
 mod proxy;
 mod size;
+mod slow_disk;
+mod slow_log;
 mod steady;
 mod visits;
 
@@ -32,7 +36,7 @@ pub struct Bench {
 }
 
 /// The letters of all workloads.
-pub const ALL: &str = "abcdefghij";
+pub const ALL: &str = "abcdefghijklm";
 
 impl Bench {
     /// A run of these workloads.
@@ -59,7 +63,7 @@ impl Bench {
                 continue;
             }
             match affinity {
-                Affinity::OwnProcessor => stay_on_last_processor(),
+                Affinity::OwnProcessor | Affinity::TwoProcessors => stay_on_last_processor(),
                 Affinity::Anywhere => run_anywhere(),
             }
             if let Err(error) = workload(self) {
@@ -82,7 +86,7 @@ impl Bench {
 type Workload = fn(&mut Bench) -> io::Result<()>;
 
 /// The letters of each workload, and the processors of its load generator.
-const WORKLOADS: [(&str, Affinity, Workload); 9] = [
+const WORKLOADS: [(&str, Affinity, Workload); 12] = [
     ("ab", Affinity::OwnProcessor, steady::one_at_a_time),
     ("c", Affinity::OwnProcessor, steady::pipelined),
     ("d", Affinity::OwnProcessor, visits::connection_per_message),
@@ -92,4 +96,7 @@ const WORKLOADS: [(&str, Affinity, Workload); 9] = [
     ("h", Affinity::Anywhere, million::million),
     ("i", Affinity::OwnProcessor, disturbed::disturbed),
     ("j", Affinity::Anywhere, size::size),
+    ("k", Affinity::OwnProcessor, growing::growing),
+    ("l", Affinity::OwnProcessor, logged::logged),
+    ("m", Affinity::OwnProcessor, slow_log::slow_log),
 ];

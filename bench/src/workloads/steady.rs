@@ -41,7 +41,7 @@ pub fn one_at_a_time(bench: &mut Bench) -> io::Result<()> {
     for server in &servers {
         // Lets just-in-time compilers finish.
         Generator::connect(load_for(server, load(50, 4)))?.send(30_000)?;
-        server.folder.empty_logs();
+        server.empty_log()?;
     }
     if bench.wants('a') {
         let comparison = Comparison::of_load(&servers, bench.effort, load(1, 1))?;
@@ -110,7 +110,7 @@ pub fn pipelined(bench: &mut Bench) -> io::Result<()> {
     for server in &servers {
         // All clients are known before the measurement, because updates are the common case.
         Generator::connect(load_for(server, known(128)))?.send(u64::from(clients))?;
-        server.folder.empty_logs();
+        server.empty_log()?;
     }
     for depth in [16, 128] {
         let comparison = Comparison::of_load(&servers, bench.effort, known(depth))?;

@@ -26,10 +26,14 @@ pub fn connection_per_message(bench: &mut Bench) -> io::Result<()> {
     );
     for server in &servers {
         Generator::connect(load_for(server, steady::load(50, 4)))?.send(30_000)?;
+        server.empty_log()?;
     }
     let comparison = Comparison::of(&servers, effort, |server| {
         let (address, dialect) = (server.process.address, server.kind.dialect());
-        graders::measure(address, dialect, server.process.id(), CONCURRENCY, effort.time + effort.warm_up)
+        let time = effort.time + effort.warm_up;
+        let mut measured = graders::measure(address, dialect, server.process.id(), CONCURRENCY, time)?;
+        measured.log = server.log_lines(measured.replies)?;
+        Ok(measured)
     })?;
     section.comparison(&comparison);
     section.plot("d-throughput.svg", "Visits per second");

@@ -16,9 +16,9 @@ pub(super) struct Narrator {
     last_floods: Vec<Flood>,
 }
 
-/// The kind of a row.
+/// The topic of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum Topic {
     /// A command, a reply, or flooding.
     Talk,
     /// A server came or went.
@@ -41,7 +41,7 @@ struct Flood {
 
 /// A row, or the place of a row that later lines complete.
 enum Item {
-    Row(Kind, Row),
+    Row(Topic, Row),
     Flood,
 }
 
@@ -55,7 +55,7 @@ impl Narrator {
     /// The rows of a herd that starts: trouble only.
     pub(super) fn narrate_start(&mut self, lines: Vec<Row>) -> Vec<Row> {
         let rows = self.rows(lines, |_| false);
-        rows.into_iter().filter(|(kind, _)| *kind == Kind::Trouble).map(|(_, row)| row).collect()
+        rows.into_iter().filter(|(topic, _)| *topic == Topic::Trouble).map(|(_, row)| row).collect()
     }
 
     /// The rows for these log lines. `has_ended` returns whether a server has ended, which is shown otherwise.
@@ -73,7 +73,7 @@ impl Narrator {
         rows
     }
 
-    fn rows(&mut self, lines: Vec<Row>, has_ended: impl Fn(usize) -> bool) -> Vec<(Kind, Row)> {
+    fn rows(&mut self, lines: Vec<Row>, has_ended: impl Fn(usize) -> bool) -> Vec<(Topic, Row)> {
         let mut batch = Batch::default();
         for row in in_order(lines) {
             self.add(&mut batch, row);
@@ -82,7 +82,7 @@ impl Narrator {
         let mut floods = merged(&batch.floods, &self.last_floods).into_iter();
         for item in batch.items {
             match item {
-                Item::Row(kind, row) => rows.push((kind, row)),
+                Item::Row(topic, row) => rows.push((topic, row)),
                 Item::Flood => {
                     let Some(Some((clients, receivers, index))) = floods.next() else { continue };
                     let flood = &batch.floods[index];
@@ -92,14 +92,14 @@ impl Narrator {
                         1 => format!("{} → {names}", client_of(&flood.line)),
                         _ => format!("{clients} clients → {names}"),
                     };
-                    rows.push((Kind::Talk, flood_row(flood, &text)));
+                    rows.push((Topic::Talk, flood_row(flood, &text)));
                 }
             }
         }
         for (stamp, hub, others, came) in self.links.changes(has_ended) {
             let names = self.listed(&others);
             let text = if came { format!("linked to {names}") } else { format!("has lost {names}") };
-            rows.push((Kind::Link, Row { server: hub, line: format!("{stamp} {text}") }));
+            rows.push((Topic::Link, Row { server: hub, line: format!("{stamp} {text}") }));
         }
         self.last_floods = batch.floods;
         rows
@@ -112,7 +112,7 @@ impl Narrator {
     fn add(&mut self, batch: &mut Batch, row: Row) {
         let Some((stamp, text)) = split_stamp(&row.line) else {
             // Of `run-all` itself, or from the standard error of the server.
-            batch.items.push(Item::Row(Kind::Trouble, row));
+            batch.items.push(Item::Row(Topic::Trouble, row));
             return;
         };
         let own = self.names_in_log.get(row.server).and_then(|name| text.strip_prefix(name.as_str()));
@@ -168,9 +168,15 @@ impl Narrator {
                 return self.links.dropped(row.server, other, direction, stamp);
             }
         }
-        let is_noise = NOISE.iter().any(|begin| text.starts_with(begin)) || text.contains(REFUSED);
+        if let Some(outcome) = outcome_of(text)
+            && batch.has_replied(row.server)
+        {
+            return batch.talk(row.server, stamp, &format!("  {outcome}"));
+        }
+        let is_noise = NOISE.iter().any(|begin| text.starts_with(begin)) && !text.contains(FULL)
+            || text.contains(REFUSED);
         if !is_noise {
-            batch.items.push(Item::Row(Kind::Trouble, row.clone()));
+            batch.items.push(Item::Row(Topic::Trouble, row.clone()));
         }
     }
 
@@ -189,7 +195,16 @@ struct Batch {
 
 impl Batch {
     fn talk(&mut self, server: usize, stamp: &str, text: &str) {
-        self.items.push(Item::Row(Kind::Talk, Row { server, line: format!("{stamp} {text}") }));
+        self.items.push(Item::Row(Topic::Talk, Row { server, line: format!("{stamp} {text}") }));
+    }
+
+    /// Whether the last row is a reply of this server.
+    fn has_replied(&self, server: usize) -> bool {
+        self.items.last().is_some_and(|last| match last {
+            Item::Row(Topic::Talk, row) => row.server == server,
+            Item::Row(..) => false,
+            Item::Flood => self.floods.last().is_some_and(|flood| flood.sender == server),
+        })
     }
 
     /// The flood of this AT line, which begins here if it is new.
@@ -239,6 +254,16 @@ fn merged(floods: &[Flood], last: &[Flood]) -> Vec<Option<(usize, Vec<usize>, us
 
 fn flood_row(flood: &Flood, text: &str) -> Row {
     Row { server: flood.sender, line: format!("{} {text}", flood.stamp) }
+}
+
+/// Why a command was refused, or was answered and not stored, of the event that repeats the command.
+fn outcome_of(event: &str) -> Option<String> {
+    let (command, refused) = event.rsplit_once(") is refused: ").unwrap_or((event, ""));
+    if !refused.is_empty() {
+        return command.starts_with('\'').then(|| format!("refused: {refused}"));
+    }
+    let (_, loses) = event.rsplit_once(") is answered, but not stored: ")?;
+    Some(format!("not stored: {loses}"))
 }
 
 /// The client ID of an AT line.
@@ -324,6 +349,9 @@ const STATEMENTS: [&str; 1] = ["AT"];
 
 /// The beginnings of events that are not shown: connections of clients, and of neighbours before their HELLO.
 const NOISE: [&str; 2] = ["New connection from (", "Connection from ("];
+
+/// A client that is closed because the server is full: that is no noise.
+const FULL: &str = "limits.max_connections";
 
 /// A neighbour that does not run yet, or not any more; its end is shown otherwise.
 const REFUSED: &str = " could not be made: Connection refused";
@@ -430,6 +458,34 @@ mod tests {
         let back = lines(&[(0, "New connection to server Jaquez was made")]);
         assert_eq!(texts(narrator.narrate(back, |_| false)), ["0: linked to Jaquez"]);
         assert_eq!(texts(narrator.narrate(gone(), |server| server == 0)), [""; 0]);
+    }
+
+    #[test]
+    fn the_reason_of_a_refusal_does_not_repeat_the_command() {
+        let from = "from (127.0.0.1, 5)";
+        let at = "AT Riley +9.0 kiwi +1+1 4";
+        let rows = lines(&[
+            (0, &format!("Riley received 'WHATSAT a 1 99' {from}")),
+            (0, "Riley sent to client '? WHATSAT a 1 99'"),
+            (0, &format!("'WHATSAT a 1 99' {from} is refused: expected an upper bound from 0 to 20")),
+            (0, &format!("Riley received 'IAMAT kiwi +1+1 4' {from}")),
+            (0, &format!("Riley sent to client '{at}'")),
+            (0, &format!("An IAMAT of 'kiwi' {from} is answered, but not stored: its time is 9 days before")),
+        ]);
+        let expected = [
+            "0: WHATSAT a 1 99",
+            "0:   ? WHATSAT a 1 99",
+            "0:   refused: expected an upper bound from 0 to 20",
+            "0: IAMAT kiwi +1+1 4",
+            &format!("0:   {at}"),
+            "0:   not stored: its time is 9 days before",
+        ];
+        assert_eq!(texts(narrator().narrate(rows, |_| false)), expected);
+        // At other levels of the log the command is nowhere else.
+        let alone = format!("'FOO' {from} is refused: unknown command");
+        assert_eq!(texts(narrator().narrate(lines(&[(0, &alone)]), |_| false)), [format!("0: {alone}")]);
+        let full = format!("Connection {from} is closed: the server is full (limits.max_connections)");
+        assert_eq!(texts(narrator().narrate(lines(&[(0, &full)]), |_| false)), [format!("0: {full}")]);
     }
 
     #[test]

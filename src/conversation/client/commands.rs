@@ -133,7 +133,8 @@ fn log_refusal(context: &mut Context<'_>, copy: &[u8], refusal: Refusal) {
         Refusal::Line => reason(copy),
         Refusal::TooLong => format!("limits.max_line: the line has more than {} bytes", copy.len()),
         Refusal::TooFarAhead { seconds } => {
-            format!("limits.max_future_s: {} ahead of this server's clock", in_words(seconds))
+            let hint = if seconds > CENTURY_S { " (is the time in milliseconds?)" } else { "" };
+            format!("limits.max_future_s: {} ahead of this server's clock{hint}", in_words(seconds))
         }
         Refusal::StoreFull => {
             format!("limits.max_clients: the store is full with {} clients", server.store.len())
@@ -168,6 +169,8 @@ fn log_older_statement(context: &mut Context<'_>, iam_at: &IamAt<'_>) {
     ));
 }
 
+/// A time that is so far ahead has another unit: milliseconds of today are in the year 50000.
+const CENTURY_S: u64 = 100 * 365 * 86_400;
 /// Bytes of a line or an ID that are quoted in the log.
 const SHOWN_MAX: usize = 100;
 

@@ -13,7 +13,7 @@ use super::connecting::ATTEMPT_MAX;
 use super::serving::TURN_MAX;
 use super::system::Event;
 use super::{EventLoop, READ_MAX, Turn};
-use crate::protocol::{Command, Done, ListenerTag, Quota, WaterMarks, Work};
+use crate::protocol::{Command, Done, Lane, ListenerTag, Quota, Task, WaterMarks, Work};
 use probe::{Probe, ProbeProtocol, Shared};
 use scripted_system::{Peer, ScriptedSystem};
 
@@ -280,6 +280,49 @@ fn a_closing_connection_without_a_reader_is_given_up() {
 }
 
 #[test]
+fn a_half_closed_peer_that_does_not_read_is_given_up() {
+    for window in [0, 1] {
+        let system = ScriptedSystem::default();
+        let mut event_loop = event_loop(&system, Shared::default());
+        system.arrive(Peer::stuck(b"flood\n"));
+        turns(&mut event_loop, 2);
+        let mut turn_at = |seconds: u32| {
+            system.0.borrow_mut().now = seconds * SECOND;
+            // An event without effect, so that the turn does not wait.
+            system.edge(0, false, false);
+            turns(&mut event_loop, 1);
+            system.0.borrow().peers[0].is_gone
+        };
+        assert!(!turn_at(1000), "no limit before the peer has ended");
+        system.report_end(0);
+        assert!(!turn_at(1000));
+        assert!(!turn_at(1029));
+        system.0.borrow_mut().peers[0].window = window;
+        system.edge(0, false, true);
+        assert!(!turn_at(1029));
+        assert_eq!(turn_at(1030), window == 0, "30 s after its end, or after the last byte that it took");
+        assert_eq!(turn_at(1058), window == 0);
+        assert!(turn_at(1059));
+        assert_eq!(calls(&mut event_loop), "made flood paused lost:TimedOut");
+    }
+}
+
+#[test]
+fn a_half_closed_peer_that_has_read_everything_is_not_limited() {
+    let system = ScriptedSystem::default();
+    let mut event_loop = event_loop(&system, Shared::default());
+    system.arrive(Peer::default());
+    turns(&mut event_loop, 2);
+    system.report_end(0);
+    system.send(0, b"flood\n");
+    turns(&mut event_loop, 2);
+    system.0.borrow_mut().now = 1000 * SECOND;
+    system.edge(0, false, false);
+    turns(&mut event_loop, 1);
+    assert!(!system.0.borrow().peers[0].is_gone);
+}
+
+#[test]
 fn a_drain_delivers_all_input_before_protocols_shut_down() {
     let system = ScriptedSystem::default();
     let mut event_loop = event_loop(&system, Shared::default());
@@ -324,10 +367,10 @@ fn work_and_timers_report_with_their_tags() {
     let system = ScriptedSystem::default();
     let mut event_loop = event_loop(&system, Shared::default());
     let work = Work::Resolve { host: "riley.example".into(), port: 1 };
-    command(&mut event_loop, Command::Run { tag: 5, work: work.clone() });
+    command(&mut event_loop, Command::Run { tag: 5, work });
     command(&mut event_loop, Command::Timer { at: crate::clock::Moment::START + SECOND, tag: 6 });
     let (ticket, started) = system.0.borrow_mut().work.pop().unwrap();
-    assert_eq!(started, work);
+    assert!(matches!(started, Work::Resolve { host, port: 1 } if host == "riley.example"));
     let done = Done::Resolved(Ok(Vec::new()));
     system.0.borrow_mut().events.push(Event::Done { ticket, done });
     turns(&mut event_loop, 1);
@@ -363,18 +406,77 @@ fn the_end_of_the_turn_is_called_until_the_connection_ends() {
     assert_eq!(calls(&mut event_loop), "turn close");
 }
 
+/// A task that does nothing.
+#[derive(Debug)]
+struct Idle;
+
+impl Task for Idle {
+    fn lane(&self) -> Lane {
+        Lane("idle")
+    }
+
+    fn run(&mut self) {}
+}
+
+/// The ticket of the last piece of work that was started, which must be a task, and the task.
+fn started_task(system: &ScriptedSystem) -> (usize, Box<dyn Task>) {
+    match system.0.borrow_mut().work.pop() {
+        Some((ticket, Work::Run(task))) => (ticket, task),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
-fn log_lines_are_written_when_the_loop_is_idle_and_after_a_while_when_it_is_busy() {
+fn the_end_of_each_turn_is_reported_after_the_replies_and_the_last_one_as_the_last() {
     let system = ScriptedSystem::default();
     let mut event_loop = event_loop(&system, Shared::default());
-    event_loop.update(|probe, _| probe.log.extend_from_slice(b"a line\n"));
     turns(&mut event_loop, 2);
-    assert_eq!(system.0.borrow().log, b"a line\n");
-    system.arrive(Peer::sending(b"", b"x\n"));
-    event_loop.update(|probe, _| probe.log.extend_from_slice(b"another\n"));
+    assert_eq!(event_loop.application().ended, [false, false]);
+    event_loop.update(|probe, _| probe.commands.push_back(Command::Exit));
+    assert_eq!(event_loop.turn().unwrap(), Turn::Over);
+    assert_eq!(event_loop.application().ended, [false, false, true]);
+}
+
+#[test]
+fn an_application_that_has_enough_ends_the_turn_and_the_next_one_serves_the_rest() {
+    let system = ScriptedSystem::default();
+    let mut event_loop = event_loop(&system, Shared::default());
+    system.arrive(Peer::sending(b"a\n", b""));
+    system.arrive(Peer::sending(b"b\n", b""));
     turns(&mut event_loop, 1);
-    assert!(!system.0.borrow().log.ends_with(b"another\n"));
-    system.wait(Duration::from_millis(10));
+    event_loop.update(|probe, _| probe.ends_turns = true);
+    calls(&mut event_loop);
     turns(&mut event_loop, 1);
-    assert!(system.0.borrow().log.ends_with(b"another\n"));
+    let first = calls(&mut event_loop);
+    assert_eq!(first.len(), 1, "{first}");
+    assert_eq!(event_loop.patience(), Some(Duration::ZERO));
+    turns(&mut event_loop, 1);
+    assert_eq!(calls(&mut event_loop), if first == "a" { "b" } else { "a" });
+}
+
+#[test]
+fn the_end_waits_for_tasks_and_not_for_lookups() {
+    let system = ScriptedSystem::default();
+    let mut event_loop = event_loop(&system, Shared::default());
+    let lookup = Work::Resolve { host: "riley.example".into(), port: 1 };
+    command(&mut event_loop, Command::Run { tag: 1, work: lookup });
+    assert!(event_loop.finish(SECOND).unwrap());
+    command(&mut event_loop, Command::Run { tag: 2, work: Work::Run(Box::new(Idle)) });
+    let (ticket, task) = started_task(&system);
+    system.0.borrow_mut().events.push(Event::Done { ticket, done: Done::Ran(task) });
+    assert!(event_loop.finish(SECOND).unwrap());
+    assert_eq!(calls(&mut event_loop), "done:2");
+    assert_eq!(system.0.borrow().now, Duration::ZERO);
+}
+
+#[test]
+fn the_end_does_not_wait_for_a_task_that_hangs_nor_after_another_signal() {
+    let system = ScriptedSystem::default();
+    let mut event_loop = event_loop(&system, Shared::default());
+    command(&mut event_loop, Command::Run { tag: 2, work: Work::Run(Box::new(Idle)) });
+    assert!(!event_loop.finish(SECOND).unwrap());
+    assert_eq!(system.0.borrow().now, SECOND);
+    system.0.borrow_mut().events.push(Event::Stop);
+    assert!(!event_loop.finish(SECOND).unwrap());
+    assert_eq!(system.0.borrow().now, SECOND);
 }

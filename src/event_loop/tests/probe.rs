@@ -117,12 +117,22 @@ pub(super) struct Probe {
     pub(super) commands: VecDeque<Command<ProbeProtocol, u32>>,
     pub(super) connection: Option<ConnectionId>,
     pub(super) is_drained: bool,
-    pub(super) log: Vec<u8>,
+    /// Each turn serves one connection.
+    pub(super) ends_turns: bool,
+    /// Calls of [`Application::turn_ended`]: `false` for each turn, `true` for the last.
+    pub(super) ended: Vec<bool>,
 }
 
 impl Probe {
     pub(super) fn new(shared: Shared) -> Probe {
-        Probe { shared, commands: VecDeque::new(), connection: None, is_drained: false, log: Vec::new() }
+        Probe {
+            shared,
+            commands: VecDeque::new(),
+            connection: None,
+            is_drained: false,
+            ends_turns: false,
+            ended: Vec::new(),
+        }
     }
 }
 
@@ -166,11 +176,12 @@ impl Application for Probe {
         Some(command)
     }
 
-    fn log_lines(&self) -> &[u8] {
-        &self.log
+    fn must_end_turn(&self) -> bool {
+        self.ends_turns
     }
 
-    fn log_written(&mut self) {
-        self.log.clear();
+    fn turn_ended(&mut self, _clocks: Clocks, is_last: bool) -> bool {
+        self.ended.push(is_last);
+        !self.commands.is_empty()
     }
 }

@@ -28,7 +28,6 @@ pub(super) struct Outside {
     /// A short read shows that there is no more input, as on Linux.
     pub(super) short_reads_empty: bool,
     pub(super) work: Vec<(usize, Work)>,
-    pub(super) log: Vec<u8>,
 }
 
 /// The far end of a connection.
@@ -43,8 +42,9 @@ pub(super) struct Peer {
     endless: &'static [u8],
     /// Its output ends.
     pub(super) has_ended: bool,
-    /// It takes no bytes.
+    /// It takes no bytes, except as many as `window` has.
     pub(super) is_stuck: bool,
+    pub(super) window: usize,
     /// Bytes that were read from it.
     pub(super) read: usize,
     /// Calls that read from it.
@@ -96,6 +96,12 @@ impl ScriptedSystem {
     pub(super) fn half_close(&self, number: usize) {
         self.0.borrow_mut().peers[number].has_ended = true;
         self.edge(number, true, false);
+    }
+
+    /// The end of a peer's output is reported, though input before it may be unread.
+    pub(super) fn report_end(&self, number: usize) {
+        let outside = &mut *self.0.borrow_mut();
+        outside.events.push(Event::PeerEnded(outside.peers[number].token));
     }
 
     /// An edge of a connection is reported.
@@ -184,10 +190,6 @@ impl System for ScriptedSystem {
     fn random(&mut self) -> u64 {
         1
     }
-
-    fn write_log(&mut self, lines: &[u8]) {
-        self.0.borrow_mut().log.extend_from_slice(lines);
-    }
 }
 
 pub(super) struct ScriptedStream {
@@ -213,11 +215,13 @@ impl Read for ScriptedStream {
 impl Write for ScriptedStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let peer = &mut self.outside.borrow_mut().peers[self.number];
-        if peer.is_stuck {
+        let length = if peer.is_stuck { bytes.len().min(peer.window) } else { bytes.len() };
+        if length == 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        peer.received.extend_from_slice(bytes);
-        Ok(bytes.len())
+        peer.window = peer.window.saturating_sub(length);
+        peer.received.extend_from_slice(&bytes[..length]);
+        Ok(length)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -190,7 +190,10 @@ impl ResponseReader {
             let declared = Framing::declared(minor_version, &fields).map_err(ResponseError::Framing)?;
             declared.unwrap_or(Framing::UntilClose)
         };
-        if let Some(coding) = content_coding(&fields) {
+        // The body of another answer is not used, and its status says more than its coding.
+        if (200..300).contains(&status)
+            && let Some(coding) = content_coding(&fields)
+        {
             return Err(ResponseError::Encoded(coding));
         }
         let keep_alive = framing != Framing::UntilClose && fields.keep_alive(minor_version);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use herd::config::Limits;
+use herd::config::{ClientsSection, Limits};
 use herd::conversation::{Client, Conversation};
 use herd::protocol::Close;
 
@@ -30,6 +30,10 @@ pub fn client_stream(data: &[u8]) {
             harness.eof();
         }
         harness.settle();
+        if !eof && !only_a_neighbour && limits.clients != ClientsSection::default() {
+            harness.silence();
+            harness.settle();
+        }
         model.check(&harness, pieces);
     }
 }
@@ -130,6 +134,10 @@ impl<'a> Model<'a> {
                 continue;
             }
             let is_hello = grammar::is_hello(&rest[..rest.len().min(self.limits.max_line)]);
+            if !eof && is_client(self) && self.is_ended_by_silence(rest) {
+                self.client_line(rest);
+                break;
+            }
             let ends = eof && is_client(self) && !(is_hello && self.may_become_a_peer());
             self.line(rest, ends);
             break;
@@ -184,6 +192,25 @@ impl<'a> Model<'a> {
             self.written.extend(answer);
         }
         Some(length)
+    }
+
+    /// Whether a line without LF is carried out after a silence: a whole command that is valid.
+    fn is_ended_by_silence(&self, line: &[u8]) -> bool {
+        if self.limits.clients == ClientsSection::default()
+            || self.role == Role::PeerOnly
+            || line.len() > self.limits.max_line
+        {
+            return false;
+        }
+        match grammar::client_line(line) {
+            ClientLine::IamAt { id, time, .. } => {
+                let ahead_max = i128::from(self.limits.max_future_s) * 1_000_000_000;
+                let is_known = self.stored.contains_key(id) || self.stored.len() < self.limits.max_clients;
+                is_known && (ahead_max == 0 || time <= i128::from(self.clock) + ahead_max)
+            }
+            ClientLine::WhatsAt { id, .. } => self.stored.contains_key(id),
+            _ => false,
+        }
     }
 
     fn may_become_a_peer(&self) -> bool {

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use herd::clock::Moment;
-use herd::config::Limits;
+use herd::config::{ClientsSection, Limits};
 use herd::conversation::{Client, Context, Conversation, Handle, Identity, NeighbourId, Server};
 use herd::log::{Level, Log};
 use herd::places::answer::Answer;
@@ -108,6 +108,17 @@ impl Harness {
             if before == after && self.transport.pending() == 0 && !more {
                 return;
             }
+        }
+    }
+
+    /// Lets the time pass after which a line without LF is carried out.
+    pub fn silence(&mut self) {
+        let time = self.server.limits.clients.end_line_after;
+        self.now = self.now + time;
+        self.wall += time.as_nanos() as u64;
+        self.call(|protocol, context| protocol.timed_out(context));
+        if self.transport.take_offer_again() {
+            self.offer();
         }
     }
 
@@ -273,6 +284,10 @@ pub fn settings(byte: u8) -> (Limits, WaterMarks) {
         max_line: [64, 100, 1024, 8192][usize::from(byte & 3)],
         max_clients: [1, 3, 1000, 10_000_000][usize::from(byte >> 2 & 3)],
         max_future_s: [0, 86_400][usize::from(byte >> 4 & 1)],
+        clients: ClientsSection {
+            end_line_after: [Duration::ZERO, SILENCE_OF_CLIENTS][usize::from(byte >> 7)],
+            ..ClientsSection::default()
+        },
         ..Limits::default()
     };
     let water_marks = [
@@ -283,6 +298,7 @@ pub fn settings(byte: u8) -> (Limits, WaterMarks) {
     (limits, water_marks.get(usize::from(byte >> 5 & 3)).copied().unwrap_or_default())
 }
 
+const SILENCE_OF_CLIENTS: Duration = Duration::from_millis(150);
 const SILENCE: Duration = Duration::from_secs(3);
 const PLACES_TIMEOUT: Duration = Duration::from_secs(5);
 const ID: ConnectionId = ConnectionId { slot: 3, generation: 5 };

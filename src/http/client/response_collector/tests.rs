@@ -327,6 +327,10 @@ fn a_compressed_answer_is_named() {
         let error = ResponseCollector::new(100).data_received(head.as_bytes()).unwrap_err();
         assert_eq!(error, ResponseError::Encoded(named));
     }
+    let failed = b"HTTP/1.1 403 No\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nab";
+    let mut collector = ResponseCollector::new(100);
+    assert_eq!(collector.data_received(failed), Ok(failed.len()), "its status says what failed");
+    assert_eq!(collector.finish().unwrap().status, 403);
     let plain = b"HTTP/1.1 200 OK\r\nContent-Encoding: identity\r\nContent-Length: 2\r\n\r\nab";
     assert_eq!(ResponseCollector::new(100).data_received(plain), Ok(plain.len()));
 }
