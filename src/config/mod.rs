@@ -28,7 +28,7 @@ pub use herd_file::HerdFile;
 pub use host::{Host, HostPort};
 pub use limits::Limits;
 pub use log::LogSection;
-pub use peers::{PeersSection, TLS_BY_DEFAULT};
+pub use peers::PeersSection;
 pub use places::{LOCAL_PLACES_PORT, PlacesApi, PlacesSection, local_places_trust};
 pub use places_url::PlacesUrl;
 pub use servers::ServerSection;

@@ -17,25 +17,21 @@ impl PeersSection {
     pub(super) const KEYS: [&str; 2] = ["tls", "silence_ms"];
 
     pub(super) fn read(section: &Section<'_>) -> Result<PeersSection, Error> {
-        let tls = section.get("tls").map_or(Ok(TLS_BY_DEFAULT), Item::flag)?;
+        let tls = section.get("tls").map_or(Ok(true), Item::flag)?;
         // Heartbeats come every third of it. The least value is a multiple of their delay on a busy machine.
         let silence = Duration::from_millis(section.integer("silence_ms", 3000, 100..=3_600_000)?);
         Ok(PeersSection { tls, silence })
     }
 }
 
-/// `peers.tls` of a herd file without that key.
-pub const TLS_BY_DEFAULT: bool = false;
-
 #[cfg(test)]
 mod tests {
     use super::super::testing::{parse, with, wrong};
-    use super::*;
 
     #[test]
     fn links_are_tls_as_the_file_says() {
-        assert_eq!(parse(&with("")).unwrap().peers.tls, TLS_BY_DEFAULT);
-        assert!(parse(&with(r#", "peers": { "tls": true }"#)).unwrap().peers.tls);
+        assert!(parse(&with("")).unwrap().peers.tls);
+        assert!(!parse(&with(r#", "peers": { "tls": false }"#)).unwrap().peers.tls);
         wrong(&with(r#", "peers": { "tls": "no" }"#), "peers.tls", "expected true or false, got \"no\"");
         wrong(&with(r#", "peers": { "tsl": false }"#), "peers.tsl", "tls, silence_ms; did you mean tls?");
     }

@@ -8,7 +8,6 @@ mod pacing;
 
 use std::time::Duration;
 
-use self::commands::Refusal;
 use self::pacing::{Pace, Timing};
 use super::idle_times::{Due, IdleTimes};
 use super::lines::Lines;
@@ -231,24 +230,6 @@ impl Client {
             ));
         }
         context.transport.abort();
-    }
-
-    /// Answers the beginning of an over-long line.
-    fn over_long_line_received(&mut self, context: &mut Context<'_>, beginning: &[u8]) {
-        if self.standing == Standing::PeersOnly {
-            return self.reject(context);
-        }
-        self.standing = Standing::Client;
-        let copy = &beginning[..context.shared.limits.max_line];
-        context.shared.log.received(copy, context.address);
-        self.reply_invalid(context, copy, Refusal::TooLong);
-    }
-
-    /// Finishes the conversation if the over-long line was an HTTP request: nothing after it is carried out.
-    fn over_long_line_ended(&mut self, line: &RequestLine) {
-        if line.is_http_request() {
-            self.standing = Standing::Finished;
-        }
     }
 
     /// Whether a line, or a subnegotiation, has begun whose bytes are not kept.

@@ -18,9 +18,8 @@ pub(super) struct CertificateEnd {
 
 impl Herd {
     /// Warns of the end of this certificate from now on; `None`: there is none.
-    pub fn watch_certificate(&mut self, expiry: Option<Expiry>, clocks: Clocks) {
+    pub(super) fn watch_certificate(&mut self, expiry: Option<Expiry>, clocks: Clocks) {
         self.certificate_end.expiry = expiry;
-        self.server.log.set_time(clocks.wall);
         self.warn_of_certificate_end(clocks);
     }
 

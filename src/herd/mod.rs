@@ -124,6 +124,7 @@ impl Herd {
         let quota = Herd::quota(settings.connections_max, self.server.limits.max_connections_per_address);
         self.commands.push_back(Command::SetQuota(LISTENER, Quota { spare, ..quota }));
         self.apply_keys(settings.links.keys);
+        self.watch_certificate(settings.links.certificate_end, clocks);
         self.commands.extend(self.places.apply(settings.places, &mut self.server.desk, clocks.now));
         for id in self.server.neighbours.ids() {
             let known = self.server.neighbours.get_mut(id);

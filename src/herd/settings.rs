@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::config::{HostPort, Limits, PlacesSection};
+use crate::keys::Expiry;
 use crate::log::Level;
 use crate::protocol::TlsKeys;
 
@@ -32,6 +33,8 @@ pub struct Settings {
 pub struct LinkSettings {
     /// The keys of mutual TLS; `None`: links are plain text, from loopback addresses only.
     pub keys: Option<Rc<dyn TlsKeys>>,
+    /// The end of the server's own certificate.
+    pub certificate_end: Option<Expiry>,
     /// Neighbours have a port of their own, that of the second listener.
     pub have_own_port: bool,
 }

@@ -351,7 +351,7 @@ impl TlsKeys for FakeKeys {
 }
 
 fn secured(keys: &Rc<FakeKeys>, have_own_port: bool) -> Settings {
-    let links = LinkSettings { keys: Some(keys.clone()), have_own_port };
+    let links = LinkSettings { keys: Some(keys.clone()), certificate_end: None, have_own_port };
     Settings { links, ..settings(&[("Jaquez", "127.0.0.1:1")]) }
 }
 

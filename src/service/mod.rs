@@ -24,7 +24,7 @@ use crate::herd::{Herd, LinkSettings, PlacesSettings, Settings};
 use crate::keys::{self, Expiry};
 use crate::log::{Log, LogFile, warn};
 use crate::places::desk::IN_FLIGHT_MAX;
-use crate::protocol::{Application, ListenerTag, TlsKeys, WaterMarks};
+use crate::protocol::{Application, ListenerTag, WaterMarks};
 use crate::text::peer_line::Epoch;
 use crate::tls::LinkKeys;
 
@@ -40,7 +40,6 @@ pub fn check_places(herd: &config::HerdFile) -> Result<(), String> {
 /// Runs the server `name` of a herd until SIGTERM or SIGINT. `file` is the herd file that was named; SIGHUP
 /// reads it again. The error is one line for the operator.
 pub fn serve(herd: &config::HerdFile, name: &str, file: Option<PathBuf>) -> Result<(), String> {
-    let expiry = certificate_end(herd, name)?;
     let settings = settings(herd, name)?;
     let listen = listen_address(herd, name)?;
     let log_file = LogFile::new(&herd.log.folder, name);
@@ -61,8 +60,7 @@ pub fn serve(herd: &config::HerdFile, name: &str, file: Option<PathBuf>) -> Resu
     let server = Server::new(identity, herd.limits.clone(), herd.peers.silence, timeout, log);
     let (quota, clocks) =
         (Herd::quota(settings.connections_max, herd.limits.max_connections_per_address), system.clocks());
-    let mut application = Herd::new(server, settings, system.random(), clocks);
-    application.watch_certificate(expiry, clocks);
+    let application = Herd::new(server, settings, system.random(), clocks);
     let mut event_loop = EventLoop::new(system, application, WaterMarks::default());
     // TLS on the listeners, if there is any, is among the first commands of the application.
     event_loop.add_listener(listener, None, quota);
@@ -73,14 +71,8 @@ pub fn serve(herd: &config::HerdFile, name: &str, file: Option<PathBuf>) -> Resu
     event_loop.update(Herd::reopen_log);
     run(&mut event_loop, |event_loop| {
         let read = config::HerdFile::find(file.as_deref()).map_err(|error| error.to_string());
-        let changed = read.and_then(|changed| {
-            Ok((changed_settings(herd, &changed, name)?, certificate_end(&changed, name)?))
-        });
-        match changed {
-            Ok((settings, expiry)) => event_loop.update(|herd, clocks| {
-                herd.apply(settings, clocks);
-                herd.watch_certificate(expiry, clocks);
-            }),
+        match read.and_then(|changed| changed_settings(herd, &changed, name)) {
+            Ok(settings) => event_loop.update(|herd, clocks| herd.apply(settings, clocks)),
             Err(why) => warn(format_args!("{name} keeps its settings: {why}")),
         }
         event_loop.update(Herd::reopen_log);
@@ -123,25 +115,21 @@ fn settings(herd: &config::HerdFile, name: &str) -> Result<Settings, String> {
         limits: herd.limits.clone(),
         silence: herd.peers.silence,
         neighbours,
-        links: LinkSettings { keys: link_keys(herd, name)?, have_own_port: server.peers.is_some() },
+        links: link_settings(herd, name, server.peers.is_some())?,
         places: PlacesSettings { section, key },
         log_level: herd.log.level,
     })
 }
 
-/// The keys of mutual TLS on the links of a server; `None`: links are plain text. A herd on loopback makes missing
-/// keys.
-fn link_keys(herd: &config::HerdFile, name: &str) -> Result<Option<Rc<dyn TlsKeys>>, String> {
+/// The settings of the links of a server. A herd on loopback makes missing keys.
+fn link_settings(herd: &config::HerdFile, name: &str, have_own_port: bool) -> Result<LinkSettings, String> {
     let keys = keys::of_server(herd, name, UnixTime::now()).map_err(|error| error.to_string())?;
-    let Some(keys) = keys else { return Ok(None) };
+    let Some(keys) = keys else {
+        return Ok(LinkSettings { have_own_port, ..LinkSettings::default() });
+    };
+    let certificate_end = Expiry::of_server(name, &keys);
     let keys = LinkKeys::new(&keys).map_err(|error| format!("the keys of {name} cannot be used: {error}"))?;
-    Ok(Some(Rc::new(keys)))
-}
-
-/// The end of the certificate of a server; `None`: its links need none. A herd on loopback makes missing keys.
-fn certificate_end(herd: &config::HerdFile, name: &str) -> Result<Option<Expiry>, String> {
-    let keys = keys::of_server(herd, name, UnixTime::now()).map_err(|error| error.to_string())?;
-    Ok(keys.and_then(|keys| Expiry::of_server(name, &keys)))
+    Ok(LinkSettings { keys: Some(Rc::new(keys)), certificate_end, have_own_port })
 }
 
 /// The settings of a changed herd file. The error names the key that a running server cannot change.

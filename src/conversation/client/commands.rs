@@ -9,6 +9,7 @@ use crate::text::command::{ClientCommand, IamAt, WhatsAt};
 use crate::text::fields::trim;
 use crate::text::record::Statement;
 use crate::text::refusal::{in_words, reason};
+use crate::text::request_line::RequestLine;
 use crate::text::time::{SECOND_NS, Time};
 
 impl Client {
@@ -98,6 +99,24 @@ impl Client {
         let waiter = Waiter { client: Handle::new(context.id), ticket };
         context.shared.desk.ask(context.now, question, waiter);
         Ok(())
+    }
+
+    /// Answers the beginning of an over-long line.
+    pub(super) fn over_long_line_received(&mut self, context: &mut Context<'_>, beginning: &[u8]) {
+        if self.standing == Standing::PeersOnly {
+            return self.reject(context);
+        }
+        self.standing = Standing::Client;
+        let copy = &beginning[..context.shared.limits.max_line];
+        context.shared.log.received(copy, context.address);
+        self.reply_invalid(context, copy, Refusal::TooLong);
+    }
+
+    /// Finishes the conversation if the over-long line was an HTTP request: nothing after it is carried out.
+    pub(super) fn over_long_line_ended(&mut self, line: &RequestLine) {
+        if line.is_http_request() {
+            self.standing = Standing::Finished;
+        }
     }
 
     pub(super) fn reply_invalid(&mut self, context: &mut Context<'_>, copy: &[u8], refusal: Refusal) {
