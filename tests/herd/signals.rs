@@ -136,9 +136,11 @@ fn a_closed_terminal_ends_every_program() {
         unlockpt(&master).unwrap();
         let terminal = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
         let terminal = fs::OpenOptions::new().read(true).write(true).open(terminal).unwrap();
-        // A session of its own, whose controlling terminal is standard input.
+        // A session of its own, whose controlling terminal is standard input. The tests may run under `nohup`, whose
+        // ignored SIGHUP programs inherit.
         let mut command = Command::new("setsid");
-        command.arg("--ctty").arg(herd().get_program()).args(&arguments).current_dir(lab.folder.path(""));
+        command.args(["--ctty", "env", "--default-signal=HUP"]).arg(herd().get_program());
+        command.args(&arguments).current_dir(lab.folder.path(""));
         command.env("PLACES_API_KEY", KEY).stdin(terminal).stdout(Stdio::null()).stderr(Stdio::null());
         let mut process = Process::start(&mut command, &lab.folder.name());
         until(&format!("{arguments:?} listens"), || is_listening(port));

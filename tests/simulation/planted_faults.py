@@ -51,7 +51,7 @@ FAULTS = [
      "                self.timers.set(self.clocks.now + ACCEPT_RETRY_DELAY, Timer::Accept(listener));\n", ""),
     ("accepting stops after the share of one turn", "src/event_loop/accepting.rs",
      "            for _ in 0..ACCEPTS_MAX {\n",
-     "            for n in 0..ACCEPTS_MAX {\n                self.listeners[index].ready &= n + 1 < 3;\n"),
+     "            for n in 0..ACCEPTS_MAX {\n                self.listeners[usize::from(index)].ready &= n + 1 < 3;\n"),
     # The reactor: the life of a connection
     ("a last line without LF is lost at a half-close", "src/event_loop/serving.rs",
      "            let rest = std::mem::take(&mut connection.input);\n",
