@@ -186,10 +186,10 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 
 #[cfg(test)]
 mod tests {
-    use super::super::PlacesApi;
     use super::super::testing::{parse, with, with_a, wrong};
     use super::*;
     use crate::log::Level;
+    use crate::places::dialect::Dialect;
     use proptest::prelude::*;
     use std::time::Duration;
 
@@ -199,7 +199,7 @@ mod tests {
         let places = herd.places_or_local();
         assert_eq!(
             (places.url.to_string().as_str(), places.api),
-            ("https://maps.googleapis.com", PlacesApi::GoogleLegacy)
+            ("https://maps.googleapis.com", Dialect::GoogleLegacy)
         );
         assert_eq!((places.trust, places.key_env.as_deref()), (None, Some("PLACES_API_KEY")));
         assert_eq!(places.timeout, Duration::from_secs(5));

@@ -4,39 +4,15 @@ use super::error::Error;
 use super::host::{Host, LOCALHOST};
 use super::places_url::PlacesUrl;
 use super::section::{Item, Section};
+use crate::places::dialect::Dialect;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// The API of a Places service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PlacesApi {
-    /// Nearby Search of Google in its format of 2010, which the local Places server offers too.
-    GoogleLegacy,
-}
-
-impl PlacesApi {
-    /// The name of this API in a herd file.
-    pub fn name(self) -> &'static str {
-        match self {
-            PlacesApi::GoogleLegacy => "google-legacy",
-        }
-    }
-
-    fn public_url(self) -> PlacesUrl {
-        match self {
-            PlacesApi::GoogleLegacy => {
-                let host = Host::Name("maps.googleapis.com".to_owned());
-                PlacesUrl { tls: true, host, port: 443, path: String::new() }
-            }
-        }
-    }
-}
 
 /// A Places service and how to ask it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlacesSection {
     /// The API that it offers.
-    pub api: PlacesApi,
+    pub api: Dialect,
     /// Its base URL.
     pub url: PlacesUrl,
     /// PEM file of the root certificates to trust instead of the public web's, relative to the current
@@ -72,8 +48,8 @@ impl PlacesSection {
 
     /// Reads the section of a file in `folder`.
     pub(super) fn read(section: &Section<'_>, folder: &Path) -> Result<PlacesSection, Error> {
-        let api = section.get("api").map_or(Ok(PlacesApi::GoogleLegacy), read_api)?;
-        let url = section.get("url").map_or_else(|| Ok(api.public_url()), Item::parsed)?;
+        let api = section.get("api").map_or(Ok(Dialect::GoogleLegacy), read_api)?;
+        let url = section.get("url").map_or_else(|| Ok(public_url(api)), Item::parsed)?;
         let trust = section.get("trust").map(|item| item.path(folder)).transpose()?;
         let key_env =
             section.get("key_env").map_or_else(|| Ok(Some(DEFAULT_KEY_ENV.to_owned())), read_key_env)?;
@@ -90,9 +66,19 @@ impl Default for PlacesSection {
     }
 }
 
-fn read_api(item: &Item<'_>) -> Result<PlacesApi, Error> {
+/// The base URL of the public service with this API.
+fn public_url(api: Dialect) -> PlacesUrl {
+    let host = match api {
+        Dialect::GoogleLegacy => "maps.googleapis.com",
+        Dialect::Google => "places.googleapis.com",
+        Dialect::Photon => "photon.komoot.io",
+    };
+    PlacesUrl { tls: true, host: Host::Name(host.to_owned()), port: 443, path: String::new() }
+}
+
+fn read_api(item: &Item<'_>) -> Result<Dialect, Error> {
     match item.string()?.as_str() {
-        "google-legacy" => Ok(PlacesApi::GoogleLegacy),
+        "google-legacy" => Ok(Dialect::GoogleLegacy),
         name @ ("google" | "photon") => {
             Err(item.error(format!("\"{name}\" is not built yet; write \"google-legacy\"")))
         }
@@ -154,7 +140,7 @@ mod tests {
 
     #[test]
     fn an_api_is_read_by_its_name() {
-        let api = PlacesApi::GoogleLegacy;
+        let api = Dialect::GoogleLegacy;
         let herd = parse(&with(&format!(r#", "places": {{ "api": "{}" }}"#, api.name()))).unwrap();
         assert_eq!(herd.places.unwrap().api, api);
     }

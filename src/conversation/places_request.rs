@@ -1,32 +1,23 @@
 //! The conversation with Places: one request at a time over HTTP/1.1, on a connection that is kept alive.
 
-use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::{Context, Handle, Server};
 use crate::clock::Moment;
-use crate::http::client::{ResponseCollector, write_get};
+use crate::http::client::ResponseCollector;
 use crate::places::answer::Answer;
 use crate::places::desk::RequestFailure;
-use crate::places::google_legacy::repeats_key;
+use crate::places::dialect::{Request, Service};
 use crate::protocol::{Lost, Protocol};
 
 /// A question to Places, as an HTTP request.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Job {
-    /// The `Host` field.
-    pub host: String,
-    /// The path with the query. It can contain the key, so it must not be logged.
-    pub target: String,
-    /// The key in the target. A response that repeats it is not passed on.
-    pub key: Option<Rc<str>>,
-}
-
-impl fmt::Debug for Job {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a question to {}", self.host)
-    }
+    /// The service that is asked.
+    pub service: Rc<Service>,
+    /// The request.
+    pub request: Request,
 }
 
 /// A connection to Places.
@@ -54,7 +45,7 @@ impl PlacesRequest {
     }
 
     fn send(&mut self, context: &mut Context<'_>) {
-        write_get(context.transport.output(), &self.job.host, &self.job.target);
+        context.transport.write(self.job.request.bytes());
         // The desk limits the time of an answer.
         context.transport.set_deadline(Moment::NEVER);
     }
@@ -95,13 +86,7 @@ impl PlacesRequest {
             return;
         };
         let reusable = response.keep_alive && is_alone;
-        let result = match Answer::from_response(response.status, response.body) {
-            Ok(answer) if self.job.key.as_ref().is_some_and(|key| repeats_key(&answer, key)) => {
-                Err("its answer repeats the key, and is withheld".to_owned())
-            }
-            result => result.map_err(|unusable| unusable.to_string()),
-        };
-        let result = result.map_err(|reason| RequestFailure { nothing_received: false, reason });
+        let result = Ok(self.job.service.answer(response));
         self.answered(context, result, reusable);
     }
 }
@@ -187,13 +172,24 @@ mod tests {
     use crate::conversation::testing::Bench;
     use crate::conversation::{Conversation, Waiter};
     use crate::places::desk::{Problem, QuestionId, Step};
+    use crate::places::dialect::Dialect;
     use crate::places::question::Question;
     use crate::protocol::Close;
 
     type DeskStep = Step<Handle<PlacesRequest>, Waiter>;
 
     fn job() -> Job {
-        Job { host: "localhost:1".into(), target: "/x?location=1,2".into(), key: Some("AIza-_Key".into()) }
+        let service = Rc::new(Service {
+            dialect: Dialect::GoogleLegacy,
+            url: "http://localhost:1".into(),
+            host: "localhost:1".into(),
+            base_path: String::new(),
+            key_env: None,
+            key: Some("AIza-_Key".into()),
+            is_local: false,
+        });
+        let request = service.request(&Question::new(b"+1", b"-1", b"10"));
+        Job { service, request }
     }
 
     fn ask(bench: &mut Bench) -> DeskStep {
@@ -208,7 +204,11 @@ mod tests {
         let mut bench = Bench::new(Conversation::PlacesRequest(Box::new(PlacesRequest::new(job()))));
         let Step::Connect(id) = ask(&mut bench) else { panic!("there is no idle connection") };
         bench.server.desk.connecting(id, Handle::new(bench.id));
-        assert!(bench.sent().starts_with("GET /x?location=1,2 HTTP/1.1\r\n"));
+        assert!(
+            bench.sent().starts_with(
+                "GET /maps/api/place/nearbysearch/json?location=1,-1&radius=10000&key=AIza-_Key "
+            )
+        );
         bench
     }
 
@@ -219,7 +219,11 @@ mod tests {
         assert_eq!(outcome(&mut bench), Some(Ok(())));
         let Step::Ask(_, id) = ask(&mut bench) else { panic!("the connection is reusable") };
         bench.deliver(Handle::call(|request: &mut PlacesRequest, context| request.ask(context, job())));
-        assert!(bench.sent().starts_with("GET /x?location=1,2 HTTP/1.1\r\n"));
+        assert!(
+            bench.sent().starts_with(
+                "GET /maps/api/place/nearbysearch/json?location=1,-1&radius=10000&key=AIza-_Key "
+            )
+        );
         (bench, id)
     }
 
@@ -306,19 +310,20 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_status_is_named() {
-        let mut bench = asked();
-        bench.receive(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n");
-        assert!(reason(outcome(&mut bench)).contains("500"));
-    }
-
-    #[test]
-    fn an_answer_that_repeats_the_key_is_withheld() {
-        let mut bench = asked();
-        bench.receive(b"HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n{\"results\":[],\"a\":\"AIza-_Key\"}");
-        let reason = reason(outcome(&mut bench));
-        assert!(reason.contains("repeats the key") && !reason.contains("AIza"), "{reason}");
-        assert!(is_reusable(&mut bench), "the next response may be better");
+    fn a_failure_of_the_service_is_an_answer_and_the_connection_stays() {
+        for (response, words) in [
+            ("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n", "HTTP status 500"),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n{\"results\":[],\"a\":\"AIza-_Key\"}",
+                "repeats the key",
+            ),
+        ] {
+            let mut bench = asked();
+            bench.receive(response.as_bytes());
+            let Some(Step::Answer(_, Ok(answer))) = bench.server.desk.next_step() else { panic!("{words}") };
+            assert!(answer.text().contains(words) && !answer.text().contains("AIza"), "{}", answer.text());
+            assert!(is_reusable(&mut bench), "the next response may be better");
+        }
     }
 
     #[test]

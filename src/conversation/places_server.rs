@@ -7,8 +7,8 @@ use crate::http::Framing;
 use crate::http::server::{
     RequestError, RequestHead, read_bodiless_request, read_request_head, write_response_head,
 };
+use crate::places::dialect::google_legacy::PATH;
 use crate::places::gazetteer::Gazetteer;
-use crate::places::google_legacy::PATH;
 use crate::protocol::{Context, Lost, Protocol};
 
 /// A connection to the local Places server.

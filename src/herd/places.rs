@@ -14,7 +14,7 @@ use crate::config::{Host, HostPort, PlacesUrl};
 use crate::conversation::{Client, Conversation, Handle, Job, PlacesDesk, PlacesRequest, Waiter};
 use crate::places::answer::Answer;
 use crate::places::desk::{Problem, QuestionId, Step};
-use crate::places::google_legacy::target;
+use crate::places::dialect::Service;
 use crate::places::trust::Trust;
 use crate::protocol::{TlsDial, Work};
 use crate::tls;
@@ -23,6 +23,7 @@ use crate::tls;
 #[derive(Debug)]
 pub(super) struct PlacesDriver {
     settings: PlacesSettings,
+    service: Rc<Service>,
     trust: Trust,
     /// The addresses of the host, and until when they are used.
     addresses: Option<(Vec<SocketAddr>, Moment)>,
@@ -35,7 +36,8 @@ pub(super) struct PlacesDriver {
 impl PlacesDriver {
     pub(super) fn new(settings: PlacesSettings) -> PlacesDriver {
         let trust = Trust::new(settings.section.trust.clone());
-        PlacesDriver { settings, trust, addresses: None, resolving: Vec::new(), lookup: 0 }
+        let service = Rc::new(service(&settings));
+        PlacesDriver { settings, service, trust, addresses: None, resolving: Vec::new(), lookup: 0 }
     }
 
     /// Takes over other settings. Questions in flight are answered by the service that was asked.
@@ -50,6 +52,7 @@ impl PlacesDriver {
             desk.change_service();
             self.trust = Trust::new(settings.section.trust.clone());
             self.addresses = None;
+            self.service = Rc::new(service(&settings));
             self.settings = settings;
             self.lookup += 1;
             for id in std::mem::take(&mut self.resolving) {
@@ -120,8 +123,8 @@ impl PlacesDriver {
     }
 
     fn job(&self, desk: &PlacesDesk, id: QuestionId) -> Option<Job> {
-        let target = target(&self.url().path, desk.question(id)?, self.settings.key.as_deref());
-        Some(Job { host: self.url().host_header(), target, key: self.settings.key.clone() })
+        let request = self.service.request(desk.question(id)?);
+        Some(Job { service: self.service.clone(), request })
     }
 
     fn connect(&mut self, id: QuestionId, desk: &mut PlacesDesk, now: Moment) -> Option<Command> {
@@ -180,23 +183,30 @@ impl PlacesDriver {
     /// The answer that a client receives for a problem.
     pub(super) fn explain(&self, problem: &Problem) -> Answer {
         let reason = match problem {
-            Problem::NoKey => {
-                let variable = self.settings.section.key_env.as_deref().unwrap_or_default();
-                return Answer::request_denied(&format!(
-                    "The environment variable {variable} of this server holds no key for Places."
-                ));
-            }
+            Problem::NoKey => match self.service.no_key() {
+                Some(answer) => return answer,
+                None => "there was no key".to_owned(),
+            },
             Problem::TooMany => "too many questions wait already".to_owned(),
             Problem::TimedOut(timeout) => format!("no answer within {timeout:?}"),
             Problem::ShuttingDown => "the server is ending".to_owned(),
             Problem::Failed(reason) => reason.clone(),
         };
-        let advice = if self.settings.section.is_local() {
-            " (is the local Places server, herd places, running?)"
-        } else {
-            ""
-        };
-        Answer::unknown_error(&format!("Places at {}: {reason}{advice}", self.url()))
+        self.service.unreachable(&reason)
+    }
+}
+
+/// The service of these settings.
+fn service(settings: &PlacesSettings) -> Service {
+    let section = &settings.section;
+    Service {
+        dialect: section.api,
+        url: section.url.to_string(),
+        host: section.url.host_header(),
+        base_path: section.url.path.clone(),
+        key_env: section.key_env.clone(),
+        key: settings.key.clone(),
+        is_local: section.is_local(),
     }
 }
 

@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::*;
-use crate::config::{Host, HostPort, Limits, PlacesApi, PlacesSection, PlacesUrl};
+use crate::config::{Host, HostPort, Limits, PlacesSection, PlacesUrl};
 use crate::conversation::{Identity, Waiter};
 use crate::keys::Expiry;
 use crate::log::{Level, Log, Sink};
+use crate::places::dialect::Dialect;
 use crate::places::question::Question;
 use crate::protocol::{ConnectionId, Task, TlsPeer, TlsSession, TlsSettings};
 
@@ -32,7 +33,7 @@ fn settings(neighbours: &[(&str, &str)]) -> Settings {
     let url =
         PlacesUrl { tls: false, host: Host::Name("places.example".into()), port: 80, path: String::new() };
     let section = PlacesSection {
-        api: PlacesApi::GoogleLegacy,
+        api: Dialect::GoogleLegacy,
         url,
         trust: None,
         key_env: None,

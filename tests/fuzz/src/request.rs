@@ -7,8 +7,8 @@ use herd::conversation::PlacesServer;
 use herd::http::client::ResponseCollector;
 use herd::http::server::read_bodiless_request;
 use herd::places::answer::Answer;
+use herd::places::dialect::google_legacy::PATH;
 use herd::places::gazetteer::Gazetteer;
-use herd::places::google_legacy::PATH;
 use herd::protocol::{Close, ConnectionId, Context, Protocol, Transport, WaterMarks};
 use serde_json::Value;
 
