@@ -107,6 +107,12 @@ impl Answer {
         self.succeeded
     }
 
+    /// The message of a failure.
+    pub fn error_message(&self) -> Option<String> {
+        let value: Value = serde_json::from_str(&self.text).ok()?;
+        value["error_message"].as_str().map(str::to_owned)
+    }
+
     /// The whole text.
     pub fn text(&self) -> &str {
         &self.text

@@ -7,6 +7,7 @@ use herd::config::{ClientsSection, Host, HostPort, Limits, PlacesSection, Places
 use herd::event_loop::system::Event;
 use herd::herd::{LinkSettings, PlacesSettings, Settings};
 use herd::log::Level;
+use herd::places::desk::Bounds;
 use herd::places::dialect::Dialect;
 
 use crate::client::{KEY, ServerLimits};
@@ -51,7 +52,10 @@ impl Simulation {
             url,
             trust: None,
             key_env: Some("KEY".into()),
-            timeout: Duration::from_nanos(self.plan.places_timeout),
+            bounds: Bounds {
+                timeout: Duration::from_nanos(self.plan.places_timeout),
+                ..PlacesSection::default().bounds
+            },
         };
         let neighbours = self.plan.neighbours_of(server).filter(|other| !changes.removed.contains(other));
         let logs = self.plan.logs || world.is_verbose || self.has_one_way;

@@ -64,6 +64,21 @@ pub struct Service {
     pub is_local: bool,
 }
 
+impl Default for Service {
+    /// A service on this machine without a key.
+    fn default() -> Service {
+        Service {
+            dialect: Dialect::GoogleLegacy,
+            url: "http://localhost".to_owned(),
+            host: "localhost".to_owned(),
+            base_path: String::new(),
+            key_env: None,
+            key: None,
+            is_local: false,
+        }
+    }
+}
+
 impl fmt::Debug for Service {
     /// Writes the service without the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -97,11 +112,6 @@ impl Service {
             let reason = "a radius of 0 is not asked; ask with a greater one";
             return Some(self.failure(Status::InvalidRequest, reason));
         }
-        self.no_key()
-    }
-
-    /// The answer to every question while there is no key; `None`: there is one, or the service needs none.
-    pub fn no_key(&self) -> Option<Answer> {
         let variable = self.key_env.as_ref().filter(|_| self.key.is_none() && self.dialect.takes_key())?;
         let message = format!("The environment variable {variable} of this server holds no key for Places.");
         Some(Answer::failure(Status::RequestDenied, &message))
