@@ -9,11 +9,11 @@ use serde_json::value::RawValue;
 use crate::places::answer::Unusable;
 
 /// The members of a JSON object. Of several members with one name the last one counts.
-pub(super) struct Object<'a>(BTreeMap<String, &'a RawValue>);
+pub(in crate::places) struct Object<'a>(BTreeMap<String, &'a RawValue>);
 
 impl<'a> Object<'a> {
     /// Reads a JSON text, whose nesting may have any depth.
-    pub(super) fn parse(text: &'a str) -> Result<Object<'a>, Unusable> {
+    pub(in crate::places) fn parse(text: &'a str) -> Result<Object<'a>, Unusable> {
         let value: &RawValue =
             serde_json::from_str(text).map_err(|why| Unusable::NotJson(why.to_string()))?;
         if has_half_a_pair(text) {
@@ -23,55 +23,55 @@ impl<'a> Object<'a> {
     }
 
     /// The members of this value; `None`: it is not an object.
-    pub(super) fn of(value: &'a RawValue) -> Option<Object<'a>> {
+    pub(in crate::places) fn of(value: &'a RawValue) -> Option<Object<'a>> {
         serde_json::from_str(value.get()).ok().map(Object)
     }
 
     /// A member of any type.
-    pub(super) fn member(&self, name: &str) -> Option<&'a RawValue> {
+    pub(in crate::places) fn member(&self, name: &str) -> Option<&'a RawValue> {
         self.0.get(name).copied()
     }
 
-    pub(super) fn object(&self, name: &str) -> Option<Object<'a>> {
+    pub(in crate::places) fn object(&self, name: &str) -> Option<Object<'a>> {
         self.member(name).and_then(Object::of)
     }
 
-    pub(super) fn array(&self, name: &str) -> Option<Vec<&'a RawValue>> {
+    pub(in crate::places) fn array(&self, name: &str) -> Option<Vec<&'a RawValue>> {
         self.member(name).and_then(elements)
     }
 
-    pub(super) fn string(&self, name: &str) -> Option<String> {
+    pub(in crate::places) fn string(&self, name: &str) -> Option<String> {
         self.member(name).and_then(string)
     }
 
-    pub(super) fn flag(&self, name: &str) -> Option<bool> {
+    pub(in crate::places) fn flag(&self, name: &str) -> Option<bool> {
         self.member(name).and_then(|value| serde_json::from_str(value.get()).ok())
     }
 
     /// The text of a number.
-    pub(super) fn number(&self, name: &str) -> Option<&'a str> {
+    pub(in crate::places) fn number(&self, name: &str) -> Option<&'a str> {
         self.member(name).and_then(number)
     }
 }
 
 /// The elements of this value; `None`: it is not an array.
-pub(super) fn elements(value: &RawValue) -> Option<Vec<&RawValue>> {
+pub(in crate::places) fn elements(value: &RawValue) -> Option<Vec<&RawValue>> {
     serde_json::from_str(value.get()).ok()
 }
 
 /// The text that this value stands for; `None`: it is not a string.
-pub(super) fn string(value: &RawValue) -> Option<String> {
+pub(in crate::places) fn string(value: &RawValue) -> Option<String> {
     serde_json::from_str(value.get()).ok()
 }
 
 /// The text of this value; `None`: it is not a number.
-pub(super) fn number(value: &RawValue) -> Option<&str> {
+pub(in crate::places) fn number(value: &RawValue) -> Option<&str> {
     value.get().starts_with(|first: char| first == '-' || first.is_ascii_digit()).then(|| value.get())
 }
 
 /// Writes an object with the members that have a value, in this order, without white space; `None`: there is no
 /// member. The values are JSON texts.
-pub(super) fn write_object(members: &[(&str, Option<String>)]) -> Option<String> {
+pub(in crate::places) fn write_object(members: &[(&str, Option<String>)]) -> Option<String> {
     let mut text = String::new();
     for (name, value) in members {
         if let Some(value) = value {
@@ -89,18 +89,18 @@ pub(super) fn write_object(members: &[(&str, Option<String>)]) -> Option<String>
 }
 
 /// Writes an array of these JSON texts, without white space.
-pub(super) fn write_array(elements: &[String]) -> String {
+pub(in crate::places) fn write_array(elements: &[String]) -> String {
     format!("[{}]", elements.join(","))
 }
 
 /// Writes a string. Escaped are `"`, `\` and control characters only.
-pub(super) fn quote(text: &str) -> String {
+pub(in crate::places) fn quote(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
 /// Removes the zeros at the front that JSON does not allow: `-00.50` becomes `-0.50`. `decimal` is
 /// `-?D+(.D+)?`.
-pub(super) fn own_form(decimal: &str) -> String {
+pub(in crate::places) fn own_form(decimal: &str) -> String {
     let (sign, digits) = decimal.strip_prefix('-').map_or(("", decimal), |digits| ("-", digits));
     let whole = digits.find('.').unwrap_or(digits.len());
     let needless = digits[..whole.saturating_sub(1)].bytes().take_while(|&digit| digit == b'0').count();
@@ -124,7 +124,7 @@ fn has_half_a_pair(text: &str) -> bool {
 }
 
 /// The UTF-16 code unit of the escape `\uXXXX` at the front.
-pub(super) fn unit(text: &[u8]) -> Option<u16> {
+pub(in crate::places) fn unit(text: &[u8]) -> Option<u16> {
     let digits = text.strip_prefix(b"\\u")?.get(..4)?;
     u16::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()
 }

@@ -3,7 +3,7 @@
 
 pub mod google;
 pub mod google_legacy;
-mod json;
+pub(super) mod json;
 pub mod photon;
 mod secret;
 
