@@ -21,7 +21,7 @@ pub fn with_timeout(milliseconds: u32, prepare: impl Fn(&mut Lab)) -> Lab {
 }
 
 /// The answer to a WHATSAT of a client at `location`.
-fn near(lab: &Lab, location: &str) -> Value {
+pub fn near(lab: &Lab, location: &str) -> Value {
     let mut client = lab.connect("Solo");
     client.ask(&format!("IAMAT near{location} {location} {TIME}"));
     client.send(&format!("WHATSAT near{location} 10 20\n"));
