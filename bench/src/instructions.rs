@@ -66,7 +66,7 @@ impl House {
         let log = Log::new("Riley", Level::Traffic);
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         House {
-            server: Server::new(identity, herd.limits, herd.peers.silence, herd.peers.silence, log),
+            server: Server::new(identity, herd.limits, herd.peers.silence, log),
             client: Client::unidentified(),
             transport: Transport::new(WaterMarks::default()),
             wall: since_1970.as_nanos() as u64,

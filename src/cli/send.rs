@@ -39,7 +39,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
             as_operand(name)
         ))
     })?;
-    let timeout = loaded.herd.places_or_local().timeout + LONGER_THAN_PLACES;
+    let timeout = loaded.herd.places_or_local().bounds.timeout + LONGER_THAN_PLACES;
     exchange(stream, input, timeout, server)
 }
 

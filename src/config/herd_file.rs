@@ -186,10 +186,11 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 
 #[cfg(test)]
 mod tests {
-    use super::super::PlacesApi;
     use super::super::testing::{parse, with, with_a, wrong};
     use super::*;
     use crate::log::Level;
+    use crate::places::desk::Bounds;
+    use crate::places::dialect::Dialect;
     use proptest::prelude::*;
     use std::time::Duration;
 
@@ -199,10 +200,10 @@ mod tests {
         let places = herd.places_or_local();
         assert_eq!(
             (places.url.to_string().as_str(), places.api),
-            ("https://maps.googleapis.com", PlacesApi::GoogleLegacy)
+            ("https://maps.googleapis.com", Dialect::GoogleLegacy)
         );
         assert_eq!((places.trust, places.key_env.as_deref()), (None, Some("PLACES_API_KEY")));
-        assert_eq!(places.timeout, Duration::from_secs(5));
+        assert_eq!(places.bounds.timeout, Duration::from_secs(5));
         assert_eq!(herd.places, Some(PlacesSection::default()));
         assert_eq!(herd.peers.silence, Duration::from_secs(3));
         assert_eq!(
@@ -227,7 +228,7 @@ mod tests {
     fn every_key_is_read() {
         let herd = parse(&with(
             r#",
-            "places": { "api": "google-legacy", "url": "http://localhost:8080/p", "trust": "/etc/ca.pem", "key_env": "_K1", "timeout_ms": 10 },
+            "places": { "api": "google-legacy", "url": "http://localhost:8080/p", "trust": "/etc/ca.pem", "key_env": "_K1", "timeout_ms": 10, "max_connections": 1, "max_waiting": 2, "max_per_minute": 3, "cache_s": 4 },
             "peers": { "tls": false, "silence_ms": 100 },
             "log": { "dir": "deep/er", "level": "events" },
             "limits": { "max_line": 64, "max_connections": 1, "max_connections_per_address": 7, "max_lines_per_second": 9, "max_clients": 1073741824, "max_future_s": 0, "line_timeout_s": 1 },
@@ -241,9 +242,11 @@ mod tests {
             (Some(Path::new("/etc/ca.pem")), Some("_K1"))
         );
         assert_eq!(
-            (places.timeout, herd.peers.silence),
+            (places.bounds.timeout, herd.peers.silence),
             (Duration::from_millis(10), Duration::from_millis(100))
         );
+        let Bounds { connections, waiting, per_minute, cache, .. } = places.bounds;
+        assert_eq!((connections, waiting, per_minute, cache), (1, 2, 3, Duration::from_secs(4)));
         assert_eq!(
             (herd.log.folder.as_path(), herd.log.level),
             (Path::new("some/folder/deep/er"), Level::Events)
@@ -299,7 +302,7 @@ mod tests {
     }
 
     const WORDS: &str = "herd servers places peers log limits listen peers address talks_to A \
-        api url trust key_env timeout_ms tls silence_ms dir level max_line";
+        api url trust key_env timeout_ms max_connections max_waiting max_per_minute cache_s tls silence_ms dir level max_line";
 
     /// JSON that resembles a herd file, so that every reader is reached.
     fn json() -> impl Strategy<Value = String> {

@@ -74,6 +74,9 @@ mod tests {
     fn integers_have_bounds() {
         for (section, key, least, most) in [
             ("places", "timeout_ms", 10, 600_000),
+            ("places", "max_connections", 1, 1000),
+            ("places", "max_waiting", 0, 1_000_000),
+            ("places", "max_per_minute", 0, 1_000_000),
             ("peers", "silence_ms", 100, 3_600_000),
             ("limits", "max_line", 64, 1 << 20),
             ("limits", "max_connections", 1, 1_000_000),

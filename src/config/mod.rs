@@ -29,6 +29,6 @@ pub use host::{Host, HostPort};
 pub use limits::Limits;
 pub use log::LogSection;
 pub use peers::PeersSection;
-pub use places::{LOCAL_PLACES_PORT, PlacesApi, PlacesSection, local_places_trust};
+pub use places::{LOCAL_PLACES_PORT, PlacesSection, local_places_trust};
 pub use places_url::PlacesUrl;
 pub use servers::ServerSection;

@@ -4,39 +4,16 @@ use super::error::Error;
 use super::host::{Host, LOCALHOST};
 use super::places_url::PlacesUrl;
 use super::section::{Item, Section};
+use crate::places::desk::Bounds;
+use crate::places::dialect::Dialect;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// The API of a Places service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PlacesApi {
-    /// Nearby Search of Google in its format of 2010, which the local Places server offers too.
-    GoogleLegacy,
-}
-
-impl PlacesApi {
-    /// The name of this API in a herd file.
-    pub fn name(self) -> &'static str {
-        match self {
-            PlacesApi::GoogleLegacy => "google-legacy",
-        }
-    }
-
-    fn public_url(self) -> PlacesUrl {
-        match self {
-            PlacesApi::GoogleLegacy => {
-                let host = Host::Name("maps.googleapis.com".to_owned());
-                PlacesUrl { tls: true, host, port: 443, path: String::new() }
-            }
-        }
-    }
-}
 
 /// A Places service and how to ask it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlacesSection {
     /// The API that it offers.
-    pub api: PlacesApi,
+    pub api: Dialect,
     /// Its base URL.
     pub url: PlacesUrl,
     /// PEM file of the root certificates to trust instead of the public web's, relative to the current
@@ -44,12 +21,22 @@ pub struct PlacesSection {
     pub trust: Option<PathBuf>,
     /// The environment variable that holds the key. `None`: the service needs no key.
     pub key_env: Option<String>,
-    /// The longest time that one WHATSAT waits: 10 ms to 10 minutes.
-    pub timeout: Duration,
+    /// The bounds of its use.
+    pub bounds: Bounds,
 }
 
 impl PlacesSection {
-    pub(super) const KEYS: [&str; 5] = ["api", "url", "trust", "key_env", "timeout_ms"];
+    pub(super) const KEYS: [&str; 9] = [
+        "api",
+        "url",
+        "trust",
+        "key_env",
+        "timeout_ms",
+        "max_connections",
+        "max_waiting",
+        "max_per_minute",
+        "cache_s",
+    ];
 
     /// The local Places server (`herd places`) of a herd whose file is in `folder`.
     pub(super) fn local(folder: &Path) -> PlacesSection {
@@ -72,14 +59,34 @@ impl PlacesSection {
 
     /// Reads the section of a file in `folder`.
     pub(super) fn read(section: &Section<'_>, folder: &Path) -> Result<PlacesSection, Error> {
-        let api = section.get("api").map_or(Ok(PlacesApi::GoogleLegacy), read_api)?;
-        let url = section.get("url").map_or_else(|| Ok(api.public_url()), Item::parsed)?;
+        let api = section.get("api").map_or(Ok(Dialect::GoogleLegacy), read_api)?;
+        let url = section.get("url").map_or_else(|| Ok(public_url(api)), Item::parsed)?;
         let trust = section.get("trust").map(|item| item.path(folder)).transpose()?;
         let key_env =
             section.get("key_env").map_or_else(|| Ok(Some(DEFAULT_KEY_ENV.to_owned())), read_key_env)?;
-        // At least a round trip and a TLS handshake within one city.
-        let timeout = Duration::from_millis(section.integer("timeout_ms", 5000, 10..=600_000)?);
-        Ok(PlacesSection { api, url, trust, key_env, timeout })
+        let bounds = Bounds {
+            // At least a round trip and a TLS handshake within one city.
+            timeout: Duration::from_millis(section.integer("timeout_ms", 5000, 10..=600_000)?),
+            // Each takes a file descriptor; a service with so many answers within milliseconds.
+            connections: section.integer("max_connections", 64, 1..=1000)?,
+            // More than the clients of one server can ask at the same time.
+            waiting: section.integer("max_waiting", 1000, 0..=1_000_000)?,
+            per_minute: section.integer("max_per_minute", 0, 0..=1_000_000)?,
+            // A day: places come and go.
+            cache: Duration::from_secs(section.integer("cache_s", 0, 0..=86_400)?),
+        };
+        if let Some(item) = section.get("cache_s").filter(|_| !bounds.cache.is_zero())
+            && api != Dialect::Photon
+            && !url.host.is_loopback()
+        {
+            return Err(item.error(
+                "Google's terms forbid to store its answers; remove cache_s, or use a service on this machine or \
+                 \"api\": \"photon\"",
+            ));
+        }
+        // No key is sent to a service that takes none.
+        let key_env = key_env.filter(|_| api.takes_key());
+        Ok(PlacesSection { api, url, trust, key_env, bounds })
     }
 }
 
@@ -90,14 +97,20 @@ impl Default for PlacesSection {
     }
 }
 
-fn read_api(item: &Item<'_>) -> Result<PlacesApi, Error> {
-    match item.string()?.as_str() {
-        "google-legacy" => Ok(PlacesApi::GoogleLegacy),
-        name @ ("google" | "photon") => {
-            Err(item.error(format!("\"{name}\" is not built yet; write \"google-legacy\"")))
-        }
-        _ => Err(item.expected("\"google-legacy\"")),
-    }
+/// The base URL of the public service with this API.
+fn public_url(api: Dialect) -> PlacesUrl {
+    let host = match api {
+        Dialect::GoogleLegacy => "maps.googleapis.com",
+        Dialect::Google => "places.googleapis.com",
+        Dialect::Photon => "photon.komoot.io",
+    };
+    PlacesUrl { tls: true, host: Host::Name(host.to_owned()), port: 443, path: String::new() }
+}
+
+fn read_api(item: &Item<'_>) -> Result<Dialect, Error> {
+    let name = item.string()?;
+    let api = Dialect::ALL.into_iter().find(|api| api.name() == name);
+    api.ok_or_else(|| item.expected("\"google-legacy\", \"google\" or \"photon\""))
 }
 
 /// The name of the variable; `null`: the service needs no key.
@@ -153,10 +166,47 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_api_is_read_by_its_name() {
-        let api = PlacesApi::GoogleLegacy;
-        let herd = parse(&with(&format!(r#", "places": {{ "api": "{}" }}"#, api.name()))).unwrap();
-        assert_eq!(herd.places.unwrap().api, api);
+    fn each_api_has_its_public_service() {
+        for (api, url) in [
+            (Dialect::GoogleLegacy, "https://maps.googleapis.com"),
+            (Dialect::Google, "https://places.googleapis.com"),
+            (Dialect::Photon, "https://photon.komoot.io"),
+        ] {
+            let herd = parse(&with(&format!(r#", "places": {{ "api": "{}" }}"#, api.name()))).unwrap();
+            let places = herd.places.unwrap();
+            assert_eq!((places.api, places.url.to_string().as_str()), (api, url));
+            assert_eq!(places.key_env.is_some(), api != Dialect::Photon);
+        }
+        let own = r#", "places": { "api": "google", "url": "https://x.example/y", "key_env": "K" }"#;
+        let places = parse(&with(own)).unwrap().places.unwrap();
+        assert_eq!(
+            (places.url.to_string().as_str(), places.key_env.as_deref()),
+            ("https://x.example/y", Some("K"))
+        );
+        let keyless = r#", "places": { "api": "photon", "key_env": "K" }"#;
+        assert_eq!(parse(&with(keyless)).unwrap().places.unwrap().key_env, None, "no key is sent");
+    }
+
+    #[test]
+    fn answers_of_google_are_not_stored() {
+        for (section, is_allowed) in [
+            (r#""cache_s": 60"#, false),
+            (r#""api": "google", "cache_s": 60"#, false),
+            (r#""api": "google", "url": "https://places.example", "cache_s": 1"#, false),
+            (r#""api": "google", "url": "https://127.0.0.1.example", "cache_s": 1"#, false),
+            (r#""api": "google", "cache_s": 0"#, true),
+            (r#""api": "photon", "cache_s": 86400"#, true),
+            (r#""url": "https://localhost:1", "cache_s": 60"#, true),
+            (r#""api": "google", "url": "https://127.9.9.9:1", "cache_s": 60"#, true),
+            (r#""url": "http://[::1]:1", "cache_s": 60"#, true),
+        ] {
+            let file = with(&format!(r#", "places": {{ {section} }}"#));
+            if is_allowed {
+                assert!(parse(&file).is_ok(), "{section}");
+            } else {
+                wrong(&file, "places.cache_s", "Google's terms forbid");
+            }
+        }
     }
 
     #[test]
@@ -204,9 +254,8 @@ mod tests {
         let places = |text: &str| with(&format!(r#", "places": {{ {text} }}"#));
         wrong(&with(r#", "places": null"#), "places", "got null");
         wrong(&places(r#""key": "S3cret""#), "places.key", "api, url, trust, key_env, timeout_ms");
-        wrong(&places(r#""api": "bing""#), "places.api", "expected \"google-legacy\", got \"bing\"");
-        wrong(&places(r#""api": "google""#), "places.api", "is not built yet");
-        wrong(&places(r#""api": "photon""#), "places.api", "is not built yet");
+        let names = "expected \"google-legacy\", \"google\" or \"photon\", got \"bing\"";
+        wrong(&places(r#""api": "bing""#), "places.api", names);
         wrong(&places(r#""url": "http://places.example""#), "places.url", "write https://places.example");
         wrong(&places(r#""trust": """#), "places.trust", "expected a path");
         wrong(&places(r#""trust": "a\u0000""#), "places.trust", "expected a path");

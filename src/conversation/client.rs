@@ -14,7 +14,7 @@ use super::lines::Lines;
 use super::refusals::NotLogged;
 use super::replies::Replies;
 use super::telnet::Telnet;
-use super::{Context, Server, prefetch, receipt_time};
+use super::{Context, Handle, Server, Waiter, prefetch, receipt_time};
 use crate::clock::Moment;
 use crate::config::{ClientsSection, Limits};
 use crate::places::answer::Answer;
@@ -420,8 +420,8 @@ impl Protocol for Client {
             ));
         }
         context.shared.log.event(format_args!("Connection from ({host}, {port}) was dropped"));
-        if !self.replies.is_empty() {
-            context.shared.desk.withdraw(|waiter| waiter.client.id() == context.id);
+        for ticket in self.replies.waiting() {
+            context.shared.desk.withdraw(&Waiter { client: Handle::new(context.id), ticket });
         }
         self.replies.clear(&mut context.shared.unread_answer_bytes);
     }

@@ -1,5 +1,6 @@
 //! Typed names of conversations.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -67,6 +68,18 @@ impl<K> PartialEq for Handle<K> {
 }
 
 impl<K> Eq for Handle<K> {}
+
+impl<K> PartialOrd for Handle<K> {
+    fn partial_cmp(&self, other: &Handle<K>) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<K> Ord for Handle<K> {
+    fn cmp(&self, other: &Handle<K>) -> Ordering {
+        self.id.cmp(&other.id)
+    }
+}
 
 impl<K> fmt::Debug for Handle<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

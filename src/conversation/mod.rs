@@ -28,7 +28,7 @@ pub use handle::{Handle, Kind};
 pub use inbound_peer::InboundPeer;
 pub use neighbours::{Neighbour, NeighbourId, Neighbours};
 pub use outbound_peer::OutboundPeer;
-pub use places_request::{Job, PlacesRequest};
+pub use places_request::PlacesRequest;
 pub use places_server::PlacesServer;
 pub use refusals::{EventLimit, OlderStatements};
 pub use server::{Identity, PlacesDesk, Server, Signal, Waiter};

@@ -1,78 +1,47 @@
 //! The conversation with Places: one request at a time over HTTP/1.1, on a connection that is kept alive.
 
-use std::fmt;
-use std::rc::Rc;
 use std::time::Duration;
 
 use super::{Context, Handle, Server};
 use crate::clock::Moment;
-use crate::http::client::{ResponseCollector, write_get};
-use crate::places::answer::Answer;
-use crate::places::desk::RequestFailure;
-use crate::places::google_legacy::repeats_key;
+use crate::http::client::ResponseCollector;
+use crate::places::desk::Outcome;
+use crate::places::dialect::Request;
 use crate::protocol::{Lost, Protocol};
-
-/// A question to Places, as an HTTP request.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Job {
-    /// The `Host` field.
-    pub host: String,
-    /// The path with the query. It can contain the key, so it must not be logged.
-    pub target: String,
-    /// The key in the target. A response that repeats it is not passed on.
-    pub key: Option<Rc<str>>,
-}
-
-impl fmt::Debug for Job {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a question to {}", self.host)
-    }
-}
 
 /// A connection to Places.
 #[derive(Debug)]
 pub struct PlacesRequest {
-    /// The question in flight, or the last one.
-    job: Job,
-    /// The response to it; `None`: the connection is idle.
+    /// The response to the question in flight; `None`: the connection is idle, or is being made.
     reader: Option<ResponseCollector>,
     /// When the idle connection is closed.
     idle_until: Moment,
+    /// The connection was made, its TLS session included.
+    is_made: bool,
 }
 
 impl PlacesRequest {
-    /// A connection that is being made for this question.
-    pub fn new(job: Job) -> PlacesRequest {
-        PlacesRequest { job, reader: Some(ResponseCollector::new(MAX_BODY)), idle_until: Moment::NEVER }
-    }
-
     /// Sends the next question on an idle connection.
-    pub fn ask(&mut self, context: &mut Context<'_>, job: Job) {
-        self.job = job;
+    pub fn ask(&mut self, context: &mut Context<'_>, request: &Request) {
         self.reader = Some(ResponseCollector::new(MAX_BODY));
-        self.send(context);
-    }
-
-    fn send(&mut self, context: &mut Context<'_>) {
-        write_get(context.transport.output(), &self.job.host, &self.job.target);
+        context.transport.write(request.bytes());
         // The desk limits the time of an answer.
         context.transport.set_deadline(Moment::NEVER);
     }
 
-    fn answered(
-        &mut self,
-        context: &mut Context<'_>,
-        result: Result<Answer, RequestFailure>,
-        reusable: bool,
-    ) {
+    fn ended(&mut self, context: &mut Context<'_>, outcome: Outcome, reusable: bool) {
         self.reader = None;
-        context.shared.desk.answered(Handle::new(context.id), result, reusable);
+        context.shared.desk.answered(context.now, Handle::new(context.id), outcome, reusable);
         if reusable {
-            self.idle_until = context.now + IDLE_MAX;
-            self.wait_idle(context);
+            self.became_idle(context);
         } else {
-            context.transport.abort();
+            self.abort(context);
         }
+    }
+
+    fn became_idle(&mut self, context: &mut Context<'_>) {
+        self.idle_until = context.now + IDLE_MAX;
+        self.wait_idle(context);
     }
 
     /// Sets the deadline of an idle connection.
@@ -82,27 +51,32 @@ impl PlacesRequest {
         context.transport.set_deadline(until.min(self.idle_until));
     }
 
-    fn failed(&mut self, context: &mut Context<'_>, reason: String) {
+    /// Ends the connection. The desk must not choose it while it ends.
+    fn abort(&mut self, context: &mut Context<'_>) {
+        context.shared.desk.connection_lost(context.now, Handle::new(context.id));
+        context.transport.abort();
+    }
+
+    fn broken(&mut self, context: &mut Context<'_>, reason: String) {
         if let Some(reader) = &self.reader {
             let nothing_received = !reader.has_begun();
-            self.answered(context, Err(RequestFailure { nothing_received, reason }), false);
+            self.ended(context, Outcome::Broken { nothing_received, reason }, false);
         }
     }
 
     /// Hands over a complete response. `is_alone`: no further bytes followed it.
     fn finish(&mut self, context: &mut Context<'_>, is_alone: bool) {
-        let Some(response) = self.reader.as_mut().and_then(ResponseCollector::finish) else {
-            return;
-        };
-        let reusable = response.keep_alive && is_alone;
-        let result = match Answer::from_response(response.status, response.body) {
-            Ok(answer) if self.job.key.as_ref().is_some_and(|key| repeats_key(&answer, key)) => {
-                Err("its answer repeats the key, and is withheld".to_owned())
-            }
-            result => result.map_err(|unusable| unusable.to_string()),
-        };
-        let result = result.map_err(|reason| RequestFailure { nothing_received: false, reason });
-        self.answered(context, result, reusable);
+        if let Some(response) = self.reader.as_mut().and_then(ResponseCollector::finish) {
+            let reusable = response.keep_alive && is_alone;
+            self.ended(context, Outcome::Response(response), reusable);
+        }
+    }
+}
+
+impl Default for PlacesRequest {
+    /// A connection that is being made. It asks the desk for its question when it is made.
+    fn default() -> PlacesRequest {
+        PlacesRequest { reader: None, idle_until: Moment::NEVER, is_made: false }
     }
 }
 
@@ -110,14 +84,18 @@ impl Protocol for PlacesRequest {
     type Shared = Server;
 
     fn connection_made(&mut self, context: &mut Context<'_>) {
-        context.shared.desk.connected(Handle::new(context.id));
-        self.send(context);
+        self.is_made = true;
+        match context.shared.desk.connected(context.now, Handle::new(context.id)) {
+            Some(request) => self.ask(context, &request),
+            // Its question has got another connection meanwhile.
+            None => self.became_idle(context),
+        }
     }
 
     fn data_received(&mut self, context: &mut Context<'_>, data: &[u8]) -> usize {
         let Some(reader) = &mut self.reader else {
             // A response without a request.
-            context.transport.abort();
+            self.abort(context);
             return data.len();
         };
         match reader.data_received(data) {
@@ -127,7 +105,7 @@ impl Protocol for PlacesRequest {
             }
             Ok(used) => used,
             Err(error) => {
-                self.failed(context, error.to_string());
+                self.broken(context, error.to_string());
                 data.len()
             }
         }
@@ -136,10 +114,9 @@ impl Protocol for PlacesRequest {
     fn eof_received(&mut self, context: &mut Context<'_>, _rest: &[u8]) {
         match self.reader.as_mut().map(ResponseCollector::eof_received) {
             Some(Ok(())) => self.finish(context, false),
-            Some(Err(error)) => self.failed(context, error.to_string()),
-            None => {}
+            Some(Err(error)) => self.broken(context, error.to_string()),
+            None => self.abort(context),
         }
-        context.transport.abort();
     }
 
     fn timed_out(&mut self, context: &mut Context<'_>) {
@@ -148,7 +125,7 @@ impl Protocol for PlacesRequest {
             self.wait_idle(context);
         } else if self.reader.is_none() {
             // The desk must not choose a connection that is closing.
-            context.shared.desk.connection_lost(Handle::new(context.id));
+            context.shared.desk.connection_lost(context.now, Handle::new(context.id));
             context.transport.close();
         }
     }
@@ -159,15 +136,22 @@ impl Protocol for PlacesRequest {
 
     fn connection_lost(&mut self, context: &mut Context<'_>, why: Lost) {
         let reason = match why {
-            Lost::NotMade(error) => format!("no connection can be made: {error}"),
+            Lost::NotMade(error) | Lost::Failed(error) if !self.is_made => {
+                format!("no connection can be made: {error}")
+            }
             Lost::NotSecured(error) => format!("the TLS handshake failed: {error}"),
-            Lost::Failed(error) => format!("the connection broke: {error}"),
+            Lost::NotMade(error) | Lost::Failed(error) => format!("the connection broke: {error}"),
             Lost::Closed | Lost::Aborted | Lost::TimedOut => {
                 "the connection ended before an answer came".to_owned()
             }
         };
-        self.failed(context, reason);
-        context.shared.desk.connection_lost(Handle::new(context.id));
+        if self.is_made {
+            self.broken(context, reason);
+        } else {
+            let outcome = Outcome::NotConnected(reason);
+            context.shared.desk.answered(context.now, Handle::new(context.id), outcome, false);
+        }
+        context.shared.desk.connection_lost(context.now, Handle::new(context.id));
     }
 }
 
@@ -186,29 +170,41 @@ mod tests {
     use super::*;
     use crate::conversation::testing::Bench;
     use crate::conversation::{Conversation, Waiter};
-    use crate::places::desk::{Problem, QuestionId, Step};
+    use crate::http::client::Response;
+    use crate::places::desk::{QuestionId, Step};
     use crate::places::question::Question;
     use crate::protocol::Close;
 
     type DeskStep = Step<Handle<PlacesRequest>, Waiter>;
 
-    fn job() -> Job {
-        Job { host: "localhost:1".into(), target: "/x?location=1,2".into(), key: Some("AIza-_Key".into()) }
+    fn next_step(bench: &mut Bench) -> Option<DeskStep> {
+        let is_action = |step: &DeskStep| !matches!(step, Step::WakeAt(..));
+        let now = bench.now;
+        std::iter::from_fn(|| bench.server.desk.next_step(now)).find(is_action)
     }
 
+    /// Asks a question that differs from all earlier ones.
     fn ask(bench: &mut Bench) -> DeskStep {
-        let waiter = Waiter { client: Handle::new(bench.id), ticket: 1 };
-        bench.server.desk.ask(bench.now, Question::new(b"+1", b"-1", b"10"), waiter);
-        let is_action = |step: &DeskStep| !matches!(step, Step::WakeAt(..));
-        std::iter::from_fn(|| bench.server.desk.next_step()).find(is_action).expect("an action")
+        bench.questions_asked += 1;
+        let ticket = bench.questions_asked;
+        let waiter = Waiter { client: Handle::new(bench.id), ticket };
+        let radius_km = ticket.to_string();
+        let question = Question::new(b"+1", b"-1", radius_km.as_bytes());
+        bench.server.desk.ask(bench.now, question, waiter);
+        next_step(bench).expect("an action")
+    }
+
+    fn sent_a_request(bench: &mut Bench) -> bool {
+        bench.sent().starts_with("GET /maps/api/place/nearbysearch/json?location=1,-1&radius=")
     }
 
     /// A new connection with a question in flight.
     fn asked() -> Bench {
-        let mut bench = Bench::new(Conversation::PlacesRequest(Box::new(PlacesRequest::new(job()))));
+        let mut bench = Bench::unconnected(Conversation::PlacesRequest(Box::default()));
         let Step::Connect(id) = ask(&mut bench) else { panic!("there is no idle connection") };
         bench.server.desk.connecting(id, Handle::new(bench.id));
-        assert!(bench.sent().starts_with("GET /x?location=1,2 HTTP/1.1\r\n"));
+        bench.connect();
+        assert!(sent_a_request(&mut bench));
         bench
     }
 
@@ -216,24 +212,25 @@ mod tests {
     fn asked_again() -> (Bench, QuestionId) {
         let mut bench = asked();
         bench.receive(RESPONSE.as_bytes());
-        assert_eq!(outcome(&mut bench), Some(Ok(())));
-        let Step::Ask(_, id) = ask(&mut bench) else { panic!("the connection is reusable") };
-        bench.deliver(Handle::call(|request: &mut PlacesRequest, context| request.ask(context, job())));
-        assert!(bench.sent().starts_with("GET /x?location=1,2 HTTP/1.1\r\n"));
+        assert!(is_answered(&mut bench));
+        let Step::Ask(_, request) = ask(&mut bench) else { panic!("the connection is reusable") };
+        bench.deliver(Handle::call(move |own: &mut PlacesRequest, context| own.ask(context, &request)));
+        assert!(sent_a_request(&mut bench));
+        let id = bench.server.desk.last_question();
         (bench, id)
     }
 
-    fn outcome(bench: &mut Bench) -> Option<Result<(), Problem>> {
-        match bench.server.desk.next_step() {
-            Some(Step::Answer(_, result)) => Some(result.map(|_| ())),
+    /// The text of the next answer.
+    fn outcome(bench: &mut Bench) -> Option<String> {
+        match next_step(bench) {
+            Some(Step::Answer(_, answer)) => Some(answer.text().to_owned()),
             None => None,
             step => panic!("{step:?}"),
         }
     }
 
-    fn reason(outcome: Option<Result<(), Problem>>) -> String {
-        let Some(Err(Problem::Failed(reason))) = outcome else { panic!("{outcome:?}") };
-        reason
+    fn is_answered(bench: &mut Bench) -> bool {
+        outcome(bench).as_deref() == Some("{\"results\":[]}")
     }
 
     fn is_reusable(bench: &mut Bench) -> bool {
@@ -249,7 +246,8 @@ mod tests {
             assert_eq!(outcome(&mut bench), None);
             bench.receive(&[byte]);
         }
-        assert_eq!((outcome(&mut bench), outcome(&mut bench)), (Some(Ok(())), None));
+        assert!(is_answered(&mut bench));
+        assert_eq!(outcome(&mut bench), None);
         assert!(is_reusable(&mut bench));
     }
 
@@ -257,14 +255,49 @@ mod tests {
     fn a_connection_takes_one_question_after_the_other() {
         let (mut bench, _) = asked_again();
         bench.receive(RESPONSE.as_bytes());
-        assert_eq!(outcome(&mut bench), Some(Ok(())));
+        assert!(is_answered(&mut bench));
+    }
+
+    #[test]
+    fn a_connection_that_is_not_made_is_a_failure_with_its_reason() {
+        let error = || std::io::Error::other("bad certificate");
+        for why in [Lost::NotMade(error()), Lost::Failed(error())] {
+            let mut bench = Bench::unconnected(Conversation::PlacesRequest(Box::default()));
+            let Step::Connect(id) = ask(&mut bench) else { panic!("there is no idle connection") };
+            bench.server.desk.connecting(id, Handle::new(bench.id));
+            bench.lose_because(why);
+            let answer = outcome(&mut bench).unwrap();
+            assert!(answer.contains("no connection can be made: bad certificate"), "{answer}");
+        }
+        let mut bench = asked();
+        bench.lose_because(Lost::Failed(error()));
+        assert!(outcome(&mut bench).unwrap().contains("the connection broke: bad certificate"));
+    }
+
+    #[test]
+    fn a_connection_that_is_made_too_late_waits_for_the_next_question() {
+        let mut bench = asked();
+        let Step::Connect(id) = ask(&mut bench) else { panic!("the first one is in use") };
+        let other = Handle::new(crate::protocol::ConnectionId { slot: 9, generation: 9 });
+        bench.server.desk.connecting(id, other);
+        bench.receive(RESPONSE.as_bytes());
+        assert!(is_answered(&mut bench));
+        assert!(
+            matches!(next_step(&mut bench), Some(Step::Ask(..))),
+            "the question takes the idle connection"
+        );
+        assert_eq!(next_step(&mut bench), Some(Step::Abort(other)));
+        let mut late = Bench::unconnected(Conversation::PlacesRequest(Box::default()));
+        late.connect();
+        assert_eq!((late.sent().as_str(), late.deadline()), ("", late.now + IDLE_MAX));
     }
 
     #[test]
     fn bytes_after_a_response_end_the_connection() {
         let mut bench = asked();
         bench.receive(format!("{RESPONSE}x").as_bytes());
-        assert_eq!((outcome(&mut bench), bench.closing()), (Some(Ok(())), Some(Close::Abort)));
+        assert!(is_answered(&mut bench));
+        assert_eq!(bench.closing(), Some(Close::Abort));
         assert!(!is_reusable(&mut bench));
         let mut bench = asked();
         bench.receive(RESPONSE.as_bytes());
@@ -277,7 +310,7 @@ mod tests {
         let mut bench = asked();
         bench.receive(b"HTTP/1.1 200 OK\r\n\r\n{\"results\":[]}");
         bench.eof();
-        assert_eq!(outcome(&mut bench), Some(Ok(())));
+        assert!(is_answered(&mut bench));
         assert!(!is_reusable(&mut bench));
     }
 
@@ -285,40 +318,39 @@ mod tests {
     fn a_reused_connection_that_ends_without_a_byte_is_replaced() {
         let (mut bench, id) = asked_again();
         bench.eof();
-        assert_eq!(bench.server.desk.next_step(), Some(Step::Connect(id)));
+        assert_eq!(next_step(&mut bench), Some(Step::Connect(id)));
         let (mut bench, id) = asked_again();
         bench.lose();
-        assert_eq!(bench.server.desk.next_step(), Some(Step::Connect(id)));
+        assert_eq!(next_step(&mut bench), Some(Step::Connect(id)));
         let (mut bench, _) = asked_again();
         bench.receive(b"HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{");
         bench.eof();
-        assert!(reason(outcome(&mut bench)).contains("closed in the middle"));
+        assert!(outcome(&mut bench).unwrap().contains("closed in the middle"));
     }
 
     #[test]
     fn a_question_that_was_never_sent_is_asked_elsewhere() {
         let mut bench = asked();
         bench.receive(RESPONSE.as_bytes());
-        assert_eq!(outcome(&mut bench), Some(Ok(())));
-        let Step::Ask(_, id) = ask(&mut bench) else { panic!("the connection is reusable") };
+        assert!(is_answered(&mut bench));
+        let Step::Ask(..) = ask(&mut bench) else { panic!("the connection is reusable") };
+        let id = bench.server.desk.last_question();
         bench.lose();
-        assert_eq!(bench.server.desk.next_step(), Some(Step::Connect(id)));
+        assert_eq!(next_step(&mut bench), Some(Step::Connect(id)));
     }
 
     #[test]
-    fn a_bad_status_is_named() {
-        let mut bench = asked();
-        bench.receive(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n");
-        assert!(reason(outcome(&mut bench)).contains("500"));
-    }
-
-    #[test]
-    fn an_answer_that_repeats_the_key_is_withheld() {
-        let mut bench = asked();
-        bench.receive(b"HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n{\"results\":[],\"a\":\"AIza-_Key\"}");
-        let reason = reason(outcome(&mut bench));
-        assert!(reason.contains("repeats the key") && !reason.contains("AIza"), "{reason}");
-        assert!(is_reusable(&mut bench), "the next response may be better");
+    fn a_failure_of_the_service_is_an_answer_and_the_connection_stays() {
+        for (response, words) in [
+            ("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n", "HTTP status 500"),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", "has no array"),
+        ] {
+            let mut bench = asked();
+            bench.receive(response.as_bytes());
+            let answer = outcome(&mut bench).unwrap();
+            assert!(answer.contains(words), "{answer}");
+            assert!(is_reusable(&mut bench), "the next response may be better");
+        }
     }
 
     #[test]
@@ -328,30 +360,31 @@ mod tests {
         assert_eq!(bench.deadline(), bench.now + IDLE_MAX);
         bench.now = bench.deadline();
         bench.time_out();
-        assert_eq!((bench.closing(), outcome(&mut bench)), (Some(Close::Drain), Some(Ok(()))));
+        assert!(is_answered(&mut bench));
+        assert_eq!(bench.closing(), Some(Close::Drain));
         assert!(!is_reusable(&mut bench), "it is not chosen while it closes");
     }
 
     #[test]
     fn an_idle_connection_makes_way_for_a_question_on_a_new_one() {
-        for is_answered in [false, true] {
+        for is_over in [false, true] {
             let mut bench = asked();
             let Step::Connect(id) = ask(&mut bench) else { panic!("the first one is in use") };
             let other = Handle::new(crate::protocol::ConnectionId { slot: 9, generation: 9 });
             bench.server.desk.connecting(id, other);
-            bench.server.desk.connected(other);
+            bench.server.desk.connected(bench.now, other).unwrap();
             bench.receive(RESPONSE.as_bytes());
-            assert_eq!(outcome(&mut bench), Some(Ok(())));
+            assert!(is_answered(&mut bench));
             let idle_since = bench.now;
             assert_eq!(bench.deadline(), idle_since + IN_THE_WAY_MAX);
-            if is_answered {
-                let answer = Answer::parse(b"{\"results\":[]}".to_vec()).unwrap();
-                bench.server.desk.answered(other, Ok(answer), true);
+            if is_over {
+                let response = Response { status: 200, body: b"{}".to_vec(), ..Response::default() };
+                bench.server.desk.answered(bench.now, other, Outcome::Response(response), true);
             }
             bench.now = bench.deadline();
             bench.time_out();
-            assert_eq!(bench.closing(), if is_answered { None } else { Some(Close::Drain) });
-            if is_answered {
+            assert_eq!(bench.closing(), if is_over { None } else { Some(Close::Drain) });
+            if is_over {
                 assert_eq!(bench.deadline(), idle_since + IDLE_MAX);
             }
         }

@@ -1,41 +1,56 @@
-//! The conversation as Places: the responses of the local Places server.
+//! The conversation as Places: the responses of the local Places server, in each dialect by its path.
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::http::Framing;
-use crate::http::server::{
-    RequestError, RequestHead, read_bodiless_request, read_request_head, write_response_head,
-};
-use crate::places::gazetteer::Gazetteer;
-use crate::places::google_legacy::PATH;
+use crate::http::server::{RequestError, RequestHead, read_request_head, write_response_head};
+use crate::places::dialect::{google, google_legacy, photon};
+use crate::places::gazetteer::LocalPlaces;
 use crate::protocol::{Context, Lost, Protocol};
 
 /// A connection to the local Places server.
 #[derive(Clone)]
 pub struct PlacesServer {
-    gazetteer: Rc<Gazetteer>,
+    places: Rc<LocalPlaces>,
     /// The last response was written; further input is discarded.
     over: bool,
 }
 
+/// The status, its reason phrase and the body of a response.
+type Reply = ((u16, &'static str), String);
+
 impl PlacesServer {
-    /// A connection that is answered from this gazetteer.
-    pub fn new(gazetteer: Rc<Gazetteer>) -> PlacesServer {
-        PlacesServer { gazetteer, over: false }
+    /// A connection that is answered from these places.
+    pub fn new(places: Rc<LocalPlaces>) -> PlacesServer {
+        PlacesServer { places, over: false }
     }
 
-    fn respond(&mut self, context: &mut Context<'_, ()>, request: &RequestHead<'_>) {
+    /// The response to a request with this body.
+    fn reply(&self, request: &RequestHead<'_>, body: &[u8]) -> Reply {
         let (path, query) = path_and_query(request.target);
-        let (status, reason, body) = if path != PATH {
-            (404, "Not Found", format!("There is nothing here. Ask {PATH}?location=LAT,LNG&radius=METRES\n"))
-        } else if !METHODS.contains(&request.method) {
-            (METHOD_NOT_ALLOWED.0, METHOD_NOT_ALLOWED.1, ASK_WITH_GET.to_owned())
-        } else {
-            (200, "OK", self.gazetteer.answer(query))
+        let allowed = methods(path);
+        if allowed.is_empty() {
+            return (NOT_FOUND, "There is nothing here. See herd places --help\n".to_owned());
+        }
+        if !allowed.contains(&request.method) {
+            return (METHOD_NOT_ALLOWED, format!("Ask with {}.\n", allowed[0]));
+        }
+        let (status, text) = match path {
+            google::PATH => {
+                let has_mask = request.fields.get(google::MASK_FIELD).is_some_and(|mask| !mask.is_empty());
+                self.places.google(has_mask, body)
+            }
+            photon::PATH => self.places.photon(query),
+            _ => (200, self.places.google_legacy(query)),
         };
+        (if status == 200 { OK } else { BAD_REQUEST }, text)
+    }
+
+    fn respond(&mut self, context: &mut Context<'_, ()>, request: &RequestHead<'_>, body: &[u8]) {
+        let (status, text) = self.reply(request, body);
         let output = context.transport.output();
-        write(output, (status, reason), &body, request.method, request.keep_alive);
+        write(output, status, &text, request, request.keep_alive);
         if request.keep_alive {
             context.transport.set_deadline(context.now + IDLE_MAX);
         } else {
@@ -43,9 +58,45 @@ impl PlacesServer {
         }
     }
 
+    fn refuse(&mut self, context: &mut Context<'_, ()>, status: (u16, &'static str), text: &str) {
+        let fields = [("Content-Type", TEXT)];
+        let framing = Framing::Length(text.len() as u64);
+        write_response_head(context.transport.output(), status.0, status.1, &fields, framing, false);
+        context.transport.write(text.as_bytes());
+        self.end(context);
+    }
+
     fn end(&mut self, context: &mut Context<'_, ()>) {
         self.over = true;
         context.transport.close();
+    }
+}
+
+/// The methods that a resource has, the usual one first; empty: there is no such resource.
+fn methods(path: &str) -> &'static [&'static str] {
+    match path {
+        google::PATH => &["POST"],
+        google_legacy::PATH | photon::PATH => &["GET", "HEAD"],
+        _ => &[],
+    }
+}
+
+/// The length of the body of a request, or why it is refused.
+fn body_length(request: &RequestHead<'_>) -> Result<usize, Reply> {
+    let path = path_and_query(request.target).0;
+    let refused = |error: RequestError| Err((error.status(), format!("{error}\n")));
+    match request.framing {
+        Framing::Length(0) => Ok(0),
+        // The body of a refused request is not read.
+        _ if !methods(path).is_empty() && !methods(path).contains(&request.method) => {
+            Err((METHOD_NOT_ALLOWED, format!("Ask with {}.\n", methods(path)[0])))
+        }
+        Framing::Chunked => refused(RequestError::HasChunkedBody),
+        Framing::Length(length) if path == google::PATH && length <= BODY_MAX => Ok(length as usize),
+        Framing::Length(_) if path == google::PATH => {
+            Err((TOO_LARGE, format!("The body is larger than {BODY_MAX} bytes.\n")))
+        }
+        Framing::Length(_) | Framing::UntilClose => refused(RequestError::HasBody),
     }
 }
 
@@ -66,22 +117,23 @@ impl Protocol for PlacesServer {
                 context.transport.pause_reading();
                 return used;
             }
-            match read_bodiless_request(&data[used..]) {
-                Ok(Some((request, length))) => {
-                    used += length;
-                    self.respond(context, &request);
-                }
+            let (request, head_length) = match read_request_head(&data[used..]) {
+                Ok(Some(request)) => request,
                 Ok(None) => return used,
                 Err(error) => {
-                    let has_body = matches!(error, RequestError::HasBody | RequestError::HasChunkedBody);
-                    let head = read_request_head(&data[used..]).ok().flatten();
-                    let method = head.map_or("", |(request, _)| request.method);
-                    let (status, body) = if has_body && !METHODS.contains(&method) {
-                        (METHOD_NOT_ALLOWED, ASK_WITH_GET.to_owned())
-                    } else {
-                        (error.status(), format!("{error}\n"))
-                    };
-                    write(context.transport.output(), status, &body, method, false);
+                    self.refuse(context, error.status(), &format!("{error}\n"));
+                    continue;
+                }
+            };
+            match body_length(&request) {
+                Ok(length) => {
+                    let start = used + head_length;
+                    let Some(body) = data.get(start..start + length) else { return used };
+                    self.respond(context, &request, body);
+                    used = start + length;
+                }
+                Err((status, text)) => {
+                    write(context.transport.output(), status, &text, &request, false);
                     self.end(context);
                 }
             }
@@ -108,17 +160,25 @@ impl Protocol for PlacesServer {
     fn connection_lost(&mut self, _context: &mut Context<'_, ()>, _why: Lost) {}
 }
 
-/// Appends the response to a request with this method.
-fn write(output: &mut Vec<u8>, status: (u16, &'static str), body: &str, method: &str, keep_alive: bool) {
-    let mut fields = vec![("Content-Type", if status.0 == 200 { JSON } else { TEXT })];
+/// Appends the response to a request.
+fn write(
+    output: &mut Vec<u8>,
+    status: (u16, &'static str),
+    body: &str,
+    request: &RequestHead<'_>,
+    keep_alive: bool,
+) {
+    let is_json = status == OK || status == BAD_REQUEST && body.starts_with('{');
+    let mut fields = vec![("Content-Type", if is_json { JSON } else { TEXT })];
+    let allowed = methods(path_and_query(request.target).0).join(", ");
     if status == METHOD_NOT_ALLOWED {
         // RFC 9110, section 15.5.6.
-        fields.push(("Allow", "GET, HEAD"));
+        fields.push(("Allow", &allowed));
     }
     let framing = Framing::Length(body.len() as u64);
     write_response_head(output, status.0, status.1, &fields, framing, keep_alive);
     // A response to HEAD has the length of the body that it leaves out (RFC 9110, section 9.3.2).
-    if method != "HEAD" {
+    if request.method != "HEAD" {
         output.extend_from_slice(body.as_bytes());
     }
 }
@@ -139,9 +199,13 @@ fn path_and_query(target: &str) -> (&str, &str) {
     target.split_once('?').unwrap_or((target, ""))
 }
 
+const OK: (u16, &str) = (200, "OK");
+const BAD_REQUEST: (u16, &str) = (400, "Bad Request");
+const NOT_FOUND: (u16, &str) = (404, "Not Found");
 const METHOD_NOT_ALLOWED: (u16, &str) = (405, "Method Not Allowed");
-const ASK_WITH_GET: &str = "Ask with GET.\n";
-const METHODS: [&str; 2] = ["GET", "HEAD"];
+const TOO_LARGE: (u16, &str) = (413, "Content Too Large");
+/// Bytes of the body of a question: many times what one has.
+const BODY_MAX: u64 = 16 * 1024;
 const JSON: &str = "application/json; charset=UTF-8";
 const TEXT: &str = "text/plain; charset=UTF-8";
 /// How long a connection may have no request: longer than a server of a herd keeps an idle one.
@@ -151,11 +215,12 @@ const IDLE_MAX: Duration = Duration::from_secs(75);
 mod tests {
     use super::*;
     use crate::clock::Moment;
+    use crate::places::gazetteer::Gazetteer;
     use crate::protocol::{Close, ConnectionId, Transport, WaterMarks};
 
     /// The output for this input, and how the connection ends.
     fn answer(input: &str) -> (String, Option<Close>) {
-        let mut server = PlacesServer::new(GAZETTEER.with(Rc::clone));
+        let mut server = PlacesServer::new(PLACES.with(Rc::clone));
         let mut transport = Transport::new(WaterMarks::default());
         let id = ConnectionId { slot: 1, generation: 1 };
         let address = ([127, 0, 0, 1], 40_000).into();
@@ -172,7 +237,8 @@ mod tests {
     }
 
     thread_local! {
-        static GAZETTEER: Rc<Gazetteer> = Rc::new(Gazetteer::embedded().expect("the places are valid"));
+        static PLACES: Rc<LocalPlaces> =
+            Rc::new(LocalPlaces::Embedded(Gazetteer::embedded().expect("the places are valid")));
     }
 
     const TARGET: &str = "/maps/api/place/nearbysearch/json?location=34.07,-118.45&radius=100000";
@@ -200,6 +266,51 @@ mod tests {
         }
         assert!(ask("GET", TARGET, "Content-Length: 2\r\n").starts_with("HTTP/1.1 400 "));
         assert!(ask("GET", "/", "").starts_with("HTTP/1.1 404 "));
+    }
+
+    #[test]
+    fn each_dialect_has_its_path() {
+        let body = r#"{"locationRestriction":{"circle":{"center":{"latitude":34.07,"longitude":-118.45},"radius":9e3}}}"#;
+        let fields = format!("X-Goog-FieldMask: places.id\r\nContent-Length: {}\r\n", body.len());
+        let post = |fields: &str, body: &str| {
+            answer(&format!("POST /v1/places:searchNearby HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n{body}"))
+                .0
+        };
+        let found = post(&fields, body);
+        assert!(found.starts_with("HTTP/1.1 200 OK\r\n") && found.contains("\"displayName\""), "{found}");
+        let two = answer(
+            &format!("POST /v1/places:searchNearby HTTP/1.1\r\nHost: x\r\n{fields}\r\n{body}").repeat(2),
+        )
+        .0;
+        assert_eq!(two.matches("HTTP/1.1 200 OK").count(), 2, "{two}");
+        for (fields, body, status) in [
+            ("Content-Length: 2\r\n", "{}", "400 "),
+            ("X-Goog-FieldMask: *\r\nContent-Length: 2\r\n", "{}", "400 "),
+            ("X-Goog-FieldMask: *\r\n", "", "400 "),
+            ("Content-Length: 16385\r\n", "", "413 "),
+            ("Transfer-Encoding: chunked\r\n", "0\r\n\r\n", "411 "),
+        ] {
+            let reply = post(fields, body);
+            assert!(reply.starts_with(&format!("HTTP/1.1 {status}")), "{reply}");
+        }
+        assert!(ask("GET", "/v1/places:searchNearby", "").contains("\r\nAllow: POST\r\n"));
+        let photon = ask("GET", "/reverse?lat=34.07&lon=-118.45&radius=9&limit=20", "");
+        assert!(
+            photon.contains("\"FeatureCollection\"") && photon.contains("\r\nContent-Type: application/json")
+        );
+        assert!(ask("GET", "/reverse", "").starts_with("HTTP/1.1 400 "));
+        // A body that arrives in pieces.
+        let whole = format!("POST /v1/places:searchNearby HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n{body}");
+        let mut server = PlacesServer::new(PLACES.with(Rc::clone));
+        let mut transport = Transport::new(WaterMarks::default());
+        for end in 1..=whole.len() {
+            let (id, address) = (ConnectionId { slot: 1, generation: 1 }, ([127, 0, 0, 1], 40_000).into());
+            let (now, wall, transport) = (Moment::START, 0, &mut transport);
+            let context = &mut Context { id, address, tls: None, now, wall, transport, shared: &mut () };
+            let used = server.data_received(context, &whole.as_bytes()[..end]);
+            assert_eq!(used, if end == whole.len() { end } else { 0 });
+        }
+        assert_eq!(String::from_utf8(transport.unsent().to_vec()).unwrap(), found);
     }
 
     #[test]

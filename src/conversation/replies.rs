@@ -39,8 +39,7 @@ impl Replies {
         if self.queue.is_empty() {
             return true;
         }
-        let waiting = self.queue.iter().filter(|reply| matches!(reply, Reply::Waiting { .. })).count();
-        waiting < WAITING_MAX && self.bytes() < BYTES_MAX
+        self.waiting().count() < WAITING_MAX && self.bytes() < BYTES_MAX
     }
 
     /// Bytes of pending replies.
@@ -70,6 +69,14 @@ impl Replies {
         self.next_ticket = self.next_ticket.wrapping_add(1);
         self.queue.push_back(Reply::Waiting { ticket, line, bound });
         ticket
+    }
+
+    /// The tickets of the replies that wait for Places.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = u32> {
+        self.queue.iter().filter_map(|reply| match reply {
+            Reply::Waiting { ticket, .. } => Some(*ticket),
+            Reply::Text(_) | Reply::Answered(_) => None,
+        })
     }
 
     /// Fills in the answer for a ticket, cut to its bound. An error takes its place if the client has

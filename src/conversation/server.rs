@@ -5,9 +5,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::{Client, EventLimit, Handle, NeighbourId, Neighbours, OlderStatements, PlacesRequest};
-use crate::config::Limits;
+use crate::config::{Limits, PlacesSection};
 use crate::log::Log;
 use crate::places::desk::Desk;
+use crate::places::dialect::Service;
 use crate::protocol::{ConnectionId, TlsKeys};
 use crate::store::{Origin, Outcome, Store};
 use crate::text::peer_line::Epoch;
@@ -25,7 +26,7 @@ pub struct Identity {
 }
 
 /// A client that waits for an answer of Places.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Waiter {
     /// The client.
     pub client: Handle<Client>,
@@ -89,15 +90,9 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server with an empty store and no neighbours. `places_timeout`: the time limit of a question to
-    /// Places.
-    pub fn new(
-        identity: Identity,
-        limits: Limits,
-        silence: Duration,
-        places_timeout: Duration,
-        log: Log,
-    ) -> Server {
+    /// A server with an empty store and no neighbours, whose questions go to a Places on this machine until its
+    /// desk gets another service.
+    pub fn new(identity: Identity, limits: Limits, silence: Duration, log: Log) -> Server {
         Server {
             store: Store::new(limits.max_clients),
             identity,
@@ -106,7 +101,7 @@ impl Server {
             keys: None,
             neighbours: Neighbours::default(),
             log,
-            desk: Desk::new(places_timeout),
+            desk: Desk::new(PlacesSection::default().bounds, Service::default()),
             signals: VecDeque::new(),
             unread_answer_bytes: 0,
             statements_dropped: 0,

@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::*;
 use crate::clock::Moment;
 use crate::config::Limits;
+use crate::http::client::Response;
 use crate::log::{Level, Log};
-use crate::places::answer::Answer;
-use crate::places::desk::{QuestionId, Step};
+use crate::places::desk::{Outcome, QuestionId, Step};
 use crate::protocol::{Close, ConnectionId, Delivery, TlsPeer, TlsSettings, Transport, WaterMarks};
 use crate::store::Origin;
 use crate::text::peer_line::Epoch;
@@ -59,16 +59,23 @@ pub(super) struct Bench {
     /// Questions for which the desk wants a connection.
     questions: Vec<QuestionId>,
     connections: u32,
+    /// Questions that a test has asked itself.
+    pub(super) questions_asked: u32,
 }
 
 impl Bench {
     pub(super) fn new(conversation: Conversation) -> Bench {
+        let mut bench = Bench::unconnected(conversation);
+        bench.connect();
+        bench
+    }
+
+    pub(super) fn unconnected(conversation: Conversation) -> Bench {
         let identity = Identity { herd: "bruins".into(), name: "Riley".into(), epoch: Epoch(0xee) };
         let log = Log::new("Riley", Level::Traffic);
-        let timeout = Duration::from_secs(5);
-        let mut server = Server::new(identity, Limits::default(), Duration::from_secs(3), timeout, log);
+        let mut server = Server::new(identity, Limits::default(), Duration::from_secs(3), log);
         server.neighbours.add("Jaquez");
-        let mut bench = Bench {
+        Bench {
             id: ConnectionId { slot: 3, generation: 5 },
             address: "127.0.0.1:40000".parse().unwrap(),
             tls: None,
@@ -81,9 +88,8 @@ impl Bench {
             eof: false,
             questions: Vec::new(),
             connections: 0,
-        };
-        bench.connect();
-        bench
+            questions_asked: 0,
+        }
     }
 
     pub(super) fn connect(&mut self) {
@@ -169,26 +175,26 @@ impl Bench {
         self.offer();
     }
 
-    /// Answers all questions to Places that are in flight.
-    pub(super) fn answer_questions(&mut self, answer: impl Fn() -> Answer) {
+    /// Answers all questions to Places that are in flight with this body.
+    pub(super) fn answer_questions(&mut self, body: &str) {
         self.carry_out_steps();
         for question in std::mem::take(&mut self.questions) {
             self.connections += 1;
             let connection = Handle::new(ConnectionId { slot: self.connections, generation: 0 });
+            let response = Response { status: 200, body: body.into(), ..Response::default() };
             self.server.desk.connecting(question, connection);
-            self.server.desk.answered(connection, Ok(answer()), false);
+            self.server.desk.answered(self.now, connection, Outcome::Response(response), false);
             self.carry_out_steps();
         }
     }
 
     fn carry_out_steps(&mut self) {
-        while let Some(step) = self.server.desk.next_step() {
+        while let Some(step) = self.server.desk.next_step(self.now) {
             match step {
                 Step::Connect(question) => self.questions.push(question),
                 Step::Ask(..) | Step::WakeAt(..) | Step::Abort(_) => {}
                 Step::Answer(waiter, answer) => {
                     assert_eq!(waiter.client.id(), self.id);
-                    let answer = answer.unwrap();
                     self.deliver(Handle::call(move |client: &mut Client, context| {
                         client.answered(context, waiter.ticket, &answer);
                     }));

@@ -125,11 +125,11 @@ impl<S: System, A: Application> EventLoop<S, A> {
 
 /// When an attempt that starts now is given up: early if other addresses are left.
 fn attempt_until(now: Moment, left: &[SocketAddr], patience: Duration) -> Moment {
-    now + if left.is_empty() { patience } else { ATTEMPT_MAX.min(patience) }
+    now + if left.is_empty() { patience } else { ATTEMPT_MAX.min(patience / 4) }
 }
 
-/// The time limit of an address while others are left, so that an unreachable first address does not hide
-/// the rest. Longer than TCP's first retransmission after 1 s (RFC 6298, section 2).
-pub(super) const ATTEMPT_MAX: Duration = Duration::from_millis(1500);
+/// The time limit of an address while others are left, or a quarter of the patience if that is less, so that a silent
+/// first address does not hide the rest (docs/protocol.md, section 6).
+pub(super) const ATTEMPT_MAX: Duration = Duration::from_secs(1);
 /// Caps the connection attempts per host name.
 const ADDRESSES_MAX: usize = 8;

@@ -21,7 +21,7 @@ use std::time::Duration;
 use crate::clock::{Clocks, Moment};
 use crate::conversation::{Client, Conversation, Handle, NeighbourId, OutboundPeer, Server, Signal};
 use crate::log::Level;
-use crate::places::desk::{Problem, QuestionId};
+use crate::places::desk::QuestionId;
 use crate::protocol::{
     Admission, Application, Arrival, Delivery, Done, ListenerTag, Notice, Quota, TlsDial, TlsKeys,
     TlsListener, Work,
@@ -78,11 +78,12 @@ pub struct Herd {
 impl Herd {
     /// A server that dials its neighbours as soon as its commands are carried out. `seed` decides the jitter
     /// of retries.
-    pub fn new(server: Server, settings: Settings, seed: u64, clocks: Clocks) -> Herd {
+    pub fn new(mut server: Server, settings: Settings, seed: u64, clocks: Clocks) -> Herd {
+        let places = PlacesDriver::new(settings.places.clone(), &mut server.desk);
         let mut herd = Herd {
             server,
             diallers: Vec::new(),
-            places: PlacesDriver::new(settings.places.clone()),
+            places,
             have_own_port: settings.links.have_own_port,
             certificate_end: CertificateEnd::default(),
             shutdown: Shutdown::default(),
@@ -276,7 +277,7 @@ impl Herd {
                 self.commands.push_back(Command::Drain);
                 self.commands.push_back(Command::Timer { at, tag: Tag::DrainingOver });
                 // No WHATSAT may delay the replies after it any longer.
-                self.server.desk.close(Problem::ShuttingDown);
+                self.server.desk.close();
             }
             Some(shutdown::Step::CloseUntil(at)) => {
                 let dropped = self.server.statements_dropped;
@@ -401,7 +402,7 @@ impl Application for Herd {
             if let Some(signal) = self.server.signals.pop_front() {
                 self.signalled(signal, clocks.now);
             } else {
-                let step = self.server.desk.next_step()?;
+                let step = self.server.desk.next_step(clocks.now)?;
                 let command = self.places.carry_out(step, &mut self.server.desk, clocks.now);
                 self.commands.extend(command);
             }

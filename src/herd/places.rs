@@ -1,4 +1,4 @@
-//! The driver of the desk: turns its steps into commands, and its problems into words.
+//! The driver of the desk: turns its steps into commands.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -11,10 +11,9 @@ use super::settings::PlacesSettings;
 use super::{Command, Tag};
 use crate::clock::Moment;
 use crate::config::{Host, HostPort, PlacesUrl};
-use crate::conversation::{Client, Conversation, Handle, Job, PlacesDesk, PlacesRequest, Waiter};
-use crate::places::answer::Answer;
-use crate::places::desk::{Problem, QuestionId, Step};
-use crate::places::google_legacy::target;
+use crate::conversation::{Client, Conversation, Handle, PlacesDesk, PlacesRequest, Waiter};
+use crate::places::desk::{QuestionId, Step};
+use crate::places::dialect::Service;
 use crate::places::trust::Trust;
 use crate::protocol::{TlsDial, Work};
 use crate::tls;
@@ -33,8 +32,10 @@ pub(super) struct PlacesDriver {
 }
 
 impl PlacesDriver {
-    pub(super) fn new(settings: PlacesSettings) -> PlacesDriver {
+    /// The driver of a desk, which asks the service of these settings from now on.
+    pub(super) fn new(settings: PlacesSettings, desk: &mut PlacesDesk) -> PlacesDriver {
         let trust = Trust::new(settings.section.trust.clone());
+        desk.change_service(service(&settings));
         PlacesDriver { settings, trust, addresses: None, resolving: Vec::new(), lookup: 0 }
     }
 
@@ -46,8 +47,11 @@ impl PlacesDriver {
         now: Moment,
     ) -> Vec<Command> {
         let mut commands = Vec::new();
+        let bounds = settings.section.bounds.clone();
+        desk.set_bounds(bounds.clone());
+        self.settings.section.bounds = bounds;
         if settings != self.settings {
-            desk.change_service();
+            desk.change_service(service(&settings));
             self.trust = Trust::new(settings.section.trust.clone());
             self.addresses = None;
             self.settings = settings;
@@ -56,8 +60,6 @@ impl PlacesDriver {
                 commands.extend(self.connect(id, desk, now));
             }
         }
-        let has_no_key = self.settings.section.key_env.is_some() && self.settings.key.is_none();
-        desk.configure(self.settings.section.timeout, has_no_key.then_some(Problem::NoKey));
         commands
     }
 
@@ -70,13 +72,11 @@ impl PlacesDriver {
     ) -> Option<Command> {
         match step {
             Step::Connect(id) => self.connect(id, desk, now),
-            Step::Ask(connection, id) => {
-                let job = self.job(desk, id)?;
-                let call = Handle::call(|request: &mut PlacesRequest, context| request.ask(context, job));
+            Step::Ask(connection, request) => {
+                let call = Handle::call(move |own: &mut PlacesRequest, context| own.ask(context, &request));
                 Some(Command::Deliver { to: connection.id(), call })
             }
-            Step::Answer(waiter, result) => {
-                let answer = result.unwrap_or_else(|problem| self.explain(&problem));
+            Step::Answer(waiter, answer) => {
                 let call = Handle::call(move |client: &mut Client, context| {
                     client.answered(context, waiter.ticket, &answer);
                 });
@@ -108,20 +108,15 @@ impl PlacesDriver {
             (Err(_), Some((known, _))) => known.clone(),
             (Err(error), None) => {
                 let reason = format!("its name cannot be looked up: {error}");
-                waiting.into_iter().for_each(|id| desk.not_connected(id, reason.clone()));
+                waiting.into_iter().for_each(|id| desk.not_connected(now, id, &reason));
                 return Vec::new();
             }
         };
-        waiting.into_iter().filter_map(|id| self.dial(id, addresses.clone(), desk)).collect()
+        waiting.into_iter().filter_map(|id| self.dial(id, addresses.clone(), desk, now)).collect()
     }
 
     fn url(&self) -> &PlacesUrl {
         &self.settings.section.url
-    }
-
-    fn job(&self, desk: &PlacesDesk, id: QuestionId) -> Option<Job> {
-        let target = target(&self.url().path, desk.question(id)?, self.settings.key.as_deref());
-        Some(Job { host: self.url().host_header(), target, key: self.settings.key.clone() })
     }
 
     fn connect(&mut self, id: QuestionId, desk: &mut PlacesDesk, now: Moment) -> Option<Command> {
@@ -131,7 +126,7 @@ impl PlacesDriver {
             (*until > now).then(|| addresses.clone())
         });
         if let Some(addresses) = known {
-            return self.dial(id, addresses, desk);
+            return self.dial(id, addresses, desk, now);
         }
         self.resolving.push(id);
         if self.resolving.len() > 1 {
@@ -142,13 +137,19 @@ impl PlacesDriver {
         Some(Command::Run { tag: Tag::PlacesLookup(self.lookup), work })
     }
 
-    fn dial(&mut self, id: QuestionId, addresses: Vec<SocketAddr>, desk: &mut PlacesDesk) -> Option<Command> {
+    fn dial(
+        &mut self,
+        id: QuestionId,
+        addresses: Vec<SocketAddr>,
+        desk: &mut PlacesDesk,
+        now: Moment,
+    ) -> Option<Command> {
         // The question may have expired during the lookup.
-        let job = self.job(desk, id)?;
+        desk.request(id)?;
         let tls = match self.tls() {
             Ok(tls) => tls,
             Err(reason) => {
-                desk.not_connected(id, reason);
+                desk.not_connected(now, id, &reason);
                 return None;
             }
         };
@@ -156,9 +157,9 @@ impl PlacesDriver {
             tag: Tag::Question(id),
             addresses,
             // The desk ends the connection of a question whose time is over, so a shorter limit is not needed.
-            patience: self.settings.section.timeout,
+            patience: self.settings.section.bounds.timeout,
             tls,
-            protocol: Conversation::PlacesRequest(Box::new(PlacesRequest::new(job))),
+            protocol: Conversation::PlacesRequest(Box::default()),
         })
     }
 
@@ -174,29 +175,21 @@ impl PlacesDriver {
             }
         };
         let settings = Rc::new(tls::Client::new(self.trust.client_config()?, name));
-        Ok(Some(TlsDial { settings, handshake_max: self.settings.section.timeout }))
+        Ok(Some(TlsDial { settings, handshake_max: self.settings.section.bounds.timeout }))
     }
+}
 
-    /// The answer that a client receives for a problem.
-    pub(super) fn explain(&self, problem: &Problem) -> Answer {
-        let reason = match problem {
-            Problem::NoKey => {
-                let variable = self.settings.section.key_env.as_deref().unwrap_or_default();
-                return Answer::request_denied(&format!(
-                    "The environment variable {variable} of this server holds no key for Places."
-                ));
-            }
-            Problem::TooMany => "too many questions wait already".to_owned(),
-            Problem::TimedOut(timeout) => format!("no answer within {timeout:?}"),
-            Problem::ShuttingDown => "the server is ending".to_owned(),
-            Problem::Failed(reason) => reason.clone(),
-        };
-        let advice = if self.settings.section.is_local() {
-            " (is the local Places server, herd places, running?)"
-        } else {
-            ""
-        };
-        Answer::unknown_error(&format!("Places at {}: {reason}{advice}", self.url()))
+/// The service of these settings.
+pub(super) fn service(settings: &PlacesSettings) -> Service {
+    let section = &settings.section;
+    Service {
+        dialect: section.api,
+        url: section.url.to_string(),
+        host: section.url.host_header(),
+        base_path: section.url.path.clone(),
+        key_env: section.key_env.clone(),
+        key: settings.key.clone(),
+        is_local: section.is_local(),
     }
 }
 

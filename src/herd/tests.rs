@@ -4,11 +4,13 @@ use std::cell::RefCell;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::places::service;
 use super::*;
-use crate::config::{Host, HostPort, Limits, PlacesApi, PlacesSection, PlacesUrl};
+use crate::config::{Host, HostPort, Limits, PlacesSection, PlacesUrl};
 use crate::conversation::{Identity, Waiter};
 use crate::keys::Expiry;
 use crate::log::{Level, Log, Sink};
+use crate::places::dialect::Dialect;
 use crate::places::question::Question;
 use crate::protocol::{ConnectionId, Task, TlsPeer, TlsSession, TlsSettings};
 
@@ -32,11 +34,11 @@ fn settings(neighbours: &[(&str, &str)]) -> Settings {
     let url =
         PlacesUrl { tls: false, host: Host::Name("places.example".into()), port: 80, path: String::new() };
     let section = PlacesSection {
-        api: PlacesApi::GoogleLegacy,
+        api: Dialect::GoogleLegacy,
         url,
         trust: None,
         key_env: None,
-        timeout: Duration::from_secs(5),
+        bounds: PlacesSection::default().bounds,
     };
     Settings {
         limits: Limits::default(),
@@ -52,7 +54,7 @@ fn settings(neighbours: &[(&str, &str)]) -> Settings {
 fn herd(neighbours: &[(&str, &str)]) -> Herd {
     let identity = Identity { herd: "bruins".into(), name: "Riley".into(), epoch: Epoch(1) };
     let silence = Duration::from_secs(3);
-    let server = Server::new(identity, Limits::default(), silence, silence, Log::new("Riley", Level::Events));
+    let server = Server::new(identity, Limits::default(), silence, Log::new("Riley", Level::Events));
     Herd::new(server, settings(neighbours), 1, clocks(0))
 }
 
@@ -100,8 +102,11 @@ fn log(herd: &Herd) -> String {
 
 /// A client asks what is near it. The commands after that for its time limit.
 fn ask(herd: &mut Herd) -> (Vec<String>, Vec<Tag>) {
-    let waiter = Waiter { client: Handle::new(CLIENT), ticket: 5 };
-    herd.server.desk.ask(clocks(0).now, Question::new(b"+1", b"-1", b"10"), waiter);
+    // It differs from the pending ones.
+    let ticket = herd.server.desk.pending() as u32 + 1;
+    let waiter = Waiter { client: Handle::new(CLIENT), ticket };
+    let question = Question::new(b"+1", b"-1", ticket.to_string().as_bytes());
+    herd.server.desk.ask(clocks(0).now, question, waiter);
     let (mut commands, tags) = commands_and_tags(herd, 0);
     commands.retain(|command| !command.starts_with("timer Desk"));
     (commands, tags)
@@ -249,16 +254,11 @@ fn a_failed_lookup_of_places_answers_the_question() {
 #[test]
 fn only_a_failure_of_the_local_places_server_asks_whether_it_runs() {
     for (trust, asks) in [(Some("run/places-ca-80.pem"), true), (Some("ca.pem"), false), (None, false)] {
-        let mut herd = herd(&[]);
-        let mut local = settings(&[]);
-        local.places.section.url.tls = true;
-        local.places.section.url.host = Host::Name("localhost".into());
-        local.places.section.trust = trust.map(Into::into);
-        herd.apply(local, clocks(0));
-        let answer = herd.places.explain(&Problem::Failed("it broke".to_owned()));
-        let mut text = Vec::new();
-        answer.cut(0, &mut text);
-        let text = String::from_utf8(text).unwrap();
+        let mut local_places = settings(&[]).places;
+        local_places.section.url.tls = true;
+        local_places.section.url.host = Host::Name("localhost".into());
+        local_places.section.trust = trust.map(Into::into);
+        let text = service(&local_places).unreachable("it broke").text().to_owned();
         assert!(text.contains("Places at https://localhost:80: it broke"), "{text}");
         assert_eq!(text.contains("herd places, running?"), asks, "{text}");
     }
@@ -362,7 +362,7 @@ fn with_keys_listeners_and_dialled_links_are_tls() {
         let identity = Identity { herd: "bruins".into(), name: "Riley".into(), epoch: Epoch(1) };
         let silence = Duration::from_secs(3);
         let log = Log::new("Riley", Level::Events);
-        let server = Server::new(identity, Limits::default(), silence, silence, log);
+        let server = Server::new(identity, Limits::default(), silence, log);
         let mut herd = Herd::new(server, secured(&keys, have_own_port), 1, clocks(0));
         let all = commands(&mut herd, 0);
         let tls = "tls Some(TLS within 2s, with plain text: true)";

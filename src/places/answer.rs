@@ -19,18 +19,35 @@ pub struct Answer {
     results_start: usize,
     /// The offset of the end of each result, in order.
     results_ends: Vec<usize>,
+    /// Its `status` is `OK` or `ZERO_RESULTS`.
+    succeeded: bool,
+}
+
+/// The `status` of an answer in place of one that Places did not give, as Google names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// The service does not accept the question.
+    InvalidRequest,
+    /// The key is missing, wrong, or not allowed to ask.
+    RequestDenied,
+    /// Too many questions.
+    OverQueryLimit,
+    /// Every other failure.
+    UnknownError,
+}
+
+impl Status {
+    fn name(self) -> &'static str {
+        match self {
+            Status::InvalidRequest => "INVALID_REQUEST",
+            Status::RequestDenied => "REQUEST_DENIED",
+            Status::OverQueryLimit => "OVER_QUERY_LIMIT",
+            Status::UnknownError => "UNKNOWN_ERROR",
+        }
+    }
 }
 
 impl Answer {
-    /// Takes the answer from an HTTP response.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`parse`](Self::parse), and every status other than 200, whatever the body.
-    pub fn from_response(status: u16, body: Vec<u8>) -> Result<Self, Unusable> {
-        if status == 200 { Self::parse(body) } else { Err(Unusable::Status(status)) }
-    }
-
     /// Parses a body: a JSON text (RFC 8259) in UTF-8 that is an object with an array `results`. Nesting may
     /// have any depth.
     ///
@@ -38,39 +55,65 @@ impl Answer {
     ///
     /// Every other body, and an object with more than one `results`, which is ambiguous.
     pub fn parse(body: Vec<u8>) -> Result<Self, Unusable> {
-        let mut text = String::from_utf8(body).map_err(|_| Unusable::NotUtf8)?;
-        // Some programs write a byte order mark, which is not JSON.
-        if let Some(object) = text.trim_start_matches(JSON_WHITE_SPACE).strip_prefix('\u{feff}') {
-            let before = text.len() - object.len();
-            text.drain(..before);
-        }
-        let results = results_of(&text)?;
+        Answer::of_text(json_text(body)?)
+    }
+
+    /// Parses a text without a byte order mark; see [`parse`](Self::parse).
+    pub(super) fn of_text(text: String) -> Result<Self, Unusable> {
+        let (results, succeeded) = results_of(&text)?;
         let mut elements = serde_json::Deserializer::from_str(results.get());
-        let results_ends =
-            elements.deserialize_seq(EndsVisitor { text: &text }).map_err(|_| Unusable::NoResults)?;
+        let results_ends = elements
+            .deserialize_seq(EndsVisitor { text: &text })
+            .map_err(|_| Unusable::NoArray("results"))?;
         let results_start = offset(&text, results.get()) + 1;
-        Ok(Answer { results_start, results_ends, text })
+        Ok(Answer { results_start, results_ends, succeeded, text })
+    }
+
+    /// The answer with these results, which are JSON texts, on one line without white space outside strings.
+    pub(super) fn of_results(html_attributions: &[String], results: &[String]) -> Self {
+        let attributions: Vec<String> =
+            html_attributions.iter().map(|text| Value::from(text.as_str()).to_string()).collect();
+        let mut text = format!(r#"{{"html_attributions":[{}],"results":["#, attributions.join(","));
+        let results_start = text.len();
+        let mut results_ends = Vec::with_capacity(results.len());
+        for result in results {
+            if !results_ends.is_empty() {
+                text.push(',');
+            }
+            text.push_str(result);
+            results_ends.push(text.len());
+        }
+        let status = if results.is_empty() { "ZERO_RESULTS" } else { "OK" };
+        text.push_str(&format!(r#"],"status":"{status}"}}"#));
+        Answer { text, results_start, results_ends, succeeded: true }
     }
 
     /// The answer in place of one that Places did not give: no results, and a `message` for people, which
     /// must not contain the key.
-    pub fn unknown_error(message: &str) -> Self {
-        Self::without_results("UNKNOWN_ERROR", message)
-    }
-
-    /// The answer to a question without a key, as Google gives it.
-    pub fn request_denied(message: &str) -> Self {
-        Self::without_results("REQUEST_DENIED", message)
-    }
-
-    fn without_results(status: &str, message: &str) -> Self {
+    pub fn failure(status: Status, message: &str) -> Self {
         let start = r#"{"html_attributions":[],"results":["#;
-        let message = Value::from(message);
+        let (status, message) = (status.name(), Value::from(message));
         let text = format!(r#"{start}],"status":"{status}","error_message":{message}}}"#);
-        Answer { text, results_start: start.len(), results_ends: Vec::new() }
+        Answer { text, results_start: start.len(), results_ends: Vec::new(), succeeded: false }
     }
 
-    /// The text that Places sent.
+    /// The answer in place of one that Places did not give, for no reason that has a status of its own.
+    pub fn unknown_error(message: &str) -> Self {
+        Answer::failure(Status::UnknownError, message)
+    }
+
+    /// Whether the service has found what there is: the `status` is `OK` or `ZERO_RESULTS`.
+    pub fn succeeded(&self) -> bool {
+        self.succeeded
+    }
+
+    /// The message of a failure.
+    pub fn error_message(&self) -> Option<String> {
+        let value: Value = serde_json::from_str(&self.text).ok()?;
+        value["error_message"].as_str().map(str::to_owned)
+    }
+
+    /// The whole text.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -92,22 +135,32 @@ impl Answer {
     }
 }
 
-/// The value of `results` in the object `text`.
-fn results_of(text: &str) -> Result<&RawValue, Unusable> {
+/// The text of a body of JSON in UTF-8. A byte order mark, which some programs write, is removed.
+pub(super) fn json_text(body: Vec<u8>) -> Result<String, Unusable> {
+    let mut text = String::from_utf8(body).map_err(|_| Unusable::NotUtf8)?;
+    if let Some(json) = text.trim_start_matches(JSON_WHITE_SPACE).strip_prefix('\u{feff}') {
+        let before = text.len() - json.len();
+        text.drain(..before);
+    }
+    Ok(text)
+}
+
+/// The value of `results` in the object `text`, and whether its `status` is that of a success.
+fn results_of(text: &str) -> Result<(&RawValue, bool), Unusable> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let results =
         deserializer.deserialize_map(ResultsVisitor).and_then(|found| deserializer.end().map(|()| found));
     match results {
-        Ok(ResultsMember::One(results)) => Ok(results),
-        Ok(ResultsMember::None) => Err(Unusable::NoResults),
-        Ok(ResultsMember::Several) => Err(Unusable::SeveralResults),
+        Ok((ResultsMember::One(results), succeeded)) => Ok((results, succeeded)),
+        Ok((ResultsMember::None, _)) => Err(Unusable::NoArray("results")),
+        Ok((ResultsMember::Several, _)) => Err(Unusable::SeveralResults),
         // The message of a data error would quote the body.
         Err(why) if why.classify() == Category::Data => Err(Unusable::NotAnObject),
         Err(why) => Err(Unusable::NotJson(why.to_string())),
     }
 }
 
-/// Finds `results` among the members of an object.
+/// Finds `results` and `status` among the members of an object.
 struct ResultsVisitor;
 
 /// The `results` of an object.
@@ -118,27 +171,33 @@ enum ResultsMember<'a> {
 }
 
 impl<'de> Visitor<'de> for ResultsVisitor {
-    type Value = ResultsMember<'de>;
+    type Value = (ResultsMember<'de>, bool);
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        let mut found = ResultsMember::None;
+        let (mut found, mut succeeded) = (ResultsMember::None, false);
         // The key is raw: an escape that is no character (`\ud800`) is not an error, and is passed on.
         while let Some(key) = members.next_key::<&RawValue>()? {
-            if serde_json::from_str::<String>(key.get()).is_ok_and(|key| key == "results") {
-                let value = members.next_value()?;
-                found = match found {
-                    ResultsMember::None => ResultsMember::One(value),
-                    _ => ResultsMember::Several,
-                };
-            } else {
-                members.next_value::<IgnoredAny>()?;
+            match serde_json::from_str::<String>(key.get()).as_deref() {
+                Ok("results") => {
+                    let value = members.next_value()?;
+                    found = match found {
+                        ResultsMember::None => ResultsMember::One(value),
+                        _ => ResultsMember::Several,
+                    };
+                }
+                Ok("status") => {
+                    let status = members.next_value::<&RawValue>()?;
+                    let status = serde_json::from_str::<String>(status.get());
+                    succeeded = matches!(status.as_deref(), Ok("OK" | "ZERO_RESULTS"));
+                }
+                _ => drop(members.next_value::<IgnoredAny>()?),
             }
         }
-        Ok(found)
+        Ok((found, succeeded))
     }
 }
 
@@ -190,50 +249,42 @@ const JSON_WHITE_SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
 /// body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unusable {
-    /// An HTTP status other than 200.
-    Status(u16),
     /// The body is not UTF-8, as JSON must be.
     NotUtf8,
     /// The body is not a JSON text, for this reason.
     NotJson(String),
     /// The body is JSON, but not an object.
     NotAnObject,
-    /// The object has no `results`, or they are not an array.
-    NoResults,
+    /// The object has no member of this name, or it is not an array.
+    NoArray(&'static str),
     /// The object has more than one `results`.
     SeveralResults,
+    /// A string has half of a surrogate pair, which is no character.
+    HalfAPair,
+    /// The object has a member `error` that does not say what failed.
+    BareError,
+    /// The key is in the answer.
+    RepeatsKey,
 }
 
 impl fmt::Display for Unusable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Unusable::Status(status) => {
-                write!(f, "Places answered with HTTP status {status}{}", advice(*status))
-            }
             Unusable::NotUtf8 => f.write_str("Places' answer is not JSON: it is not UTF-8"),
             Unusable::NotJson(why) => write!(f, "Places' answer is not JSON: {why}"),
             Unusable::NotAnObject => f.write_str("Places' answer is not a JSON object"),
-            Unusable::NoResults => f.write_str("Places' answer has no array \"results\""),
+            Unusable::NoArray(name) => write!(f, "Places' answer has no array \"{name}\""),
             Unusable::SeveralResults => f.write_str("Places' answer has more than one \"results\""),
+            Unusable::HalfAPair => {
+                f.write_str("Places' answer has an escape that is no character: half of a surrogate pair")
+            }
+            Unusable::BareError => f.write_str("Places' answer has an \"error\" that says nothing"),
+            Unusable::RepeatsKey => f.write_str("Places' answer repeats the key, and is withheld"),
         }
     }
 }
 
 impl std::error::Error for Unusable {}
-
-/// Advice for an HTTP status (RFC 9110, section 15).
-fn advice(status: u16) -> &'static str {
-    match status {
-        301 | 302 | 303 | 307 | 308 => {
-            ": it is elsewhere, and redirects are not followed; correct places.url"
-        }
-        400 | 401 | 403 => ": check the key and what it is allowed to",
-        404 | 410 => ": check places.url",
-        429 => ": too many questions, or the key's quota is used up; try again later",
-        500..=599 => ": try again later",
-        _ => "",
-    }
-}
 
 #[cfg(test)]
 mod tests;

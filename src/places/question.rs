@@ -1,4 +1,4 @@
-//! The question of a WHATSAT to Places, independent of any API. It builds no request; `google_legacy` does.
+//! The question of a WHATSAT to Places, independent of any API. It builds no request; `dialect` does.
 
 /// A centre and a radius. Questions that are equal have the same answer. The bound of a WHATSAT is not part
 /// of its question, so that clients can share an answer whatever their bounds.
@@ -8,6 +8,7 @@
 pub struct Question {
     latitude: String,
     longitude: String,
+    radius_km: String,
     radius_m: String,
 }
 
@@ -18,7 +19,8 @@ impl Question {
         Question {
             latitude: without_plus(latitude),
             longitude: without_plus(longitude),
-            radius_m: metres(radius_km),
+            radius_km: times_thousand(radius_km, 0),
+            radius_m: times_thousand(radius_km, 1),
         }
     }
 
@@ -32,6 +34,16 @@ impl Question {
         &self.longitude
     }
 
+    /// The radius in kilometres, `D+(.D+)?` without needless zeros.
+    pub fn radius_km(&self) -> &str {
+        &self.radius_km
+    }
+
+    /// Whether the radius is 0.
+    pub fn is_a_point(&self) -> bool {
+        self.radius_m == "0"
+    }
+
     /// The radius in metres, `D+(.D+)?` without needless zeros.
     pub fn radius_m(&self) -> &str {
         &self.radius_m
@@ -43,14 +55,16 @@ fn without_plus(degrees: &[u8]) -> String {
     text(degrees.strip_prefix(b"+").unwrap_or(degrees))
 }
 
-/// Multiplies by 1000, exactly, by moving the decimal point three digits to the right.
-fn metres(kilometres: &[u8]) -> String {
-    debug_assert!(kilometres.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.'));
-    let kilometres = text(kilometres);
-    let (whole, fraction) = kilometres.split_once('.').unwrap_or((&kilometres, ""));
-    let padded = format!("{fraction:0<3}");
-    let (thousandths, fraction) = padded.split_at_checked(3).unwrap_or((&padded, ""));
-    let whole = format!("{whole}{thousandths}");
+/// Multiplies by 1000 to the power of `thousands`, exactly, by moving the decimal point three digits to the right
+/// each time. Removes needless zeros.
+fn times_thousand(number: &[u8], thousands: usize) -> String {
+    debug_assert!(number.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.'));
+    let number = text(number);
+    let (whole, fraction) = number.split_once('.').unwrap_or((&number, ""));
+    let places = 3 * thousands;
+    let padded = format!("{fraction:0<places$}");
+    let (moved, fraction) = padded.split_at_checked(places).unwrap_or((&padded, ""));
+    let whole = format!("{whole}{moved}");
     let whole = match whole.trim_start_matches('0') {
         "" => "0",
         digits => digits,
@@ -97,7 +111,23 @@ mod tests {
             ("0.01", "10"),
             ("1.2345678901234567890123456789", "1234.5678901234567890123456789"),
         ] {
-            assert_eq!(metres(kilometres.as_bytes()), expected, "{kilometres} km");
+            let question = Question::new(b"+1", b"+2", kilometres.as_bytes());
+            assert_eq!(question.radius_m(), expected, "{kilometres} km");
+            assert_eq!(question.is_a_point(), expected == "0", "{kilometres} km");
+        }
+    }
+
+    #[test]
+    fn kilometres_lose_needless_zeros() {
+        for (kilometres, expected) in [
+            ("0", "0"),
+            ("00.000", "0"),
+            ("010.50", "10.5"),
+            ("50.000", "50"),
+            ("0.0005", "0.0005"),
+            ("100", "100"),
+        ] {
+            assert_eq!(Question::new(b"+1", b"+2", kilometres.as_bytes()).radius_km(), expected);
         }
     }
 
@@ -111,7 +141,7 @@ mod tests {
             };
             let kilometres =
                 if fraction.is_empty() { whole } else { format!("{whole}.{fraction}") };
-            let metres = metres(kilometres.as_bytes());
+            let metres = times_thousand(kilometres.as_bytes(), 1);
             prop_assert_eq!(scaled(&metres), 1000 * scaled(&kilometres));
             let (whole, fraction) = metres.split_once('.').unwrap_or((&metres, "1"));
             prop_assert!(whole == "0" || !whole.starts_with('0'), "{}", metres);

@@ -18,17 +18,16 @@ use crate::conversation::PlacesServer;
 use crate::event_loop::EventLoop;
 use crate::event_loop::mio_system::MioSystem;
 use crate::herd::shutdown::{self, Shutdown};
-use crate::places::gazetteer::Gazetteer;
+use crate::places::gazetteer::LocalPlaces;
 use crate::protocol::{
     Admission, Application, Arrival, Command, ListenerTag, Notice, Quota, TlsListener, WaterMarks,
 };
 use crate::tls;
 
-/// Runs the local Places server until SIGTERM or SIGINT. Its root certificate is written to the
+/// Runs the local Places server with these places until SIGTERM or SIGINT. Its root certificate is written to the
 /// [`local_places_trust`] of its port.
-pub fn run(listen: SocketAddr) -> Result<(), String> {
+pub fn run(listen: SocketAddr, places: LocalPlaces) -> Result<(), String> {
     let failed = |error: &dyn Display| format!("the local Places server cannot start: {error}");
-    let gazetteer = Rc::new(Gazetteer::embedded().map_err(|error| failed(&error))?);
     let mut system = MioSystem::new().map_err(|error| failed(&error))?;
     let listener = system
         .listen(listen, ListenerTag(0))
@@ -44,8 +43,12 @@ pub fn run(listen: SocketAddr) -> Result<(), String> {
         let _ = write_root(&shared, &root);
     }
     let connections_max = connections_max(Limits::default().max_connections, 0);
-    let application =
-        PlacesApplication { gazetteer, shared: (), shutdown: Shutdown::default(), commands: VecDeque::new() };
+    let application = PlacesApplication {
+        places: Rc::new(places),
+        shared: (),
+        shutdown: Shutdown::default(),
+        commands: VecDeque::new(),
+    };
     let mut event_loop = EventLoop::new(system, application, WaterMarks::default());
     let settings = Rc::new(tls::Server::new(tls));
     let tls = TlsListener { settings, handshake_max: HANDSHAKE_MAX, with_plain_text: false };
@@ -66,7 +69,7 @@ pub fn shared_root_file() -> Option<PathBuf> {
 }
 
 struct PlacesApplication {
-    gazetteer: Rc<Gazetteer>,
+    places: Rc<LocalPlaces>,
     shared: (),
     shutdown: Shutdown,
     commands: VecDeque<Command<PlacesServer, Tag>>,
@@ -105,7 +108,7 @@ impl Application for PlacesApplication {
     }
 
     fn accepted(&mut self, _clocks: Clocks, arrival: &Arrival) -> Option<PlacesServer> {
-        (arrival.admission == Admission::Admitted).then(|| PlacesServer::new(self.gazetteer.clone()))
+        (arrival.admission == Admission::Admitted).then(|| PlacesServer::new(self.places.clone()))
     }
 
     fn notice(&mut self, clocks: Clocks, notice: Notice<Tag>) {

@@ -23,7 +23,6 @@ use crate::event_loop::{EventLoop, Turn};
 use crate::herd::{Herd, LinkSettings, PlacesSettings, Settings};
 use crate::keys::{self, Expiry};
 use crate::log::{Log, LogFile, warn};
-use crate::places::desk::IN_FLIGHT_MAX;
 use crate::protocol::{Application, ListenerTag, WaterMarks};
 use crate::text::peer_line::Epoch;
 use crate::tls::LinkKeys;
@@ -56,8 +55,7 @@ pub fn serve(herd: &config::HerdFile, name: &str, file: Option<PathBuf>) -> Resu
     let epoch = Epoch(system.random());
     let identity = Identity { herd: herd.name.as_str().into(), name: name.into(), epoch };
     let log = Log::writing_to(name, herd.log.level, Arc::new(Mutex::new(log_file)));
-    let timeout = settings.places.section.timeout;
-    let server = Server::new(identity, herd.limits.clone(), herd.peers.silence, timeout, log);
+    let server = Server::new(identity, herd.limits.clone(), herd.peers.silence, log);
     let (quota, clocks) =
         (Herd::quota(settings.connections_max, herd.limits.max_connections_per_address), system.clocks());
     let application = Herd::new(server, settings, system.random(), clocks);
@@ -111,7 +109,10 @@ fn settings(herd: &config::HerdFile, name: &str) -> Result<Settings, String> {
     let key = places_check::key(herd)?.map(Rc::from);
     places_check::trust(herd)?;
     Ok(Settings {
-        connections_max: connections_max(herd.limits.max_connections, neighbours.len()),
+        connections_max: connections_max(
+            herd.limits.max_connections,
+            4 * neighbours.len() + 2 * section.bounds.connections,
+        ),
         limits: herd.limits.clone(),
         silence: herd.peers.silence,
         neighbours,
@@ -186,15 +187,15 @@ pub fn in_words(error: &io::Error) -> String {
     }
 }
 
-/// The connections that may be accepted, so that file descriptors are left for neighbours and Places.
-fn connections_max(wanted: usize, neighbours: usize) -> usize {
+/// The connections that may be accepted, so that this many file descriptors are left for neighbours and Places.
+fn connections_max(wanted: usize, kept: usize) -> usize {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     // The soft limit exists for programs that use select(2); this one does not.
     let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
     let descriptors = if raised.is_ok() { maximum } else { current };
     let descriptors =
         descriptors.map_or(usize::MAX, |descriptors| usize::try_from(descriptors).unwrap_or(usize::MAX));
-    let reserve = 4 * neighbours + 2 * IN_FLIGHT_MAX + OWN_DESCRIPTORS;
+    let reserve = kept + OWN_DESCRIPTORS;
     wanted.min(descriptors.saturating_sub(reserve).max(descriptors / 4)).max(1)
 }
 
@@ -229,7 +230,8 @@ mod tests {
 
     #[test]
     fn descriptors_are_kept_for_neighbours_and_places() {
-        assert!(connections_max(usize::MAX, 4) < usize::MAX);
-        assert_eq!(connections_max(1, 4), 1);
+        assert!(connections_max(usize::MAX, 144) < usize::MAX);
+        assert_eq!(connections_max(1, 144), 1);
+        assert_eq!(connections_max(usize::MAX, 10), connections_max(usize::MAX, 20) + 10);
     }
 }

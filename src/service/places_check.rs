@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use crate::config::HerdFile;
+use crate::places::dialect::Dialect;
 use crate::places::trust::check_roots;
 
 /// The key of Places; `None`: the service needs none, or there is none, which a WHATSAT is answered with. The
@@ -15,8 +16,11 @@ pub(super) fn key(herd: &HerdFile) -> Result<Option<String>, String> {
     // An empty variable holds no key.
     match env::var_os(variable).filter(|value| !value.is_empty()) {
         Some(value) => printable(&value)
+            .and_then(|key| if section.api == Dialect::Google { visible(key) } else { Ok(key) })
             .map(Some)
-            .map_err(|problem| format!("the key in the environment variable {variable}: {problem}")),
+            .map_err(|problem| {
+                format!("places.key_env: the key in the environment variable {variable}: {problem}")
+            }),
         None if section.is_local() => Err(format!(
             "places.key_env: the environment variable {variable} holds no key, and the local Places server at \
              {} needs none; write \"key_env\": null in the section places",
@@ -57,6 +61,14 @@ fn printable(key: &OsStr) -> Result<String, String> {
     }
 }
 
+/// A key that is sent as it is, in a header field.
+fn visible(key: String) -> Result<String, String> {
+    match key.bytes().position(|byte| byte == b' ') {
+        None => Ok(key),
+        Some(at) => Err(format!("expected printable ASCII without spaces, got a space as byte {}", at + 1)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,5 +89,12 @@ mod tests {
             let problem = printable(OsStr::from_bytes(key)).unwrap_err();
             assert!(problem.contains(words) && !problem.contains("AI"), "{problem}");
         }
+    }
+
+    #[test]
+    fn a_key_in_a_header_field_has_no_space() {
+        assert_eq!(visible("AIza-_!~".to_owned()), Ok("AIza-_!~".to_owned()));
+        let problem = visible("AIza x".to_owned()).unwrap_err();
+        assert!(problem.ends_with("got a space as byte 5"), "{problem}");
     }
 }

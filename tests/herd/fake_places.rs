@@ -28,6 +28,8 @@ pub enum Play {
     Raw(Vec<u8>, Then),
     /// Sends the first bytes once, then the second bytes for ever.
     Endless(Vec<u8>, Vec<u8>),
+    /// Asks once to be asked again at once, then answers with this JSON text.
+    BusyOnce(String),
     /// Answers with this JSON text byte by byte, which takes longer than any timeout.
     Trickle(String),
 }
@@ -156,6 +158,17 @@ pub fn nearby(results: usize) -> String {
     )
 }
 
+/// An answer with this number of results in each dialect.
+pub fn in_every_dialect(results: usize) -> String {
+    let all = |place: &str| vec![place; results].join(",");
+    format!(
+        r#"{{ "results": [{}], "status": "OK", "places": [{}], "features": [{}] }}"#,
+        all(r#"{ "name": "Place" }"#),
+        all(r#"{ "displayName": { "text": "Place" }, "location": { "latitude": 1, "longitude": 2 } }"#),
+        all(r#"{ "geometry": { "coordinates": [1, 2] }, "properties": { "name": "Place" } }"#)
+    )
+}
+
 /// Converts `+34.0-118.4` to the format of a question, `34.0,-118.4`.
 fn as_asked(location: &str) -> String {
     let second = location.rfind(['+', '-']).unwrap();
@@ -188,6 +201,12 @@ fn serve(shared: &Shared, mut stream: &TcpStream) -> Then {
             }
             Play::DropKept(body) if questions == 1 => (response(&body).into_bytes(), Then::Keep),
             Play::Drop | Play::DropKept(_) => return Then::Close,
+            Play::BusyOnce(body) => {
+                let location = script.asked.last().cloned().unwrap_or_default();
+                script.plays.insert(location, Play::Answer(body));
+                let busy = "HTTP/1.1 503 Busy\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n";
+                (busy.as_bytes().to_vec(), Then::Keep)
+            }
             Play::Raw(bytes, then) => (bytes, then),
             Play::Endless(head, piece) => {
                 drop(script);
@@ -222,18 +241,34 @@ fn serve(shared: &Shared, mut stream: &TcpStream) -> Then {
     Then::Close
 }
 
-/// Reads the head of a request. Returns it and the location in it.
+/// Reads a request in any dialect. Returns it and the location in it.
 fn read_question(mut stream: &TcpStream) -> Option<(String, String)> {
-    let mut received = Vec::new();
-    while !received.ends_with(b"\r\n\r\n") {
+    let mut received = String::new();
+    loop {
+        if let Some((head, body)) = received.split_once("\r\n\r\n") {
+            let length = head
+                .split_once("Content-Length: ")
+                .map_or(0, |(_, rest)| rest.lines().next().unwrap().parse::<usize>().unwrap());
+            if body.len() == length {
+                break;
+            }
+        }
         let mut bytes = [0; 4096];
         let length = stream.read(&mut bytes).ok().filter(|&length| length > 0)?;
-        received.extend_from_slice(&bytes[..length]);
+        received.push_str(str::from_utf8(&bytes[..length]).unwrap());
     }
-    let head = String::from_utf8(received).unwrap();
-    let (_, location) = head.split_once("location=").unwrap();
-    let location = location.split(['&', ' ']).next().unwrap().replace("%2C", ",");
-    Some((head, location))
+    let value = |name: &str| {
+        let (_, value) = received.split_once(name)?;
+        Some(value.split(['&', ' ', '}']).next()?.to_owned())
+    };
+    let location = match value("location=") {
+        Some(location) => location.replace("%2C", ","),
+        None => match value("lat=") {
+            Some(latitude) => format!("{latitude},{}", value("lon=").unwrap()),
+            None => value("\"latitude\":").unwrap().replace("\"longitude\":", ""),
+        },
+    };
+    Some((received, location))
 }
 
 /// Drops the script's copy of a connection, so that it is reset when its thread drops it.

@@ -21,7 +21,7 @@ pub fn with_timeout(milliseconds: u32, prepare: impl Fn(&mut Lab)) -> Lab {
 }
 
 /// The answer to a WHATSAT of a client at `location`.
-fn near(lab: &Lab, location: &str) -> Value {
+pub fn near(lab: &Lab, location: &str) -> Value {
     let mut client = lab.connect("Solo");
     client.ask(&format!("IAMAT near{location} {location} {TIME}"));
     client.send(&format!("WHATSAT near{location} 10 20\n"));
@@ -215,8 +215,9 @@ fn row_30_kept_connection_that_closes_on_the_next_question() {
     assert_eq!(lab.places.asked("+1+1"), 2 * 5 + 2);
 }
 
-/// A thousand questions while Places does not answer: 64 are in flight, each fails when its timeout expires,
-/// other clients are served meanwhile, and questions succeed again when Places answers again.
+/// A thousand different questions while Places does not answer: 64 are in flight. When their time is over, the
+/// breaker opens, and all others are answered at once. Other clients are served meanwhile, and questions succeed again
+/// when Places answers again.
 #[test]
 fn row_31_thousand_questions_without_an_answer() {
     let mut lab = with_timeout(2000, |lab| lab.places.on("+1+1", Play::WhenReleased(nearby(1))));
@@ -224,23 +225,75 @@ fn row_31_thousand_questions_without_an_answer() {
     let descriptors = lab.process("Solo").descriptors();
     let memory = lab.process("Solo").status_number("VmRSS");
     let mut crowd: Vec<_> = (0..20).map(|_| lab.connect("Solo")).collect();
-    crowd.iter_mut().for_each(|client| _ = client.send(&"WHATSAT kiwi 10 1\n".repeat(50)));
+    for (number, client) in crowd.iter_mut().enumerate() {
+        let question = |n| format!("WHATSAT kiwi 1.{:04} 1\n", 50 * number + n);
+        client.send(&(0..50).map(question).collect::<String>());
+    }
     until("64 questions are in flight", || lab.places.asked("+1+1") == 64);
     iamat(&lab, "Solo", "other");
     assert_eq!(lab.places.connections(), 64);
     let now = lab.process("Solo").descriptors();
     assert!(now <= descriptors + 20 + 64 + 2, "{now} descriptors, {descriptors} before");
+    let mut refused = 0;
     for client in &mut crowd {
         for _ in 0..50 {
-            assert_eq!(client.whats_at().1["status"], "UNKNOWN_ERROR");
+            let (_, json) = client.whats_at();
+            assert_eq!(json["status"], "UNKNOWN_ERROR");
+            refused += usize::from(json["error_message"].as_str().unwrap().contains("no question is put"));
         }
     }
+    assert_eq!((refused, lab.places.asked("+1+1")), (1000 - 64, 64), "the breaker is open");
     let grown = lab.process("Solo").status_number("VmRSS").saturating_sub(memory);
     assert!(grown < ANSWERS_KIB_MAX, "{grown} KiB more");
     drop(crowd);
     until("all descriptors are closed", || lab.process("Solo").descriptors() <= descriptors);
     lab.places.release();
-    assert_eq!(near(&lab, "+1+1")["status"], "OK");
+    until("the breaker is closed", || near(&lab, "+1+1")["status"] == "OK");
+}
+
+/// The breaker opens after five failures in a row, its answers have the message of the last one, and one question after
+/// the other tries whether Places works again.
+#[test]
+fn row_31_breaker() {
+    let lab = with_timeout(20_000, |_| {});
+    let broken = |status: &str| {
+        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+        lab.places.on("+1+1", Play::Raw(answer.into_bytes(), Then::Keep));
+    };
+    broken("500 No");
+    (0..4).for_each(|_| fails(&lab, "+1+1", "HTTP status 500"));
+    broken("404 No");
+    fails(&lab, "+1+1", "HTTP status 404");
+    broken("503 No");
+    (0..5).for_each(|_| fails(&lab, "+1+1", "HTTP status 503"));
+    assert_eq!(lab.places.asked("+1+1"), 10, "the count began anew");
+    lab.places.on("+1+1", Play::Answer(nearby(1)));
+    fails(
+        &lab,
+        "+2+2",
+        "no question is put for a moment, since the last ones failed; the last failure: Places at ",
+    );
+    fails(&lab, "+2+2", "HTTP status 503");
+    until("the breaker is closed", || near(&lab, "+1+1")["status"] == "OK");
+    assert_eq!(near(&lab, "+2+2")["status"], "OK");
+}
+
+/// A thousand clients ask the same: one question is sent.
+#[test]
+fn equal_questions_are_asked_once() {
+    let lab = with_timeout(20_000, |lab| lab.places.on("+1+1", Play::WhenReleased(nearby(20))));
+    lab.connect("Solo").ask(&format!("IAMAT kiwi +1+1 {TIME}"));
+    let mut crowd: Vec<_> = (0..1000).map(|_| lab.connect("Solo")).collect();
+    for (number, client) in crowd.iter_mut().enumerate() {
+        client.send(&format!("PING\nWHATSAT kiwi 10 {}\n", number % 21));
+    }
+    // Both lines arrive together, so that all clients have asked.
+    crowd.iter_mut().for_each(|client| assert_eq!(client.line(), "? PING"));
+    lab.places.release();
+    for (number, client) in crowd.iter_mut().enumerate() {
+        assert_eq!(client.whats_at().1["results"].as_array().unwrap().len(), number % 21);
+    }
+    assert_eq!(lab.places.asked("+1+1"), 1);
 }
 
 /// A host name that cannot be resolved, or not in time, delays no other client.

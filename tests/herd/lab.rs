@@ -17,7 +17,7 @@ use crate::client::Client;
 use crate::fake_places::FakePlaces;
 use crate::fault_proxy::FaultProxy;
 use crate::process::{FORKING, Process, Signal, herd};
-use crate::secrecy::{KEY, assert_secret_in};
+use crate::secrecy::{KEY, KEY_WITHOUT_SPACES, assert_secret_in};
 use crate::test_lock::TestLock;
 
 /// The servers of the built-in herd, each with its neighbours.
@@ -172,6 +172,7 @@ impl Lab {
         command.arg("serve").arg(server).arg("-c").arg(self.file_of(server));
         // Another folder than that of the herd file: relative paths must not depend on the current folder.
         command.current_dir("/").env("PLACES_API_KEY", KEY).stdin(Stdio::null());
+        command.env("KEY_WITHOUT_SPACES", KEY_WITHOUT_SPACES);
         command.stdout(output.try_clone().unwrap()).stderr(output);
         Process::start(&mut command, &self.folder.name())
     }

@@ -14,6 +14,7 @@ mod fake_places;
 mod fault_proxy;
 mod faults_certificates;
 mod faults_crowds;
+mod faults_dialects;
 mod faults_input;
 mod faults_links;
 mod faults_partitions;

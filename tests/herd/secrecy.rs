@@ -13,6 +13,8 @@ use crate::process::{Process, Signal, herd};
 
 /// The key of every server that a test starts. It is not a real key.
 pub const KEY: &str = "S3cret key/of+the&1aboratory";
+/// Another key, which can be sent in a header field, in the variable of this name.
+pub const KEY_WITHOUT_SPACES: &str = "S3cret-key/of+the&1aboratory";
 /// The key as it is sent.
 const PERCENT_ENCODED: &str = "S3cret%20key%2Fof%2Bthe%261aboratory";
 /// The start and the end of the key, which are the same in every encoding.

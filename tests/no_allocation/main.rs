@@ -168,7 +168,7 @@ impl Connection {
 fn server() -> Server {
     let identity = Identity { herd: "bruins".into(), name: "Riley".into(), epoch: Epoch(1) };
     let log = Log::new("Riley", Level::Traffic);
-    let mut server = Server::new(identity, Limits::default(), SILENCE, SILENCE, log);
+    let mut server = Server::new(identity, Limits::default(), SILENCE, log);
     server.log.set_time(1_621_464_900_000_000_000);
     for name in ["Jaquez", "Juzang"] {
         server.neighbours.add(name);

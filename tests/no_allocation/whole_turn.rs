@@ -19,7 +19,7 @@ fn event_loop(sink: &Arc<Mutex<CountingSink>>) -> EventLoop<MemorySystem, Herd> 
     let identity = Identity { herd: "bruins".into(), name: "Riley".into(), epoch: Epoch(1) };
     let log = Log::writing_to("Riley", Level::Traffic, sink.clone());
     let silence = Duration::from_secs(3);
-    let server = Server::new(identity, Limits::default(), silence, silence, log);
+    let server = Server::new(identity, Limits::default(), silence, log);
     let neighbours =
         NEIGHBOURS.iter().map(|name| ((*name).to_owned(), "127.0.0.1:1".parse().unwrap())).collect();
     let settings = Settings {

@@ -86,7 +86,7 @@ impl Oracle {
 
     /// A fault, which ends at `until`, may make questions to Places fail.
     pub fn places_may_fail(&mut self, until: Time) {
-        let until = until.saturating_add(self.places_timeout + RECOVERY_MAX);
+        let until = until.saturating_add(self.places_timeout + RECOVERY_MAX + BREAKER_MAX);
         self.places_may_fail_until = self.places_may_fail_until.max(until);
     }
 
@@ -231,3 +231,5 @@ fn iamat(server: usize, record: &Record) -> IamAt {
 
 /// How long after a fault and their own time limit questions may fail: lost packets are retransmitted.
 const RECOVERY_MAX: Time = 2 * SECOND;
+/// The longest time for which the breaker of a server is open (docs/protocol.md, section 6).
+const BREAKER_MAX: Time = 30 * SECOND;

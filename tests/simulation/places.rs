@@ -157,7 +157,13 @@ fn response(
         Behaviour::Silent => None,
         Behaviour::Invalid => {
             let (mut bytes, mut closes) = valid(chance);
-            match chance.below(9) {
+            match chance.below(10) {
+                9 => {
+                    let after = chance.below(4);
+                    let head =
+                        format!("HTTP/1.1 503 Busy\r\nRetry-After: {after}\r\nContent-Length: 0\r\n\r\n");
+                    bytes = head.into_bytes();
+                }
                 0 => bytes = b"HTTP/1.1 500 Oh\r\nContent-Length: 2\r\n\r\n{}".to_vec(),
                 1 => {
                     bytes = b"HTTP/1.1 302 There\r\nLocation: http://x/\r\nContent-Length: 0\r\n\r\n".to_vec()

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use herd::config::{ClientsSection, Host, HostPort, Limits, PlacesApi, PlacesSection, PlacesUrl};
+use herd::config::{ClientsSection, Host, HostPort, Limits, PlacesSection, PlacesUrl};
 use herd::event_loop::system::Event;
 use herd::herd::{LinkSettings, PlacesSettings, Settings};
 use herd::log::Level;
+use herd::places::desk::Bounds;
+use herd::places::dialect::Dialect;
 
 use crate::client::{KEY, ServerLimits};
 use crate::simulation::Simulation;
@@ -46,11 +48,14 @@ impl Simulation {
         let HostPort { host, port } = host_port(world.places());
         let url = PlacesUrl { tls: false, host, port, path: String::new() };
         let places = PlacesSection {
-            api: PlacesApi::GoogleLegacy,
+            api: Dialect::GoogleLegacy,
             url,
             trust: None,
             key_env: Some("KEY".into()),
-            timeout: Duration::from_nanos(self.plan.places_timeout),
+            bounds: Bounds {
+                timeout: Duration::from_nanos(self.plan.places_timeout),
+                ..PlacesSection::default().bounds
+            },
         };
         let neighbours = self.plan.neighbours_of(server).filter(|other| !changes.removed.contains(other));
         let logs = self.plan.logs || world.is_verbose || self.has_one_way;

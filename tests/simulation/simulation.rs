@@ -231,8 +231,7 @@ impl Simulation {
         let identity = Identity { herd: "simulated".into(), name: name.as_str().into(), epoch };
         let written = self.world.borrow().hosts[server].log.clone();
         let log = Log::writing_to(name, settings.log_level, written);
-        let timeout = settings.places.section.timeout;
-        let state = Server::new(identity, settings.limits.clone(), settings.silence, timeout, log);
+        let state = Server::new(identity, settings.limits.clone(), settings.silence, log);
         let mut system = SimulatedSystem::new(&self.world, server);
         let water_marks = WaterMarks { high: self.plan.high_water, low: self.plan.high_water / 4 };
         let quota = Herd::quota(settings.connections_max, 0);

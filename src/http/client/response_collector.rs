@@ -1,5 +1,7 @@
 //! Reads responses whole, with bodies of limited size.
 
+use std::time::Duration;
+
 use super::response_error::ResponseError;
 use super::response_reader::{ResponseEvent, ResponseReader};
 
@@ -12,6 +14,9 @@ pub struct Response {
     pub body: Vec<u8>,
     /// See [`ResponseHead::keep_alive`](super::ResponseHead::keep_alive).
     pub keep_alive: bool,
+    /// When the server asks to be asked again, from `Retry-After` in seconds (RFC 9110, section 10.2.3). A date, as
+    /// no field, is `None`.
+    pub retry_after: Option<Duration>,
 }
 
 /// Reads one response after the other with a [`ResponseReader`] and collects each.
@@ -45,6 +50,7 @@ impl ResponseCollector {
                 Some(ResponseEvent::Head(head)) => {
                     self.response.status = head.status;
                     self.response.keep_alive = head.keep_alive;
+                    self.response.retry_after = head.fields.get("Retry-After").and_then(seconds);
                     (&[][..], true)
                 }
                 Some(ResponseEvent::Body(part)) => (part, true),
@@ -88,6 +94,13 @@ impl ResponseCollector {
         self.reader = ResponseReader::new();
         Some(std::mem::take(&mut self.response))
     }
+}
+
+/// Reads `D+`; a greater number than any waiting time stays one.
+fn seconds(text: &[u8]) -> Option<Duration> {
+    let is_number = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    let digit = |seconds: u64, byte: &u8| seconds.saturating_mul(10).saturating_add((byte - b'0').into());
+    is_number.then(|| Duration::from_secs(text.iter().fold(0, digit)))
 }
 
 #[cfg(test)]

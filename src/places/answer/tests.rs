@@ -94,14 +94,36 @@ fn an_unusable_body_is_refused_with_a_reason() {
 }
 
 #[test]
-fn only_status_200_is_usable() {
-    let body = || br#"{"results":[]}"#.to_vec();
-    assert!(Answer::from_response(200, body()).is_ok());
-    assert_eq!(Answer::from_response(200, b"x".to_vec()), Answer::parse(b"x".to_vec()));
-    for status in [0, 201, 204, 301, 403, 404, 418, 429, 503, 999] {
-        assert_eq!(Answer::from_response(status, body()), Err(Unusable::Status(status)));
-        let why = Unusable::Status(status).to_string();
-        assert!(why.starts_with(&format!("Places answered with HTTP status {status}")), "{why}");
+fn only_an_answer_of_ok_or_zero_results_has_succeeded() {
+    for (members, succeeded) in [
+        (r#""status":"OK""#, true),
+        (r#""status":"ZERO_RESULTS""#, true),
+        (r#""st\u0061tus":"O\u004b""#, true),
+        (r#""status":"OVER_QUERY_LIMIT""#, false),
+        (r#""status":"ok""#, false),
+        (r#""status":["OK"]"#, false),
+        (r#""a":{"status":"OK"}"#, false),
+    ] {
+        let body = format!("{{\"results\":[],{members}}}");
+        assert_eq!(Answer::parse(body.into()).unwrap().succeeded(), succeeded, "{members}");
+    }
+    assert!(Answer::of_results(&[], &[]).succeeded() && !Answer::unknown_error("x").succeeded());
+}
+
+#[test]
+fn an_answer_is_made_of_its_results() {
+    let results = ["{\"a\":1}".to_owned(), "{}".to_owned()];
+    for count in 0..=2 {
+        let answer = Answer::of_results(&["x\"".to_owned(), "y".to_owned()], &results[..count]);
+        let again = Answer::parse(answer.text().as_bytes().to_vec());
+        assert_eq!(again.as_ref(), Ok(&answer), "{count}");
+        let mut cut = Vec::new();
+        answer.cut(1, &mut cut);
+        let (kept, status) = if count == 0 { ("", "ZERO_RESULTS") } else { ("{\"a\":1}", "OK") };
+        assert_eq!(
+            String::from_utf8(cut).unwrap(),
+            format!(r#"{{"html_attributions":["x\"","y"],"results":[{kept}],"status":"{status}"}}"#)
+        );
     }
 }
 
@@ -113,7 +135,7 @@ fn answers_of_the_herd_have_the_documented_form() {
             r#"{"html_attributions":[],"results":[],"status":"UNKNOWN_ERROR","error_message":"no \"way\"\n\\ \u0001é"}"#,
         ),
         (
-            Answer::request_denied("set PLACES_API_KEY"),
+            Answer::failure(Status::RequestDenied, "set PLACES_API_KEY"),
             r#"{"html_attributions":[],"results":[],"status":"REQUEST_DENIED","error_message":"set PLACES_API_KEY"}"#,
         ),
     ] {

@@ -135,16 +135,25 @@ impl Centre {
 
     /// The great-circle distance in metres, by the haversine formula.
     fn distance_m(&self, to: Position) -> f64 {
-        let latitude = (to.latitude_degrees() - self.latitude_degrees).to_radians();
+        self.distance_to(to.latitude_degrees(), to.longitude_degrees())
+    }
+
+    fn distance_to(&self, latitude_degrees: f64, longitude_degrees: f64) -> f64 {
+        let latitude = (latitude_degrees - self.latitude_degrees).to_radians();
         // Whole turns are removed first: sin(pi) is not exactly 0 in floating point, so that +180 and -180
         // would not be the same meridian.
-        let longitude = (to.longitude_degrees() - self.longitude_degrees) % 360.0;
+        let longitude = (longitude_degrees - self.longitude_degrees) % 360.0;
         let latitude_sine = (latitude / 2.0).sin();
         let longitude_sine = (longitude.to_radians() / 2.0).sin();
         let haversine = latitude_sine * latitude_sine
-            + self.cosine * cosine_of_latitude(to.latitude_degrees()) * longitude_sine * longitude_sine;
+            + self.cosine * cosine_of_latitude(latitude_degrees) * longitude_sine * longitude_sine;
         2.0 * EARTH_RADIUS_M * haversine.sqrt().min(1.0).asin()
     }
+}
+
+/// The great-circle distance in metres of two points, each a latitude and a longitude in degrees.
+pub(super) fn distance_m(one: (f64, f64), other: (f64, f64)) -> f64 {
+    Centre::new(one.0, one.1).distance_to(other.0, other.1)
 }
 
 /// The cosine of a latitude, computed from the distance to the pole: exactly 0 at the pole, where all

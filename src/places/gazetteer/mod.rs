@@ -1,15 +1,21 @@
-//! The embedded places: every town of 500 people or more, and the airports of the world. With them a herd
-//! answers WHATSAT without a key and without a network.
+//! The embedded places: every town of 500 people or more, and the airports of the world. With them, or with a user's
+//! own places, a herd answers WHATSAT without a key and without a network.
 //!
 //! There is no input or output here: the data is part of the program, a query is a string, and so is the
 //! answer.
 
+mod found;
 mod grid;
+mod local;
 mod nearby;
+mod own;
 mod packed;
 mod query;
 
+pub use found::{Found, Viewport};
 use grid::Grid;
+pub use local::LocalPlaces;
+pub use own::{BadLine, OwnPlaces};
 pub use packed::{PackedError, Place, PlaceKind, Position};
 
 /// The embedded places and their spatial index.
@@ -85,9 +91,16 @@ mod tests {
     use std::sync::OnceLock;
 
     /// The embedded places, loaded once for all tests.
-    pub fn embedded() -> &'static Gazetteer {
-        static SHARED: OnceLock<Gazetteer> = OnceLock::new();
-        SHARED.get_or_init(|| Gazetteer::embedded().expect("the embedded places are valid"))
+    pub fn local() -> &'static LocalPlaces {
+        static SHARED: OnceLock<LocalPlaces> = OnceLock::new();
+        SHARED.get_or_init(|| {
+            LocalPlaces::Embedded(Gazetteer::embedded().expect("the embedded places are valid"))
+        })
+    }
+
+    fn embedded() -> &'static Gazetteer {
+        let LocalPlaces::Embedded(gazetteer) = local() else { unreachable!() };
+        gazetteer
     }
 
     #[test]

@@ -1,69 +1,36 @@
-//! Nearby Search in the format of Google's legacy API: a query string in, a JSON text out. No HTTP.
-//!
-//! An answer has only what the embedded places have. Other fields (opening hours, ratings, photos) are
-//! absent, never null.
+//! Searches of the embedded places.
 
+use super::found::{Found, Licence, Viewport};
 use super::packed::UNITS_PER_DEGREE;
 use super::query::{Order, Query};
 use super::{Gazetteer, NearbyPlace, PlaceKind, Position};
 
 impl Gazetteer {
-    /// Returns the answer to `GET /maps/api/place/nearbysearch/json?QUERY`.
-    ///
-    /// * `location` (latitude, longitude in degrees) is required.
-    /// * `radius` (metres; above 50,000 counts as 50,000) is required, except with `rankby=distance`. That
-    ///   forbids `radius` and requires one of `keyword`, `name` and `type`; its radius is 50,000 m.
-    /// * `name` is a part of a place's name, in upper or lower case; `keyword` is that or an airport's IATA
-    ///   code.
-    /// * `type` is one type; of several joined by `|`, the first. Several joined by commas are ignored, as
-    ///   Google does.
-    /// * Every other parameter is ignored (`key`, `language`, ...), and so is a parameter without a value.
-    ///
-    /// The results are one page of at most 20, most prominent first or nearest first. There is no second
-    /// page, and no `next_page_token`.
-    ///
-    /// `status` is `OK`, `ZERO_RESULTS`, or `INVALID_REQUEST` with an `error_message`.
-    pub fn answer(&self, query: &str) -> String {
-        match Query::parse(query) {
-            Ok(query) => write_results(&best_results(&query, self)),
-            Err(message) => write_refusal(message),
-        }
+    /// The places that match, the best first.
+    pub(super) fn find(&self, query: &Query<'_>) -> Vec<Found> {
+        let nearby = self.within(query.latitude_degrees, query.longitude_degrees, query.radius_m);
+        let matching = nearby.into_iter().filter(|nearby| matches(query, nearby));
+        let mut ranked: Vec<(f64, NearbyPlace<'_>)> = matching
+            .map(|nearby| match query.order {
+                Order::Prominence => (-prominence(&nearby), nearby),
+                Order::Distance => (nearby.distance_m, nearby),
+            })
+            .collect();
+        // The index breaks ties, so that equal queries have equal answers.
+        ranked.sort_by(|(a, one), (b, other)| a.total_cmp(b).then(one.index.cmp(&other.index)));
+        ranked.into_iter().take(query.limit).map(|(_, nearby)| found(&nearby)).collect()
     }
-}
-
-/// The places that match, the best first, at most [`MAX_RESULTS`].
-fn best_results<'g>(query: &Query<'_>, gazetteer: &'g Gazetteer) -> Vec<NearbyPlace<'g>> {
-    let nearby = gazetteer.within(query.latitude_degrees, query.longitude_degrees, query.radius_m);
-    let matching = nearby.into_iter().filter(|nearby| matches(query, nearby));
-    let mut ranked: Vec<(f64, NearbyPlace<'_>)> = matching
-        .map(|nearby| match query.order {
-            Order::Prominence => (-prominence(&nearby), nearby),
-            Order::Distance => (nearby.distance_m, nearby),
-        })
-        .collect();
-    // The index breaks ties, so that equal queries have equal answers.
-    ranked.sort_by(|(a, one), (b, other)| a.total_cmp(b).then(one.index.cmp(&other.index)));
-    ranked.into_iter().take(MAX_RESULTS).map(|(_, nearby)| nearby).collect()
 }
 
 /// Whether a place passes the filters of a query.
 fn matches(query: &Query<'_>, nearby: &NearbyPlace<'_>) -> bool {
     let place = &nearby.place;
-    if let Some(wanted) = &query.place_type
-        && !types(place.kind).contains(&wanted.as_ref())
-    {
-        return false;
+    match place.kind {
+        PlaceKind::Airport { iata: Some(code), .. } => {
+            query.matches(place.name, types(place.kind), str::from_utf8(&code).ok())
+        }
+        _ => query.matches(place.name, types(place.kind), None),
     }
-    if query.keyword.is_none() && query.name.is_none() {
-        return true;
-    }
-    let name = place.name.to_lowercase();
-    let has_code = |keyword: &str| match place.kind {
-        PlaceKind::Airport { iata: Some(code), .. } => code.eq_ignore_ascii_case(keyword.as_bytes()),
-        _ => false,
-    };
-    query.name.as_ref().is_none_or(|wanted| name.contains(wanted.as_str()))
-        && query.keyword.as_ref().is_none_or(|wanted| name.contains(wanted.as_str()) || has_code(wanted))
 }
 
 /// The rank of a place by population and distance: ten times the population outweighs 10 km.
@@ -84,80 +51,29 @@ fn types(kind: PlaceKind) -> &'static [&'static str] {
     }
 }
 
-fn write_results(results: &[NearbyPlace<'_>]) -> String {
-    if results.is_empty() {
-        return "{\n   \"html_attributions\" : [],\n   \"results\" : [],\n   \"status\" : \"ZERO_RESULTS\"\n}\n".into();
-    }
-    let results: Vec<String> = results.iter().map(write_result).collect();
-    format!(
-        r#"{{
-   "html_attributions" : [ {} ],
-   "results" : [
-{}
-   ],
-   "status" : "OK"
-}}
-"#,
-        quote(ATTRIBUTION),
-        results.join(",\n")
-    )
-}
-
-fn write_refusal(message: &str) -> String {
-    format!(
-        r#"{{
-   "error_message" : {},
-   "html_attributions" : [],
-   "results" : [],
-   "status" : "INVALID_REQUEST"
-}}
-"#,
-        quote(message)
-    )
-}
-
-fn write_result(nearby: &NearbyPlace<'_>) -> String {
+fn found(nearby: &NearbyPlace<'_>) -> Found {
     let (place_id, margin_e5) = match nearby.place.kind {
         PlaceKind::Locality { geonames, .. } => (format!("geonames:{geonames}"), LOCALITY_MARGIN_E5),
         PlaceKind::Airport { icao, .. } => {
             (format!("icao:{}", icao.map(char::from).iter().collect::<String>()), AIRPORT_MARGIN_E5)
         }
     };
-    let types: Vec<String> = types(nearby.place.kind).iter().map(|name| quote(name)).collect();
-    format!(
-        r#"      {{
-         "geometry" : {{
-            "location" : {{
-               "lat" : {},
-               "lng" : {}
-            }},
-            "viewport" : {{
-               "northeast" : {{
-                  "lat" : {},
-                  "lng" : {}
-               }},
-               "southwest" : {{
-                  "lat" : {},
-                  "lng" : {}
-               }}
-            }}
-         }},
-         "name" : {},
-         "place_id" : {},
-         "types" : [ {} ],
-         "vicinity" : {}
-      }}"#,
-        degrees(nearby.position.latitude_e5),
-        degrees(nearby.position.longitude_e5),
-        degrees(moved(nearby.position, margin_e5).latitude_e5),
-        degrees(moved(nearby.position, margin_e5).longitude_e5),
-        degrees(moved(nearby.position, -margin_e5).latitude_e5),
-        degrees(moved(nearby.position, -margin_e5).longitude_e5),
-        quote(nearby.place.name),
-        quote(&place_id),
-        types.join(", "),
-        quote(nearby.place.vicinity),
-    )
+    let (northeast, southwest) = (moved(nearby.position, margin_e5), moved(nearby.position, -margin_e5));
+    Found {
+        name: nearby.place.name.to_owned(),
+        vicinity: Some(nearby.place.vicinity.to_owned()),
+        latitude: degrees(nearby.position.latitude_e5),
+        longitude: degrees(nearby.position.longitude_e5),
+        viewport: Some(Viewport {
+            north: degrees(northeast.latitude_e5),
+            east: degrees(northeast.longitude_e5),
+            south: degrees(southwest.latitude_e5),
+            west: degrees(southwest.longitude_e5),
+        }),
+        place_id,
+        types: types(nearby.place.kind).iter().map(|&name| name.to_owned()).collect(),
+        distance_m: nearby.distance_m,
+    }
 }
 
 /// The position moved by `by_e5` to the north and to the east. It stops at a pole and wraps around at 180
@@ -179,13 +95,6 @@ fn degrees(value_e5: i32) -> String {
     format!("{sign}{whole}.{part:05}")
 }
 
-/// `text` as a JSON string.
-fn quote(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
-}
-
-/// The greatest number of results: a page of Google Places.
-const MAX_RESULTS: usize = 20;
 /// The population that an air strip ranks with: that of a town.
 const AIRPORT_POPULATION: f64 = 50_000.0;
 /// The population that an airport with an IATA code ranks with. The data does not distinguish large airports
@@ -195,20 +104,26 @@ const AIRPORT_WITH_IATA_POPULATION: f64 = 100_000.0;
 const LOCALITY_MARGIN_E5: i32 = 1_000;
 /// Half the height and width of an airport's viewport in 1e-5 degrees, about 2 km; a long runway has 4 km.
 const AIRPORT_MARGIN_E5: i32 = 2_000;
-/// The attribution that the licence of GeoNames (CC BY 4.0) requires.
-const ATTRIBUTION: &str = "Place names and coordinates: \
-    <a href=\"https://www.geonames.org/\">GeoNames</a>, \
-    <a href=\"https://creativecommons.org/licenses/by/4.0/\">CC BY 4.0</a>, reduced and re-encoded";
+/// What the licence of GeoNames (CC BY 4.0) asks to say, and how little these data are.
+pub(super) const LICENCE: Licence = Licence {
+    html: "Towns and airports only. Place names and coordinates: \
+        <a href=\"https://www.geonames.org/\">GeoNames</a>, \
+        <a href=\"https://creativecommons.org/licenses/by/4.0/\">CC BY 4.0</a>, reduced and re-encoded",
+    plain: "Towns and airports only. Place names and coordinates: GeoNames (https://www.geonames.org/), CC BY 4.0 \
+        (https://creativecommons.org/licenses/by/4.0/), reduced and re-encoded",
+    uri: "https://www.geonames.org/",
+};
 
 #[cfg(test)]
 mod tests {
+    use super::super::LocalPlaces;
     use super::super::packed::tests::small_file;
-    use super::super::tests::embedded;
+    use super::super::tests::local;
     use super::*;
     use serde_json::{Value, json};
 
     fn ask(query: &str) -> Value {
-        serde_json::from_str(&embedded().answer(query)).unwrap_or_else(|error| panic!("{query}: {error}"))
+        serde_json::from_str(&local().google_legacy(query)).unwrap_or_else(|error| panic!("{query}: {error}"))
     }
 
     fn names(query: &str) -> Vec<String> {
@@ -220,11 +135,11 @@ mod tests {
 
     #[test]
     fn an_answer_has_the_format_of_google() {
-        let gazetteer = Gazetteer::from_packed(&small_file()).unwrap();
+        let gazetteer = LocalPlaces::Embedded(Gazetteer::from_packed(&small_file()).unwrap());
         assert_eq!(
-            gazetteer.answer("location=-90,0&radius=5&key=secret"),
+            gazetteer.google_legacy("location=-90,0&radius=5&key=secret"),
             r#"{
-   "html_attributions" : [ "Place names and coordinates: <a href=\"https://www.geonames.org/\">GeoNames</a>, <a href=\"https://creativecommons.org/licenses/by/4.0/\">CC BY 4.0</a>, reduced and re-encoded" ],
+   "html_attributions" : [ "Towns and airports only. Place names and coordinates: <a href=\"https://www.geonames.org/\">GeoNames</a>, <a href=\"https://creativecommons.org/licenses/by/4.0/\">CC BY 4.0</a>, reduced and re-encoded" ],
    "results" : [
       {
          "geometry" : {
@@ -254,15 +169,20 @@ mod tests {
 "#
         );
         assert_eq!(
-            gazetteer.answer("location=45,45&radius=5"),
-            "{\n   \"html_attributions\" : [],\n   \"results\" : [],\n   \"status\" : \"ZERO_RESULTS\"\n}\n"
+            gazetteer.google_legacy("location=45,45&radius=5"),
+            format!(
+                "{{\n   \"html_attributions\" : [ {} ],\n   \"results\" : [],\n   \"status\" : \"ZERO_RESULTS\"\n}}\n",
+                serde_json::Value::from(LICENCE.html)
+            ),
+            "it says why there may be nothing"
         );
         assert_eq!(
-            gazetteer.answer("radius=5"),
+            gazetteer.google_legacy("radius=5"),
             "{\n   \"error_message\" : \"location is missing\",\n   \"html_attributions\" : [],\n   \
              \"results\" : [],\n   \"status\" : \"INVALID_REQUEST\"\n}\n"
         );
-        let all = serde_json::from_str::<Value>(&gazetteer.answer("location=0,-180&radius=9")).unwrap();
+        let all =
+            serde_json::from_str::<Value>(&gazetteer.google_legacy("location=0,-180&radius=9")).unwrap();
         assert_eq!(all["results"][0]["geometry"]["location"], json!({ "lat": -0.00001, "lng": -180.0 }));
         assert_eq!(all["results"][0]["place_id"], "icao:XXXX");
         assert_eq!(all["results"][0]["types"], json!(["airport", "point_of_interest", "establishment"]));
@@ -271,14 +191,14 @@ mod tests {
     #[test]
     fn every_answer_has_the_same_json_keys() {
         for location in ["34.06893,-118.445127", "-90,0", "90,180", "-16.85,179.97", "35.676192,139.650311"] {
-            let text = embedded().answer(&format!("location={location}&radius=50000"));
+            let text = local().google_legacy(&format!("location={location}&radius=50000"));
             let answer: Value = serde_json::from_str(&text).unwrap();
             let keys: Vec<&String> = answer.as_object().unwrap().keys().collect();
             assert_eq!(keys, ["html_attributions", "results", "status"]);
             let results = answer["results"].as_array().unwrap();
             assert!(results.len() <= 20);
             assert_eq!(answer["status"], if results.is_empty() { "ZERO_RESULTS" } else { "OK" });
-            assert_eq!(answer["html_attributions"].as_array().unwrap().is_empty(), results.is_empty());
+            assert_eq!(answer["html_attributions"], json!([LICENCE.html]));
             for result in results {
                 let keys: Vec<&String> = result.as_object().unwrap().keys().collect();
                 assert_eq!(keys, ["geometry", "name", "place_id", "types", "vicinity"]);
@@ -302,7 +222,7 @@ mod tests {
         let found = names(&query);
         assert_eq!(found.len(), 16);
         assert_eq!(found[..3], ["Santa Monica Municipal Airport", "Santa Monica", "Sawtelle"]);
-        assert_eq!(embedded().answer(&query), embedded().answer(&query));
+        assert_eq!(local().google_legacy(&query), local().google_legacy(&query));
         assert_eq!(names(&format!("{UCLA}&radius=50000")).len(), 20);
         assert_eq!(names(&format!("{UCLA}&radius=50000"))[0], "Los Angeles");
     }
@@ -351,7 +271,7 @@ mod tests {
 
     #[test]
     fn equivalent_queries_have_equal_answers() {
-        let expected = embedded().answer("location=34.068930,-118.445127&radius=10000");
+        let expected = local().google_legacy("location=34.068930,-118.445127&radius=10000");
         for query in [
             "radius=10000&location=34.068930,-118.445127&key=abc&language=en",
             "location=34.068930%2C-118.445127&radius=10000",
@@ -360,15 +280,15 @@ mod tests {
             "&&location=34.068930,-118.445127&radius=10000&radius=5&=&x",
             "l%6Fcation=34.068930,-118.445127&%72adius=%31%300%30%30",
         ] {
-            assert_eq!(embedded().answer(query), expected, "{query}");
+            assert_eq!(local().google_legacy(query), expected, "{query}");
         }
     }
 
     #[test]
     fn a_radius_is_capped_at_50_km_and_may_be_zero() {
-        let at_most = embedded().answer(&format!("{UCLA}&radius=50000"));
-        assert_eq!(embedded().answer(&format!("{UCLA}&radius=50001")), at_most);
-        assert_eq!(embedded().answer(&format!("{UCLA}&radius={}", "9".repeat(400))), at_most);
+        let at_most = local().google_legacy(&format!("{UCLA}&radius=50000"));
+        assert_eq!(local().google_legacy(&format!("{UCLA}&radius=50001")), at_most);
+        assert_eq!(local().google_legacy(&format!("{UCLA}&radius={}", "9".repeat(400))), at_most);
         assert_eq!(ask(&format!("{UCLA}&radius=0"))["status"], "ZERO_RESULTS");
         assert_eq!(names("location=-90,77&radius=0"), ["South Pole Station Airport"]);
     }

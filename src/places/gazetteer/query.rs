@@ -1,10 +1,12 @@
-//! The parser of query strings with the parameters of Google's legacy Nearby Search.
+//! The parsers of questions in each dialect.
 
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-/// The parameters of a Nearby Search.
+use crate::places::dialect::json::Object;
+
+/// The parameters of a search.
 #[derive(Debug)]
 pub struct Query<'a> {
     /// The latitude of the centre, from -90 to 90.
@@ -21,6 +23,8 @@ pub struct Query<'a> {
     pub name: Option<String>,
     /// A type that results must have.
     pub place_type: Option<Cow<'a, str>>,
+    /// The greatest number of results.
+    pub limit: usize,
 }
 
 /// The order of the results.
@@ -63,7 +67,92 @@ impl Query<'_> {
             keyword: keyword.map(|keyword| keyword.to_lowercase()),
             name: name.map(|name| name.to_lowercase()),
             place_type: place_type.and_then(first_type),
+            limit: MAX_RESULTS,
         })
+    }
+
+    /// The question for all places around a point.
+    pub fn at(latitude_degrees: f64, longitude_degrees: f64, radius_m: f64) -> Query<'static> {
+        Query {
+            latitude_degrees,
+            longitude_degrees,
+            radius_m,
+            order: Order::Prominence,
+            keyword: None,
+            name: None,
+            place_type: None,
+            limit: MAX_RESULTS,
+        }
+    }
+
+    /// Parses the query string of a reverse search of Photon: `lat`, `lon`, `radius` in km (1 without it) and
+    /// `limit` (1 without it). The error is a message for the client.
+    pub fn photon(query: &str) -> Result<Query<'static>, &'static str> {
+        let number = |name: &str, or: &'static str| {
+            parameter(query, name).map_or(Ok(None), |text| read_number(&text).map(Some).ok_or(or))
+        };
+        let latitude = number("lat", "lat is not a number")?.ok_or("missing search term 'lat'")?;
+        let longitude = number("lon", "lon is not a number")?.ok_or("missing search term 'lon'")?;
+        if !(-90.0..=90.0).contains(&latitude) || !(-180.0..=180.0).contains(&longitude) {
+            return Err(
+                "invalid search term 'lat' or 'lon': expected lat from -90 to 90 and lon from -180 to 180",
+            );
+        }
+        let radius_km = number("radius", "radius is not a number")?.unwrap_or(1.0);
+        if radius_km < 0.0 {
+            return Err("radius must not be negative");
+        }
+        let limit = number("limit", "limit is not a number")?.unwrap_or(1.0);
+        let radius_m = (radius_km * 1000.0).min(MAX_RADIUS_M);
+        // The cast turns negative numbers into 0.
+        Ok(Query { limit: (limit as usize).min(MAX_RESULTS), ..Query::at(latitude, longitude, radius_m) })
+    }
+
+    /// Parses the body of a `searchNearby` of Google's Places API (New). The error is a message for the client.
+    pub fn google(body: &[u8]) -> Result<Query<'static>, String> {
+        let text = str::from_utf8(body).map_err(|_| "the body is not UTF-8".to_owned())?;
+        let body = Object::parse(text).map_err(|_| "the body is not a JSON object".to_owned())?;
+        let circle = body.object("locationRestriction").and_then(|restriction| restriction.object("circle"));
+        let circle = circle.ok_or("location_restriction.circle is a required parameter")?;
+        let centre = circle.object("center").ok_or("location_restriction.circle.center is missing")?;
+        // A member that is absent is 0.
+        let number = |object: &Object<'_>, name: &str| match object.member(name) {
+            None => Ok(0.0),
+            Some(_) => object
+                .number(name)
+                .and_then(|text| text.parse::<f64>().ok())
+                .ok_or_else(|| format!("Invalid value at '{name}': expected a number")),
+        };
+        let (latitude, longitude) = (number(&centre, "latitude")?, number(&centre, "longitude")?);
+        if !(-90.0..=90.0).contains(&latitude) || !(-180.0..=180.0).contains(&longitude) {
+            return Err("Latitude must be in [-90, 90], and longitude in [-180, 180]".to_owned());
+        }
+        let radius_m = number(&circle, "radius")?;
+        if !(radius_m > 0.0 && radius_m <= MAX_RADIUS_M) {
+            return Err(format!("Radius must be in (0, {MAX_RADIUS_M}] meters"));
+        }
+        let limit = match number(&body, "maxResultCount")? {
+            0.0 => MAX_RESULTS,
+            count if (1.0..=MAX_RESULTS as f64).contains(&count) && count.fract() == 0.0 => count as usize,
+            _ => return Err(format!("max_result_count must be between 1 and {MAX_RESULTS}")),
+        };
+        Ok(Query { limit, ..Query::at(latitude, longitude, radius_m) })
+    }
+
+    /// Whether a place with this name, these types and this code passes the filters.
+    pub(super) fn matches<T: AsRef<str>>(&self, name: &str, types: &[T], code: Option<&str>) -> bool {
+        if let Some(wanted) = &self.place_type
+            && !types.iter().any(|own| own.as_ref() == wanted)
+        {
+            return false;
+        }
+        if self.keyword.is_none() && self.name.is_none() {
+            return true;
+        }
+        let name = name.to_lowercase();
+        let has_code = |keyword: &str| code.is_some_and(|code| code.eq_ignore_ascii_case(keyword));
+        self.name.as_ref().is_none_or(|wanted| name.contains(wanted.as_str()))
+            && self.keyword.as_ref().is_none_or(|wanted| name.contains(wanted.as_str()) || has_code(wanted))
     }
 }
 
@@ -123,6 +212,8 @@ fn first_type(types: Cow<'_, str>) -> Option<Cow<'_, str>> {
     }
 }
 
+/// The greatest number of results: a page of Google Places.
+const MAX_RESULTS: usize = 20;
 /// The greatest radius, in metres. Google caps a radius, too.
 const MAX_RADIUS_M: f64 = 50_000.0;
 
@@ -163,6 +254,62 @@ mod tests {
         }
         assert!(Query::parse("location=1,1&rankby=prominence&radius=5").is_ok());
         assert!(Query::parse("location=1,1&rankby=distance&type=a,b").is_ok());
+    }
+
+    #[test]
+    fn questions_of_photon_are_read() {
+        let query = Query::photon("lat=34.07&lon=-118.45&radius=1.5&limit=20&lang=en").unwrap();
+        assert_eq!((query.latitude_degrees, query.longitude_degrees), (34.07, -118.45));
+        assert_eq!((query.radius_m, query.limit), (1500.0, 20));
+        let query = Query::photon("lon=1&lat=2&radius=51&limit=-3").unwrap();
+        assert_eq!((query.radius_m, query.limit), (50_000.0, 0));
+        let query = Query::photon("lon=1&lat=2").unwrap();
+        assert_eq!((query.radius_m, query.limit), (1000.0, 1));
+        for (query, words) in [
+            ("lon=1", "'lat'"),
+            ("lat=1", "'lon'"),
+            ("lat=x&lon=1", "lat is not a number"),
+            ("lat=91&lon=1", "from -90 to 90"),
+            ("lat=1&lon=181", "from -180 to 180"),
+            ("lat=1&lon=1&radius=-1", "negative"),
+            ("lat=1&lon=1&radius=1e3", "radius is not a number"),
+            ("lat=1&lon=1&limit=x", "limit is not a number"),
+        ] {
+            assert!(Query::photon(query).unwrap_err().contains(words), "{query}");
+        }
+    }
+
+    #[test]
+    fn questions_of_google_are_read() {
+        let body = |centre: &str, rest: &str| {
+            format!(
+                r#"{{"locationRestriction":{{"circle":{{"center":{{{centre}}}{rest}}}}},"maxResultCount":7}}"#
+            )
+        };
+        let query =
+            Query::google(body(r#""latitude":34.07,"longitude":-118.45"#, r#","radius":500.5"#).as_bytes());
+        let query = query.unwrap();
+        assert_eq!((query.latitude_degrees, query.longitude_degrees), (34.07, -118.45));
+        assert_eq!((query.radius_m, query.limit), (500.5, 7));
+        for (body, words) in [
+            ("".to_owned(), "not a JSON object"),
+            ("[]".to_owned(), "not a JSON object"),
+            ("{}".to_owned(), "required parameter"),
+            (r#"{"locationRestriction":{"circle":{}}}"#.to_owned(), "center is missing"),
+            (body(r#""latitude":"x""#, ""), "expected a number"),
+            (body(r#""latitude":91"#, r#","radius":5"#), "Latitude"),
+            (body(r#""longitude":181"#, r#","radius":5"#), "longitude"),
+            (body("", ""), "Radius"),
+            (body("", r#","radius":0"#), "Radius"),
+            (body("", r#","radius":50000.1"#), "Radius"),
+            (body("", r#","radius":1e999"#), "Radius"),
+            (body("", r#","radius":5"#).replace(":7", ":21"), "max_result_count"),
+            (body("", r#","radius":5"#).replace(":7", ":1.5"), "max_result_count"),
+        ] {
+            let error = Query::google(body.as_bytes()).unwrap_err();
+            assert!(error.contains(words), "{body}: {error}");
+        }
+        assert!(Query::google(b"\xff").is_err());
     }
 
     #[test]

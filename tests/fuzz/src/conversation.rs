@@ -8,10 +8,10 @@ use std::time::Duration;
 use herd::clock::Moment;
 use herd::config::{ClientsSection, Limits};
 use herd::conversation::{Client, Context, Conversation, Handle, Identity, NeighbourId, Server};
+use herd::http::client::Response;
 use herd::log::{Level, Log};
-use herd::places::answer::Answer;
-use herd::places::desk::{QuestionId, Step};
-use herd::places::question::Question;
+use herd::places::desk::{Outcome, QuestionId, Step};
+use herd::places::dialect::Request;
 use herd::protocol::{Close, ConnectionId, Lost, Protocol, Transport, WaterMarks};
 use herd::text::peer_line::Epoch;
 
@@ -44,14 +44,14 @@ pub struct Harness {
     /// The number of connections to Places so far.
     connections: u32,
     /// All questions, in order.
-    pub asked: Vec<Question>,
+    pub asked: Vec<Request>,
     chance: Chance,
-    answer: Answer,
+    answer: Vec<u8>,
 }
 
 impl Harness {
     pub fn new(server: Server, conversation: Conversation, water_marks: WaterMarks, seed: u64) -> Harness {
-        let answer = Answer::parse(PLACES.into()).expect("an answer");
+        let answer = PLACES.into();
         let mut harness = Harness {
             server,
             transport: Transport::new(water_marks),
@@ -190,7 +190,8 @@ impl Harness {
             self.connections += 1;
             let connection = Handle::new(ConnectionId { slot: self.connections, generation: 1 });
             self.server.desk.connecting(id, connection);
-            self.server.desk.answered(connection, Ok(self.answer.clone()), false);
+            let response = Response { status: 200, body: self.answer.clone(), ..Response::default() };
+            self.server.desk.answered(self.now, connection, Outcome::Response(response), false);
             self.carry_out_steps();
             self.offer();
         }
@@ -198,14 +199,13 @@ impl Harness {
 
     /// Notes the questions that the desk wants to ask, and delivers its answers.
     fn carry_out_steps(&mut self) {
-        while let Some(step) = self.server.desk.next_step() {
+        while let Some(step) = self.server.desk.next_step(self.now) {
             match step {
                 Step::Connect(id) => {
-                    self.asked.extend(self.server.desk.question(id).cloned());
+                    self.asked.extend(self.server.desk.request(id).cloned());
                     self.pending.push_back(id);
                 }
-                Step::Answer(waiter, result) => {
-                    let answer = result.expect("an answer");
+                Step::Answer(waiter, answer) => {
                     self.call(Handle::call(move |client: &mut Client, context| {
                         client.answered(context, waiter.ticket, &answer);
                     }));
@@ -270,7 +270,7 @@ impl Harness {
 pub fn server(limits: Limits) -> Server {
     let identity = Identity { herd: HERD.into(), name: NAME.into(), epoch: Epoch(EPOCH) };
     let log = Log::new(NAME, Level::Traffic);
-    let mut server = Server::new(identity, limits, SILENCE, PLACES_TIMEOUT, log);
+    let mut server = Server::new(identity, limits, SILENCE, log);
     server.neighbours.add(NEIGHBOUR);
     server
 }
@@ -300,7 +300,6 @@ pub fn settings(byte: u8) -> (Limits, WaterMarks) {
 
 const SILENCE_OF_CLIENTS: Duration = Duration::from_millis(150);
 const SILENCE: Duration = Duration::from_secs(3);
-const PLACES_TIMEOUT: Duration = Duration::from_secs(5);
 const ID: ConnectionId = ConnectionId { slot: 3, generation: 5 };
 const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 40_000);
 

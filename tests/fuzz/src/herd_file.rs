@@ -49,7 +49,7 @@ fn check(herd: &HerdFile) {
     assert!((1..=86_400).contains(&limits.line_timeout.as_secs()));
     assert!((100..=3_600_000).contains(&herd.peers.silence.as_millis()));
     let places = herd.places_or_local();
-    assert!((10..=600_000).contains(&places.timeout.as_millis()));
+    assert!((10..=600_000).contains(&places.bounds.timeout.as_millis()));
     assert!(places.url.tls || places.url.host.is_loopback(), "a key must not leave the machine in the clear");
 
     let drawn = draw(herd);

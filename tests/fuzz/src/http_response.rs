@@ -96,7 +96,7 @@ fn framed(body: &[u8], seed: u8) {
         [format!("{head}Transfer-Encoding: Chunked\r\n\r\n").as_bytes(), &chunks].concat(),
     ] {
         let (responses, ended) = read(LARGE_BODY, &message, Pieces::Random(u64::from(seed)), true);
-        let response = Response { status: 200, body: body.to_vec(), keep_alive: true };
+        let response = Response { status: 200, body: body.to_vec(), keep_alive: true, retry_after: None };
         assert_eq!(responses, [(response, message.len())]);
         assert_eq!(stream_body(&message), body);
         assert_eq!(ended, Err(ResponseError::ClosedBeforeResponse), "a new reader has read nothing");

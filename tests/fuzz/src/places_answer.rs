@@ -1,16 +1,19 @@
 //! The fuzz target `places_answer`: parsing and cutting of answers of Places.
 
-use herd::places::answer::Answer;
+use herd::http::client::Response;
+use herd::places::answer::{Answer, Status};
+use herd::places::dialect::{Dialect, Service};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-/// A body is either not usable, or the answer to a client is JSON that differs from the body only by removed
-/// results and white space. The first byte chooses status and bound, the rest is the body.
+/// A body in the legacy form is either not usable, or the answer to a client is JSON that differs from the body only
+/// by removed results and white space. In every dialect there is an answer. The first byte chooses status and bound,
+/// the rest is the body.
 pub fn places_answer(data: &[u8]) {
     let [options, body @ ..] = data else { return };
-    let status = if *options == u8::MAX { 503 } else { 200 };
     let bound = usize::from(options % 21);
-    match Answer::from_response(status, body.to_vec()) {
+    mapped(*options, body);
+    match Answer::parse(body.to_vec()) {
         Ok(answer) => cut(body, &answer, bound),
         Err(unusable) => {
             let message = unusable.to_string();
@@ -18,18 +21,38 @@ pub fn places_answer(data: &[u8]) {
             let is_simple = !body.contains(&b'\\')
                 && str::from_utf8(body).is_ok_and(|text| text.matches("results").count() == 1);
             let has_results = |value: &Value| value.get("results").is_some_and(Value::is_array);
-            let usable =
-                status == 200 && is_simple && serde_json::from_slice(body).as_ref().is_ok_and(has_results);
+            let usable = is_simple && serde_json::from_slice(body).as_ref().is_ok_and(has_results);
             assert!(!usable, "{message}");
         }
     }
     let message = String::from_utf8_lossy(body);
-    for answer in [Answer::unknown_error(&message), Answer::request_denied(&message)] {
+    for answer in
+        [Status::UnknownError, Status::RequestDenied].map(|status| Answer::failure(status, &message))
+    {
         let mut text = Vec::new();
         answer.cut(bound, &mut text);
         let value: Value = serde_json::from_slice(&text).expect("JSON");
         assert_eq!(value["error_message"].as_str(), Some(&*message));
         assert!(!text.contains(&b'\n'));
+    }
+}
+
+/// The answer in the other dialects is one line of JSON that is parsed as it was written.
+fn mapped(options: u8, body: &[u8]) {
+    for dialect in [Dialect::Google, Dialect::Photon] {
+        let service = Service {
+            dialect,
+            url: "https://x".into(),
+            host: "x".into(),
+            base_path: String::new(),
+            key_env: None,
+            key: Some("a long key".into()),
+            is_local: false,
+        };
+        let status = if options == u8::MAX { 503 } else { 200 };
+        let answer = service.answer(Response { status, body: body.to_vec(), ..Response::default() });
+        assert!(!answer.text().contains('\n') && !answer.text().contains("a long key"));
+        assert_eq!(Answer::parse(answer.text().as_bytes().to_vec()), Ok(answer));
     }
 }
 

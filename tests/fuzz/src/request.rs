@@ -7,8 +7,8 @@ use herd::conversation::PlacesServer;
 use herd::http::client::ResponseCollector;
 use herd::http::server::read_bodiless_request;
 use herd::places::answer::Answer;
-use herd::places::gazetteer::Gazetteer;
-use herd::places::google_legacy::PATH;
+use herd::places::dialect::{google, google_legacy, photon};
+use herd::places::gazetteer::{Gazetteer, LocalPlaces};
 use herd::protocol::{Close, ConnectionId, Context, Protocol, Transport, WaterMarks};
 use serde_json::Value;
 
@@ -23,8 +23,15 @@ pub fn request(data: &[u8]) {
     beginnings(stream);
     GAZETTEER.with(|gazetteer| {
         query(gazetteer, &String::from_utf8_lossy(stream));
-        let asked = [b"GET ", PATH.as_bytes(), b"?", stream, b" HTTP/1.1\r\nHost: a\r\n\r\n"].concat();
-        for stream in [stream, &asked] {
+        let get =
+            |path: &str| [b"GET ", path.as_bytes(), b"?", stream, b" HTTP/1.1\r\nHost: a\r\n\r\n"].concat();
+        let head = format!(
+            "POST {} HTTP/1.1\r\nHost: a\r\nX-Goog-FieldMask: *\r\nContent-Length: {}\r\n\r\n",
+            google::PATH,
+            stream.len()
+        );
+        let post = [head.as_bytes(), stream].concat();
+        for stream in [stream, &get(google_legacy::PATH), &get(photon::PATH), &post] {
             serve(gazetteer, stream, *options);
         }
     });
@@ -45,8 +52,8 @@ fn beginnings(stream: &[u8]) {
     }
 }
 
-fn query(gazetteer: &Gazetteer, query: &str) {
-    let text = gazetteer.answer(query);
+fn query(gazetteer: &LocalPlaces, query: &str) {
+    let text = gazetteer.google_legacy(query);
     let value: Value = serde_json::from_str(&text).expect("it is JSON");
     let results = value["results"].as_array().expect("it has results");
     assert!(results.len() <= 20 && !text.contains("\n\n"));
@@ -56,7 +63,7 @@ fn query(gazetteer: &Gazetteer, query: &str) {
     assert!(Answer::parse(text.into_bytes()).is_ok());
 }
 
-fn serve(gazetteer: &Rc<Gazetteer>, stream: &[u8], options: u8) {
+fn serve(gazetteer: &Rc<LocalPlaces>, stream: &[u8], options: u8) {
     let (_, water_marks) = conversation::settings(options);
     let [whole, bytes, random] =
         Pieces::all(options).map(|pieces| respond(gazetteer, stream, pieces, water_marks));
@@ -75,7 +82,7 @@ fn serve(gazetteer: &Rc<Gazetteer>, stream: &[u8], options: u8) {
 
 /// The output of the server, and how it ends the connection.
 fn respond(
-    gazetteer: &Rc<Gazetteer>,
+    gazetteer: &Rc<LocalPlaces>,
     stream: &[u8],
     pieces: Pieces,
     water_marks: WaterMarks,
@@ -110,7 +117,8 @@ fn respond(
 }
 
 thread_local! {
-    static GAZETTEER: Rc<Gazetteer> = Rc::new(Gazetteer::embedded().expect("the embedded places are whole"));
+    static GAZETTEER: Rc<LocalPlaces> =
+        Rc::new(LocalPlaces::Embedded(Gazetteer::embedded().expect("the embedded places are whole")));
 }
 
 /// Each is read from its front, which would take the square of a long one.

@@ -43,7 +43,7 @@ fn read_both_ways(data: &[u8]) -> Outcome {
 }
 
 fn whole(status: u16, body: &[u8], keep_alive: bool, left: usize) -> Outcome {
-    Ok((Response { status, body: body.to_vec(), keep_alive }, left))
+    Ok((Response { status, body: body.to_vec(), keep_alive, retry_after: None }, left))
 }
 
 #[test]
@@ -206,7 +206,8 @@ fn a_collector_reads_one_response_after_the_other() {
     assert_eq!(reader.finish().map(|response| response.status), Some(200));
     assert!(!reader.has_begun() && !reader.is_complete());
     assert_eq!(reader.data_received(two), Ok(two.len()));
-    assert_eq!(reader.finish(), Some(Response { status: 201, body: b"b".to_vec(), keep_alive: true }));
+    let second = Response { status: 201, body: b"b".to_vec(), keep_alive: true, retry_after: None };
+    assert_eq!(reader.finish(), Some(second));
     assert_eq!(reader.finish(), None);
 }
 
@@ -333,4 +334,24 @@ fn a_compressed_answer_is_named() {
     assert_eq!(collector.finish().unwrap().status, 403);
     let plain = b"HTTP/1.1 200 OK\r\nContent-Encoding: identity\r\nContent-Length: 2\r\n\r\nab";
     assert_eq!(ResponseCollector::new(100).data_received(plain), Ok(plain.len()));
+}
+
+#[test]
+fn only_seconds_are_read_as_the_time_to_retry() {
+    for (field, expected) in [
+        ("Retry-After: 7", Some(7)),
+        ("retry-after:  007 ", Some(7)),
+        ("Retry-After: 0", Some(0)),
+        ("Retry-After: 99999999999999999999999", Some(u64::MAX)),
+        ("Retry-After: 1.5", None),
+        ("Retry-After: +1", None),
+        ("Retry-After: Fri, 31 Dec 1999 23:59:59 GMT", None),
+        ("Retry-After:", None),
+        ("X: 7", None),
+    ] {
+        let mut collector = ResponseCollector::new(100);
+        let response = format!("HTTP/1.1 429 Slow\r\n{field}\r\nContent-Length: 0\r\n\r\n");
+        collector.data_received(response.as_bytes()).unwrap();
+        assert_eq!(collector.finish().unwrap().retry_after, expected.map(Duration::from_secs), "{field}");
+    }
 }
