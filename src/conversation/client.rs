@@ -222,7 +222,7 @@ impl Client {
     /// Ends the connection of a client for which the server has no room.
     fn reject(&mut self, context: &mut Context<'_>) {
         self.standing = Standing::Finished;
-        if let Some(not_logged) = context.shared.refusals.admit(context.now) {
+        if let Some(not_logged) = context.shared.connections_refused.admit(context.now) {
             let (host, port) = (context.address.ip(), context.address.port());
             context.shared.log.event(format_args!(
                 "Connection from ({host}, {port}) is closed: the server is full (limits.max_connections){}",

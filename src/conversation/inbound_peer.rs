@@ -113,7 +113,7 @@ impl InboundPeer {
         write_refused(reason, output);
         let server = &mut *context.shared;
         server.log.sent_to_client(&output[start..]);
-        if let Some(not_logged) = server.hellos_refused.admit(context.now) {
+        if let Some(not_logged) = server.connections_refused.admit(context.now) {
             let (host, port, not_logged) =
                 (context.address.ip(), context.address.port(), NotLogged(not_logged));
             server.log.event(format_args!("A HELLO from ({host}, {port}) is refused: {reason}{not_logged}"));
@@ -586,7 +586,7 @@ mod tests {
             bench.server = server;
         }
         assert_eq!(bench.log().matches(" is refused: ").count(), 10);
-        assert_eq!(bench.server.hellos_refused.all(), 100);
+        assert_eq!(bench.server.connections_refused.all(), 100);
     }
 
     #[test]

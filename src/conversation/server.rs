@@ -81,8 +81,8 @@ pub struct Server {
     pub refusals: EventLimit,
     /// Statements that are too long for a link, in either direction.
     pub passed_over: EventLimit,
-    /// The refused HELLOs.
-    pub hellos_refused: EventLimit,
+    /// The refused HELLOs, and the connections of clients that were closed because the server is full.
+    pub connections_refused: EventLimit,
     /// The TLS handshakes of accepted connections that have failed.
     pub handshakes_failed: EventLimit,
     /// The clients whose losing statements were logged.
@@ -107,7 +107,7 @@ impl Server {
             statements_dropped: 0,
             refusals: EventLimit::new(),
             passed_over: EventLimit::new(),
-            hellos_refused: EventLimit::new(),
+            connections_refused: EventLimit::new(),
             handshakes_failed: EventLimit::new(),
             older_statements: OlderStatements::default(),
         }

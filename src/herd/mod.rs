@@ -290,11 +290,11 @@ impl Herd {
                 if not_logged > 0 {
                     self.server.log.event(format_args!("{not_logged} refusals were not logged"));
                 }
-                let not_logged = self.server.hellos_refused.take_not_logged()
+                let not_logged = self.server.connections_refused.take_not_logged()
                     + self.server.handshakes_failed.take_not_logged();
                 if not_logged > 0 {
                     self.server.log.event(format_args!(
-                        "{not_logged} refused HELLOs and failed TLS handshakes were not logged"
+                        "{not_logged} refused connections and failed TLS handshakes were not logged"
                     ));
                 }
                 self.commands.push_back(Command::Timer { at, tag: Tag::ClosingOver });
