@@ -16,6 +16,7 @@ mod report;
 mod servers;
 mod traffic_log;
 mod watch;
+mod wire;
 mod workloads;
 
 use std::io;

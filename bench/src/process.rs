@@ -95,8 +95,17 @@ impl Process {
 
     /// The resident memory in bytes.
     pub fn memory(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
+    /// The most resident memory so far, in bytes.
+    pub fn memory_max(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+
+    fn status(&self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
-        let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+        let kib = status.lines().find_map(|line| line.strip_prefix(field)).unwrap_or_default();
         kib.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or(0) * 1024
     }
 }

@@ -4,13 +4,16 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
+use rustls::ServerConfig;
 
 use crate::load::dialect::{Dialect, Messages};
 use crate::process::free_address;
+use crate::wire::{Keys, Wire};
 
 /// A client of one server, and a neighbour of each observed server.
 pub struct Watchers {
@@ -28,7 +31,9 @@ struct Watcher {
     name: String,
     listener: TcpListener,
     address: SocketAddr,
-    stream: Option<TcpStream>,
+    /// The settings of TLS; `None`: links are plain text.
+    config: Option<Arc<ServerConfig>>,
+    stream: Option<Wire<TcpStream>>,
     input: Vec<u8>,
     statements: u64,
     /// The time of its last ACK.
@@ -56,6 +61,7 @@ impl Watchers {
                 name: Watchers::name(number),
                 listener,
                 address,
+                config: None,
                 stream: None,
                 input: Vec::new(),
                 statements: 0,
@@ -82,6 +88,14 @@ impl Watchers {
     /// The address of a watcher.
     pub fn address(&self, number: usize) -> SocketAddr {
         self.watchers[number].address
+    }
+
+    /// Accepts links over TLS only, each watcher with its own keys.
+    pub fn use_keys(&mut self, keys: &Keys) -> io::Result<()> {
+        for watcher in &mut self.watchers {
+            watcher.config = Some(keys.accepting(&watcher.name)?);
+        }
+        Ok(())
     }
 
     /// Connects as a client to the server at `address`, and sends statements until all watchers receive them.
@@ -182,7 +196,7 @@ impl Watchers {
                     let token = Token(2 * number + 1);
                     self.poll.registry().register(&mut stream, token, Interest::READABLE)?;
                     watcher.input.clear();
-                    watcher.stream = Some(stream);
+                    watcher.stream = Some(Wire::accepted(stream, watcher.config.as_ref())?);
                 }
             } else {
                 self.watchers[event.token().0 / 2].ready(&mut self.buffer)?;

@@ -19,6 +19,17 @@ pub struct HerdFile {
     pub places_trust: Option<String>,
     /// The timeout of a WHATSAT.
     pub places_timeout_ms: u32,
+    /// The links between servers.
+    pub links: Links,
+}
+
+/// The links between the servers of a herd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Links {
+    /// Plain text, as in all other programs of the bench.
+    Plain,
+    /// TLS, the default of the herd.
+    Tls,
 }
 
 #[derive(Clone)]
@@ -44,7 +55,14 @@ impl HerdFile {
                 talks_to: talks_to(name),
             })
             .collect();
-        HerdFile { servers, log_level: "traffic", places: None, places_trust: None, places_timeout_ms: 5000 }
+        HerdFile {
+            servers,
+            log_level: "traffic",
+            places: None,
+            places_trust: None,
+            places_timeout_ms: 5000,
+            links: Links::Plain,
+        }
     }
 
     /// A herd on free ports.
@@ -56,6 +74,12 @@ impl HerdFile {
             .map(|&(one, other)| (graph.names[one].as_str(), graph.names[other].as_str()))
             .collect();
         HerdFile::new(&servers, &edges)
+    }
+
+    /// The same herd with these links.
+    pub fn with_links(mut self, links: Links) -> HerdFile {
+        self.links = links;
+        self
     }
 
     /// Adds a neighbour of `server`.
@@ -108,11 +132,12 @@ impl HerdFile {
             self.places_trust.as_ref().map_or(String::new(), |file| format!("\"trust\": \"{file}\", "));
         let text = format!(
             "{{\n  \"herd\": \"bench\",\n  \"servers\": {{\n{}\n  }},\n  \"places\": {{ \"url\": \"{places}\", {trust}\
-             \"timeout_ms\": {} }},\n  \"peers\": {{ \"tls\": false, \"silence_ms\": 60000 }},\n  \
+             \"timeout_ms\": {} }},\n  \"peers\": {{ \"tls\": {}, \"silence_ms\": 60000 }},\n  \
              \"log\": {{ \"dir\": \"logs\", \"level\": \"{}\" }},\n  \
              \"limits\": {{ \"max_connections\": 20000 }}\n}}\n",
             servers.join(",\n"),
             self.places_timeout_ms,
+            self.links == Links::Tls,
             self.log_level
         );
         fs::create_dir_all(folder.join("logs"))?;

@@ -15,8 +15,7 @@ use crate::servers::{Kind, SingleServer};
 
 /// Runs workload (g).
 pub fn idle(bench: &mut Bench) -> io::Result<()> {
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
+    allow_descriptors()?;
     let count = if bench.effort.quick { COUNT_QUICK } else { COUNT };
     let mut section = Section::new(&format!("(g) {} idle connections", thousands(count as f64)));
     section.paragraph(
@@ -56,6 +55,13 @@ pub fn idle(bench: &mut Bench) -> io::Result<()> {
     let rows = meanwhile(bench.effort, count)?;
     section.table(&["", "messages/s", "p50 µs", "p99 µs"], &rows);
     bench.report.add(section);
+    Ok(())
+}
+
+/// Lets the bench, and servers that it starts, open as many files as the system allows.
+pub fn allow_descriptors() -> io::Result<()> {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
     Ok(())
 }
 

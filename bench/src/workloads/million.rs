@@ -12,7 +12,7 @@ use crate::load::dialect::Messages;
 use crate::load::{Generator, Load};
 use crate::process::{Affinity, Folder, Process, free_address};
 use crate::report::{Bound, Section, short, thousands};
-use crate::servers::herd_file::HerdFile;
+use crate::servers::herd_file::{HerdFile, Links};
 use crate::servers::{Kind, SingleServer};
 
 /// Runs workload (h).
@@ -36,40 +36,42 @@ pub fn million(bench: &mut Bench) -> io::Result<()> {
             rows.push(row(kind, weigh(&server.process, load)?));
         }
     }
-    let pair = Pair::new()?;
-    let first = pair.start("Riley")?;
-    let weight = weigh(&first, Load { address: first.address, ..load })?;
+    let pairs = [Pair::start(Links::Plain)?, Pair::start(Links::Tls)?];
+    let mut weight = (0.0, 0.0);
+    for pair in pairs.iter().rev() {
+        weight = weigh(&pair.first, Load { address: pair.first.address, ..load })?;
+    }
     rows.insert(0, row(Kind::Herd, weight));
     section.table(&["server", "bytes per record", "records/s while filling"], &rows);
     let name = format!("(h) bytes per record, {} records", thousands(f64::from(count)));
     bench.report.goal(&name, Bound::AtMost, 127.0, "bytes", Some(weight.0));
-    let (whole, missed) = transfers(bench, &pair, &first, count)?;
-    let whole_seconds = median(whole.iter().copied());
-    let missed_milliseconds = median(missed.iter().copied()) * 1e3;
+    let mut times: [Vec<(f64, f64)>; 2] = Default::default();
+    for round in 0..bench.effort.rounds {
+        for number in if round % 2 == 0 { [0, 1] } else { [1, 0] } {
+            times[number].push(pairs[number].transfer(count, 2 * round as u32)?);
+        }
+    }
     section.paragraph(
         "The time for all records is from the start of an empty neighbour's process until it has the last one. \
          The time for 1,000 missed changes is from the new connection to a neighbour that was disconnected until \
-         it has the last one.",
+         it has the last one. Two pairs of neighbours take turns, one with a plain link and one with TLS.",
     );
-    section.table(
-        &["", "median", "each"],
-        &[
-            vec![
-                "all records, s".into(),
-                format!("{whole_seconds:.2}"),
-                whole.iter().map(|each| format!("{each:.2}")).collect::<Vec<_>>().join(" "),
-            ],
-            vec![
-                "1,000 missed changes, ms".into(),
-                short(missed_milliseconds),
-                missed.iter().map(|each| short(each * 1e3)).collect::<Vec<_>>().join(" "),
-            ],
-        ],
-    );
-    let goal = 0.7 * f64::from(count) / 1e6;
-    let name = format!("(h) an empty server gets {} records", thousands(f64::from(count)));
-    bench.report.goal(&name, Bound::AtMost, goal, "s", Some(whole_seconds));
-    bench.report.goal("(h) 1,000 missed changes", Bound::AtMost, 20.0, "ms", Some(missed_milliseconds));
+    let mut rows = Vec::new();
+    for (suffix, times) in ["", " over TLS"].into_iter().zip(&times) {
+        let all = |figure: fn(&(f64, f64)) -> f64| times.iter().map(figure).collect::<Vec<_>>();
+        let (whole, missed) = (all(|each| each.0), all(|each| each.1 * 1e3));
+        let each = |values: &[f64]| values.iter().map(|&value| short(value)).collect::<Vec<_>>().join(" ");
+        let (seconds, milliseconds) = (median(whole.iter().copied()), median(missed.iter().copied()));
+        rows.push(vec![format!("all records{suffix}, s"), short(seconds), each(&whole)]);
+        let title = format!("1,000 missed changes{suffix}, ms");
+        rows.push(vec![title, short(milliseconds), each(&missed)]);
+        let goal = 0.7 * f64::from(count) / 1e6;
+        let name = format!("(h) an empty server gets {} records{suffix}", thousands(f64::from(count)));
+        bench.report.goal(&name, Bound::AtMost, goal, "s", Some(seconds));
+        let name = format!("(h) 1,000 missed changes{suffix}");
+        bench.report.goal(&name, Bound::AtMost, 20.0, "ms", Some(milliseconds));
+    }
+    section.table(&["", "median", "each"], &rows);
     bench.report.add(section);
     Ok(())
 }
@@ -95,21 +97,22 @@ struct Pair {
     herd: HerdFile,
     folder: Folder,
     proxy_address: std::net::SocketAddr,
+    /// Riley.
+    first: Process,
 }
 
 impl Pair {
-    fn new() -> io::Result<Pair> {
+    /// Starts Riley.
+    fn start(links: Links) -> io::Result<Pair> {
         let folder = Folder::new()?;
         let (riley, jaquez) = (free_address(), free_address());
-        let mut herd = HerdFile::new(&[("Riley", riley), ("Jaquez", jaquez)], &[("Riley", "Jaquez")]);
+        let herd = HerdFile::new(&[("Riley", riley), ("Jaquez", jaquez)], &[("Riley", "Jaquez")]);
+        let mut herd = herd.with_links(links);
         let proxy_address = Proxy::to(jaquez).address;
         herd.set_address("Jaquez", proxy_address);
         herd.write(folder.path())?;
-        Ok(Pair { herd, folder, proxy_address })
-    }
-
-    fn start(&self, name: &str) -> io::Result<Process> {
-        Kind::Herd.start(&self.herd, name, Affinity::Anywhere, self.folder.path())
+        let first = Kind::Herd.start(&herd, "Riley", Affinity::Anywhere, folder.path())?;
+        Ok(Pair { herd, folder, proxy_address, first })
     }
 
     fn proxy(&self) -> Proxy {
@@ -117,19 +120,16 @@ impl Pair {
         proxy.address = self.proxy_address;
         proxy
     }
-}
 
-/// The seconds until an empty server has all records, and until a disconnected one has the missed changes,
-/// for each round.
-fn transfers(bench: &Bench, pair: &Pair, first: &Process, count: u32) -> io::Result<(Vec<f64>, Vec<f64>)> {
-    let (mut whole, mut missed) = (Vec::new(), Vec::new());
-    for round in 0..bench.effort.rounds {
-        pair.folder.empty_logs();
-        let last = report_new_client(first, count, 2 * round as u32)?;
-        let forwarded = pair.proxy().forward_one_later();
+    /// The seconds until an empty Jaquez has all records, and until a disconnected one has the missed changes.
+    /// `marker`: this number and the next one were not used.
+    fn transfer(&self, count: u32, marker: u32) -> io::Result<(f64, f64)> {
+        self.folder.empty_logs();
+        let last = steady::report_new_client(self.first.address, count + marker)?;
+        let forwarded = self.proxy().forward_one_later();
         let begin = Instant::now();
-        let second = Kind::Herd.spawn(&pair.herd, "Jaquez", Affinity::Anywhere, pair.folder.path())?;
-        whole.push((until_known(second.address, &last, TRANSFER_MAX)? - begin).as_secs_f64());
+        let second = Kind::Herd.spawn(&self.herd, "Jaquez", Affinity::Anywhere, self.folder.path())?;
+        let whole = (until_known(second.address, &last, TRANSFER_MAX)? - begin).as_secs_f64();
         // Checks that the other records have arrived before the last one.
         for sample in (0..count).step_by((count / 100) as usize) {
             let client = Messages::client_name(sample);
@@ -144,26 +144,16 @@ fn transfers(bench: &Bench, pair: &Pair, first: &Process, count: u32) -> io::Res
         let (mut proxy, _) = received(forwarded.recv_timeout(TRANSFER_MAX))?;
         proxy.cut();
         thread::sleep(Duration::from_millis(20));
-        let load = Load { address: first.address, clients: count, ..steady::load(1, 128) };
+        let load = Load { address: self.first.address, clients: count, ..steady::load(1, 128) };
         Generator::connect(load)?.send(MISSED - 1)?;
-        let last = report_new_client(first, count, 2 * round as u32 + 1)?;
+        let last = steady::report_new_client(self.first.address, count + marker + 1)?;
         if is_known(second.address, &last)? {
             return Err(io::Error::other("the connection was not cut"));
         }
-        let (_proxy, accepted) = received(proxy.forward_one_later().recv_timeout(TRANSFER_MAX))?;
-        missed.push((until_known(second.address, &last, TRANSFER_MAX)? - accepted).as_secs_f64());
+        let (_proxy, accepted) = received(self.proxy().forward_one_later().recv_timeout(TRANSFER_MAX))?;
+        let missed = (until_known(second.address, &last, TRANSFER_MAX)? - accepted).as_secs_f64();
+        Ok((whole, missed))
     }
-    Ok((whole, missed))
-}
-
-/// Reports a new client to a server, as a marker of the last change. Returns its ID.
-fn report_new_client(server: &Process, count: u32, number: u32) -> io::Result<String> {
-    use std::io::{Read, Write};
-    let client = Messages::client_name(count + number);
-    let mut stream = std::net::TcpStream::connect(server.address)?;
-    stream.write_all(format!("IAMAT {client} +34.068930-118.445127 1621464827.959498503\n").as_bytes())?;
-    stream.read_exact(&mut [0; 1])?;
-    Ok(client)
 }
 
 const MISSED: u64 = 1000;

@@ -3,6 +3,7 @@
 mod disturbed;
 mod flood;
 mod growing;
+mod handshakes;
 mod idle;
 mod logged;
 mod million;
@@ -36,7 +37,7 @@ pub struct Bench {
 }
 
 /// The letters of all workloads.
-pub const ALL: &str = "abcdefghijklm";
+pub const ALL: &str = "abcdefghijklmn";
 
 impl Bench {
     /// A run of these workloads.
@@ -86,7 +87,7 @@ impl Bench {
 type Workload = fn(&mut Bench) -> io::Result<()>;
 
 /// The letters of each workload, and the processors of its load generator.
-const WORKLOADS: [(&str, Affinity, Workload); 12] = [
+const WORKLOADS: [(&str, Affinity, Workload); 13] = [
     ("ab", Affinity::OwnProcessor, steady::one_at_a_time),
     ("c", Affinity::OwnProcessor, steady::pipelined),
     ("d", Affinity::OwnProcessor, visits::connection_per_message),
@@ -99,4 +100,5 @@ const WORKLOADS: [(&str, Affinity, Workload); 12] = [
     ("k", Affinity::OwnProcessor, growing::growing),
     ("l", Affinity::OwnProcessor, logged::logged),
     ("m", Affinity::OwnProcessor, slow_log::slow_log),
+    ("n", Affinity::OwnProcessor, handshakes::handshakes),
 ];

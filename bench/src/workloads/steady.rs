@@ -1,12 +1,12 @@
 //! Workloads (a), (b) and (c): one client that waits for each reply, fifty clients that wait, fifty clients
 //! with several messages in flight.
 
-use std::io;
-use std::net::SocketAddr;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 
 use super::Bench;
 use crate::comparison::{Comparison, load_for};
-use crate::load::dialect::Dialect;
+use crate::load::dialect::{Dialect, Messages};
 use crate::load::{Generator, Load};
 use crate::report::{Bound, Section, plots};
 use crate::servers::{Kind, SingleServer};
@@ -23,6 +23,15 @@ pub fn load(connections: usize, depth: usize) -> Load {
         whatsat_every: 0,
         rate: None,
     }
+}
+
+/// Reports a client with a number that no other client has, as a marker of the last change. Returns its ID.
+pub fn report_new_client(address: SocketAddr, number: u32) -> io::Result<String> {
+    let client = Messages::client_name(number);
+    let mut stream = TcpStream::connect(address)?;
+    stream.write_all(format!("IAMAT {client} +34.068930-118.445127 1621464827.959498503\n").as_bytes())?;
+    stream.read_exact(&mut [0; 1])?;
+    Ok(client)
 }
 
 /// Runs workloads (a) and (b), and (b) at a fixed rate.
