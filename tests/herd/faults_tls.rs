@@ -14,7 +14,7 @@ use crate::authority::{Authority, Identity, client_config, server_config};
 use crate::client::Client;
 use crate::fake_places::{Play, nearby};
 use crate::lab::{Lab, PAIR, PATIENCE, SOLO, free_port, until};
-use crate::process::{Signal, allow_descriptors, herd};
+use crate::process::{Signal, herd};
 use crate::tls_client::TlsClient;
 
 const THREE: &[(&str, &[&str])] = &[("Riley", &["Jaquez", "Juzang"]), ("Jaquez", &[]), ("Juzang", &[])];
@@ -249,18 +249,7 @@ fn row_11_handshake_that_hangs() {
 /// Half-done handshakes take no place from others, and are gone after a while.
 #[test]
 fn row_11_half_done_handshakes_by_the_hundred() {
-    half_done(300);
-}
-
-/// The same by the thousand.
-#[test]
-#[ignore = "takes long"]
-fn row_11_half_done_handshakes_by_the_ten_thousand() {
-    allow_descriptors(20_000);
-    half_done(9_000);
-}
-
-fn half_done(count: usize) {
+    let count = 300;
     let authority = Authority::new();
     let mut lab = secured(PAIR, &authority);
     lab.start_all();
@@ -280,7 +269,6 @@ fn half_done(count: usize) {
         TlsClient::connect(lab.port("Riley"), "Riley", client_config(&[&authority], None)).unwrap();
     assert_eq!(client.ask("PING"), "? PING");
     let more = lab.process("Riley").status_number("VmRSS").saturating_sub(memory);
-    println!("{count} half-done handshakes: {more} KiB more");
     // 64 sessions, and a plain connection for each of the others as long as it is there.
     assert!(more < 4096 + 2 * count as u64, "{more} KiB more");
     crowd.into_iter().for_each(|mut client| {
@@ -466,71 +454,3 @@ fn neighbours_have_a_port_of_their_own() {
     assert!(began.elapsed() < PATIENCE);
     assert_nothing_learned(&lab);
 }
-
-/// Prints the memory of an idle connection, and the time of a handshake with and without resumption.
-#[test]
-#[ignore = "measures; run it alone"]
-fn cost_of_idle_tls_connections() {
-    let authority = Authority::new();
-    let mut lab = secured(PAIR, &authority);
-    lab.start("Riley");
-    let port = lab.port("Riley");
-    let with_certificate = client_config(&[&authority], Some(&authority.sign("Jaquez")));
-    let without = client_config(&[&authority], None);
-    allow_descriptors(10_000);
-    // Buffers of the loop and the settings of TLS.
-    let warm = [None, Some(&without), Some(&with_certificate)].map(|config| answered(port, config));
-    let (mut figures, mut held) = (Vec::new(), Vec::new());
-    for (what, config) in
-        [("plain text", None), ("TLS", Some(&without)), ("TLS with a certificate", Some(&with_certificate))]
-    {
-        let before = lab.process("Riley").status_number("VmRSS");
-        let idle: Vec<_> = (0..IDLE).map(|_| answered(port, config)).collect();
-        let more = lab.process("Riley").status_number("VmRSS") - before;
-        figures.push(more * 1024 / IDLE);
-        println!("{what}: {} bytes of each of {IDLE} idle connections", more * 1024 / IDLE);
-        // Memory that is freed would be counted for the next ones.
-        held.push(idle);
-    }
-    assert!(figures[2] < 32 * 1024, "{figures:?}");
-    drop((warm, held));
-    for resumes in [false, true] {
-        let mut times: Vec<Duration> = (0..500)
-            .map(|_| {
-                let config = if resumes {
-                    with_certificate.clone()
-                } else {
-                    let mut config = (*with_certificate).clone();
-                    config.resumption = rustls::client::Resumption::disabled();
-                    Arc::new(config)
-                };
-                let began = Instant::now();
-                let mut client = TlsClient::connect(port, "Riley", config).unwrap();
-                client.ask("PING");
-                assert_eq!(client.is_resumed(), resumes);
-                began.elapsed()
-            })
-            .collect();
-        times.sort();
-        println!("connection, handshake and reply, resumed: {resumes}: {:?} (median)", times[250]);
-    }
-}
-
-/// A connection of a client that has had a reply: over TLS, if there are settings for it.
-fn answered(port: u16, config: Option<&Arc<ClientConfig>>) -> Box<dyn std::any::Any> {
-    match config {
-        None => {
-            let mut client = Client::connect(port);
-            client.ask("PING");
-            Box::new(client)
-        }
-        Some(config) => {
-            let mut client = TlsClient::connect(port, "Riley", config.clone()).unwrap();
-            client.ask("PING");
-            Box::new(client)
-        }
-    }
-}
-
-/// Connections in a measurement.
-const IDLE: u64 = 1000;
