@@ -332,11 +332,16 @@ impl Protocol for Client {
     }
 
     fn data_received(&mut self, context: &mut Context<'_>, data: &[u8]) -> usize {
-        if self.timing.is_some() {
-            return self.timed_data_received(context, data);
+        let offered = match self.timing {
+            None => data.len(),
+            Some(_) => self.allowed_by_pace(context, data),
+        };
+        // The only call, so that it is inlined.
+        let used = self.lines_received(context, &data[..offered]);
+        match self.timing {
+            None => self.lines_were_received(context, data.len() - used),
+            Some(_) => return self.timed_lines_were_received(context, data, offered, used),
         }
-        let used = self.lines_received(context, data);
-        self.lines_were_received(context, data.len() - used);
         used
     }
 

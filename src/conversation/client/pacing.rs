@@ -54,9 +54,24 @@ impl Pace {
 }
 
 impl Client {
-    /// The call `data_received` of a client with [`Timing`].
-    pub(super) fn timed_data_received(&mut self, context: &mut Context<'_>, data: &[u8]) -> usize {
-        let used = self.lines_received_at_pace(context, data);
+    /// The bytes of the input, at its front, that are as many lines as the pace of the client allows.
+    pub(super) fn allowed_by_pace(&self, context: &Context<'_>, data: &[u8]) -> usize {
+        let rate = context.shared.limits.max_lines_per_second;
+        self.pace().map_or(data.len(), |pace| {
+            end_of_lines(data, pace.lines_allowed(rate, context.now), self.telnet.was_used())
+        })
+    }
+
+    /// Acts on what was received by a client with [`Timing`]: `used` of the `offered` bytes of the input. Pauses reading
+    /// before lines that the pace does not allow. Returns the number of consumed bytes.
+    pub(super) fn timed_lines_were_received(
+        &mut self,
+        context: &mut Context<'_>,
+        data: &[u8],
+        offered: usize,
+        used: usize,
+    ) -> usize {
+        let used = self.spend_lines(context, data, offered, used);
         self.line_is_due = false;
         if let Some(idle) = self.timing.as_mut().and_then(|timing| timing.idle.as_mut()) {
             if data.len() > self.unread as usize {
@@ -70,20 +85,12 @@ impl Client {
         used
     }
 
-    /// Takes as many lines of the input as the pace of the client allows, and pauses reading before the others.
-    /// Returns the number of consumed bytes.
-    fn lines_received_at_pace(&mut self, context: &mut Context<'_>, data: &[u8]) -> usize {
-        let rate = context.shared.limits.max_lines_per_second;
-        let Some(pace) = self.timing.as_ref().and_then(|timing| timing.pace) else {
-            return self.lines_received(context, data);
-        };
-        let with_cr_nul = self.telnet.was_used();
-        let offered = end_of_lines(data, pace.lines_allowed(rate, context.now), with_cr_nul);
-        let used = self.lines_received(context, &data[..offered]);
-        let lines = line_ends(&data[..used], with_cr_nul).count();
-        if let Some(pace) = self.timing.as_mut().and_then(|timing| timing.pace.as_mut()) {
-            pace.spend(lines, rate, context.now);
-        }
+    fn spend_lines(&mut self, context: &mut Context<'_>, data: &[u8], offered: usize, used: usize) -> usize {
+        let Some(mut pace) = self.pace() else { return used };
+        // CR NUL is an end of a line from the input on after which telnet was used.
+        let lines = line_ends(&data[..used], self.telnet.was_used()).count();
+        pace.spend(lines, context.shared.limits.max_lines_per_second, context.now);
+        self.timing.get_or_insert_default().pace = Some(pace);
         match self.standing {
             Standing::Finished => data.len(),
             Standing::Unidentified | Standing::PeersOnly | Standing::Client if offered < data.len() => {
@@ -94,9 +101,13 @@ impl Client {
         }
     }
 
+    fn pace(&self) -> Option<Pace> {
+        self.timing.as_ref().and_then(|timing| timing.pace)
+    }
+
     /// Sets the deadline to the moment at which reading is resumed, if that comes first.
     pub(super) fn await_pace(&self, context: &mut Context<'_>) {
-        if let Some(pace) = self.timing.as_ref().and_then(|timing| timing.pace)
+        if let Some(pace) = self.pace()
             && context.transport.reading_is_paused()
         {
             let resumes_at = pace.resumes_at(context.shared.limits.max_lines_per_second);
@@ -111,7 +122,7 @@ impl Client {
     /// Resumes reading if lines are allowed again.
     pub(super) fn resume_at_pace(&mut self, context: &mut Context<'_>) {
         let rate = context.shared.limits.max_lines_per_second;
-        if let Some(pace) = self.timing.as_ref().and_then(|timing| timing.pace)
+        if let Some(pace) = self.pace()
             && context.now >= pace.resumes_at(rate)
             && context.transport.has_room()
             && self.replies.has_room()
