@@ -249,16 +249,29 @@ fn herd_keys_makes_what_is_missing() {
         "{text}"
     );
     let text = said(&["keys", "--for", "B", "--out", "b"]);
-    assert!(
-        text.contains("  run/keys/B.key\n")
-            && text.contains("ssh HOST 'cd herd && herd serve B -c herd.json'")
-    );
+    assert!(text.contains("  run/keys/B.key\n"), "{text}");
+    assert!(text.contains("  scp -rp b HOST:herd\n  ssh HOST 'cd herd && herd serve B'\n"), "{text}");
     assert!(folder.0.join("b/run/keys/B.key").exists() && !folder.0.join("b/run/keys/herd-ca.key").exists());
     assert!(folder.fails(&["keys", "--for", "B", "--out", "b"], 1).starts_with("b: is not empty"));
     assert!(folder.fails(&["keys", "--for", "B"], 2).contains("write --for NAME --out DIR"));
     assert!(folder.fails(&["keys", "--out", "b"], 2).contains("write --for NAME --out DIR"));
     assert!(folder.fails(&["keys", "--for", "C", "--out", "c"], 2).starts_with("unknown server \"C\""));
     assert!(said(&["keys", "--renew"]).contains("B.key              renewed, "));
+    // A folder copied as a whole would end up within the one that is there.
+    let text = said(&["keys", "--renew", "--for", "B", "--out", "renewed"]);
+    assert!(text.contains("  scp -p renewed/run/keys/* HOST:herd/run/keys/\n"), "{text}");
+    assert!(!said(&["check"]).contains("a change of the authority is under way"));
+    assert!(said(&["keys", "--renew", "--authority"]).contains("To end the change\n  1. bring "));
+    let text = said(&["check"]);
+    assert!(
+        text.contains("herd-ca.pem holds 2 certificates: a change of the authority is under way"),
+        "{text}"
+    );
+    assert!(
+        folder
+            .fails(&["keys", "--renew", "--authority"], 1)
+            .contains("a change of the authority is under way")
+    );
 
     fs::write(keys.join("A.pem"), fs::read(keys.join("B.pem")).unwrap()).unwrap();
     let line = failure(&folder.run(&["check"]), 1);

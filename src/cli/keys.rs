@@ -5,7 +5,7 @@ use super::arguments::{Arguments, CommandOption, Subcommand};
 use super::check::tidy;
 use super::loaded_herd::{LoadedHerd, as_operand, in_a_shell};
 use super::output::print;
-use crate::config::ServerSection;
+use crate::config::{DEFAULT_FILE, ServerSection};
 use crate::keys::{AUTHORITIES, AUTHORITY_KEY, KeysError, Made, Mode, Outcome, bundle, folder_of, make};
 use rustls::pki_types::UnixTime;
 use std::fmt::Write;
@@ -55,7 +55,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut text = report(&loaded, &made);
     if let Some((server, out)) = host {
         let files = bundle(&loaded.herd, loaded.file.as_deref(), &server.name, out, now).map_err(failed)?;
-        text += &copies(&loaded, server, out, &files);
+        text += &copies(&loaded, server, out, &files, mode);
     } else {
         text += &advice(&loaded, &loaded.option(arguments), mode);
     }
@@ -110,19 +110,25 @@ fn advice(loaded: &LoadedHerd, option: &str, mode: Mode) -> String {
     };
     let then = match mode {
         Mode::Missing => String::new(),
-        Mode::RenewServers => "Running servers take new keys on SIGHUP.\n".to_owned(),
+        Mode::RenewServers if is_on_loopback => "Running servers take new keys on SIGHUP.\n".to_owned(),
+        Mode::RenewServers => {
+            "Until a host has the new keys of its server, the server keeps the old ones, which stay\n\
+             good to their end. It takes new ones on SIGHUP.\n"
+                .to_owned()
+        }
         Mode::RenewAuthority => format!(
             "The new authority stands before the old one in herd-ca.pem. To end the change\n  \
              1. bring this herd-ca.pem to every host, and send SIGHUP to every server;\n  \
              2. herd keys --renew{option}, bring the new keys to every host, SIGHUP again;\n  \
-             3. remove all certificates but the first from herd-ca.pem on every host, SIGHUP.\n"
+             3. remove all certificates but the first from herd-ca.pem, here and on every host,\n     \
+                for example with openssl x509 -in herd-ca.pem -out first.pem; SIGHUP once more.\n"
         ),
     };
     format!("\n{bring}\n{then}")
 }
 
 /// What to do with the files for one host.
-fn copies(loaded: &LoadedHerd, server: &ServerSection, out: &Path, files: &[PathBuf]) -> String {
+fn copies(loaded: &LoadedHerd, server: &ServerSection, out: &Path, files: &[PathBuf], mode: Mode) -> String {
     let folder = in_a_shell(&out.display().to_string());
     let mut text = format!("\n{folder} has what the host of {} needs\n", server.name);
     for file in files {
@@ -131,16 +137,29 @@ fn copies(loaded: &LoadedHerd, server: &ServerSection, out: &Path, files: &[Path
     if let Some(trust) = loaded.herd.places.as_ref().and_then(|places| places.trust.as_ref()) {
         let _ = writeln!(text, "It also needs the file of places.trust: {}", trust.display());
     }
-    let option =
-        loaded.file.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
-    let option = option.map(|name| format!(" -c {}", in_a_shell(&name))).unwrap_or_default();
-    let _ = write!(
+    if mode == Mode::RenewServers {
+        // scp -r would put the folder into the one that is there.
+        let _ = write!(
+            text,
+            "Copy the keys over those on that host and send SIGHUP to the server, for example\n  \
+             scp -p {folder}/run/keys/* HOST:herd/run/keys/\n"
+        );
+    } else {
+        let file = loaded.file.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy());
+        let option =
+            file.filter(|name| name != DEFAULT_FILE).map(|name| format!(" -c {}", in_a_shell(&name)));
+        let _ = write!(
+            text,
+            "Copy the folder to that host and start the server in it, for example\n  \
+             scp -rp {folder} HOST:herd\n  \
+             ssh HOST 'cd herd && herd serve {}{}'\n",
+            as_operand(&server.name),
+            option.unwrap_or_default()
+        );
+    }
+    let _ = writeln!(
         text,
-        "Copy the folder to that host and start the server in it, for example\n  \
-         scp -rp {folder} HOST:herd\n  \
-         ssh HOST 'cd herd && herd serve {}{option}'\n\
-         Then delete it here: a program that has {}.key can pass for this server.\n",
-        as_operand(&server.name),
+        "Then delete it here: a program that has {}.key can pass for this server.",
         server.name
     );
     text

@@ -176,7 +176,7 @@ fn is_local_places(listen: SocketAddr) -> bool {
 }
 
 /// The file that is read without `-c`.
-const DEFAULT_FILE: &str = "herd.json";
+pub const DEFAULT_FILE: &str = "herd.json";
 
 const KEYS: [&str; 7] = ["herd", "servers", "places", "peers", "log", "limits", "clients"];
 

@@ -24,7 +24,7 @@ pub(crate) mod words;
 pub use clients::ClientsSection;
 pub use error::{Error, ParseError};
 pub use graph::Graph;
-pub use herd_file::HerdFile;
+pub use herd_file::{DEFAULT_FILE, HerdFile};
 pub use host::{Host, HostPort};
 pub use limits::Limits;
 pub use log::LogSection;

@@ -16,6 +16,13 @@ pub(super) struct CertificateEnd {
     is_timed: bool,
 }
 
+impl CertificateEnd {
+    /// The last day of the certificate, in UTC; `None`: there is none.
+    pub(super) fn last_day(&self) -> Option<&str> {
+        self.expiry.as_ref().map(|expiry| &*expiry.last_day)
+    }
+}
+
 impl Herd {
     /// Warns of the end of this certificate from now on; `None`: there is none.
     pub(super) fn watch_certificate(&mut self, expiry: Option<Expiry>, clocks: Clocks) {

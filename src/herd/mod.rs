@@ -9,23 +9,19 @@ mod certificate_end;
 pub mod dialler;
 mod log_pages;
 mod places;
+mod reload;
 mod settings;
 pub mod shutdown;
 
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::time::Duration;
 
 use crate::clock::{Clocks, Moment};
 use crate::conversation::{Client, Conversation, Handle, NeighbourId, OutboundPeer, Server, Signal};
-use crate::log::Level;
 use crate::places::desk::QuestionId;
-use crate::protocol::{
-    Admission, Application, Arrival, Delivery, Done, ListenerTag, Notice, Quota, TlsDial, TlsKeys,
-    TlsListener, Work,
-};
+use crate::protocol::{Admission, Application, Arrival, Done, ListenerTag, Notice, Quota, TlsDial, Work};
 use crate::text::peer_line::Epoch;
 use certificate_end::CertificateEnd;
 use dialler::Dialler;
@@ -143,40 +139,6 @@ impl Herd {
             }
             let step = self.diallers[id.0].want(address);
             self.dial(id, step, clocks.now);
-        }
-    }
-
-    /// Takes over other keys: later connections use them, and links whose certificate they do not accept end.
-    fn apply_keys(&mut self, keys: Option<Rc<dyn TlsKeys>>) {
-        if let Some(keys) = &keys {
-            let tls = TlsListener {
-                settings: keys.accepting(),
-                handshake_max: HANDSHAKE_MAX,
-                with_plain_text: true,
-            };
-            self.commands.push_back(Command::SetTls(LISTENER, Some(tls.clone())));
-            if self.have_own_port {
-                self.commands.push_back(Command::SetTls(NEIGHBOURS, Some(tls)));
-            }
-            for id in self.server.neighbours.ids() {
-                let outbound = self.diallers.get(id.0).and_then(Dialler::connection);
-                for to in self.server.neighbours.get(id).inbound.into_iter().chain(outbound) {
-                    let keys = keys.clone();
-                    let call: Delivery<_> =
-                        Box::new(move |link: &mut Conversation, context| link.verify_peer(context, &*keys));
-                    self.commands.push_back(Command::Deliver { to, call });
-                }
-            }
-        }
-        self.server.keys = keys;
-    }
-
-    /// Reopens the log, after log rotation has renamed or truncated it: lines logged before go to the old file, lines
-    /// logged later to the new one. Nothing is opened when the log is off.
-    pub fn reopen_log(&mut self, clocks: Clocks) {
-        if self.server.log.level() > Level::Off {
-            self.server.log.reopen();
-            self.turn_ended(clocks, false);
         }
     }
 

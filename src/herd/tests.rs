@@ -1,6 +1,7 @@
 //! The herd alone: notices in, commands out, without a loop.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::keys::Expiry;
 use crate::log::{Level, Log, Sink};
 use crate::places::dialect::Dialect;
 use crate::places::question::Question;
-use crate::protocol::{ConnectionId, Task, TlsPeer, TlsSession, TlsSettings};
+use crate::protocol::{ConnectionId, Task, TlsKeys, TlsPeer, TlsSession, TlsSettings};
 
 const JAQUEZ: NeighbourId = NeighbourId(0);
 const LINK: ConnectionId = ConnectionId { slot: 1, generation: 1 };
@@ -432,6 +433,21 @@ fn the_end_of_the_certificate_is_logged_once_a_day() {
     herd.watch_certificate(expiry(3), on_day(3));
     assert!(commands(&mut herd, 0).is_empty());
     assert!(log(&herd).contains("expires on 2021-06-20, within a day; run herd keys --renew"));
+}
+
+#[test]
+fn settings_that_were_read_again_are_logged() {
+    let mut herd = herd(&[]);
+    herd.reload(Ok(settings(&[])), clocks(0));
+    assert!(log(&herd).ends_with("Riley has read its settings again\n"), "{}", log(&herd));
+    let mut secured = settings(&[]);
+    secured.links.certificate_end =
+        Some(Expiry { file: "Riley.pem".to_owned(), not_after: i64::MAX, last_day: "2031-06-20".to_owned() });
+    herd.reload(Ok(secured), clocks(0));
+    let expected = "Riley has read its settings and keys again; its certificate is valid to 2031-06-20\n";
+    assert!(log(&herd).ends_with(expected), "{}", log(&herd));
+    herd.reload(Err("herd.json: no such file".to_owned()), clocks(0));
+    assert!(log(&herd).ends_with("Riley keeps its settings: herd.json: no such file\n"), "{}", log(&herd));
 }
 
 /// A sink that takes everything.

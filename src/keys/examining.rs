@@ -12,6 +12,8 @@ use rustls::pki_types::UnixTime;
 pub struct Examination {
     /// The authority.
     pub authority: State,
+    /// The number of trusted authorities: one, or more while the authority is changed.
+    pub authorities: usize,
     /// Each server by its name, in the order of the herd file.
     pub servers: Vec<(String, State)>,
 }
@@ -69,7 +71,9 @@ impl Expiry {
 /// Examines the files of the authority and of all servers of a herd.
 pub fn examine(herd: &HerdFile, now: UnixTime) -> Examination {
     let folder = folder_of(herd);
-    let authority = match read_authorities(&folder) {
+    let read = read_authorities(&folder);
+    let authorities = read.as_ref().map_or(0, Vec::len);
+    let authority = match read {
         Err(error) if error.is_missing() => State::Missing,
         Err(error) => State::Wrong(error),
         Ok(authorities) => match read_private_text(&folder.join(AUTHORITY_KEY)) {
@@ -93,7 +97,7 @@ pub fn examine(herd: &HerdFile, now: UnixTime) -> Examination {
         }
     };
     let servers = herd.servers.iter().map(|server| (server.name.clone(), state(&server.name))).collect();
-    Examination { authority, servers }
+    Examination { authority, authorities, servers }
 }
 
 /// Days before the end of a certificate from which on `herd check` and the log warn of it.

@@ -69,11 +69,11 @@ pub fn serve(herd: &config::HerdFile, name: &str, file: Option<PathBuf>) -> Resu
     event_loop.update(Herd::reopen_log);
     run(&mut event_loop, |event_loop| {
         let read = config::HerdFile::find(file.as_deref()).map_err(|error| error.to_string());
-        match read.and_then(|changed| changed_settings(herd, &changed, name)) {
-            Ok(settings) => event_loop.update(|herd, clocks| herd.apply(settings, clocks)),
-            Err(why) => warn(format_args!("{name} keeps its settings: {why}")),
+        let read = read.and_then(|changed| changed_settings(herd, &changed, name));
+        if let Err(why) = &read {
+            warn(format_args!("{name} keeps its settings: {why}"));
         }
-        event_loop.update(Herd::reopen_log);
+        event_loop.update(|herd, clocks| herd.reload(read, clocks));
     })?;
     if !event_loop.finish(LAST_LINES_MAX).map_err(|error| format!("poll failed: {error}"))? {
         warn(format_args!(

@@ -373,6 +373,7 @@ fn renewed_keys_are_taken_without_dropping_anything() {
         lab.signal(name, Signal::HUP);
     }
     until("the new certificate is shown", || shown(&lab) != old);
+    lab.await_log("Riley", "Riley has read its settings and keys again; its certificate is valid to ");
     assert_eq!((client.ask("PING").as_str(), plain.ask("PING").as_str()), ("? PING", "? PING"));
     let line = iamat(&lab, "Riley", "kiwi");
     await_everywhere(&lab, &["Jaquez"], "kiwi", &line);
@@ -388,6 +389,7 @@ fn renewed_keys_are_taken_without_dropping_anything() {
     std::fs::write(lab.folder.path("run/keys/Riley.pem"), "no certificate").unwrap();
     lab.signal("Riley", Signal::HUP);
     until("the reason is on standard error", || lab.output("Riley").contains("Riley keeps its settings: "));
+    lab.await_log("Riley", "Riley keeps its settings: ");
     assert_eq!((shown(&lab), client.ask("PING").as_str()), (before, "? PING"));
 }
 

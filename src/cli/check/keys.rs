@@ -3,7 +3,7 @@
 use super::super::Failure;
 use super::drawing::{counted, tidy};
 use crate::config::HerdFile;
-use crate::keys::{Examination, Expiry, KeysError, State, examine, folder_of};
+use crate::keys::{AUTHORITIES, Examination, Expiry, KeysError, State, examine, folder_of};
 use rustls::pki_types::UnixTime;
 use std::fmt::Write;
 
@@ -19,6 +19,14 @@ pub(super) fn report(herd: &HerdFile, option: &str, now: UnixTime) -> (String, O
     let mut text = format!("Keys    {folder}: {}\n", summary(&examination, herd.is_on_loopback()));
     for warning in expiries(&examination).filter_map(|expiry| expiry.warning(seconds)) {
         let _ = writeln!(text, "        {warning}");
+    }
+    if examination.authorities > 1 {
+        let _ = writeln!(
+            text,
+            "        {AUTHORITIES} holds {}: a change of the authority is under way; it ends when every host \
+             has the first one alone",
+            counted(examination.authorities, "certificate")
+        );
     }
     let mut wrong: Vec<&KeysError> = states(&examination).filter_map(wrong_of).collect();
     // Without the authority no server can start.

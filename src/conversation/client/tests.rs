@@ -617,10 +617,20 @@ fn the_port_of_neighbours_serves_no_client() {
     let mut bench = neighbour();
     bench.receive(b"IAMAT kiwi +1-1 5\n");
     assert_eq!((bench.sent().as_str(), bench.closing()), ("", Some(Close::Abort)));
+    assert!(
+        bench.log().contains("is closed: it showed no certificate of a neighbour, or"),
+        "{}",
+        bench.log()
+    );
     for name in [None, Some("Zoe")] {
         let mut bench = neighbour();
         bench.secure(name);
         assert_eq!(bench.closing(), Some(Close::Abort), "without waiting for a line");
+        assert!(
+            bench.log().contains("is closed: it showed no certificate of a neighbour, or"),
+            "{}",
+            bench.log()
+        );
     }
     let mut bench = neighbour();
     bench.now = bench.now + Duration::from_secs(3);

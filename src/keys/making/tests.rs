@@ -307,7 +307,7 @@ fn an_examination_finds_missing_wrong_and_good_keys() {
     let folder = Folder::new("examined");
     let herd = herd_in(&folder);
     let examined = |day: i64| {
-        let Examination { authority, servers } = examine(&herd, at(NOW + day * DAY));
+        let Examination { authority, servers, .. } = examine(&herd, at(NOW + day * DAY));
         let state = |state: &State| match state {
             State::Good(expiry) => expiry.warning(NOW + day * DAY).unwrap_or("good".into()),
             State::Missing => "missing".to_owned(),
