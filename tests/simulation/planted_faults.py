@@ -388,7 +388,9 @@ class Tree:
         built = subprocess.run(build, cwd=self.path, env=self.environment, capture_output=True, text=True)
         if built.returncode:
             return f"DOES NOT BUILD with {file} changed:\n{built.stderr[-2000:]}", 0.0
-        program = [found for line in built.stdout.splitlines() if (found := json.loads(line).get("executable"))][-1]
+        messages = map(json.loads, built.stdout.splitlines())
+        # The build reports the program `herd`, too.
+        program = [found["executable"] for found in messages if found.get("target", {}).get("name") == "simulation"][-1]
         began = time.monotonic()
         run = [program, "--exact", "many", "--ignored", "--nocapture"]
         try:
@@ -400,7 +402,7 @@ class Tree:
         if ran.returncode == 0:
             return "SURVIVED", seconds
         seed = re.search(r"SEED=(\d+)", ran.stdout + ran.stderr)
-        return (f"caught by seed {seed[1]}" if seed else "caught"), seconds
+        return (f"caught by seed {seed[1]}" if seed else f"DOES NOT RUN:\n{ran.stderr[-500:]}"), seconds
 
 
 # A separate target folder: the libraries are built once, the program once for each mistake.

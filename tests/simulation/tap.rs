@@ -196,7 +196,10 @@ impl World {
             let connection = &self.connections[link];
             let shown = connection.handshake.shown[side.other() as usize].as_ref();
             let is_good = shown.is_some_and(|shown| trusted.authorities.contains(&shown.authority));
-            if connection.endpoints[side as usize].open && !is_good {
+            let own = &connection.endpoints[side as usize];
+            // A link that closes is not looked at.
+            let is_up = own.open && !own.shut && !connection.pipes[side.other() as usize].ended;
+            if is_up && !is_good {
                 self.violate(|| {
                     format!("server {server} keeps a link to server {neighbour}, whose authority was removed")
                 });
