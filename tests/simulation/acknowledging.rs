@@ -11,8 +11,8 @@ impl World {
         let now = self.now;
         let connection = &mut self.connections[link];
         let own = &connection.endpoints[Side::Acceptor as usize];
-        // Without room, or after the end of the link, no ACK is sent.
-        let is_blocked = !own.open || own.reset || own.write_armed;
+        // Without room, or after the end of the link, no ACK is sent. A record whose length was altered does not end.
+        let is_blocked = connection.was_altered || !own.open || own.reset || own.write_armed;
         let acks = connection.pipes[Side::Acceptor as usize].acks;
         let pipe = connection.pipe_from(Side::Dialler);
         let Some(mark_read_at) = &mut pipe.mark_read_at else { return };

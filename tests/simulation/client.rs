@@ -8,6 +8,7 @@ use crate::oracle::Oracle;
 use crate::places::Answer;
 use crate::rules::{Command, Lines, Meaning, Record, coordinates, trimmed};
 use crate::scripts::{Act, Reading, metres};
+use crate::wire::Wire;
 use crate::world::{Happening, MILLISECOND, SECOND, Time, World, show};
 
 /// The settings of a server that its clients depend on.
@@ -25,6 +26,13 @@ pub struct Client {
     pub number: usize,
     pub server: usize,
     pub connection: usize,
+    wire: Wire,
+    /// Its end is not announced by close_notify, so that a line that has begun is no command.
+    pub truncates: bool,
+    /// The end of its output waits for room.
+    is_ending: bool,
+    /// It has shown no certificate, so that a refusal must not describe the herd.
+    pub learns_nothing: bool,
     script: VecDeque<Act>,
     outgoing: VecDeque<u8>,
     lines: Lines,
@@ -37,7 +45,8 @@ pub struct Client {
     seen: BTreeMap<Vec<u8>, Record>,
     wait_until: Time,
     /// The server may end the connection before it has sent all replies.
-    is_excused: bool,
+    pub is_excused: bool,
+    begun_at: Time,
     /// When the first byte of a line was sent that has not ended; [`Time::MAX`]: there is none.
     line_since: Time,
     read_at: Time,
@@ -75,6 +84,10 @@ impl Client {
             number,
             server: limits.server,
             connection,
+            wire: Wire::Plain,
+            truncates: false,
+            is_ending: false,
+            learns_nothing: false,
             script,
             outgoing: VecDeque::new(),
             lines: Lines::new(limits.max_line),
@@ -85,6 +98,7 @@ impl Client {
             seen: BTreeMap::new(),
             wait_until: 0,
             is_excused: false,
+            begun_at: world.now,
             line_since: Time::MAX,
             read_at: world.now,
             active_at: world.now,
@@ -97,13 +111,21 @@ impl Client {
         }
     }
 
+    /// Speaks over this.
+    pub fn over(mut self, wire: Wire) -> Client {
+        self.wire = wire;
+        self
+    }
+
     /// Ends the script: sends nothing more, receives the pending replies, and closes.
     pub fn finish(&mut self, world: &mut World, oracle: &mut Oracle) {
         if self.is_gone {
             return;
         }
         let connection = &world.connections[self.connection];
-        if connection.faulted || connection.endpoints[0].progress == Progress::Connecting {
+        let is_connecting = connection.endpoints[0].progress == Progress::Connecting;
+        if connection.faulted || is_connecting || self.wire.is_handshaking() || matches!(self.wire, Wire::Raw)
+        {
             self.close(world, oracle);
             return;
         }
@@ -135,7 +157,14 @@ impl Client {
             Progress::Connected => {}
         }
         self.excuse_if_too_slow(world.now);
+        if let Err(error) = self.wire.shake_hands(world, self.connection) {
+            return self.ended(world, oracle, &format!("the handshake failed ({error})"));
+        }
+        if self.wire.is_handshaking() {
+            return;
+        }
         self.read(world, oracle);
+        self.end_output(world, oracle);
         while !self.is_gone && self.write(world, oracle) && world.now >= self.wait_until {
             let Some(act) = self.script.pop_front() else { break };
             match act {
@@ -155,24 +184,48 @@ impl Client {
                 }
                 Act::HalfClose => {
                     self.has_half_closed = true;
+                    self.is_ending = true;
+                    if self.truncates {
+                        self.lines.cut();
+                    } else {
+                        self.wire.close();
+                    }
                     let commands = self.lines.end();
                     self.note_sent(world, oracle, commands);
-                    if world.shut_down_writing(self.connection, Side::Dialler).is_err() {
-                        self.close(world, oracle);
-                    }
+                    self.end_output(world, oracle);
                 }
                 Act::Close => self.close(world, oracle),
             }
         }
     }
 
+    /// Half-closes, once everything was sent.
+    fn end_output(&mut self, world: &mut World, oracle: &mut Oracle) {
+        if self.is_gone || !self.is_ending {
+            return;
+        }
+        match self.wire.flush(world, self.connection) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            // The next read returns the end.
+            Err(_) => self.is_excused = true,
+            Ok(()) => {}
+        }
+        self.is_ending = false;
+        if world.shut_down_writing(self.connection, Side::Dialler).is_err() {
+            self.close(world, oracle);
+        }
+    }
+
     /// Sends the pending output. Returns whether all of it was sent.
     fn write(&mut self, world: &mut World, oracle: &mut Oracle) -> bool {
         while !self.outgoing.is_empty() && !self.has_half_closed {
-            match world.write(self.connection, Side::Dialler, self.outgoing.make_contiguous()) {
+            match self.wire.write(world, self.connection, self.outgoing.make_contiguous()) {
                 Ok(length) => {
                     let sent: Vec<u8> = self.outgoing.drain(..length).collect();
                     self.active_at = world.now;
+                    if let Wire::Raw = self.wire {
+                        continue;
+                    }
                     self.sent_after_end |= self.lines.is_over;
                     let commands = self.lines.push(&sent);
                     self.note_sent(world, oracle, commands);
@@ -234,10 +287,13 @@ impl Client {
         };
         self.read_at = world.now;
         while !self.is_gone {
-            match world.read(self.connection, Side::Dialler, &mut buffer[..most]) {
+            match self.wire.read(world, self.connection, &mut buffer[..most]) {
                 Ok(0) => self.ended(world, oracle, "the connection ended"),
                 Ok(length) => {
                     self.active_at = world.now;
+                    if let Wire::Raw = self.wire {
+                        continue;
+                    }
                     self.received.extend_from_slice(&buffer[..length]);
                     self.check_replies(world, oracle);
                     if let Reading::Slowly(_) = self.reading {
@@ -262,7 +318,20 @@ impl Client {
         let was_silent = self.limits.close_after > 0
             && is_complete
             && world.now + latency >= self.active_at + self.limits.close_after;
-        let is_excused = is_excused || was_silent;
+        // A handshake may take too long, or have to make room for others.
+        let is_unfinished = self.wire.is_handshaking();
+        let was_slow = is_unfinished && world.now > self.begun_at.saturating_add(HANDSHAKE_MIN);
+        let made_room = is_unfinished && world.has_many_handshakes(self.server);
+        let is_excused = is_excused || was_silent || was_slow || made_room || matches!(self.wire, Wire::Raw);
+        if !is_excused
+            && !is_unfinished
+            && is_complete
+            && self.lines.is_over
+            && self.wire.lacks_close_notify()
+        {
+            let number = self.number;
+            world.violate(|| format!("client {number}: {how} without close_notify"));
+        }
         if !is_excused && (!is_complete || !self.lines.is_over) {
             let first = self.pending.front().map(|first| first.copy.escape_ascii().to_string());
             let received = self.received.escape_ascii().to_string();
@@ -358,7 +427,10 @@ impl Client {
     ) -> Result<(), String> {
         let refusal = [b"? ", &command.copy[..], b"\n"].concat();
         match &command.meaning {
-            Meaning::Hello if reply.starts_with(b"REFUSED ") => Ok(()),
+            Meaning::Hello if reply.starts_with(b"REFUSED ") => {
+                let tells = TELLING.iter().any(|text| reply.windows(text.len()).any(|part| part == *text));
+                if self.learns_nothing && tells { Err("it describes the herd".into()) } else { Ok(()) }
+            }
             Meaning::Telnet if reply == command.copy => Ok(()),
             Meaning::Telnet => Err("it is another answer of telnet".into()),
             Meaning::Hello => Err("it should be refused".into()),
@@ -463,6 +535,10 @@ fn check_json(json: &[u8], target: &str, bound: usize, may_fail: bool) -> Result
 /// The key of all servers for Places.
 pub const KEY: &str = "se cret&key";
 
+/// The shortest time after which a server may end a handshake.
+const HANDSHAKE_MIN: Time = 1500 * MILLISECOND;
+/// What only a neighbour may learn from a refusal.
+const TELLING: [&[u8]; 2] = [b"another herd", b"has that name"];
 /// Times of so many digits are too far in the future for every server.
 const FUTURE_DIGITS: usize = 11;
 /// How long a server awaits the end of a client after the last reply, at least.

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use crate::tap::{Handshake, Tap};
 use crate::world::Time;
 
 /// An endpoint of a connection, and the pipe that it writes into.
@@ -40,6 +41,10 @@ pub struct Connection {
     pub others: usize,
     /// The acceptor has answered a command of a client.
     pub was_served: bool,
+    /// The TLS handshake.
+    pub handshake: Handshake,
+    /// Bytes of it were altered on their way.
+    pub was_altered: bool,
 }
 
 impl Connection {
@@ -156,9 +161,11 @@ pub struct Pipe {
     pub last_arrival: Time,
     /// When bytes were read last, or room to write had come for a reader that waited for it.
     pub read_at: Time,
+    /// The records that were sent.
+    pub tap: Tap,
     /// The incomplete last line between servers.
     pub line: Vec<u8>,
-    /// Bytes that were sent and that were read between servers.
+    /// Bytes that were sent to or by a server, and bytes that were read.
     pub sent: u64,
     pub read: u64,
     /// The ends of MARKs that were not read, in bytes sent.
@@ -186,6 +193,7 @@ impl Pipe {
             unanswered: false,
             last_arrival: 0,
             read_at: 0,
+            tap: Tap::default(),
             line: Vec::new(),
             sent: 0,
             read: 0,

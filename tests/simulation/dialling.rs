@@ -133,7 +133,10 @@ impl World {
         pair.dialled_at = now;
         match connection {
             Some(_) => pair.connection = connection,
-            None => pair.lost(now),
+            None => {
+                pair.connection = None;
+                pair.lost(now);
+            }
         }
         if !is_delayed {
             return;
@@ -172,6 +175,15 @@ impl World {
         }
     }
 
+    /// Whether a server that dials a neighbour has another address of it before, in the same attempt.
+    pub fn has_dialled_before(&self, server: usize, neighbour: usize) -> bool {
+        let Some(pair) = self.dialling.pairs.get(&(server, neighbour)) else { return false };
+        let is_open = |index: usize| self.connections[index].endpoints[Side::Dialler as usize].open;
+        let has_failed_now = pair.dialled_at == self.now && pair.lost_at == self.now;
+        let is_under_way = pair.connection.map_or(has_failed_now, is_open);
+        is_under_way && pair.incarnation == self.hosts[server].incarnation
+    }
+
     /// A server dials the second address of a neighbour, before it closes the connection to the first.
     pub fn dial_continues(&mut self, index: usize) {
         if let Some(key) = self.dialled_pair(index)
@@ -188,12 +200,13 @@ impl World {
         let pipe = &self.connections[index].pipes[Side::Acceptor as usize];
         let has_read_all = pipe.bytes.is_empty() && pipe.end.is_none_or(|(_, end)| end != End::Reset);
         let was_acknowledged = pipe.acks > 0;
+        let was_altered = self.connections[index].was_altered;
         let is_exact = !self.dialling.has_lookups;
         if let Some(pair) = self.dialling.pairs.get_mut(&key)
             && pair.connection == Some(index)
             && pair.incarnation == incarnation
         {
-            pair.is_exact |= is_exact && was_acknowledged && has_read_all;
+            pair.is_exact |= is_exact && was_acknowledged && has_read_all && !was_altered;
             pair.lost(now);
         }
     }

@@ -52,6 +52,7 @@ impl Simulation {
                 let mut world = self.world.borrow_mut();
                 world.hosts[server].is_paused = true;
                 world.dialling.paused(server);
+                world.handshakes.paused(server);
                 drop(world);
                 self.oracle.places_may_fail(Time::MAX / 2);
                 self.repair_in(length, Repair::Resume(server));
@@ -190,6 +191,7 @@ impl Simulation {
             self.repair(fault);
         }
         self.restore_neighbours();
+        self.restore_keys(1, &[1]);
         for server in 0..self.loops.len() {
             if self.stopping_since[server].is_some() {
                 self.end(server);

@@ -27,6 +27,8 @@ struct Transfer {
     lines: BTreeSet<Vec<u8>>,
     /// The newest link.
     link: usize,
+    /// The link on which the certificate of the receiver was checked.
+    verified: Option<usize>,
     /// The number of the sender's newest change when all changes had been sent.
     complete_at: u64,
 }
@@ -39,15 +41,15 @@ impl Links {
 }
 
 impl World {
-    /// Bytes are sent between two servers.
-    pub fn inspect(&mut self, index: usize, side: Side, bytes: &[u8]) {
+    /// Plain text is sent between two servers. In TLS it arrives with the end of its record, given in bytes sent.
+    pub fn inspect(&mut self, index: usize, side: Side, bytes: &[u8], record_end: Option<u64>) {
         let connection = &mut self.connections[index];
         let (from, to) = (connection.host(side), connection.host(side.other()));
         let mut line = std::mem::take(&mut connection.pipe_from(side).line);
-        self.crossings.count_bytes(from, to, bytes.len());
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
             line.extend_from_slice(piece);
-            self.connections[index].pipe_from(side).sent += piece.len() as u64;
+            let pipe = self.connections[index].pipe_from(side);
+            pipe.sent = record_end.unwrap_or(pipe.sent + piece.len() as u64);
             if line.ends_with(b"\n") {
                 match side {
                     Side::Dialler => self.dialler_line_sent(index, (from, to), &line),
@@ -68,6 +70,7 @@ impl World {
             return;
         }
         if line.starts_with(b"WELCOME ") {
+            self.check_identity(link, from, Side::Dialler);
             self.dialling.hello_welcomed(from, to, link, self.now);
             self.connections[link].was_welcomed = true;
             self.links.welcomed.insert((from, to), link);
@@ -79,6 +82,7 @@ impl World {
 
     fn dialler_line_sent(&mut self, link: usize, (from, to): (usize, usize), line: &[u8]) {
         if line.starts_with(b"HELLO ") {
+            self.check_addressee(link, from);
             self.dialling.hello_sent(to, from, link, self.now);
             return;
         }
@@ -92,12 +96,19 @@ impl World {
             *transfer = Transfer { incarnations, ..Transfer::default() };
         }
         transfer.link = link;
+        let is_new = transfer.verified.replace(link) != Some(link);
         if !is_statement {
+            if is_new {
+                self.check_identity(link, from, Side::Acceptor);
+            }
             let pipe = self.connections[link].pipe_from(Side::Dialler);
             pipe.marks.push_back(pipe.sent);
             return;
         }
         transfer.lines.insert(line.to_vec());
+        if is_new {
+            self.check_identity(link, from, Side::Acceptor);
+        }
         if line.len() > self.statement_limits[from].1 {
             self.violate(|| format!("server {from} sends a statement that is too long for it"));
         }
@@ -105,6 +116,18 @@ impl World {
             let line = line.escape_ascii().to_string();
             self.violate(|| format!("'{line}' crossed the edge between {from} and {to} too often"));
         }
+    }
+
+    /// The newest links of a server from and to a neighbour, and its own side of each.
+    pub fn links_between(&self, server: usize, neighbour: usize) -> Vec<(usize, Side)> {
+        let incarnation = self.hosts[server].incarnation;
+        let accepted = self.links.welcomed(server, neighbour);
+        let accepted = accepted.filter(|&link| self.connections[link].incarnation == incarnation);
+        let transfer = self.links.transfers.get(&(server, neighbour));
+        let dialled = transfer.filter(|transfer| transfer.incarnations.0 == incarnation);
+        let dialled = dialled.map(|transfer| transfer.link);
+        let all = [accepted.map(|link| (link, Side::Acceptor)), dialled.map(|link| (link, Side::Dialler))];
+        all.into_iter().flatten().collect()
     }
 
     /// A server has ended a turn: a link to an earlier incarnation of a neighbour that it has welcomed must
@@ -127,14 +150,8 @@ impl World {
 
     /// A server is idle: it must not keep a link on which nothing has arrived for longer than the silence.
     pub fn check_silence(&mut self, server: usize, neighbour: usize, silence: Time) {
-        let incarnation = self.hosts[server].incarnation;
-        let accepted = self.links.welcomed(server, neighbour);
-        let accepted = accepted.filter(|&link| self.connections[link].incarnation == incarnation);
-        let transfer = self.links.transfers.get(&(server, neighbour));
-        let dialled = transfer.filter(|transfer| transfer.incarnations.0 == incarnation);
-        let dialled = dialled.map(|transfer| transfer.link);
-        for (link, side) in [(accepted, Side::Acceptor), (dialled, Side::Dialler)] {
-            let Some(connection) = link.map(|link| &self.connections[link]) else { continue };
+        for (link, side) in self.links_between(server, neighbour) {
+            let connection = &self.connections[link];
             let own = &connection.endpoints[side as usize];
             // An acceptor that has no room to answer does not read.
             let may_not_read = side == Side::Acceptor && own.write_armed;

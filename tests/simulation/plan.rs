@@ -75,6 +75,8 @@ pub struct Plan {
     pub logs: bool,
     /// Some statements are too long for some servers.
     pub has_long_lines: bool,
+    /// Links are TLS.
+    pub has_tls: bool,
     /// The host in the addresses of neighbours and Places: an address, localhost, or a name that is looked
     /// up.
     pub host_name: &'static str,
@@ -160,6 +162,7 @@ impl Plan {
             logs: chance.one_in(8),
             // Decided later, as above.
             has_long_lines: false,
+            has_tls: false,
             host_name: HOST_NAMES[chance.index(HOST_NAMES.len())],
         }
     }
@@ -197,8 +200,9 @@ impl Plan {
     /// so is an attempt to make one that began just before. The longest retry delay follows, then the
     /// transfer from server to server.
     pub fn agreement_max(&self) -> Time {
+        let handshake = if self.has_tls { HANDSHAKE_MAX } else { 0 };
         let long_lines = if self.has_long_lines { LONG_TRANSFER_MAX } else { 0 };
-        2 * self.silence.as_nanos() as Time + RETRY_MAX + TRANSFER_MAX + long_lines
+        2 * self.silence.as_nanos() as Time + RETRY_MAX + TRANSFER_MAX + long_lines + handshake
     }
 }
 
@@ -231,6 +235,8 @@ const ANSWERS_MAX: usize = 64 * 2048;
 /// The longest time of a question to Places without a fault, and its answer: 6 KiB in chunks of one byte, 16
 /// bytes in each round trip of 5 ms.
 const ANSWER_MAX: Time = 3 * SECOND;
+/// The time limit of a handshake that began just before the end of the storm.
+const HANDSHAKE_MAX: Time = 2 * SECOND;
 /// The longest retry delay.
 const RETRY_MAX: Time = SECOND;
 /// The longest transfer of some long lines from end to end of a herd: a few round trips for each.

@@ -1,6 +1,6 @@
 //! The simulated systems when a process starts or ends.
 
-use crate::connection::{Connection, End, Side};
+use crate::connection::{Connection, End, Endpoint, Progress, Side};
 use crate::world::World;
 
 impl World {
@@ -59,6 +59,17 @@ impl World {
         };
         // The newest first: most of the others have ended.
         self.connections.iter().rev().any(is_clients)
+    }
+
+    /// Whether a server has output that waits for room.
+    pub fn has_blocked_output(&self, server: usize) -> bool {
+        let is_blocked = |endpoint: &&Endpoint| {
+            endpoint.host == server
+                && endpoint.is_registered()
+                && endpoint.write_armed
+                && endpoint.progress == Progress::Connected
+        };
+        self.connections.iter().flat_map(|connection| &connection.endpoints).any(|own| is_blocked(&own))
     }
 
     /// Whether input has arrived that a server has not read, or a connection that it has not accepted.

@@ -297,6 +297,13 @@ impl Lines {
         commands
     }
 
+    /// The input ends without an announcement: the line that has begun is no command.
+    pub fn cut(&mut self) {
+        self.begun.clear();
+        self.mark = None;
+        self.is_too_long = false;
+    }
+
     /// The client has closed its sending direction.
     pub fn end(&mut self) -> Vec<Command> {
         let mut commands = Vec::new();

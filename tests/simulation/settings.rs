@@ -64,8 +64,10 @@ impl Simulation {
             limits,
             silence: self.plan.silence,
             neighbours: neighbours.map(|other| (self.plan.names[other].clone(), host_port(other))).collect(),
-            // In plain text.
-            links: LinkSettings::default(),
+            links: LinkSettings {
+                keys: self.tls.as_ref().map(|tls| tls.herd_keys(server)),
+                ..LinkSettings::default()
+            },
             places: PlacesSettings { section: places, key: Some(KEY.into()) },
             log_level: if logs { Level::Traffic } else { Level::Off },
         }
@@ -129,6 +131,10 @@ impl Simulation {
 
     /// A server reads its settings again.
     pub fn apply_settings(&mut self, server: usize) {
+        if self.stopping_since[server].is_some() {
+            // It takes over no settings.
+            return;
+        }
         let settings = self.settings(server);
         self.world
             .borrow()
@@ -141,6 +147,8 @@ impl Simulation {
 
     pub fn note_settings(&mut self, server: usize, settings: &Settings) {
         let ports = settings.neighbours.iter().map(|(_, address)| address.port).collect();
-        self.world.borrow_mut().dialling.settings_read(server, ports);
+        let mut world = self.world.borrow_mut();
+        world.dialling.settings_read(server, ports);
+        world.trusted[server] = self.tls.as_ref().map(|tls| tls.trusted(server));
     }
 }

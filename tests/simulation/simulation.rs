@@ -20,6 +20,7 @@ use crate::connection::{Progress, Side};
 use crate::crowd::{self, has_crowd};
 use crate::dialects::speak;
 use crate::faults::Repair;
+use crate::keys::Tls;
 use crate::logs::LogReader;
 use crate::long_lines::{self, LineLimits, PEER_LINE_EXTRA, groups, line_limits};
 use crate::oracle::Oracle;
@@ -80,6 +81,8 @@ pub struct Simulation {
     pub clients: Vec<Client>,
     pub places: PlacesActor,
     pub oracle: Oracle,
+    /// `None`: links are plain text.
+    pub tls: Option<Tls>,
     pub repairs: Vec<Option<Repair>>,
     pub is_storm: bool,
 }
@@ -115,11 +118,14 @@ impl Simulation {
         let mut disks = Chance::new(chance.clone().number() ^ DISKS);
         plan.conditions.short_reads_empty = extra.clone().one_in(2);
         plan.conditions.disk_max = *disks.pick(&[MILLISECOND, 100 * MILLISECOND, 2 * SECOND]);
+        let tls_chance = Chance::new(chance.clone().number() ^ TLS);
         let network_chance = Chance::new(chance.number());
         let mut world = World::new(network_chance, &plan, is_verbose);
         let with_lf = PEER_LINE_EXTRA + 1;
         world.statement_limits =
             line_limits.iter().map(|limits| (limits.0 + with_lf, limits.1 + with_lf)).collect();
+        let tls = Tls::new(tls_chance, &plan, &world.clock);
+        plan.has_tls = tls.is_some();
         world.print(|| format!("{plan:#?}"));
         let mut ids = plan.vocabulary.ids.clone();
         if has_crowd {
@@ -143,7 +149,7 @@ impl Simulation {
             crowd: has_crowd.then_some(crowd_chance),
             one_way_chance,
             has_one_way: false,
-            logs: (0..servers).map(|_| LogReader::default()).collect(),
+            logs: (0..servers).map(|_| LogReader::new(plan.connections_max)).collect(),
             silent_clients: ClientsSection::default(),
             bursts_one_in,
             bursts: Vec::new(),
@@ -157,6 +163,7 @@ impl Simulation {
             clients: Vec::new(),
             places: PlacesActor::new(),
             oracle,
+            tls,
             repairs: Vec::new(),
             is_storm: true,
             plan,
@@ -183,6 +190,7 @@ impl Simulation {
         if let Some(every) = self.plan.reload_every {
             self.schedule_in(every, Happening::Reload);
         }
+        self.schedule_mischief();
         self.run_until(self.plan.storm)?;
         self.end_storm();
         let agreement = self.settle()?;
@@ -205,6 +213,12 @@ impl Simulation {
         if self.kept_chance.one_in(KEPT_ONE_IN) {
             self.check_kept_connections()?;
         }
+        if self.tls.as_mut().is_some_and(|tls| tls.chance.one_in(TLS_CHECKS_ONE_IN)) {
+            self.check_change_of_authority()?;
+        }
+        if self.tls.as_mut().is_some_and(|tls| tls.chance.one_in(TLS_CHECKS_ONE_IN)) {
+            self.check_crowd_of_handshakes()?;
+        }
         Ok(())
     }
 
@@ -214,6 +228,9 @@ impl Simulation {
 
     /// Starts a server with an empty store.
     pub fn start(&mut self, server: usize) {
+        if let Some(tls) = &mut self.tls {
+            tls.renew(server);
+        }
         let settings = self.settings(server);
         self.note_settings(server, &settings);
         let name = &self.plan.names[server];
@@ -226,7 +243,7 @@ impl Simulation {
             Epoch(world.chance.number())
         };
         self.oracle.started(server);
-        self.logs[server] = LogReader::default();
+        self.logs[server] = LogReader::new(self.plan.connections_max);
         self.world.borrow_mut().hosts[server].unread_log.clear();
         let identity = Identity { herd: "simulated".into(), name: name.as_str().into(), epoch };
         let written = self.world.borrow().hosts[server].log.clone();
@@ -239,6 +256,10 @@ impl Simulation {
         let herd = Herd::new(state, settings, seed, clocks);
         let mut event_loop = EventLoop::new(system, herd, water_marks);
         event_loop.add_listener((), None, quota);
+        if self.tls.is_some() {
+            // TLS on the listener is among the first commands.
+            event_loop.update(|_, _| {});
+        }
         self.loops[server] = Some(event_loop);
         self.stopping_since[server] = None;
     }
@@ -321,6 +342,13 @@ impl Simulation {
                 drop(world);
                 self.repair(fault);
             }
+            Happening::Mischief => {
+                drop(world);
+                if self.is_storm {
+                    self.make_mischief();
+                    self.schedule_mischief();
+                }
+            }
             Happening::Reload => {
                 drop(world);
                 if let Some(every) = self.plan.reload_every.filter(|_| self.is_storm) {
@@ -361,7 +389,19 @@ impl Simulation {
         if has_burst {
             script.push_front(Act::Send(burst(&mut self.extra)));
         }
+        if !has_burst
+            && let Some(tls) = &mut self.tls
+            && tls.chance.one_in(TLS_CLIENTS_ONE_IN)
+        {
+            let (wire, truncates) = (tls.wire(None), tls.chance.one_in(4));
+            let client = self.connect_over(server, script, wire);
+            client.truncates = truncates;
+            client.learns_nothing = true;
+            return;
+        }
+        let has_tls = self.tls.is_some();
         let connection = self.connect_client(server, script);
+        self.clients.last_mut().expect("the client").learns_nothing = has_tls;
         if has_burst {
             self.world.borrow_mut().connections[connection].pipe_from(Side::Dialler).window = BURST_MAX;
             self.bursts.push(connection);
@@ -405,15 +445,17 @@ impl Simulation {
             return;
         }
         let sequence = state.store.sequence();
+        let is_idle = patience != Some(Duration::ZERO) && world.hosts[server].events.is_empty();
         world.check_incarnations();
         world.check_dialled_back();
         world.check_failed_attempts(server);
-        let is_idle = patience != Some(Duration::ZERO) && world.hosts[server].events.is_empty();
+        world.check_handshakes(server, is_idle);
         if self.stopping_since[server].is_none() {
             for neighbour in self.plan.neighbours_of(server) {
                 world.check_acknowledged(server, neighbour, is_idle);
                 if is_idle {
                     world.check_transfer(&self.oracle, server, neighbour, sequence);
+                    world.check_authorities(server, neighbour);
                     world.check_silence(server, neighbour, self.plan.silence.as_nanos() as Time);
                     world.check_address(server, neighbour);
                 }
@@ -474,7 +516,10 @@ impl Simulation {
         if self.idle_since[server].is_some_and(|since| world.now > since + IDLE_STOP_MAX) {
             world.violate(|| format!("server {server} had nothing left to do and did not shut down"));
         }
-        let is_busy = holdings.input_bytes + holdings.output_bytes > 0 || world.has_input(server);
+        let has_bytes = holdings.input_bytes + holdings.output_bytes > 0;
+        // A TLS session may have output, too.
+        let is_busy =
+            has_bytes || world.has_input(server) || self.tls.is_some() && world.has_blocked_output(server);
         self.idle_since[server] = self.idle_since[server].or(Some(world.now)).filter(|_| !is_busy);
     }
 
@@ -524,6 +569,11 @@ const CROWD: u64 = 0x6372_6f77;
 const ONE_WAY: u64 = 0x6f6e_6577_6179;
 /// One seed in so many has such a neighbour after the storm.
 const ONE_WAY_ONE_IN: u64 = 8;
+/// The same for TLS.
+const TLS: u64 = 0x74_6c73;
+/// One client in so many speaks TLS, and one seed in so many has a closer look at it.
+const TLS_CLIENTS_ONE_IN: u64 = 3;
+const TLS_CHECKS_ONE_IN: u64 = 4;
 /// The same for connections to Places that are kept.
 const KEPT: u64 = 0x6b65_7074;
 /// One seed in so many has a closer look at these.

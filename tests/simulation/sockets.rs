@@ -7,17 +7,18 @@ use herd::event_loop::system::Event;
 use herd::protocol::ListenerTag;
 
 use crate::connection::{Connection, End, Endpoint, Pipe, Progress, Side};
+use crate::tap::Handshake;
 use crate::world::{Happening, MILLISECOND, SECOND, Time, World, would_block};
 
 impl World {
     /// Starts a connection from a host to an address.
     pub fn connect(&mut self, from: usize, address: SocketAddr) -> io::Result<usize> {
         let to = self.host_at(address);
-        let meant = self.host_of_port(address.port()).filter(|_| address.is_ipv4());
+        let meant = self.host_of_port(address.port());
         let neighbour = meant.filter(|&meant| meant < self.servers && from < self.servers);
-        let is_second_attempt = meant.is_none() && from < self.servers;
+        let continues = neighbour.is_some_and(|neighbour| self.has_dialled_before(from, neighbour));
         if self.hosts[from].descriptors >= self.hosts[from].descriptors_max {
-            if let Some(neighbour) = neighbour {
+            if let Some(neighbour) = neighbour.filter(|_| !continues) {
                 self.check_dial(from, neighbour, address.port(), None);
             }
             return Err(io::Error::from_raw_os_error(EMFILE));
@@ -43,15 +44,19 @@ impl World {
             was_welcomed: false,
             others: 0,
             was_served: false,
+            handshake: Handshake::default(),
+            was_altered: false,
         });
         let connection = self.connections.len() - 1;
         // Until a request arrives, the other side has no endpoint.
         self.connections[connection].endpoint(Side::Acceptor).open = false;
         if let Some(neighbour) = neighbour {
             self.crossings.link_dialled(from, neighbour);
-            self.check_dial(from, neighbour, address.port(), Some(connection));
-        } else if is_second_attempt {
-            self.dial_continues(connection);
+            if continues {
+                self.dial_continues(connection);
+            } else {
+                self.check_dial(from, neighbour, address.port(), Some(connection));
+            }
         }
         let refused = to.is_none() || self.chance.one_in(self.conditions.refused_one_in);
         if refused {
@@ -224,9 +229,14 @@ impl World {
         pipe.arrived -= length;
         pipe.freed += length;
         pipe.note_read(length, now);
+        let is_first = pipe.read == length as u64 && pipe.tap.is_tls();
         let must_acknowledge = !std::mem::replace(&mut pipe.acknowledging, true);
         connection.endpoint(side).read_armed |= empties && length < buffer.len();
+        let host = connection.host(side);
         self.trace.add_bytes(&buffer[..length]);
+        if is_first && side == Side::Acceptor && host < self.servers {
+            self.handshake_begins(host, index);
+        }
         if must_acknowledge {
             self.schedule_in(latency, Happening::Acknowledge { connection: index, to: side.other() });
         }
@@ -262,7 +272,10 @@ impl World {
         let (from, to) = (connection.host(side), connection.host(side.other()));
         let (latency, piece_max) = (connection.latency, connection.piece_max);
         if from < self.servers && to < self.servers {
-            self.inspect(index, side, bytes);
+            self.crossings.count_bytes(from, to, bytes.len());
+        }
+        if self.connections[index].host(Side::Acceptor) < self.servers {
+            self.tap(index, side, bytes);
         }
         let pipe = self.connections[index].pipe_from(side);
         pipe.used += bytes.len();

@@ -1,9 +1,11 @@
 //! The simulated world: virtual time, the hosts, and the queue of happenings. All hosts share it.
 
+use std::cell::Cell;
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use herd::clock::Moment;
@@ -18,6 +20,7 @@ use crate::dialling::Dialling;
 use crate::links::Links;
 use crate::long_lines::LineLimits;
 use crate::plan::Plan;
+use crate::tap::{Handshakes, Trusted};
 
 /// Nanoseconds of virtual time.
 pub type Time = u64;
@@ -56,6 +59,8 @@ pub enum Happening {
     Repair { fault: usize },
     /// The settings of a server change.
     Reload,
+    /// Keys change, bytes are altered, or a stranger comes.
+    Mischief,
 }
 
 /// The result of a lookup.
@@ -218,6 +223,8 @@ impl Conditions {
 
 pub struct World {
     pub now: Time,
+    /// The same, for TLS sessions.
+    pub clock: Rc<Cell<Time>>,
     pub chance: Chance,
     /// Random numbers for disks, which older seeds do not have.
     pub disk_chance: Chance,
@@ -235,6 +242,9 @@ pub struct World {
     pub statement_limits: Vec<LineLimits>,
     pub crossings: Crossings,
     pub links: Links,
+    /// The keys of each server; `None`: its links are plain text.
+    pub trusted: Vec<Option<Trusted>>,
+    pub handshakes: Handshakes,
     pub dialling: Dialling,
     /// Connections whose server was notified that they cannot be made.
     pub failed_attempts: Vec<usize>,
@@ -255,6 +265,7 @@ impl World {
         let disk_chance = Chance::new(chance.clone().number() ^ DISKS);
         World {
             now: 0,
+            clock: Rc::default(),
             chance,
             disk_chance,
             trace: Trace::new(),
@@ -266,6 +277,8 @@ impl World {
             statement_limits: Vec::new(),
             crossings: Crossings::new(plan.statements_cross_once()),
             links: Links::default(),
+            trusted: vec![None; servers],
+            handshakes: Handshakes::default(),
             dialling: Dialling::new(servers, plan.has_lookups()),
             failed_attempts: Vec::new(),
             places_hangs: false,
@@ -303,9 +316,11 @@ impl World {
         let next = [queued, wake].into_iter().flatten().min();
         let Some((at, _)) = next.filter(|next| next.0 <= until) else {
             self.now = self.now.max(until);
+            self.clock.set(self.now);
             return None;
         };
         self.now = at;
+        self.clock.set(at);
         self.trace.add(at);
         if next == wake {
             let host = self.wakes.first()?.2;
