@@ -345,6 +345,9 @@ fn openssl_s_client_is_served() {
 fn a_tls_client_that_never_reads_is_held_back() {
     let authority = Authority::new();
     let mut lab = secured(SOLO, &authority);
+    // Its pages are memory, too.
+    lab.config["log"] = json!({ "dir": "logs", "level": "off" });
+    lab.write();
     lab.start("Solo");
     let memory = lab.process("Solo").status_number("VmRSS");
     let mut client =
