@@ -219,24 +219,6 @@ impl Client {
         is_complete
     }
 
-    /// Ends a connection that proves not to be a neighbour's, where only neighbours may stay.
-    fn reject(&mut self, context: &mut Context<'_>) {
-        self.standing = Standing::Finished;
-        if let Some(not_logged) = context.shared.connections_refused.admit(context.now) {
-            let (host, port) = (context.address.ip(), context.address.port());
-            let why = if self.port == Port::Neighbours {
-                "it showed no certificate of a neighbour, or sent no HELLO, to the port of neighbours"
-            } else {
-                "the server is full (limits.max_connections)"
-            };
-            context.shared.log.event(format_args!(
-                "Connection from ({host}, {port}) is closed: {why}{}",
-                NotLogged(not_logged)
-            ));
-        }
-        context.transport.abort();
-    }
-
     /// Whether a line, or a subnegotiation, has begun whose bytes are not kept.
     fn is_discarding(&self) -> bool {
         self.discarding.is_some() || self.telnet.is_negotiating()

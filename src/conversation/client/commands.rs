@@ -1,7 +1,8 @@
 //! The commands of a client.
 
-use super::{Client, Standing};
+use super::{Client, Port, Standing};
 use crate::clock::Moment;
+use crate::conversation::refusals::NotLogged;
 use crate::conversation::{Context, Handle, Server, Waiter};
 use crate::places::question::Question;
 use crate::store::{Origin, Outcome};
@@ -117,6 +118,24 @@ impl Client {
         if line.is_http_request() {
             self.standing = Standing::Finished;
         }
+    }
+
+    /// Ends a connection that proves not to be a neighbour's, where only neighbours may stay.
+    pub(super) fn reject(&mut self, context: &mut Context<'_>) {
+        self.standing = Standing::Finished;
+        if let Some(not_logged) = context.shared.connections_refused.admit(context.now) {
+            let (host, port) = (context.address.ip(), context.address.port());
+            let why = if self.port == Port::Neighbours {
+                "it showed no certificate of a neighbour, or sent no HELLO, to the port of neighbours"
+            } else {
+                "the server is full (limits.max_connections)"
+            };
+            context.shared.log.event(format_args!(
+                "Connection from ({host}, {port}) is closed: {why}{}",
+                NotLogged(not_logged)
+            ));
+        }
+        context.transport.abort();
     }
 
     pub(super) fn reply_invalid(&mut self, context: &mut Context<'_>, copy: &[u8], refusal: Refusal) {
