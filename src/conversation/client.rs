@@ -290,6 +290,11 @@ impl Client {
     }
 }
 
+/// Whether the peer has shown the certificate of a neighbour.
+fn is_of_a_neighbour(context: &Context<'_>) -> bool {
+    context.tls.is_some_and(|peer| context.shared.neighbours.has_one_of(peer))
+}
+
 impl Protocol for Client {
     type Shared = Server;
 
@@ -309,12 +314,12 @@ impl Protocol for Client {
     }
 
     fn secured(&mut self, context: &mut Context<'_>) {
-        if self.standing == Standing::PeersOnly {
-            if context.tls.is_some_and(|peer| context.shared.neighbours.has_one_of(peer)) {
-                self.await_greeting(context);
-            } else {
-                self.reject(context);
-            }
+        match (self.standing, is_of_a_neighbour(context)) {
+            (Standing::PeersOnly, true) => self.await_greeting(context),
+            (Standing::PeersOnly, false) => self.reject(context),
+            // A neighbour sends HELLO at once. Nothing else would end the connection of one that has lost its power.
+            (_, true) => context.transport.set_deadline(context.now + GREETING_MAX),
+            (_, false) => {}
         }
     }
 
@@ -361,6 +366,15 @@ impl Protocol for Client {
         }
         let Limits { line_timeout, clients, .. } = context.shared.limits;
         let (host, port) = (context.address.ip(), context.address.port());
+        let is_silent = self.standing == Standing::Unidentified && self.line_since == Moment::NEVER;
+        if is_silent && is_of_a_neighbour(context) {
+            self.standing = Standing::Finished;
+            context.shared.log.event(format_args!(
+                "Connection from ({host}, {port}) showed the certificate of a neighbour, and sent no HELLO within \
+                 {GREETING_MAX:?}"
+            ));
+            return context.transport.abort();
+        }
         if context.now >= self.line_since + line_timeout {
             context
                 .shared

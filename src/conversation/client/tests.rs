@@ -641,6 +641,23 @@ fn the_port_of_neighbours_serves_no_client() {
 }
 
 #[test]
+fn a_neighbour_that_sends_no_hello_after_the_handshake_is_closed() {
+    let mut bench = client().with_keys();
+    bench.secure(Some("Jaquez"));
+    assert_eq!(bench.deadline(), bench.now + Duration::from_secs(2));
+    bench.now = bench.deadline();
+    bench.time_out();
+    assert_eq!(bench.closing(), Some(Close::Abort));
+    assert!(bench.log().contains("sent no HELLO within 2s"), "{}", bench.log());
+    // A client may be silent, with or without a certificate of its own.
+    for name in [None, Some("Zoe")] {
+        let mut bench = client().with_keys();
+        bench.secure(name);
+        assert_eq!(bench.deadline(), Moment::NEVER);
+    }
+}
+
+#[test]
 fn failed_handshakes_are_logged_and_do_not_fill_the_log() {
     let mut bench = client();
     for _ in 0..100 {
