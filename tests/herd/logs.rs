@@ -176,6 +176,8 @@ fn row_34_rotation_and_shutdown_lose_no_line() {
     let mut lab = Lab::running(SOLO);
     let mut client = lab.connect("Solo");
     let current = lab.folder.path("logs/Solo.log");
+    // A thread of its own opens the log, a little after the start.
+    until("there is a log", || current.exists());
     for rotation in 0..ROTATIONS {
         report(&mut client, &format!("rotation-{rotation}"), BATCH);
         fs::rename(&current, lab.folder.path(format!("logs/{rotation}.old"))).unwrap();
