@@ -1,7 +1,5 @@
 //! Unsigned decimal numbers, `D+(.D+)?`, compared digit by digit: no number is converted to floating point.
 
-use super::simd::digits_at_front;
-
 /// The digits of a number, split at its point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decimal<'a> {
@@ -60,6 +58,13 @@ pub fn integer(digits: &[u8]) -> Option<u64> {
     })
 }
 
+/// The number of digits at the front of `text`. In coordinates and times there are so few of them that a vector takes
+/// longer.
+#[inline]
+pub fn digits_at_front(text: &[u8]) -> usize {
+    text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len())
+}
+
 #[inline]
 fn digits(text: &[u8]) -> (&[u8], &[u8]) {
     text.split_at(digits_at_front(text))
@@ -68,6 +73,7 @@ fn digits(text: &[u8]) -> (&[u8], &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn only_digits_around_one_point_are_a_number() {
@@ -96,5 +102,13 @@ mod tests {
         assert_eq!(integer(b""), None);
         assert_eq!(integer(b"1/"), None);
         assert_eq!(integer(b"1:"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn digits_are_counted(text in proptest::collection::vec(prop_oneof![any::<u8>(), b'0'..=b'9', Just(b' ')], 0..40)) {
+            let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            prop_assert_eq!(digits_at_front(&text), digits);
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! The parser of locations: decimal degrees after ISO 6709, `+34.068930-118.445127`. It computes no
 //! distances.
 
+use super::decimal::Decimal;
+
 /// The greatest latitude, in degrees, north or south.
 const LATITUDE_MAX: u32 = 90;
 /// The greatest longitude, in degrees, east or west.
@@ -35,28 +37,11 @@ impl<'a> Location<'a> {
 /// Parses one signed coordinate at the front of `text`. Returns its end.
 #[inline]
 fn coordinate(text: &[u8], digits_max: usize, limit: u32) -> Option<usize> {
-    let (b'+' | b'-', digits) = text.split_first()? else {
+    let (b'+' | b'-', number) = text.split_first()? else {
         return None;
     };
-    let whole = digits_at_front(digits);
-    if whole == 0 || whole > digits_max {
-        return None;
-    }
-    let (whole, rest) = digits.split_at_checked(whole)?;
-    let fraction = match rest.split_first() {
-        Some((b'.', rest)) => rest.get(..digits_at_front(rest)).filter(|fraction| !fraction.is_empty())?,
-        _ => &[],
-    };
-    let degrees = whole.iter().fold(0, |value, &digit| value * 10 + u32::from(digit - b'0'));
-    let is_within = degrees < limit || degrees == limit && fraction.iter().all(|&digit| digit == b'0');
-    let fraction = if fraction.is_empty() { 0 } else { 1 + fraction.len() };
-    is_within.then_some(1 + whole.len() + fraction)
-}
-
-/// The number of digits at the front of `text`, of which there are few: a vector would take longer.
-#[inline]
-fn digits_at_front(text: &[u8]) -> usize {
-    text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len())
+    let (degrees, rest) = Decimal::prefix(number)?;
+    (degrees.whole.len() <= digits_max && degrees.at_most(limit)).then_some(text.len() - rest.len())
 }
 
 #[cfg(test)]

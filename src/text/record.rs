@@ -3,9 +3,9 @@
 use std::cmp::Ordering;
 
 use super::command::IamAt;
+use super::decimal::digits_at_front;
 use super::fields::exactly;
 use super::location::Location;
-use super::simd::digits_at_front;
 use super::time::{FRACTION_DIGITS, Skew, Time};
 
 /// A statement, `AT SERVER SKEW ID LOCATION TIME`: the location of a client at a time, and the server that
