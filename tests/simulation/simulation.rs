@@ -376,7 +376,8 @@ impl Simulation {
     pub fn client_connects(&mut self) {
         let server = self.chance.index(self.loops.len());
         let mut script = self.plan.vocabulary.script(&mut self.chance);
-        if self.dialect_chance.one_in(self.dialects_one_in) {
+        let has_dialect = self.dialect_chance.one_in(self.dialects_one_in);
+        if has_dialect {
             script = speak(script, self.plan.vocabulary.max_line, &mut self.dialect_chance);
         }
         self.change_line_limit();
@@ -385,7 +386,8 @@ impl Simulation {
             self.connect_client(server, script);
             return;
         }
-        let has_burst = self.extra.one_in(self.bursts_one_in);
+        // A burst before a byte order mark would make the mark a part of a line.
+        let has_burst = self.extra.one_in(self.bursts_one_in) && !has_dialect;
         if has_burst {
             script.push_front(Act::Send(burst(&mut self.extra)));
         }
