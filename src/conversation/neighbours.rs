@@ -27,6 +27,8 @@ pub struct Neighbour {
     pub down_since: Moment,
     /// The problems with the outbound link that were logged since the link was last up.
     troubles: Vec<Box<str>>,
+    /// That statements flow one way was logged since the outbound link was last up.
+    one_way_was_logged: bool,
     /// The last change that was received from the neighbour, and the epoch that counts it.
     received: Option<(Epoch, u64)>,
     /// The neighbour's most recent incarnations.
@@ -45,9 +47,16 @@ impl Neighbour {
         is_new
     }
 
+    /// Whether the event that statements flow one way is to be logged: once until the outbound link is up again. It
+    /// does not count among the other problems, which may be [`TROUBLES_MAX`] already.
+    pub fn is_newly_one_way(&mut self) -> bool {
+        !std::mem::replace(&mut self.one_way_was_logged, true)
+    }
+
     /// The outbound link is up.
     pub fn forget_troubles(&mut self) {
         self.troubles = Vec::new();
+        self.one_way_was_logged = false;
     }
 
     /// The last change of this epoch that was received; 0: none.
@@ -83,6 +92,7 @@ impl Neighbours {
             inbound_since: Moment::NEVER,
             down_since: Moment::START,
             troubles: Vec::new(),
+            one_way_was_logged: false,
             received: None,
             incarnations: [None; INCARNATIONS_KEPT],
         });

@@ -182,7 +182,7 @@ impl Herd {
     fn log_one_way(&mut self, id: NeighbourId, now: Moment) {
         let known = self.server.neighbours.get_mut(id);
         let since = known.inbound.map_or(Moment::NEVER, |_| known.inbound_since.max(known.down_since));
-        if known.present && now >= since + self.server.silence && known.is_new_trouble("one way") {
+        if known.present && now >= since + self.server.silence && known.is_newly_one_way() {
             let (name, address) = (&known.name, self.diallers[id.0].address());
             self.server.log.event(format_args!(
                 "Statements flow from server {name} to this one, but not back: it has dialled this server, and \

@@ -181,7 +181,7 @@ FAULTS = [
     ("an older statement is not logged", "src/conversation/client/commands.rs",
      "    if older_ns <= 0 ||", "    if older_ns != 0 ||"),
     ("statements that flow one way are logged again and again", "src/herd/mod.rs",
-     " && known.is_new_trouble(\"one way\") {", " {"),
+     " && known.is_newly_one_way() {", " {"),
     ("statements that flow one way are not logged", "src/herd/mod.rs",
      "        self.log_one_way(id, now);\n", ""),
     # Long statements
