@@ -133,6 +133,8 @@ impl<S: System, A: Application> EventLoop<S, A> {
 
     /// Removes the connections that died in this turn.
     pub(super) fn bury(&mut self) {
+        // A drain may have waited for the input of one of them alone.
+        self.at_once |= self.stage == Stage::Draining && !self.dead.is_empty();
         while let Some(id) = self.dead.pop() {
             let Some(mut connection) = self.connections.remove(id) else {
                 continue;

@@ -77,6 +77,12 @@ impl Simulation {
         if self.changes[server].has_least_line { least } else { greatest }
     }
 
+    /// Whether `limits.max_line` of a server changes while it runs.
+    pub fn line_limit_changes(&self, server: usize) -> bool {
+        let (least, greatest) = self.line_limits[server];
+        least != greatest
+    }
+
     /// A server that takes all lines.
     pub fn server_for_long_lines(&mut self) -> Option<usize> {
         let takes_all = |server: &usize| self.line_limits[*server] == GREATEST;

@@ -58,7 +58,7 @@ impl Simulation {
             },
         };
         let neighbours = self.plan.neighbours_of(server).filter(|other| !changes.removed.contains(other));
-        let logs = self.plan.logs || world.is_verbose || self.has_one_way;
+        let logs = self.plan.logs || self.has_one_way;
         Settings {
             connections_max: self.plan.connections_max,
             limits,

@@ -376,7 +376,9 @@ impl Simulation {
     pub fn client_connects(&mut self) {
         let server = self.chance.index(self.loops.len());
         let mut script = self.plan.vocabulary.script(&mut self.chance);
-        let has_dialect = self.dialect_chance.one_in(self.dialects_one_in);
+        // CR NUL that ends no line can make a line longer than a limit that changes.
+        let has_dialect =
+            self.dialect_chance.one_in(self.dialects_one_in) && !self.line_limit_changes(server);
         if has_dialect {
             script = speak(script, self.plan.vocabulary.max_line, &mut self.dialect_chance);
         }
@@ -516,7 +518,9 @@ impl Simulation {
             world.violate(|| format!("server {server} was asked to shut down at {}", show(since)));
         }
         if self.idle_since[server].is_some_and(|since| world.now > since + IDLE_STOP_MAX) {
-            world.violate(|| format!("server {server} had nothing left to do and did not shut down"));
+            world.violate(|| {
+                format!("server {server} had nothing left to do and did not shut down: {holdings:?}")
+            });
         }
         let has_bytes = holdings.input_bytes + holdings.output_bytes > 0;
         // A TLS session may have output, too.

@@ -355,6 +355,27 @@ fn a_drain_delivers_all_input_before_protocols_shut_down() {
 }
 
 #[test]
+fn a_drain_does_not_wait_for_a_connection_that_breaks_while_it_writes() {
+    let system = ScriptedSystem::default();
+    let mut event_loop = event_loop(&system, Shared::default());
+    system.arrive(Peer::default());
+    turns(&mut event_loop, 1);
+    system.0.borrow_mut().peers[0].is_stuck = true;
+    system.send(0, b"flood\npause\n");
+    turns(&mut event_loop, 1);
+    system.send(0, b"x\n");
+    command(&mut event_loop, Command::Drain);
+    turns(&mut event_loop, 2);
+    assert!(!event_loop.application().is_drained);
+    system.0.borrow_mut().peers[0].write_error = Some(io::ErrorKind::ConnectionReset);
+    system.edge(0, false, true);
+    turns(&mut event_loop, 1);
+    assert_eq!(event_loop.patience(), Some(Duration::ZERO));
+    turns(&mut event_loop, 1);
+    assert!(event_loop.application().is_drained);
+}
+
+#[test]
 fn exit_ends_the_loop_with_connections_open() {
     let system = ScriptedSystem::default();
     let mut event_loop = event_loop(&system, Shared::default());

@@ -37,6 +37,7 @@ impl ProbeProtocol {
                 context.transport.write(b"bye");
                 context.transport.close();
             }
+            "pause" => context.transport.pause_reading(),
             "leave_quota" => context.transport.leave_quota(),
             "flood" => context.transport.write(&[b'x'; 100_000]),
             "turns" => context.transport.call_at_turn_end(),

@@ -45,6 +45,8 @@ pub(super) struct Peer {
     /// It takes no bytes, except as many as `window` has.
     pub(super) is_stuck: bool,
     pub(super) window: usize,
+    /// A write fails with this.
+    pub(super) write_error: Option<io::ErrorKind>,
     /// Bytes that were read from it.
     pub(super) read: usize,
     /// Calls that read from it.
@@ -215,6 +217,9 @@ impl Read for ScriptedStream {
 impl Write for ScriptedStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let peer = &mut self.outside.borrow_mut().peers[self.number];
+        if let Some(error) = peer.write_error {
+            return Err(error.into());
+        }
         let length = if peer.is_stuck { bytes.len().min(peer.window) } else { bytes.len() };
         if length == 0 {
             return Err(io::ErrorKind::WouldBlock.into());
