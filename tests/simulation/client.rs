@@ -47,8 +47,11 @@ pub struct Client {
     /// The server may end the connection before it has sent all replies.
     pub is_excused: bool,
     begun_at: Time,
-    /// When the first byte of a line was sent that has not ended; [`Time::MAX`]: there is none.
+    /// When the first byte of a line was sent whose end was not; [`Time::MAX`]: there is none.
     line_since: Time,
+    /// The value of `line_since` once the socket has taken all sealed records. Until then the record that ends a line
+    /// may be incomplete, and an incomplete record is no input.
+    sealed_line_since: Time,
     read_at: Time,
     /// When the last byte was sent or received.
     active_at: Time,
@@ -100,6 +103,7 @@ impl Client {
             is_excused: false,
             begun_at: world.now,
             line_since: Time::MAX,
+            sealed_line_since: Time::MAX,
             read_at: world.now,
             active_at: world.now,
             over_since: Time::MAX,
@@ -163,6 +167,7 @@ impl Client {
         if self.wire.is_handshaking() {
             return;
         }
+        self.note_flushed();
         self.read(world, oracle);
         self.end_output(world, oracle);
         while !self.is_gone && self.write(world, oracle) && world.now >= self.wait_until {
@@ -180,7 +185,8 @@ impl Client {
                 Act::EndBySilence(silence) => {
                     let commands = self.lines.end_by_silence();
                     self.note_sent_after(world, oracle, commands, silence);
-                    self.line_since = Time::MAX;
+                    self.sealed_line_since = Time::MAX;
+                    self.note_flushed();
                 }
                 Act::HalfClose => {
                     self.has_half_closed = true;
@@ -230,8 +236,9 @@ impl Client {
                     let commands = self.lines.push(&sent);
                     self.note_sent(world, oracle, commands);
                     if self.lines.begun() <= sent.len() {
-                        self.line_since = if self.lines.begun() > 0 { world.now } else { Time::MAX };
+                        self.sealed_line_since = if self.lines.begun() > 0 { world.now } else { Time::MAX };
                     }
+                    self.note_flushed();
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 // The next read returns the end, unless this client does not read.
@@ -242,6 +249,13 @@ impl Client {
             }
         }
         true
+    }
+
+    /// Notes which line has begun, once the socket has taken everything.
+    fn note_flushed(&mut self) {
+        if !self.wire.has_unsent() {
+            self.line_since = self.sealed_line_since;
+        }
     }
 
     /// Notes the replies that are pending after these commands were sent.

@@ -38,6 +38,11 @@ impl Wire {
         matches!(self, Wire::Tls(session) if !session.peer_has_closed())
     }
 
+    /// Whether the session has sealed output that the socket has not taken.
+    pub fn has_unsent(&self) -> bool {
+        matches!(self, Wire::Tls(session) if session.has_output())
+    }
+
     /// Continues the handshake as far as possible.
     pub fn shake_hands(&mut self, world: &mut World, connection: usize) -> io::Result<()> {
         while self.is_handshaking() {
