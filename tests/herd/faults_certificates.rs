@@ -17,14 +17,14 @@ use crate::faults_places::{fails, with_timeout};
 use crate::lab::{Lab, free_port};
 
 /// Creates a certificate authority.
-fn authority() -> CertifiedIssuer<'static, KeyPair> {
+pub fn authority() -> CertifiedIssuer<'static, KeyPair> {
     let mut parameters = CertificateParams::new(Vec::<String>::new()).unwrap();
     parameters.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap()
 }
 
 /// Creates a certificate, signed by `authority`, or self-signed without one.
-fn certificate(
+pub fn certificate(
     authority: Option<&CertifiedIssuer<'static, KeyPair>>,
     name: &str,
     is_expired: bool,
@@ -45,7 +45,7 @@ fn certificate(
 
 /// Starts a Places server with this certificate. It closes each connection after its answer, without
 /// close_notify. With `without_length` only the end of the connection marks the end of the answer.
-fn places(config: Arc<ServerConfig>, without_length: bool) -> u16 {
+pub fn places(config: Arc<ServerConfig>, without_length: bool) -> u16 {
     let body = nearby(1);
     let unframed = format!("HTTP/1.1 200 OK\r\n\r\n{body}");
     let answer = if without_length { unframed } else { response(&body) };

@@ -109,7 +109,7 @@ FAULTS = [
      "            if let Some(connection) = self.connection() {\n                return Some(Step::Abort(connection));\n            }\n        }\n        self.dial()\n",
      "        }\n        self.dial()\n"),
     ("an earlier lookup of Places is used", "src/herd/places.rs",
-     "        if lookup != self.lookup {\n            return Vec::new();\n        }\n", "        let _ = lookup;\n"),
+     "        if lookup != self.lookup {\n            return;\n        }\n", "        let _ = lookup;\n"),
     ("a link to an earlier incarnation is kept", "src/herd/mod.rs",
      "            Some((link, other)) if other != epoch => self.commands.push_back(Command::Abort(link)),\n",
      "            Some((_, other)) if other != epoch => {}\n"),
