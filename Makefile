@@ -70,7 +70,7 @@ bench-quick: build
 bench-setup:
 	apt-get update
 	RUNLEVEL=1 apt-get install -y --no-install-recommends redis-server nats-server memcached nodejs python3 \
-		openjdk-17-jdk-headless valgrind
+		openjdk-17-jdk-headless nginx valgrind
 
 bench-check: build
 	cd bench && cargo build --release

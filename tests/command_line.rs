@@ -173,6 +173,24 @@ fn check_draws_the_herd_or_names_the_wrong_place() {
     }
 }
 
+/// `herd places --near` prints what it would answer: the embedded places with their source, or those of a file.
+#[test]
+fn places_near_a_location_are_printed() {
+    let folder = Folder::new("near");
+    let near = ["places", "--near", "+34.068930-118.445127"];
+    let embedded = success(&folder.run(&near));
+    assert!(embedded.lines().count() > 2 && embedded.contains("GeoNames"), "{embedded}");
+    fs::write(folder.0.join("mine.tsv"), "# mine\nCafe\t34.07\t-118.44\tcafe\tMain St\n").unwrap();
+    let with_data = [&near[..], &["--data", "mine.tsv", "--radius", "5"]].concat();
+    assert_eq!(success(&folder.run(&with_data)), " 0.5 km  Cafe, Main St\n");
+    fs::write(folder.0.join("mine.tsv"), "Cafe\t34.07\t-118.44\nBar\t95\t0\nNo\n").unwrap();
+    for arguments in [&with_data[..], &["places", "-l", "127.0.0.1:1", "--data", "mine.tsv"]] {
+        let line = folder.fails(arguments, 2);
+        assert!(line.starts_with("mine.tsv:2: expected a latitude in degrees"), "{line}");
+    }
+    assert!(folder.fails(&["places", "--data", "none.tsv"], 2).starts_with("none.tsv: "));
+}
+
 /// Faults of the key and of `places.trust` are found by `check` and at the start of a server, and the key is in
 /// no message.
 #[test]

@@ -21,6 +21,7 @@ mod workloads;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 
 use comparison::Effort;
@@ -46,7 +47,11 @@ fn run(words: &[String]) -> io::Result<()> {
     // The bench starts itself as its own small servers.
     match words.first().map(String::as_str) {
         Some("serve-echo") if words.len() == 2 => return servers::echo::serve(address(&words[1])?),
-        Some("serve-places") if words.len() == 2 => return servers::places::serve(address(&words[1])?),
+        Some("serve-places") if words.len() == 2 => return servers::places::serve(address(&words[1])?, None),
+        Some("serve-places") if words.len() == 4 => {
+            let secured = (address(&words[2])?, Path::new(&words[3]));
+            return servers::places::serve(address(&words[1])?, Some(secured));
+        }
         Some("serve-relay") if words.len() >= 2 => {
             let neighbours = words[2..].iter().map(address).collect::<io::Result<Vec<_>>>()?;
             return servers::relay::serve(address(&words[1])?, &neighbours);

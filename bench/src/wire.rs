@@ -24,6 +24,11 @@ pub struct Keys {
 }
 
 impl Keys {
+    /// The keys that the herd under test has made for `herd.json` in `folder`.
+    pub fn in_folder(folder: &Path) -> Keys {
+        Keys { folder: folder.join("run/keys") }
+    }
+
     /// Has the herd under test make the keys that are missing for `herd.json` in `folder`.
     pub fn make(folder: &Path) -> io::Result<Keys> {
         let made = Command::new(Kind::Herd.program())
@@ -35,7 +40,7 @@ impl Keys {
             let reason = String::from_utf8_lossy(&made.stderr);
             return Err(io::Error::other(format!("herd keys: {}", reason.trim())));
         }
-        Ok(Keys { folder: folder.join("run/keys") })
+        Ok(Keys::in_folder(folder))
     }
 
     /// The settings of the neighbour `name` for connections that it accepts.
@@ -134,7 +139,12 @@ impl<S: Read + Write> Wire<S> {
 
     /// Whether the session was resumed.
     pub fn is_resumed(&self) -> bool {
-        matches!(self, Wire::Dialled(stream) if stream.conn.handshake_kind() == Some(HandshakeKind::Resumed))
+        let kind = match self {
+            Wire::Plain(_) => None,
+            Wire::Accepted(stream) => stream.conn.handshake_kind(),
+            Wire::Dialled(stream) => stream.conn.handshake_kind(),
+        };
+        kind == Some(HandshakeKind::Resumed)
     }
 }
 

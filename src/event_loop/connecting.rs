@@ -131,5 +131,5 @@ fn attempt_until(now: Moment, left: &[SocketAddr], patience: Duration) -> Moment
 /// The time limit of an address while others are left, or a quarter of the patience if that is less, so that a silent
 /// first address does not hide the rest (docs/protocol.md, section 6).
 pub(super) const ATTEMPT_MAX: Duration = Duration::from_secs(1);
-/// Caps the connection attempts per host name.
-const ADDRESSES_MAX: usize = 8;
+/// Bounds the connection attempts for one host name, which in one turn may all fail at once.
+const ADDRESSES_MAX: usize = 64;

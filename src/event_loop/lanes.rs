@@ -34,7 +34,7 @@ impl Lanes {
     /// in the thread of the loop.
     pub(super) fn run(&mut self, ticket: usize, work: Work) -> Option<Done> {
         let lane = match &work {
-            Work::Resolve { .. } => NAMES,
+            Work::Resolve { lane, .. } => *lane,
             Work::Run(task) => task.lane(),
         };
         let (error, work) = match self.sender(lane) {
@@ -79,7 +79,7 @@ impl Lanes {
 
 fn work_on(work: Work) -> Done {
     match work {
-        Work::Resolve { host, port } => {
+        Work::Resolve { host, port, .. } => {
             let addresses: io::Result<Vec<SocketAddr>> =
                 (host.as_str(), port).to_socket_addrs().map(Iterator::collect);
             Done::Resolved(addresses)
@@ -91,8 +91,6 @@ fn work_on(work: Work) -> Done {
     }
 }
 
-/// The lane of lookups.
-const NAMES: Lane = Lane("names");
 /// The greatest number of pieces of work that wait in a lane, and of results: more than the pages of a log, and than
 /// a herd has neighbours whose names are looked up at once.
 const JOBS_MAX: usize = 1024;
@@ -146,7 +144,9 @@ mod tests {
         assert!(lanes.run(1, task(Lane("slow"), 1, Some(gate))).is_none());
         assert!(lanes.run(2, task(Lane("slow"), 2, None)).is_none());
         assert!(lanes.run(3, task(Lane("fast"), 3, None)).is_none());
-        assert!(lanes.run(4, Work::Resolve { host: "127.0.0.1".into(), port: 1 }).is_none());
+        assert!(
+            lanes.run(4, Work::Resolve { host: "127.0.0.1".into(), port: 1, lane: Lane("fast") }).is_none()
+        );
         let mut first = await_results(&mut lanes, &mut poll, 2);
         first.sort_unstable();
         assert_eq!((first, ran.lock().unwrap().clone()), (vec![3, 4], vec![3]));
@@ -160,12 +160,12 @@ mod tests {
         let poll = Poll::new().unwrap();
         let mut lanes = Lanes::new(Waker::new(poll.registry(), Token(0)).unwrap());
         let (sender, _jobs) = sync_channel(0);
-        lanes.lanes = vec![(NAMES, sender.clone()), (Lane("full"), sender)];
+        lanes.lanes = vec![(Lane("fast"), sender.clone()), (Lane("full"), sender)];
         let ran = Arc::new(Mutex::new(Vec::new()));
         let task = Work::Run(Box::new(Gated(Lane("full"), 1, None, ran.clone())));
         assert!(matches!(lanes.run(1, task), Some(Done::Ran(_))));
         assert_eq!(*ran.lock().unwrap(), [1]);
-        let lookup = Work::Resolve { host: "127.0.0.1".into(), port: 1 };
+        let lookup = Work::Resolve { host: "127.0.0.1".into(), port: 1, lane: Lane("fast") };
         assert!(matches!(lanes.run(2, lookup), Some(Done::Resolved(Err(_)))));
     }
 }

@@ -20,7 +20,7 @@ pub struct Dialler {
     backoff: Backoff,
     /// When the remote is dialled again, if it is down then.
     retry_at: Moment,
-    /// The addresses that were dialled last.
+    /// The addresses that were found last.
     addresses: Vec<SocketAddr>,
     /// How many addresses were found to lead to something else since the remote has proved that it works.
     skipped: usize,
@@ -92,6 +92,7 @@ impl Dialler {
         self.wanted = true;
         if self.address != *address {
             self.address = address.clone();
+            self.addresses.clear();
             if let State::Resolving { stale } = &mut self.state {
                 *stale = true;
             }
@@ -121,8 +122,8 @@ impl Dialler {
         Some(Step::Resolve(self.address.clone()))
     }
 
-    /// The lookup has ended. The error is that of the lookup: the caller reports it and calls
-    /// [`Dialler::lost`].
+    /// The lookup has ended. If it has failed, the addresses of an earlier one are dialled. The error is that of the
+    /// lookup: the caller reports it and calls [`Dialler::lost`].
     pub fn resolved(&mut self, addresses: io::Result<Vec<SocketAddr>>) -> io::Result<Option<Step>> {
         let State::Resolving { stale } = self.state else {
             return Ok(None);
@@ -131,18 +132,22 @@ impl Dialler {
         if stale || !self.wanted {
             return Ok(self.dial());
         }
-        let addresses = addresses?;
+        let addresses = match addresses {
+            // Outdated addresses are better than none.
+            Err(_) if !self.addresses.is_empty() => self.addresses.clone(),
+            result => result?,
+        };
         Ok(Some(self.connect(addresses)))
     }
 
     /// Connects to these addresses in order, which begins after those that were found to lead to something else.
     fn connect(&mut self, mut addresses: Vec<SocketAddr>) -> Step {
         self.state = State::Connecting;
+        self.addresses.clone_from(&addresses);
         if !addresses.is_empty() {
             let first = self.skipped % addresses.len();
             addresses.rotate_left(first);
         }
-        self.addresses.clone_from(&addresses);
         Step::Connect(addresses)
     }
 
@@ -334,6 +339,21 @@ mod tests {
         dialler.dial();
         assert!(dialler.resolved(Err(io::ErrorKind::NotFound.into())).is_err());
         assert!(matches!(dialler.lost(Moment::START, 0), Step::WakeAt(_)));
+    }
+
+    #[test]
+    fn outdated_addresses_are_dialled_if_a_later_lookup_fails() {
+        let mut dialler = dialled();
+        dialler.lost(Moment::START, 0);
+        for _ in 0..2 {
+            dialler.dial();
+            let step = dialler.resolved(Err(io::ErrorKind::NotFound.into())).unwrap();
+            assert_eq!(step, Some(Step::Connect(addresses())));
+            dialler.lost(Moment::START, 0);
+        }
+        // Not those of another name.
+        dialler.want(&named(2));
+        assert!(dialler.resolved(Err(io::ErrorKind::NotFound.into())).is_err());
     }
 
     #[test]

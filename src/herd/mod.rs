@@ -21,7 +21,9 @@ use std::time::Duration;
 use crate::clock::{Clocks, Moment};
 use crate::conversation::{Client, Conversation, Handle, NeighbourId, OutboundPeer, Server, Signal};
 use crate::places::desk::QuestionId;
-use crate::protocol::{Admission, Application, Arrival, Done, ListenerTag, Notice, Quota, TlsDial, Work};
+use crate::protocol::{
+    Admission, Application, Arrival, Done, Lane, ListenerTag, Notice, Quota, TlsDial, Work,
+};
 use crate::text::peer_line::Epoch;
 use certificate_end::CertificateEnd;
 use dialler::Dialler;
@@ -43,7 +45,7 @@ pub enum Tag {
     Question(QuestionId),
     /// The alarm of the desk: the time of a question is over.
     Desk,
-    /// A lookup of the host of Places, by its number.
+    /// A lookup of the host of Places, by its number, or the end of the time that questions wait for it.
     PlacesLookup(u64),
     /// A day since the last look at the server's certificate.
     CertificateEnd,
@@ -122,7 +124,7 @@ impl Herd {
         self.commands.push_back(Command::SetQuota(LISTENER, Quota { spare, ..quota }));
         self.apply_keys(settings.links.keys);
         self.watch_certificate(settings.links.certificate_end, clocks);
-        self.commands.extend(self.places.apply(settings.places, &mut self.server.desk, clocks.now));
+        self.places.apply(settings.places, &mut self.server.desk, clocks.now, &mut self.commands);
         for id in self.server.neighbours.ids() {
             let known = self.server.neighbours.get_mut(id);
             known.present = settings.neighbours.iter().any(|(name, _)| **name == *known.name);
@@ -152,7 +154,7 @@ impl Herd {
                 return;
             }
             Some(dialler::Step::Resolve(address)) => {
-                let work = Work::Resolve { host: address.host.to_string(), port: address.port };
+                let work = Work::Resolve { host: address.host.to_string(), port: address.port, lane: NAMES };
                 Command::Run { tag, work }
             }
             Some(dialler::Step::Connect(addresses)) => Command::Connect {
@@ -327,8 +329,8 @@ impl Application for Herd {
                 self.neighbour_resolved(id, addresses, now);
             }
             Notice::Done { tag: Tag::PlacesLookup(lookup), done: Done::Resolved(addresses) } => {
-                let commands = self.places.resolved(lookup, addresses, &mut self.server.desk, now);
-                self.commands.extend(commands);
+                let (desk, commands) = (&mut self.server.desk, &mut self.commands);
+                self.places.resolved(lookup, addresses, desk, now, commands);
             }
             Notice::Done { tag: Tag::Log, done: Done::Ran(task) } => self.log.ran(&mut self.server.log, task),
             Notice::Timer(Tag::Neighbour(id)) => {
@@ -336,6 +338,10 @@ impl Application for Herd {
                 self.dial(id, step, now);
             }
             Notice::Timer(Tag::CertificateEnd) => self.certificate_timer_fired(clocks),
+            Notice::Timer(Tag::PlacesLookup(lookup)) => {
+                let (desk, commands) = (&mut self.server.desk, &mut self.commands);
+                self.places.lookup_is_slow(lookup, desk, now, commands);
+            }
             Notice::Timer(Tag::Desk) => self.server.desk.wake(now),
             Notice::Timer(Tag::ClosingOver) => self.commands.push_back(Command::Exit),
             Notice::Drained | Notice::Timer(Tag::DrainingOver) => {
@@ -365,8 +371,7 @@ impl Application for Herd {
                 self.signalled(signal, clocks.now);
             } else {
                 let step = self.server.desk.next_step(clocks.now)?;
-                let command = self.places.carry_out(step, &mut self.server.desk, clocks.now);
-                self.commands.extend(command);
+                self.places.carry_out(step, &mut self.server.desk, clocks.now, &mut self.commands);
             }
         }
     }
@@ -385,6 +390,8 @@ impl Application for Herd {
 const LISTENER: ListenerTag = ListenerTag(0);
 /// The listener for neighbours only, if they have a port of their own.
 const NEIGHBOURS: ListenerTag = ListenerTag(1);
+/// The lane in which the names of neighbours are looked up.
+const NAMES: Lane = Lane("names");
 /// Connections on the port of neighbours that have not sent HELLO: one of each server of the largest herd.
 const GREETING_MAX: usize = 128;
 /// The time limit of the TLS handshake of a link, and of an accepted connection from its first byte

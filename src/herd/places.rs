@@ -1,5 +1,6 @@
 //! The driver of the desk: turns its steps into commands.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use crate::conversation::{Client, Conversation, Handle, PlacesDesk, PlacesReques
 use crate::places::desk::{QuestionId, Step};
 use crate::places::dialect::Service;
 use crate::places::trust::Trust;
-use crate::protocol::{TlsDial, Work};
+use crate::protocol::{Lane, TlsDial, Work};
 use crate::tls;
 
 /// The driver of the desk.
@@ -23,12 +24,24 @@ use crate::tls;
 pub(super) struct PlacesDriver {
     settings: PlacesSettings,
     trust: Trust,
-    /// The addresses of the host, and until when they are used.
+    /// The addresses of the host, and until when they are up to date.
     addresses: Option<(Vec<SocketAddr>, Moment)>,
     /// Questions that wait for the lookup of the host.
     resolving: Vec<QuestionId>,
-    /// The lookup in progress; results of earlier ones are ignored.
+    /// The number of the last lookup; results of earlier ones are ignored.
     lookup: u64,
+    state: LookupState,
+}
+
+/// The state of the last lookup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LookupState {
+    /// It is over.
+    Over,
+    /// Questions wait for it.
+    Running,
+    /// It takes long: questions use outdated addresses, if there are some.
+    Slow,
 }
 
 impl PlacesDriver {
@@ -36,7 +49,8 @@ impl PlacesDriver {
     pub(super) fn new(settings: PlacesSettings, desk: &mut PlacesDesk) -> PlacesDriver {
         let trust = Trust::new(settings.section.trust.clone());
         desk.change_service(service(&settings));
-        PlacesDriver { settings, trust, addresses: None, resolving: Vec::new(), lookup: 0 }
+        let state = LookupState::Over;
+        PlacesDriver { settings, trust, addresses: None, resolving: Vec::new(), lookup: 0, state }
     }
 
     /// Takes over other settings. Questions in flight are answered by the service that was asked.
@@ -45,8 +59,8 @@ impl PlacesDriver {
         settings: PlacesSettings,
         desk: &mut PlacesDesk,
         now: Moment,
-    ) -> Vec<Command> {
-        let mut commands = Vec::new();
+        commands: &mut VecDeque<Command>,
+    ) {
         let bounds = settings.section.bounds.clone();
         desk.set_bounds(bounds.clone());
         self.settings.section.bounds = bounds;
@@ -56,11 +70,11 @@ impl PlacesDriver {
             self.addresses = None;
             self.settings = settings;
             self.lookup += 1;
+            self.state = LookupState::Over;
             for id in std::mem::take(&mut self.resolving) {
-                commands.extend(self.connect(id, desk, now));
+                self.connect(id, desk, now, commands);
             }
         }
-        commands
     }
 
     /// Carries out one step of the desk.
@@ -69,22 +83,23 @@ impl PlacesDriver {
         step: Step<Handle<PlacesRequest>, Waiter>,
         desk: &mut PlacesDesk,
         now: Moment,
-    ) -> Option<Command> {
-        match step {
-            Step::Connect(id) => self.connect(id, desk, now),
+        commands: &mut VecDeque<Command>,
+    ) {
+        commands.push_back(match step {
+            Step::Connect(id) => return self.connect(id, desk, now, commands),
             Step::Ask(connection, request) => {
                 let call = Handle::call(move |own: &mut PlacesRequest, context| own.ask(context, &request));
-                Some(Command::Deliver { to: connection.id(), call })
+                Command::Deliver { to: connection.id(), call }
             }
             Step::Answer(waiter, answer) => {
                 let call = Handle::call(move |client: &mut Client, context| {
                     client.answered(context, waiter.ticket, &answer);
                 });
-                Some(Command::Deliver { to: waiter.client.id(), call })
+                Command::Deliver { to: waiter.client.id(), call }
             }
-            Step::Abort(connection) => Some(Command::Abort(connection.id())),
-            Step::WakeAt(at) => Some(Command::Timer { at, tag: Tag::Desk }),
-        }
+            Step::Abort(connection) => Command::Abort(connection.id()),
+            Step::WakeAt(at) => Command::Timer { at, tag: Tag::Desk },
+        });
     }
 
     /// The lookup of the host has ended.
@@ -94,47 +109,84 @@ impl PlacesDriver {
         addresses: std::io::Result<Vec<SocketAddr>>,
         desk: &mut PlacesDesk,
         now: Moment,
-    ) -> Vec<Command> {
+        commands: &mut VecDeque<Command>,
+    ) {
         if lookup != self.lookup {
-            return Vec::new();
+            return;
         }
-        let waiting = std::mem::take(&mut self.resolving);
-        let addresses = match (addresses, &self.addresses) {
-            (Ok(addresses), _) => {
-                self.addresses = Some((addresses.clone(), now + LOOKUP_VALID));
-                addresses
+        self.state = LookupState::Over;
+        let error = match addresses {
+            Ok(addresses) => {
+                self.addresses = Some((addresses, now + LOOKUP_VALID));
+                None
             }
-            // An outdated address is better than none.
-            (Err(_), Some((known, _))) => known.clone(),
-            (Err(error), None) => {
-                let reason = format!("its name cannot be looked up: {error}");
-                waiting.into_iter().for_each(|id| desk.not_connected(now, id, &reason));
-                return Vec::new();
-            }
+            Err(error) => Some(error),
         };
-        waiting.into_iter().filter_map(|id| self.dial(id, addresses.clone(), desk, now)).collect()
+        if !self.dial_waiting(desk, now, commands)
+            && let Some(error) = error
+        {
+            let reason = format!("its name cannot be looked up: {error}");
+            std::mem::take(&mut self.resolving)
+                .into_iter()
+                .for_each(|id| desk.not_connected(now, id, &reason));
+        }
+    }
+
+    /// The time that questions wait for this lookup is over. Outdated addresses are better than none.
+    pub(super) fn lookup_is_slow(
+        &mut self,
+        lookup: u64,
+        desk: &mut PlacesDesk,
+        now: Moment,
+        commands: &mut VecDeque<Command>,
+    ) {
+        if lookup == self.lookup && self.state == LookupState::Running {
+            self.state = LookupState::Slow;
+            self.dial_waiting(desk, now, commands);
+        }
+    }
+
+    /// Makes connections for the questions that wait for the lookup. Returns whether there are addresses, outdated or
+    /// not.
+    fn dial_waiting(&mut self, desk: &mut PlacesDesk, now: Moment, commands: &mut VecDeque<Command>) -> bool {
+        let Some((known, _)) = self.addresses.clone() else { return false };
+        for id in std::mem::take(&mut self.resolving) {
+            commands.extend(self.dial(id, known.clone(), desk, now));
+        }
+        true
     }
 
     fn url(&self) -> &PlacesUrl {
         &self.settings.section.url
     }
 
-    fn connect(&mut self, id: QuestionId, desk: &mut PlacesDesk, now: Moment) -> Option<Command> {
+    fn connect(
+        &mut self,
+        id: QuestionId,
+        desk: &mut PlacesDesk,
+        now: Moment,
+        commands: &mut VecDeque<Command>,
+    ) {
         let PlacesUrl { host, port, .. } = self.url().clone();
         let known = known_addresses(&HostPort { host: host.clone(), port }).or_else(|| {
             let (addresses, until) = self.addresses.as_ref()?;
-            (*until > now).then(|| addresses.clone())
+            (*until > now || self.state == LookupState::Slow).then(|| addresses.clone())
         });
         if let Some(addresses) = known {
-            return self.dial(id, addresses, desk, now);
+            return commands.extend(self.dial(id, addresses, desk, now));
         }
         self.resolving.push(id);
-        if self.resolving.len() > 1 {
-            return None;
+        if self.state == LookupState::Over {
+            self.state = LookupState::Running;
+            self.lookup += 1;
+            let tag = Tag::PlacesLookup(self.lookup);
+            let work = Work::Resolve { host: host.to_string(), port, lane: PLACES_NAMES };
+            commands.push_back(Command::Run { tag, work });
+            if self.addresses.is_some() {
+                let patience = LOOKUP_PATIENCE.min(self.settings.section.bounds.timeout / 4);
+                commands.push_back(Command::Timer { at: now + patience, tag });
+            }
         }
-        self.lookup += 1;
-        let work = Work::Resolve { host: host.to_string(), port };
-        Some(Command::Run { tag: Tag::PlacesLookup(self.lookup), work })
     }
 
     fn dial(
@@ -193,5 +245,10 @@ pub(super) fn service(settings: &PlacesSettings) -> Service {
     }
 }
 
-/// How long the result of a lookup is used.
+/// How long the result of a lookup is up to date.
 const LOOKUP_VALID: Duration = Duration::from_secs(60);
+/// How long questions wait for a lookup, or a quarter of their time if that is less, before they use outdated addresses:
+/// as long as for a silent address.
+const LOOKUP_PATIENCE: Duration = Duration::from_secs(1);
+/// The lane of the lookup. A resolver that does not know the service must not delay the names of neighbours.
+const PLACES_NAMES: Lane = Lane("places-names");

@@ -68,7 +68,7 @@ fn commands_and_tags(herd: &mut Herd, ms: u64) -> (Vec<String>, Vec<Tag>) {
             tags.push(tag);
         }
         commands.push(match command {
-            Command::Run { work: Work::Resolve { host, port }, .. } => format!("resolve {host}:{port}"),
+            Command::Run { work: Work::Resolve { host, port, .. }, .. } => format!("resolve {host}:{port}"),
             Command::Run { work: Work::Run(task), .. } => format!("run {task:?}"),
             Command::Connect { addresses, .. } => format!("connect {}", addresses[0]),
             Command::Timer { at, tag } => format!("timer {tag:?} at {at:?}"),
@@ -103,12 +103,16 @@ fn log(herd: &Herd) -> String {
 
 /// A client asks what is near it. The commands after that for its time limit.
 fn ask(herd: &mut Herd) -> (Vec<String>, Vec<Tag>) {
+    ask_at(herd, 0)
+}
+
+fn ask_at(herd: &mut Herd, ms: u64) -> (Vec<String>, Vec<Tag>) {
     // It differs from the pending ones.
     let ticket = herd.server.desk.pending() as u32 + 1;
     let waiter = Waiter { client: Handle::new(CLIENT), ticket };
     let question = Question::new(b"+1", b"-1", ticket.to_string().as_bytes());
-    herd.server.desk.ask(clocks(0).now, question, waiter);
-    let (mut commands, tags) = commands_and_tags(herd, 0);
+    herd.server.desk.ask(clocks(ms).now, question, waiter);
+    let (mut commands, tags) = commands_and_tags(herd, ms);
     commands.retain(|command| !command.starts_with("timer Desk"));
     (commands, tags)
 }
@@ -253,6 +257,50 @@ fn a_failed_lookup_of_places_answers_the_question() {
         herd.notice(clocks(1), Notice::Done { tag: tags[1], done });
         assert_eq!(commands(&mut herd, 1), expected);
     }
+}
+
+#[test]
+fn a_slow_or_failed_lookup_of_places_leaves_the_outdated_addresses() {
+    let mut herd = herd(&[]);
+    commands(&mut herd, 0);
+    let found = |address: &str| Done::Resolved(Ok(vec![address.parse().unwrap()]));
+    ask(&mut herd);
+    let first = Tag::PlacesLookup(1);
+    herd.notice(clocks(0), Notice::Done { tag: first, done: found("192.0.2.1:80") });
+    assert_eq!(commands(&mut herd, 0), ["connect 192.0.2.1:80"]);
+    let second = Tag::PlacesLookup(2);
+    let (waits, _) = ask_at(&mut herd, 60_000);
+    assert_eq!(waits, ["resolve places.example:80", "timer PlacesLookup(2) at 61.000000000 s"]);
+    herd.notice(clocks(60_500), Notice::Timer(first));
+    assert_eq!(commands(&mut herd, 60_500).len(), 0, "the timer of an earlier lookup");
+    herd.notice(clocks(61_000), Notice::Timer(second));
+    assert_eq!(commands(&mut herd, 61_000), ["connect 192.0.2.1:80"]);
+    assert_eq!(ask_at(&mut herd, 61_000).0, ["connect 192.0.2.1:80"], "there is one lookup at a time");
+    herd.notice(clocks(90_000), Notice::Done { tag: second, done: found("192.0.2.2:80") });
+    assert_eq!(commands(&mut herd, 90_000).len(), 0);
+    assert_eq!(ask_at(&mut herd, 90_000).0, ["connect 192.0.2.2:80"]);
+    herd.notice(clocks(90_000), Notice::Timer(second));
+    for lookup in 3..5 {
+        assert_eq!(ask_at(&mut herd, 200_000).0.len(), 2, "each question looks it up again");
+        let done = Done::Resolved(Err(std::io::ErrorKind::NotFound.into()));
+        herd.notice(clocks(200_000), Notice::Done { tag: Tag::PlacesLookup(lookup), done });
+        assert_eq!(commands(&mut herd, 200_000), ["connect 192.0.2.2:80"]);
+    }
+}
+
+/// A resolver that does not answer for Places delays no lookup of a neighbour.
+#[test]
+fn places_and_neighbours_are_looked_up_in_lanes_of_their_own() {
+    let mut herd = herd(&[("Jaquez", "jaquez.example:1")]);
+    let waiter = Waiter { client: Handle::new(CLIENT), ticket: 1 };
+    herd.server.desk.ask(clocks(0).now, Question::new(b"+1", b"-1", b"1"), waiter);
+    let mut lanes = Vec::new();
+    while let Some(command) = herd.next_command(clocks(0)) {
+        if let Command::Run { work: Work::Resolve { lane, .. }, .. } = command {
+            lanes.push(lane);
+        }
+    }
+    assert!(lanes.len() == 2 && lanes[0] != lanes[1], "{lanes:?}");
 }
 
 #[test]

@@ -181,6 +181,8 @@ pub enum Work {
         host: String,
         /// The port of the addresses.
         port: u16,
+        /// The lane of the lookup: one of a name that does not answer delays those of its own lane only.
+        lane: Lane,
     },
     /// Runs code of the application.
     Run(Box<dyn Task>),
@@ -196,8 +198,8 @@ pub trait Task: Any + Debug + Send {
     fn run(&mut self);
 }
 
-/// The name of a thread that runs tasks, one after another in the order of their commands. A slow task delays those
-/// of its own lane only. At most 15 bytes, so that the operating system shows it whole.
+/// The name of a thread that does work, one piece after another in the order of their commands. A slow one delays
+/// those of its own lane only. At most 15 bytes, so that the operating system shows it whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lane(pub &'static str);
 

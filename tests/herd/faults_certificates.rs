@@ -4,27 +4,28 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::thread;
 
 use herd::places::trust::server_config;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use rustls::pki_types::PrivateKeyDer;
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::{HandshakeKind, ServerConfig, ServerConnection, StreamOwned};
 use serde_json::json;
 
 use crate::fake_places::{nearby, response};
-use crate::faults_places::{fails, with_timeout};
+use crate::faults_places::{fails, near, with_timeout};
 use crate::lab::{Lab, free_port};
 
 /// Creates a certificate authority.
-fn authority() -> CertifiedIssuer<'static, KeyPair> {
+pub fn authority() -> CertifiedIssuer<'static, KeyPair> {
     let mut parameters = CertificateParams::new(Vec::<String>::new()).unwrap();
     parameters.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap()
 }
 
 /// Creates a certificate, signed by `authority`, or self-signed without one.
-fn certificate(
+pub fn certificate(
     authority: Option<&CertifiedIssuer<'static, KeyPair>>,
     name: &str,
     is_expired: bool,
@@ -45,7 +46,7 @@ fn certificate(
 
 /// Starts a Places server with this certificate. It closes each connection after its answer, without
 /// close_notify. With `without_length` only the end of the connection marks the end of the answer.
-fn places(config: Arc<ServerConfig>, without_length: bool) -> u16 {
+pub fn places(config: Arc<ServerConfig>, without_length: bool) -> u16 {
     let body = nearby(1);
     let unframed = format!("HTTP/1.1 200 OK\r\n\r\n{body}");
     let answer = if without_length { unframed } else { response(&body) };
@@ -125,4 +126,24 @@ fn row_27_tls_answer_without_close_notify() {
     let ours = authority();
     let lab = asking(places(certificate(Some(&ours), "localhost", false), true), &ours);
     fails(&lab, "+1+1", "");
+}
+
+/// A connection that is made again resumes the TLS session of an earlier one.
+#[test]
+fn a_further_connection_to_places_resumes_the_tls_session() {
+    let ours = authority();
+    let config = certificate(Some(&ours), "localhost", false);
+    let (sender, kinds) = channel();
+    let port = on_connection(move |stream| {
+        let session = ServerConnection::new(config.clone()).unwrap();
+        let mut stream = StreamOwned::new(session, stream);
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = stream.write_all(response(&nearby(1)).as_bytes());
+        sender.send(stream.conn.handshake_kind()).unwrap();
+    });
+    let lab = asking(port, &ours);
+    for expected in [HandshakeKind::Full, HandshakeKind::Resumed, HandshakeKind::Resumed] {
+        assert_eq!(near(&lab, "+1+1")["status"], "OK");
+        assert_eq!(kinds.recv().unwrap(), Some(expected));
+    }
 }

@@ -17,6 +17,7 @@ mod faults_crowds;
 mod faults_dialects;
 mod faults_input;
 mod faults_links;
+mod faults_names;
 mod faults_partitions;
 mod faults_peers;
 mod faults_places;

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 
+use herd::places::dialect::Dialect;
+
 use crate::connection::{Progress, Side};
 use crate::oracle::Oracle;
-use crate::places::Answer;
-use crate::rules::{Command, Lines, Meaning, Record, coordinates, trimmed};
-use crate::scripts::{Act, Reading, metres};
+use crate::rules::{Command, Lines, Meaning, Record, trimmed};
+use crate::scripts::{Act, Reading};
+use crate::services::{Answer, Asked, key};
 use crate::wire::Wire;
 use crate::world::{Happening, MILLISECOND, SECOND, Time, World, show};
 
@@ -486,10 +488,11 @@ impl Client {
                     return Err("the server had a newer statement".into());
                 }
                 self.check_stored(world, oracle, &record)?;
-                let target = target_of(&record, radius).ok_or("it has a bad location")?;
+                let asked = Asked::about(oracle.dialect, &record.location, radius);
+                let asked = asked.ok_or("it has a bad location")?;
                 let may_fail = oracle.places_may_fail_until >= command.since
                     || world.connections[self.connection].faulted;
-                check_json(json, &target, *bound, may_fail)?;
+                check_json(json, oracle.dialect, &asked, *bound, may_fail)?;
                 self.note_seen(record);
                 Ok(())
             }
@@ -520,34 +523,35 @@ impl Client {
     }
 }
 
-/// The location and radius of a question to Places.
-fn target_of(record: &Record, radius: &[u8]) -> Option<String> {
-    let (latitude, longitude) = coordinates(&record.location)?;
-    let degrees = |text: &[u8]| String::from_utf8_lossy(text.strip_prefix(b"+").unwrap_or(text)).into_owned();
-    let (latitude, longitude) = (degrees(latitude), degrees(longitude));
-    let metres = metres(radius)?;
-    Some(format!("{latitude},{longitude}&radius={metres}"))
-}
-
 /// Checks an answer of Places. `may_fail`: an error in its place is right, too.
-fn check_json(json: &[u8], target: &str, bound: usize, may_fail: bool) -> Result<(), String> {
+fn check_json(
+    json: &[u8],
+    dialect: Dialect,
+    asked: &Asked,
+    bound: usize,
+    may_fail: bool,
+) -> Result<(), String> {
     let json = json.strip_suffix(b"\n\n").ok_or("it does not end with two line ends")?;
-    let error_start =
-        b"{\"html_attributions\":[],\"results\":[],\"status\":\"UNKNOWN_ERROR\",\"error_message\":\"";
-    if json.starts_with(error_start) {
-        if json.windows(KEY.len()).any(|part| part == KEY.as_bytes()) {
-            return Err("it shows the key".into());
-        }
-        let is_closed = json.ends_with(b"\"}") && json.len() > error_start.len() + 2;
-        return if may_fail && is_closed { Ok(()) } else { Err("Places worked".into()) };
+    let is_error = |status: &str| {
+        let start = format!(r#"{{"html_attributions":[],"results":[],"status":"{status}","error_message":""#);
+        json.starts_with(start.as_bytes()) && json.ends_with(b"\"}") && json.len() > start.len() + 2
+    };
+    let has_failed = is_error("UNKNOWN_ERROR");
+    let is_refused = is_error("INVALID_REQUEST");
+    let key = key(dialect);
+    if (has_failed || is_refused) && json.windows(key.len()).any(|part| part == key.as_bytes()) {
+        return Err("it shows the key".into());
     }
-    let is_right =
-        Answer::to(&format!("/maps/api/place/nearbysearch/json?location={target}")).cut(bound) == json;
-    if is_right { Ok(()) } else { Err("it is not the answer of Places".into()) }
+    let is_right = match asked.is_a_point() && dialect != Dialect::GoogleLegacy {
+        true => is_refused,
+        false => Answer::to(dialect, asked).cut(bound) == json,
+    };
+    match is_right || may_fail && has_failed {
+        true => Ok(()),
+        false if has_failed => Err("Places worked".into()),
+        false => Err("it is not the answer of Places".into()),
+    }
 }
-
-/// The key of all servers for Places.
-pub const KEY: &str = "se cret&key";
 
 /// The shortest time after which a server may end a handshake.
 const HANDSHAKE_MIN: Time = 1500 * MILLISECOND;

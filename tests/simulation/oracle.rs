@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use herd::places::dialect::Dialect;
 use herd::store::Store;
 
 use crate::long_lines::{Group, LONG_IDS};
@@ -25,6 +26,8 @@ pub struct Oracle {
     pub last_new_at: Time,
     /// Until then questions to Places may fail.
     pub places_may_fail_until: Time,
+    /// The service that Places is.
+    pub dialect: Dialect,
     pub places_timeout: Time,
 }
 
@@ -47,7 +50,7 @@ struct Replies {
 }
 
 impl Oracle {
-    pub fn new(names: Vec<String>, ids: Vec<Vec<u8>>, places_timeout: Time) -> Oracle {
+    pub fn new(names: Vec<String>, ids: Vec<Vec<u8>>, dialect: Dialect, places_timeout: Time) -> Oracle {
         let incarnations = names.iter().map(|_| vec![Incarnation::default()]).collect();
         Oracle {
             ids,
@@ -58,6 +61,7 @@ impl Oracle {
             iamats: BTreeMap::new(),
             ever_stored: BTreeSet::new(),
             last_new_at: 0,
+            dialect,
             places_may_fail_until: 0,
             places_timeout,
         }

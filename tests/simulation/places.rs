@@ -1,9 +1,13 @@
-//! The simulated Places: it answers over HTTP/1.1, quickly, slowly, not at all, or with invalid responses.
+//! The simulated Places: it answers over HTTP/1.1 in its dialect, quickly, slowly, not at all, or with invalid
+//! responses.
 
 use std::collections::{BTreeMap, VecDeque};
 
+use herd::places::dialect::Dialect;
+
 use crate::chance::Chance;
 use crate::connection::Side;
+use crate::services::{Answer, Asked};
 use crate::world::{Happening, MILLISECOND, SECOND, Time, World};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,10 +20,17 @@ pub enum Behaviour {
     Invalid,
     /// It answers, and leaves it to its clients to close their connections.
     Patient,
+    /// The same, a second late.
+    Late,
+    /// It says that it is broken.
+    Broken,
 }
 
 pub struct PlacesActor {
     pub behaviour: Behaviour,
+    /// The number of questions so far.
+    pub asked: usize,
+    dialect: Dialect,
     exchanges: BTreeMap<usize, Exchange>,
 }
 
@@ -36,8 +47,8 @@ struct Exchange {
 }
 
 impl PlacesActor {
-    pub fn new() -> PlacesActor {
-        PlacesActor { behaviour: Behaviour::Fast, exchanges: BTreeMap::new() }
+    pub fn new(dialect: Dialect) -> PlacesActor {
+        PlacesActor { behaviour: Behaviour::Fast, asked: 0, dialect, exchanges: BTreeMap::new() }
     }
 
     /// Accepts the connections in the backlog.
@@ -66,17 +77,16 @@ impl PlacesActor {
             }
             break;
         }
-        while let Some(end) = find(&exchange.input, b"\r\n\r\n") {
-            let head: Vec<u8> = exchange.input.drain(..end + 4).collect();
+        while let Some((head, body)) = take_request(&mut exchange.input) {
             let port = world.connections[connection].port;
-            let Some(target) = target_of(&head, port) else {
-                let head = String::from_utf8_lossy(&head).into_owned();
-                return world.violate(|| format!("Places at port {port} received the request {head:?}"));
+            let Some(asked) = Asked::of_request(self.dialect, &head, &body, port) else {
+                return world.violate(|| format!("Places at port {port} received {head:?} and {body:?}"));
             };
+            self.asked += 1;
             let behaviour = self.behaviour;
             let is_first = !std::mem::replace(&mut exchange.was_used, true);
-            let response = response(&mut world.chance, behaviour, &target, is_first);
-            world.print(|| format!("Places is asked {target} and is {behaviour:?}"));
+            let response = response(&mut world.chance, behaviour, self.dialect, &asked, is_first);
+            world.print(|| format!("Places is asked {asked:?} and is {behaviour:?}"));
             if let Some((delay, bytes, closes)) = response {
                 let at = world.now + delay;
                 exchange.responses.push_back((at, bytes, closes));
@@ -109,24 +119,26 @@ fn find(text: &[u8], pattern: &[u8]) -> Option<usize> {
     text.windows(pattern.len()).position(|part| part == pattern)
 }
 
-/// The target of a request that is valid and meant for this port.
-fn target_of(head: &[u8], port: u16) -> Option<String> {
-    let head = String::from_utf8_lossy(head);
-    let host_end = format!(":{port}");
-    let has_host = head.lines().any(|line| line.starts_with("Host: ") && line.ends_with(&host_end));
-    let target = head.lines().next()?.strip_prefix("GET ")?.strip_suffix(" HTTP/1.1")?;
-    has_host.then(|| target.to_owned())
+/// Takes a request that has arrived: its head, and its body.
+fn take_request(input: &mut Vec<u8>) -> Option<(String, String)> {
+    let body_at = find(input, b"\r\n\r\n")? + 4;
+    let head = String::from_utf8_lossy(&input[..body_at]).into_owned();
+    let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
+    let end = body_at + length.and_then(|length| length.parse().ok()).unwrap_or(0);
+    let body = String::from_utf8_lossy(input.get(body_at..end)?).into_owned();
+    input.drain(..end);
+    Some((head, body))
 }
 
 /// The response to a request: the delay, the bytes, and whether the connection is closed after them.
 fn response(
     chance: &mut Chance,
     behaviour: Behaviour,
-    target: &str,
+    dialect: Dialect,
+    asked: &Asked,
     is_first: bool,
 ) -> Option<(Time, Vec<u8>, bool)> {
-    // An answer must not repeat the key.
-    let body = Answer::to(target.strip_suffix(KEY_SENT).unwrap_or("without the key")).body;
+    let body = Answer::to(dialect, asked).body;
     let valid = |chance: &mut Chance| {
         let closes = chance.one_in(4);
         let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=UTF-8\r\n";
@@ -146,10 +158,12 @@ fn response(
             let (bytes, closes) = valid(chance);
             Some((chance.below(20 * MILLISECOND), bytes, closes))
         }
-        Behaviour::Patient => {
+        Behaviour::Patient | Behaviour::Late => {
             let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=UTF-8\r\n";
-            Some((chance.below(20 * MILLISECOND), chunked(chance, head, &body), false))
+            let delay = if behaviour == Behaviour::Late { SECOND } else { chance.below(20 * MILLISECOND) };
+            Some((delay, chunked(chance, head, &body), false))
         }
+        Behaviour::Broken => Some((0, b"HTTP/1.1 502 Oh\r\nContent-Length: 0\r\n\r\n".to_vec(), false)),
         Behaviour::Slow => {
             let (bytes, closes) = valid(chance);
             Some((chance.below(8 * SECOND), bytes, closes))
@@ -173,7 +187,8 @@ fn response(
                     closes = true;
                 }
                 3 => bytes = b"SSH-2.0-OpenSSH_9.2\r\n".to_vec(),
-                4 => bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{\"resul\":[]}".to_vec(),
+                // No dialect has an answer like that.
+                4 => bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{\"places\":7}".to_vec(),
                 5 => bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n{".to_vec(),
                 6 => bytes = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n".to_vec(),
                 7 => bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{\"results\":[\xff}".to_vec(),
@@ -183,9 +198,6 @@ fn response(
         }
     }
 }
-
-/// The end of each target.
-const KEY_SENT: &str = "&key=se%20cret%26key";
 
 fn chunked(chance: &mut Chance, head: &str, body: &[u8]) -> Vec<u8> {
     let mut bytes = format!("{head}Transfer-Encoding: chunked\r\n\r\n").into_bytes();
@@ -197,54 +209,4 @@ fn chunked(chance: &mut Chance, head: &str, body: &[u8]) -> Vec<u8> {
     }
     bytes.extend_from_slice(b"0\r\n\r\n");
     bytes
-}
-
-/// The answer to a question. It is derived from the target, so that a client knows which one to expect.
-pub struct Answer {
-    before: String,
-    results: Vec<String>,
-    after: String,
-    body: Vec<u8>,
-}
-
-impl Answer {
-    pub fn to(target: &str) -> Answer {
-        let mut chance = Chance::new(
-            target
-                .bytes()
-                .fold(7, |sum: u64, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)),
-        );
-        let newlines = |chance: &mut Chance| "\n".repeat(chance.below(4) as usize);
-        let padding = ["", "\n\n", " \n\t", "\r\n"];
-        let before = format!(
-            "{{{}\"html_attributions\":[],{}\"asked\":\"{target}\",\"results\" : [",
-            newlines(&mut chance),
-            newlines(&mut chance)
-        );
-        let count = *chance.pick(&[0, 1, 2, 5, 20, 20]);
-        let results: Vec<String> = (0..count)
-            .map(|number| {
-                let comma = if number > 0 { "," } else { "" };
-                let gap = newlines(&mut chance);
-                format!("{comma}{gap} {{\"name\":\"] {number}é\\u00e9\",\"rating\":4.{number}0}}")
-            })
-            .collect();
-        let after = format!("{}],{}\"status\":\"OK\"}}", newlines(&mut chance), newlines(&mut chance));
-        let (first, last) = (*chance.pick(&padding), *chance.pick(&padding));
-        let body = format!("{first}{before}{}{after}{last}", results.concat()).into_bytes();
-        Answer { before, results, after, body }
-    }
-
-    /// The answer that a client receives with so many results.
-    pub fn cut(&self, bound: usize) -> Vec<u8> {
-        let kept = self.results.iter().take(bound).map(String::as_str).collect::<String>();
-        let whole = format!("{}{kept}{}", self.before, self.after);
-        let mut text = Vec::new();
-        for byte in whole.bytes() {
-            if byte != b'\n' || text.last() != Some(&b'\n') {
-                text.push(byte);
-            }
-        }
-        text
-    }
 }

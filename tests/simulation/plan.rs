@@ -4,6 +4,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use herd::places::dialect::Dialect;
+
 use crate::chance::Chance;
 use crate::scripts::Vocabulary;
 use crate::simulation::RELOADS;
@@ -77,6 +79,10 @@ pub struct Plan {
     pub has_long_lines: bool,
     /// Links are TLS.
     pub has_tls: bool,
+    /// The service that Places is.
+    pub dialect: Dialect,
+    /// How long its answers are given again.
+    pub cache: Duration,
     /// The host in the addresses of neighbours and Places: an address, localhost, or a name that is looked
     /// up.
     pub host_name: &'static str,
@@ -163,6 +169,8 @@ impl Plan {
             // Decided later, as above.
             has_long_lines: false,
             has_tls: false,
+            dialect: Dialect::GoogleLegacy,
+            cache: Duration::ZERO,
             host_name: HOST_NAMES[chance.index(HOST_NAMES.len())],
         }
     }

@@ -157,20 +157,25 @@ pub fn burst(chance: &mut Chance) -> Vec<u8> {
 
 /// The radius in metres for Places, of a radius in kilometres.
 pub fn metres(radius: &[u8]) -> Option<&'static str> {
-    RADII.iter().find(|(kilometres, _)| kilometres.as_bytes() == radius).map(|(_, metres)| *metres)
+    RADII.iter().find(|(kilometres, ..)| kilometres.as_bytes() == radius).map(|(_, metres, _)| *metres)
+}
+
+/// The radius in kilometres for Places, without needless zeros.
+pub fn kilometres(radius: &[u8]) -> Option<&'static str> {
+    RADII.iter().find(|(text, ..)| text.as_bytes() == radius).map(|(.., kilometres)| *kilometres)
 }
 
 /// Bytes that a server reads from one connection in one turn.
 const BURST_MIN: u64 = 64 * 1024;
-/// Radii in kilometres, and the same in metres.
-const RADII: [(&str, &str); 7] = [
-    ("10", "10000"),
-    ("0", "0"),
-    ("1.25", "1250"),
-    ("0.0005", "0.5"),
-    ("50.000", "50000"),
-    ("007", "7000"),
-    ("0.0", "0"),
+/// Radii in kilometres, the same in metres, and in kilometres without needless zeros.
+const RADII: [(&str, &str, &str); 7] = [
+    ("10", "10000", "10"),
+    ("0", "0", "0"),
+    ("1.25", "1250", "1.25"),
+    ("0.0005", "0.5", "0.0005"),
+    ("50.000", "50000", "50"),
+    ("007", "7000", "7"),
+    ("0.0", "0", "0"),
 ];
 const BAD_LOCATIONS: [&str; 7] =
     ["+91-118", "+34-180.1", "34-118", "+34.-118", "+34-118/", "+-", "+34,1-118"];

@@ -8,9 +8,9 @@ use herd::event_loop::system::Event;
 use herd::herd::{LinkSettings, PlacesSettings, Settings};
 use herd::log::Level;
 use herd::places::desk::Bounds;
-use herd::places::dialect::Dialect;
 
-use crate::client::{KEY, ServerLimits};
+use crate::client::ServerLimits;
+use crate::services::key;
 use crate::simulation::Simulation;
 use crate::world::Time;
 
@@ -48,12 +48,13 @@ impl Simulation {
         let HostPort { host, port } = host_port(world.places());
         let url = PlacesUrl { tls: false, host, port, path: String::new() };
         let places = PlacesSection {
-            api: Dialect::GoogleLegacy,
+            api: self.plan.dialect,
             url,
             trust: None,
             key_env: Some("KEY".into()),
             bounds: Bounds {
                 timeout: Duration::from_nanos(self.plan.places_timeout),
+                cache: self.plan.cache,
                 ..PlacesSection::default().bounds
             },
         };
@@ -68,7 +69,7 @@ impl Simulation {
                 keys: self.tls.as_ref().map(|tls| tls.herd_keys(server)),
                 ..LinkSettings::default()
             },
-            places: PlacesSettings { section: places, key: Some(KEY.into()) },
+            places: PlacesSettings { section: places, key: Some(key(self.plan.dialect).into()) },
             log_level: if logs { Level::Traffic } else { Level::Off },
         }
     }

@@ -11,6 +11,7 @@ use herd::event_loop::system::{Event, System};
 use herd::event_loop::{EventLoop, Turn};
 use herd::herd::Herd;
 use herd::log::Log;
+use herd::places::dialect::Dialect;
 use herd::protocol::{Done, WaterMarks};
 use herd::text::peer_line::Epoch;
 
@@ -49,6 +50,8 @@ pub struct Simulation {
     pub was_places_asked: bool,
     /// Random numbers for connections to Places that are kept.
     pub kept_chance: Chance,
+    /// Random numbers for the service that Places is.
+    pub service_chance: Chance,
     /// Random numbers for long statements.
     pub long_chance: Chance,
     pub line_limits: Vec<LineLimits>,
@@ -126,12 +129,15 @@ impl Simulation {
             line_limits.iter().map(|limits| (limits.0 + with_lf, limits.1 + with_lf)).collect();
         let tls = Tls::new(tls_chance, &plan, &world.clock);
         plan.has_tls = tls.is_some();
+        let mut service_chance = Chance::new(chance.clone().number() ^ SERVICES);
+        plan.dialect = *service_chance.pick(&Dialect::ALL);
+        plan.cache = Duration::from_millis(*service_chance.pick(&[0, 0, 1000]));
         world.print(|| format!("{plan:#?}"));
         let mut ids = plan.vocabulary.ids.clone();
         if has_crowd {
             ids.extend(crowd::ids());
         }
-        let mut oracle = Oracle::new(plan.names.clone(), ids, plan.places_timeout);
+        let mut oracle = Oracle::new(plan.names.clone(), ids, plan.dialect, plan.places_timeout);
         if let Some(limits) = long_lines {
             oracle.has_long_lines(groups(&limits, &plan));
         }
@@ -144,6 +150,7 @@ impl Simulation {
             silence_chance,
             was_places_asked: false,
             kept_chance,
+            service_chance,
             long_chance,
             line_limits,
             crowd: has_crowd.then_some(crowd_chance),
@@ -161,7 +168,7 @@ impl Simulation {
             turns: vec![0; servers],
             idle_turns: vec![(0, 0); servers],
             clients: Vec::new(),
-            places: PlacesActor::new(),
+            places: PlacesActor::new(plan.dialect),
             oracle,
             tls,
             repairs: Vec::new(),
@@ -212,6 +219,9 @@ impl Simulation {
         }
         if self.kept_chance.one_in(KEPT_ONE_IN) {
             self.check_kept_connections()?;
+        }
+        if self.service_chance.one_in(KEPT_ONE_IN) {
+            self.check_shared_questions()?;
         }
         if self.tls.as_mut().is_some_and(|tls| tls.chance.one_in(TLS_CHECKS_ONE_IN)) {
             self.check_change_of_authority()?;
@@ -582,6 +592,8 @@ const TLS_CLIENTS_ONE_IN: u64 = 3;
 const TLS_CHECKS_ONE_IN: u64 = 4;
 /// The same for connections to Places that are kept.
 const KEPT: u64 = 0x6b65_7074;
+/// The same for the service that Places is.
+const SERVICES: u64 = 0x7365_7276_6963_6573;
 /// One seed in so many has a closer look at these.
 const KEPT_ONE_IN: u64 = 4;
 /// One seed in so many has silent clients.

@@ -19,6 +19,8 @@ pub enum Dialect {
     Nats,
     /// The `AT` line by `set`.
     Memcached,
+    /// A question to Places, as the herd asks it, in HTTP/1.1. It has no statements.
+    Http,
 }
 
 impl Dialect {
@@ -30,6 +32,7 @@ impl Dialect {
             Dialect::RedisSet | Dialect::Nats => b'+',
             Dialect::RedisGeoadd => b':',
             Dialect::Memcached => b'S',
+            Dialect::Http => b'H',
         }
     }
 
@@ -50,7 +53,20 @@ impl Dialect {
             ),
             Dialect::Nats => format!("PUB {CLIENT} {length}\r\n{at}\r\n"),
             Dialect::Memcached => format!("set {CLIENT} 0 0 {length}\r\n{at}\r\n"),
+            Dialect::Http => String::new(),
         }
+    }
+
+    /// The template of a question.
+    fn question(self) -> String {
+        if self != Dialect::Http {
+            return format!("WHATSAT {CLIENT} 10 5\n");
+        }
+        let digits = "#".repeat(CLIENT_DIGITS);
+        format!(
+            "GET /late/maps/api/place/nearbysearch/json?location=34.06{digits},-118.44&radius=10000 HTTP/1.1\r\n\
+             Host: Places\r\nAccept: application/json\r\n\r\n"
+        )
     }
 }
 
@@ -83,7 +99,7 @@ impl Messages {
         Messages {
             first,
             statement: Template::new(&dialect.statement()),
-            whatsat: Template::new(&format!("WHATSAT {CLIENT} 10 5\n")),
+            whatsat: Template::new(&dialect.question()),
             clients,
             number: 0,
             time: TimeText::now(),

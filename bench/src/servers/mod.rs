@@ -250,7 +250,7 @@ pub fn bench_folder() -> PathBuf {
 }
 
 /// The path of a program. System folders are searched before PATH.
-fn found(program: &str) -> PathBuf {
+pub fn found(program: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     ["/usr/bin", "/usr/sbin"]
         .map(PathBuf::from)

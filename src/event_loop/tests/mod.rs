@@ -211,6 +211,10 @@ fn a_connection_that_fails_at_once_gets_connection_lost_alone() {
     assert_eq!(calls(&mut event_loop), "connecting:7 lost:NotMade");
     command(&mut event_loop, connect(&[], SECOND));
     assert_eq!(calls(&mut event_loop), "connecting:7 lost:NotMade");
+    let before = system.0.borrow().dialled.len();
+    command(&mut event_loop, connect(&["127.0.0.1:1"; 1000], SECOND));
+    assert_eq!(calls(&mut event_loop), "connecting:7 lost:NotMade");
+    assert_eq!(system.0.borrow().dialled.len() - before, 64, "a turn is not long, however many there are");
 }
 
 #[test]
@@ -389,11 +393,11 @@ fn exit_ends_the_loop_with_connections_open() {
 fn work_and_timers_report_with_their_tags() {
     let system = ScriptedSystem::default();
     let mut event_loop = event_loop(&system, Shared::default());
-    let work = Work::Resolve { host: "riley.example".into(), port: 1 };
+    let work = Work::Resolve { host: "riley.example".into(), port: 1, lane: Lane("names") };
     command(&mut event_loop, Command::Run { tag: 5, work });
     command(&mut event_loop, Command::Timer { at: crate::clock::Moment::START + SECOND, tag: 6 });
     let (ticket, started) = system.0.borrow_mut().work.pop().unwrap();
-    assert!(matches!(started, Work::Resolve { host, port: 1 } if host == "riley.example"));
+    assert!(matches!(started, Work::Resolve { host, port: 1, .. } if host == "riley.example"));
     let done = Done::Resolved(Ok(Vec::new()));
     system.0.borrow_mut().events.push(Event::Done { ticket, done });
     turns(&mut event_loop, 1);
@@ -481,7 +485,7 @@ fn an_application_that_has_enough_ends_the_turn_and_the_next_one_serves_the_rest
 fn the_end_waits_for_tasks_and_not_for_lookups() {
     let system = ScriptedSystem::default();
     let mut event_loop = event_loop(&system, Shared::default());
-    let lookup = Work::Resolve { host: "riley.example".into(), port: 1 };
+    let lookup = Work::Resolve { host: "riley.example".into(), port: 1, lane: Lane("names") };
     command(&mut event_loop, Command::Run { tag: 1, work: lookup });
     assert!(event_loop.finish(SECOND).unwrap());
     command(&mut event_loop, Command::Run { tag: 2, work: Work::Run(Box::new(Idle)) });

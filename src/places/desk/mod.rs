@@ -83,8 +83,8 @@ pub struct Desk<C, W> {
     questions: BTreeMap<QuestionId, Pending<C, W>>,
     /// The pending questions that later ones share, by their requests.
     shared: BTreeMap<Request, QuestionId>,
-    /// The question of each waiter.
-    waiters: BTreeMap<W, QuestionId>,
+    /// The question of each waiter, and its place there.
+    waiters: BTreeMap<W, (QuestionId, u64)>,
     /// The pending questions by the end of their time.
     deadlines: BTreeSet<(Moment, QuestionId)>,
     /// The questions that are put once more, by the moment at which that happens.
@@ -222,8 +222,7 @@ impl<C: Copy + Eq, W: Copy + Ord> Desk<C, W> {
         if let Some(&id) = self.shared.get(&request)
             && let Some(pending) = self.questions.get_mut(&id)
         {
-            pending.add(waiter);
-            self.waiters.insert(waiter, id);
+            self.waiters.insert(waiter, (id, pending.add(waiter)));
             return Ok(());
         }
         let over_limit = |reason: &str| Err(Rc::new(self.service.failure(Status::OverQueryLimit, reason)));
@@ -241,8 +240,7 @@ impl<C: Copy + Eq, W: Copy + Ord> Desk<C, W> {
         let (timeout, deadline) = (self.bounds.timeout, now + self.bounds.timeout);
         let mut pending = Pending::new(question, request, self.service.clone(), timeout, deadline);
         self.shared.insert(pending.request.clone(), id);
-        pending.add(waiter);
-        self.waiters.insert(waiter, id);
+        self.waiters.insert(waiter, (id, pending.add(waiter)));
         self.questions.insert(id, pending);
         self.waiting.insert(id);
         self.deadlines.insert((deadline, id));
@@ -380,8 +378,10 @@ impl<C: Copy + Eq, W: Copy + Ord> Desk<C, W> {
 
     /// Forgets a waiter, which gets no answer. A question without waiters is given up.
     pub fn withdraw(&mut self, waiter: &W) {
-        let Some(id) = self.waiters.remove(waiter) else { return };
-        if self.questions.get_mut(&id).is_some_and(|pending| pending.withdraw() == 0) {
+        let Some((id, place)) = self.waiters.remove(waiter) else { return };
+        let Some(pending) = self.questions.get_mut(&id) else { return };
+        pending.waiters.remove(&place);
+        if pending.waiters.is_empty() {
             self.remove(id);
         }
     }
@@ -389,11 +389,9 @@ impl<C: Copy + Eq, W: Copy + Ord> Desk<C, W> {
     /// Ends a question with this answer.
     fn answer(&mut self, id: QuestionId, answer: Rc<Answer>) {
         let Some(pending) = self.remove(id) else { return };
-        for waiter in pending.waiters {
-            // It may be withdrawn.
-            if self.waiters.remove(&waiter).is_some() {
-                self.steps.push_back(Step::Answer(waiter, answer.clone()));
-            }
+        for waiter in pending.waiters.into_values() {
+            self.waiters.remove(&waiter);
+            self.steps.push_back(Step::Answer(waiter, answer.clone()));
         }
     }
 

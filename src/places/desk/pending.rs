@@ -1,5 +1,6 @@
 //! A pending question and its way to the service.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -18,10 +19,8 @@ pub(super) struct Pending<C, W> {
     pub(super) request: Request,
     /// The service that it is put to.
     pub(super) service: Rc<Service>,
-    /// Those that wait, and those that have been withdrawn, in the order in which they came.
-    pub(super) waiters: Vec<W>,
-    /// Those that wait.
-    left: usize,
+    /// Those that wait, by their place in the order in which they came.
+    pub(super) waiters: BTreeMap<u64, W>,
     pub(super) state: State<C>,
     pub(super) timeout: Duration,
     pub(super) deadline: Moment,
@@ -71,8 +70,7 @@ impl<C: Copy + Eq, W> Pending<C, W> {
             question,
             request,
             service,
-            waiters: Vec::new(),
-            left: 0,
+            waiters: BTreeMap::new(),
             state: State::Waiting,
             timeout,
             deadline,
@@ -82,16 +80,11 @@ impl<C: Copy + Eq, W> Pending<C, W> {
         }
     }
 
-    /// Adds a waiter.
-    pub(super) fn add(&mut self, waiter: W) {
-        self.waiters.push(waiter);
-        self.left += 1;
-    }
-
-    /// Notes that a waiter is gone. Returns how many are left.
-    pub(super) fn withdraw(&mut self) -> usize {
-        self.left -= 1;
-        self.left
+    /// Adds a waiter. Returns its place.
+    pub(super) fn add(&mut self, waiter: W) -> u64 {
+        let place = self.waiters.last_key_value().map_or(0, |(last, _)| last + 1);
+        self.waiters.insert(place, waiter);
+        place
     }
 
     /// The connection of the question, which may still be in the making.

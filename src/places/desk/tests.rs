@@ -318,6 +318,18 @@ fn a_question_without_waiters_is_given_up() {
     );
 }
 
+/// Withdrawn waiters leave nothing behind, however long the question takes.
+#[test]
+fn a_withdrawn_waiter_takes_no_memory() {
+    let mut desk = desk();
+    let id = put(&mut desk, 0, 1, 7);
+    for waiter in 100..1100 {
+        desk.ask(ms(0), question(1), waiter);
+        desk.withdraw(&waiter);
+    }
+    assert_eq!((desk.questions[&id].waiters.len(), desk.waiters.len()), (1, 1));
+}
+
 #[test]
 fn a_desk_that_closes_answers_all() {
     let mut desk = desk();

@@ -24,8 +24,10 @@ pub(super) fn answer(response: &Object<'_>) -> Result<Answer, Unusable> {
     let features = response.array("features").ok_or(Unusable::NoArray("features"))?;
     let results: Vec<String> =
         features.into_iter().filter_map(Object::of).filter_map(|feature| result(&feature)).collect();
-    let licence = response.string("licence").unwrap_or_else(|| LICENCE.to_owned());
-    Ok(Answer::of_results(&[licence], &results))
+    // A service of a user's own places has an empty licence: they need no attribution.
+    let licence = Some(response.string("licence").unwrap_or_else(|| LICENCE.to_owned()));
+    let attributions: Vec<String> = licence.into_iter().filter(|licence| !licence.is_empty()).collect();
+    Ok(Answer::of_results(&attributions, &results))
 }
 
 /// A result; `None`: the place has no name or no location.

@@ -234,17 +234,20 @@ fn an_absent_member_of_photon_stays_absent() {
 
 #[test]
 fn no_results_are_no_failure() {
+    const OSM: &str = r#""Data © OpenStreetMap contributors, ODbL 1.0. https://osm.org/copyright""#;
     let nothing = r#"{"html_attributions":[],"results":[],"status":"ZERO_RESULTS"}"#;
     for body in ["{}", "{}\n", r#"{ "places" : [ ] }"#, r#"{"places":[{}]}"#] {
         assert_eq!(answer(Dialect::Google, 200, body), nothing, "{body}");
     }
     for (licence, shown) in [
-        ("", "Data © OpenStreetMap contributors, ODbL 1.0. https://osm.org/copyright"),
-        (r#","licence":"mine""#, "mine"),
-        (r#","licence":7"#, "Data © OpenStreetMap contributors, ODbL 1.0. https://osm.org/copyright"),
+        ("", OSM),
+        (r#","licence":"mine""#, r#""mine""#),
+        (r#","licence":7"#, OSM),
+        // A user's own places.
+        (r#","licence":"""#, ""),
     ] {
         let text = answer(Dialect::Photon, 200, &format!(r#"{{"features":[]{licence}}}"#));
-        let expected = format!(r#"{{"html_attributions":["{shown}"],"results":[],"status":"ZERO_RESULTS"}}"#);
+        let expected = format!(r#"{{"html_attributions":[{shown}],"results":[],"status":"ZERO_RESULTS"}}"#);
         assert_eq!(text, expected);
     }
 }
