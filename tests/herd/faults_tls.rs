@@ -340,6 +340,24 @@ fn openssl_s_client_is_served() {
     openssl.wait().unwrap();
 }
 
+/// `ncat --ssl` works in a pipe: it gets all replies, and ends. Skipped where there is no ncat.
+#[test]
+fn ncat_over_tls_is_served() {
+    let authority = Authority::new();
+    let mut lab = secured(SOLO, &authority);
+    lab.start("Solo");
+    let mut command = Command::new("ncat");
+    command.args(["--ssl", "127.0.0.1", &lab.port("Solo").to_string()]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let Ok(mut ncat) = command.spawn() else {
+        println!("skipped: there is no ncat");
+        return;
+    };
+    ncat.stdin.take().unwrap().write_all(b"FOO\nBAR\n").unwrap();
+    let output = ncat.wait_with_output().unwrap();
+    assert_eq!((output.status.success(), &*output.stdout), (true, &b"? FOO\n? BAR\n"[..]));
+}
+
 /// A client over TLS that never reads is no longer read from, and others are served.
 #[test]
 fn a_tls_client_that_never_reads_is_held_back() {

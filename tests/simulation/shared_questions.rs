@@ -61,7 +61,7 @@ impl Simulation {
             ask(&["10", "1.25"]),
             Act::Wait(3 * SECOND / 2),
             ask(&["10", "1.25", "007"]),
-            Act::Wait(SECOND),
+            Act::Wait(3 * SECOND / 2),
             ask(&["10", "1.25"]),
             Act::Wait(2 * SECOND),
             ask(&["10"]),
@@ -74,10 +74,10 @@ impl Simulation {
         let at = |ms: Time| begin + ms * MILLISECOND;
         self.expect_asked(at(1900), 5, "five questions fail, and open the breaker")?;
         self.expect_asked(at(3900), 1, "one question tries whether Places works")?;
-        self.expect_asked(at(4900), 0, "that has failed")?;
+        self.expect_asked(at(5400), 0, "that has failed")?;
         self.places.behaviour = Behaviour::Patient;
-        self.expect_asked(at(6400), 1, "one question tries it again")?;
-        self.expect_asked(at(8000), 2, "that has succeeded")
+        self.expect_asked(at(6900), 1, "one question tries it again")?;
+        self.expect_asked(at(8500), 2, "that has succeeded")
     }
 
     /// Lets time pass until then. Places must be asked so many questions meanwhile.
