@@ -34,7 +34,7 @@ pub struct Cell {
 
 impl Cell {
     /// A lower bound of the haversine of the distances between a centre and the points of this cell. Small
-    /// cells have good bounds; that of a cell with a pole may be far too low.
+    /// cells have good bounds.
     pub fn haversine_min(&self, from: &Bounds) -> f64 {
         let (longitude_bits, latitude_bits) = (self.bits.div_ceil(2), self.bits / 2);
         let first =
@@ -42,22 +42,27 @@ impl Cell {
         let prefix = self.prefix & u64::MAX.checked_shl(64 - self.bits).unwrap_or(0);
         let (west, width) = first(prefix >> 1, longitude_bits);
         let (south, height) = first(prefix, latitude_bits);
-        let south_at = (south - from.south) * LATITUDE_UNIT;
-        let north_at = south_at + height * LATITUDE_UNIT;
-        // Southern and northern edge, relative to the centre and to the equator.
-        let latitude = (south_at.max(-north_at) - MARGIN).max(0.0);
-        let from_equator = (north_at + from.latitude).max(-(south_at + from.latitude)) + MARGIN;
-        let west_at = (west - from.west) * LONGITUDE_UNIT;
-        let east_at = west_at + width * LONGITUDE_UNIT;
-        let longitude = if west_at > 0.0 {
-            west_at.min(TAU - east_at)
-        } else if east_at < 0.0 {
-            (-east_at).min(TAU + west_at)
+        // The edges, as seen from the centre.
+        let west = (west - from.west) * LONGITUDE_UNIT;
+        let east = west + width * LONGITUDE_UNIT;
+        let south = (south - from.south) * LATITUDE_UNIT - MARGIN;
+        let north = south + height * LATITUDE_UNIT + 2.0 * MARGIN;
+        let latitude = south.max(-north).max(0.0);
+        let longitude = if west > 0.0 {
+            west.min(TAU - east)
+        } else if east < 0.0 {
+            (-east).min(TAU + west)
         } else {
             0.0
         };
         let longitude = (longitude - MARGIN).max(0.0);
-        haversine_of(latitude) + from.cosine * cosine_min(from_equator) * haversine_of(longitude)
+        let (south, north) = (south + from.latitude, north + from.latitude);
+        let cosine = cosine_min(north.max(-south));
+        let bound = haversine_of(latitude) + from.cosine * cosine * haversine_of(longitude);
+        if longitude > 0.0 && cosine < UNEVEN && cosine < UNEVEN * cosine_min(south.max(-north).max(0.0)) {
+            return bound.max(from.meridian_min(south, north, longitude));
+        }
+        bound
     }
 }
 
@@ -79,6 +84,26 @@ impl Bounds {
             west: (centre.longitude_degrees() + 180.0) * UNITS_PER_DEGREE,
             cosine: centre.cosine(),
         }
+    }
+
+    /// A lower bound of the haversine of the distances to a part of a meridian this far to the east or the west:
+    /// a good one also near a pole.
+    fn meridian_min(&self, south: f64, north: f64, longitude: f64) -> f64 {
+        let exact = if longitude < FRAC_PI_2 {
+            // Of all points of the meridian, the nearest one.
+            let sine = self.cosine * longitude.sin();
+            sine * sine / (2.0 + 2.0 * (1.0 - sine * sine).max(0.0).sqrt())
+        } else {
+            // The nearest one is beyond a pole, so that of this part an end is the nearest.
+            let end = |latitude: f64| {
+                let latitude = latitude.clamp(-FRAC_PI_2, FRAC_PI_2);
+                let [across, along] =
+                    [latitude - self.latitude, longitude].map(|angle| (angle / 2.0).sin().powi(2));
+                across + self.cosine * latitude.cos() * along
+            };
+            end(south).min(end(north))
+        };
+        exact * (1.0 - SLACK)
     }
 
     /// A haversine that [`Cell::haversine_min`] does not exceed for a cell with a point at this distance, or
@@ -174,6 +199,9 @@ const LATITUDE_UNIT: f64 = LONGITUDE_UNIT / 2.0;
 /// Taken from each angle in a lower bound, in radians, 5 cm: more than truncation and rounding errors, so that
 /// no point is missed.
 const MARGIN: f64 = 8e-9;
+/// The cosines of the latitudes of a cell's edges differ by more than this factor: the cell is large, or near a
+/// pole.
+const UNEVEN: f64 = 0.8;
 /// More than the relative rounding errors of haversines.
 const SLACK: f64 = 1e-9;
 

@@ -17,13 +17,20 @@ mod arena;
 mod chunks;
 mod keyed_hasher;
 mod list;
+mod search;
+mod space;
 mod table;
 
+use crate::geo::Key;
 use crate::text::record::Statement;
 use arena::{Arena, BlockOffset};
 use chunks::Chunks;
 use keyed_hasher::KeyedHasher;
 use list::{ChangeList, Link, ListNode};
+pub use search::{BOUND_MAX, Nearby};
+use search::{Search, Sources};
+use slab::Slab;
+use space::{Owners, Place, Space};
 use table::Table;
 
 /// The source of a statement: a client of this server, or one incarnation of a neighbour.
@@ -51,6 +58,10 @@ pub enum Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor(usize);
 
+/// A search in progress; see [`Store::search`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SearchId(usize);
+
 /// A change, as [`Store::next_change`] returns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change<'a> {
@@ -73,6 +84,10 @@ pub struct Store {
     by_id: Table,
     hasher: KeyedHasher,
     list: ChangeList,
+    space: Space,
+    searches: Slab<Search>,
+    /// The buffers of the last search.
+    idle_search: Option<Search>,
     /// The number of the newest change.
     sequence: u64,
     clients_max: usize,
@@ -85,6 +100,7 @@ struct Record {
     node: ListNode,
     sequence: Sequence,
     origin: Origin,
+    place: Place,
 }
 
 /// A sequence number in two halves. A `u64` would align records to eight bytes and make them larger.
@@ -112,6 +128,9 @@ impl Store {
             by_id: Table::new(),
             hasher: KeyedHasher::new(),
             list: ChangeList::new(),
+            space: Space::new(),
+            searches: Slab::new(),
+            idle_search: None,
             sequence: 0,
             clients_max,
         }
@@ -164,18 +183,32 @@ impl Store {
         let hash = self.hasher.hash(statement.id);
         let index = match self.find(hash, statement.id) {
             Some(index) => {
+                if !self.searches.is_empty() && wins(statement, self.line(index)) {
+                    self.keep_for_searches(index);
+                }
+                if !self.space.has_room() {
+                    return Outcome::Full;
+                }
                 let offset = &mut self.records[index].line;
                 match self.lines.replace_if(offset, line, id_start, |known| wins(statement, known)) {
                     Some(true) => {}
                     Some(false) => return Outcome::Lost,
                     None => return Outcome::Full,
                 }
+                let key = Key::of(&statement.location);
+                if !self.space.stays(self.records[index].place, key, index) {
+                    self.space.remove(&mut self.records, index);
+                    self.locate(key, index);
+                }
                 self.list.remove(&mut self.records, index);
                 index
             }
-            None if self.clients >= self.clients_max => return Outcome::Full,
+            None if self.clients >= self.clients_max || !self.space.has_room() => return Outcome::Full,
             None => match self.add(hash, line, id_start) {
-                Some(index) => index,
+                Some(index) => {
+                    self.locate(Key::of(&statement.location), index);
+                    index
+                }
                 None => return Outcome::Full,
             },
         };
@@ -194,6 +227,8 @@ impl Store {
         let Some(index) = self.find(hash, id) else {
             return false;
         };
+        self.keep_for_searches(index);
+        self.space.remove(&mut self.records, index);
         self.by_id.remove(hash, index);
         self.list.remove(&mut self.records, index);
         let record = &mut self.records[index];
@@ -257,12 +292,57 @@ impl Store {
         }
         for &index in found {
             let record = &self.records[index];
-            sum ^= self.lines.touch(record.line);
+            sum ^= self.lines.touch(record.line) ^ self.space.touch(record.place);
             for linked in [record.node.previous.index(), record.node.next.index()].into_iter().flatten() {
                 sum ^= self.records[linked].sequence.0[1];
             }
         }
         std::hint::black_box(sum);
+    }
+
+    /// Begins a search for the clients near a point. It is carried out by [`Store::advance_search`], and sees the
+    /// store as it is now.
+    pub fn search(&mut self, nearby: &Nearby<'_>) -> SearchId {
+        let left_out = nearby.left_out.and_then(|id| self.find(self.hasher.hash(id), id));
+        let mut search = self.idle_search.take().unwrap_or_else(Search::idle);
+        search.begin(nearby, left_out, self.sequence, &self.space);
+        SearchId(self.searches.insert(search))
+    }
+
+    /// Goes on with a search for at most `steps` steps, of about 50 ns each, and a few more, and subtracts them.
+    /// Returns whether it is over.
+    pub fn advance_search(&mut self, id: SearchId, steps: &mut usize) -> bool {
+        let Store { space, records, lines, searches, .. } = self;
+        searches.get_mut(id.0).is_none_or(|search| search.advance(Sources { space, records, lines }, steps))
+    }
+
+    /// Ends a search. Appends what it has found to `output`: for each client the distance in kilometres with three
+    /// decimals, a space, and its AT line.
+    pub fn end_search(&mut self, id: SearchId, output: &mut Vec<u8>) {
+        if let Some(mut search) = self.searches.try_remove(id.0) {
+            let Store { space, records, lines, .. } = self;
+            search.write(Sources { space, records, lines }, output);
+            self.idle_search = Some(search);
+        }
+    }
+
+    /// The number of searches that have begun and not ended.
+    pub fn searches(&self) -> usize {
+        self.searches.len()
+    }
+
+    /// Puts a record into the index of locations.
+    fn locate(&mut self, key: Key, index: u32) {
+        self.space.add(&mut Owners { records: &mut self.records, lines: &self.lines }, key, index);
+    }
+
+    /// Has the searches in progress look at a record before it is changed.
+    #[cold]
+    fn keep_for_searches(&mut self, index: u32) {
+        let Store { space, records, lines, searches, .. } = self;
+        for (_, search) in searches {
+            search.keep(Sources { space, records, lines }, index);
+        }
     }
 
     /// The line of a record, with its LF.
@@ -281,8 +361,13 @@ impl Store {
     /// Adds a record that is in no list yet. `None`: the arena is full.
     fn add(&mut self, hash: u64, line: &[u8], id_start: usize) -> Option<u32> {
         let line = self.lines.add(line, id_start)?;
-        let record =
-            Record { line, node: ListNode::ALONE, sequence: Sequence::of(0), origin: Origin::CLIENT };
+        let record = Record {
+            line,
+            node: ListNode::ALONE,
+            sequence: Sequence::of(0),
+            origin: Origin::CLIENT,
+            place: Place::NOWHERE,
+        };
         let index = match self.vacant {
             Some(index) => {
                 self.vacant = self.records[index].node.next.index();

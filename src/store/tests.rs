@@ -85,8 +85,8 @@ fn a_cursor_survives_moves_of_the_record_before_it() {
 }
 
 #[test]
-fn a_record_has_24_bytes_beside_its_line() {
-    assert_eq!(size_of::<Record>(), 24);
+fn a_record_has_28_bytes_beside_its_line() {
+    assert_eq!(size_of::<Record>(), 28);
 }
 
 #[test]
