@@ -15,6 +15,11 @@ impl<T: Copy> Chunks<T> {
         Chunks { chunks: Vec::new(), length: 0 }
     }
 
+    /// The number of elements.
+    pub(super) fn len(&self) -> u32 {
+        self.length as u32
+    }
+
     /// Appends an element and returns its index.
     pub(super) fn push(&mut self, element: T) -> u32 {
         if self.length == self.chunks.len() * CHUNK {
