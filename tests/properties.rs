@@ -105,6 +105,9 @@ const PEER: &[&str] = &[
     "AT Riley -0.500000000 a +1-1 6\n",
     "AT Riley +0.000000000 b +1-1 5\n",
     "AT ",
+    "GONE Campbell +0.100000000 a 5.000000000\n",
+    "GONE Riley -1.500000000 a 6.500000000\n",
+    "GONE ",
 ];
 const LINE: &[&str] = &[
     "PATCH",
@@ -137,6 +140,10 @@ const LINE: &[&str] = &[
     "\t",
     "AT Riley +1.000000000 a +1-1 5",
     "AT Riley +1.000000000 a +1-1 5.0",
+    "GONE",
+    "5.000000000",
+    "GONE Riley +1.000000000 a 5.000000000",
+    "GONE Riley +0.500000000 a 5.000000000",
 ];
 const RESPONSE: &[&str] = &[
     "HTTP/1.1 200 OK\r\n",

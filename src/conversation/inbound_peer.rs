@@ -210,7 +210,7 @@ impl InboundLink {
 
 /// Whether a line is the beginning of a statement that is too long.
 fn is_long_statement(line: &[u8], line_max: usize) -> bool {
-    line.len() > line_max && line.starts_with(b"AT ")
+    line.len() > line_max && (line.starts_with(b"AT ") || line.starts_with(b"GONE "))
 }
 
 /// Whether a connection can be that of a neighbour, whichever it is. The error is the reason to refuse it.

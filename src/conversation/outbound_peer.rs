@@ -345,6 +345,7 @@ mod tests {
     use crate::conversation::Conversation;
     use crate::conversation::testing::Bench;
     use crate::protocol::Close;
+    use crate::store::Retention;
     use std::time::Duration;
 
     const WELCOME: &[u8] = b"WELCOME Jaquez 0123456789abcdef 0\n";
@@ -477,7 +478,10 @@ mod tests {
         let mut bench = linked();
         turn(&mut bench);
         bench.report("a", 1, Origin::CLIENT);
-        assert!(bench.server.store.remove(b"a"));
+        bench.server.store.set_retention(Retention { at_s: 1, gone_s: 0 });
+        bench.server.store.set_time(u64::MAX);
+        assert!(!bench.server.store.sweep(|removed| assert_eq!(removed.id, b"a")));
+        bench.server.store.set_retention(Retention::default());
         assert_eq!(turn(&mut bench), "MARK 1\n");
         assert_eq!(turn(&mut bench), "");
         bench.server.limits.max_line = 64;

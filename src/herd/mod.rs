@@ -113,7 +113,7 @@ impl Herd {
         }
         self.server.log.set_time(clocks.wall);
         self.server.limits = settings.limits;
-        self.server.store.set_clients_max(self.server.limits.max_clients);
+        self.server.store.set_records_max(self.server.limits.max_clients);
         self.server.silence = settings.silence;
         self.server.log.set_level(settings.log_level);
         // Spare connections are for neighbours.

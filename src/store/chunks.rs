@@ -16,8 +16,8 @@ impl<T: Copy, const CHUNK: usize> Chunks<T, CHUNK> {
     }
 
     /// The number of elements.
-    pub(super) fn len(&self) -> usize {
-        self.length
+    pub(super) fn len(&self) -> u32 {
+        self.length as u32
     }
 
     /// Appends an element and returns its index.

@@ -9,10 +9,12 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-use super::Record;
 use super::arena::Arena;
 use super::chunks::Chunks;
+use super::record::Record;
+use super::retention::Horizons;
 use super::space::{Link, Path, SLOTS, Space, Target};
+use super::{Store, line_received_ns};
 use crate::geo::{Bounds, Cell, Centre, degrees};
 use crate::text::location::Location;
 use crate::text::simd::write_eight;
@@ -80,11 +82,16 @@ struct Found {
 
 /// What a search reads.
 #[derive(Clone, Copy)]
-pub(super) struct Sources<'a> {
-    pub(super) space: &'a Space,
-    pub(super) records: &'a Chunks<Record>,
-    pub(super) lines: &'a Arena,
+struct Sources<'a> {
+    space: &'a Space,
+    records: &'a Chunks<Record>,
+    lines: &'a Arena,
+    horizons: &'a Horizons,
 }
+
+/// A search in progress; see [`Store::search`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SearchId(usize);
 
 /// The question of a search.
 #[derive(Clone, Copy, Debug)]
@@ -99,9 +106,52 @@ pub struct Nearby<'a> {
     pub left_out: Option<&'a [u8]>,
 }
 
+impl Store {
+    /// Begins a search for the clients near a point. It is carried out by [`Store::advance_search`], and sees the
+    /// store as it is now.
+    pub fn search(&mut self, nearby: &Nearby<'_>) -> SearchId {
+        let left_out = nearby.left_out.and_then(|id| self.find(self.hasher.hash(id), id));
+        let mut search = self.idle_search.take().unwrap_or_else(Search::idle);
+        search.begin(nearby, left_out, self.sequence, &self.space);
+        SearchId(self.searches.insert(search))
+    }
+
+    /// Goes on with a search for at most `steps` steps, of about 50 ns each, and a few more, and subtracts them.
+    /// Returns whether it is over.
+    pub fn advance_search(&mut self, id: SearchId, steps: &mut usize) -> bool {
+        let Store { space, records, lines, horizons, searches, .. } = self;
+        let sources = Sources { space, records, lines, horizons };
+        searches.get_mut(id.0).is_none_or(|search| search.advance(sources, steps))
+    }
+
+    /// Ends a search. Appends what it has found to `output`: for each client the distance in kilometres with three
+    /// decimals, a space, and its AT line.
+    pub fn end_search(&mut self, id: SearchId, output: &mut Vec<u8>) {
+        if let Some(mut search) = self.searches.try_remove(id.0) {
+            let Store { space, records, lines, horizons, .. } = self;
+            search.write(Sources { space, records, lines, horizons }, output);
+            self.idle_search = Some(search);
+        }
+    }
+
+    /// The number of searches that have begun and not ended.
+    pub fn searches(&self) -> usize {
+        self.searches.len()
+    }
+
+    /// Has the searches in progress look at a record before it is changed.
+    #[cold]
+    pub(super) fn keep_for_searches(&mut self, index: u32) {
+        let Store { space, records, lines, horizons, searches, .. } = self;
+        for (_, search) in searches {
+            search.keep(Sources { space, records, lines, horizons }, index);
+        }
+    }
+}
+
 impl Search {
     /// A search that finds nothing, with buffers for others.
-    pub(super) fn idle() -> Search {
+    fn idle() -> Search {
         let centre = Centre::new(0.0, 0.0);
         Search {
             centre,
@@ -118,7 +168,7 @@ impl Search {
     }
 
     /// Begins another search. `sequence` is the number of the newest change.
-    pub(super) fn begin(&mut self, nearby: &Nearby<'_>, left_out: Option<u32>, sequence: u64, space: &Space) {
+    fn begin(&mut self, nearby: &Nearby<'_>, left_out: Option<u32>, sequence: u64, space: &Space) {
         self.centre = nearby.centre;
         self.bounds = Bounds::of(&nearby.centre);
         self.radius_m = nearby.radius_km * 1000.0;
@@ -137,7 +187,7 @@ impl Search {
 
     /// Goes on for at most `steps` steps and those of one page, and subtracts them. Returns whether the search is
     /// over.
-    pub(super) fn advance(&mut self, sources: Sources<'_>, steps: &mut usize) -> bool {
+    fn advance(&mut self, sources: Sources<'_>, steps: &mut usize) -> bool {
         while let Some(next) = self.pending.peek().copied() {
             if *steps == 0 {
                 return false;
@@ -165,10 +215,12 @@ impl Search {
     }
 
     /// A record is about to be changed or removed.
-    pub(super) fn keep(&mut self, sources: Sources<'_>, index: u32) {
+    fn keep(&mut self, sources: Sources<'_>, index: u32) {
         if sources.records[index].sequence.number() > self.sequence {
             return;
         }
+        // It stays in the index, or comes back.
+        self.may_repeat = true;
         let position = |found: &[Found]| found.iter().position(|found| found.index == index);
         if position(&self.found).is_none() {
             self.look_at(sources, index);
@@ -179,7 +231,7 @@ impl Search {
     }
 
     /// Appends the results, each as its distance in kilometres and its line. Clears them.
-    pub(super) fn write(&mut self, sources: Sources<'_>, output: &mut Vec<u8>) {
+    fn write(&mut self, sources: Sources<'_>, output: &mut Vec<u8>) {
         for Found { metres, index, kept } in self.found.drain(..) {
             write_km(metres, output);
             output.push(b' ');
@@ -240,6 +292,10 @@ impl Search {
         let record = &sources.records[index];
         let line = sources.lines.id_and_rest(record.line);
         if record.sequence.number() > self.sequence || self.left_out == Some(index) {
+            return line.len();
+        }
+        let received_ns = || line_received_ns(sources.lines.get(record.line));
+        if sources.horizons.passed_second(record.source.is_gone(), record.received, received_ns) {
             return line.len();
         }
         let mut fields = line.split(|&byte| byte == b' ');

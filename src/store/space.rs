@@ -11,9 +11,9 @@
 //! written, and any other change a descent of at most 96 nodes, one for each bit of a path, and the records
 //! of a page.
 
-use super::Record;
 use super::arena::Arena;
 use super::chunks::Chunks;
+use super::record::Record;
 use crate::geo::{Cell, Key};
 use crate::text::location::Location;
 
@@ -459,7 +459,7 @@ const PAGE: u32 = 1 << 31;
 /// `NONE`: no node, or the end of a list of vacant nodes or pages.
 const NONE: u32 = u32::MAX;
 /// The greatest number of pages, so that a [`Place`] has 32 bits.
-const PAGES_MAX: usize = u32::MAX as usize / SLOTS;
+const PAGES_MAX: u32 = u32::MAX / SLOTS as u32;
 /// Nodes and pages that are allocated together, about 28 and 54 KB.
 const NODES_OF_CHUNK: usize = if cfg!(test) { 4 } else { 1024 };
 const PAGES_OF_CHUNK: usize = if cfg!(test) { 4 } else { 256 };

@@ -22,9 +22,7 @@ impl Client {
         let server = &*context.shared;
         let is_valid = match ClientCommand::parse(line) {
             ClientCommand::IamAt(IamAt { id, time, .. }) => {
-                let has_room = server.store.len() < server.limits.max_clients;
-                seconds_too_far_ahead(server, time, received).is_none()
-                    && (has_room || server.store.get(id).is_some())
+                seconds_too_far_ahead(server, time, received).is_none() && server.store.has_room_for(id)
             }
             ClientCommand::WhatsAt(whats_at) => server.store.get(whats_at.id).is_some(),
             _ => false,
@@ -91,10 +89,12 @@ impl Client {
     /// Asks Places about the location of a client.
     fn whats_at(&mut self, context: &mut Context<'_>, whats_at: &WhatsAt<'_>) -> Result<(), Refusal> {
         let store = &context.shared.store;
-        let (Some(line), Some(statement)) = (store.get(whats_at.id), store.statement(whats_at.id)) else {
+        let statement = store.statement(whats_at.id);
+        let (Some(line), Some(location)) =
+            (store.get(whats_at.id), statement.and_then(|known| known.location))
+        else {
             return Err(Refusal::Line);
         };
-        let location = statement.location;
         let question = Question::new(location.latitude, location.longitude, whats_at.radius_km);
         let ticket = self.replies.reserve(line.to_vec(), whats_at.bound);
         let waiter = Waiter { client: Handle::new(context.id), ticket };

@@ -59,7 +59,7 @@ fn times_too_far_in_the_future_are_invalid() {
 #[test]
 fn new_clients_of_a_full_store_are_invalid() {
     let mut bench = client();
-    bench.server.store.set_clients_max(1);
+    bench.server.store.set_records_max(1);
     bench.receive(b"IAMAT a +1-1 5\nIAMAT b +1-1 5\n");
     assert_eq!(bench.sent().lines().last(), Some("? IAMAT b +1-1 5"));
 }
@@ -341,7 +341,7 @@ fn an_invalid_command_waits_for_its_lf() {
         assert_eq!(bench.sent(), format!("? {}x\n", part.trim_start()));
     }
     let mut full = client_with(150, 0);
-    full.server.limits.max_clients = 0;
+    full.server.store.set_records_max(0);
     full.receive(b"IAMAT a +1-1 5");
     wait_for_deadline(&mut full);
     assert_eq!(full.sent(), "");
@@ -575,7 +575,7 @@ fn each_refusal_is_an_event_with_its_reason() {
     in_milliseconds.receive(b"IAMAT a +1+1 1621464827959\n");
     assert!(reasons(&in_milliseconds)[0].ends_with("(is the time in milliseconds?)"));
     let mut full = client();
-    full.server.store.set_clients_max(1);
+    full.server.store.set_records_max(1);
     full.receive(b"IAMAT a +1-1 5\nIAMAT b +1-1 5\n");
     assert_eq!(
         reasons(&full),

@@ -11,6 +11,18 @@ fn report(store: &mut Store, id: &str, location: &str, time: u64) -> Outcome {
     store.report(&Statement::parse(line.trim_end().as_bytes()).unwrap(), line.as_bytes(), Origin::CLIENT)
 }
 
+/// Removes a client's record. Returns whether there was one.
+fn remove(store: &mut Store, id: &str) -> bool {
+    let index = store.find(store.hasher.hash(id.as_bytes()), id.as_bytes());
+    index.map(|index| store.remove(index)).is_some()
+}
+
+/// Forgets a client.
+fn forget(store: &mut Store, id: &str, time: u64) -> Outcome {
+    let line = format!("GONE Riley +0.000000000 {id} {time}.000000000\n");
+    store.report(&Statement::parse(line.trim_end().as_bytes()).unwrap(), line.as_bytes(), Origin::CLIENT)
+}
+
 fn point(location: &str) -> Centre {
     let (latitude, longitude) = geo::degrees(&Location::parse(location.as_bytes()).unwrap());
     Centre::new(latitude, longitude)
@@ -34,7 +46,7 @@ fn naive(lines: &[String], nearby: &Nearby<'_>) -> Vec<String> {
     let mut all: Vec<(u32, &[u8], &String)> = Vec::new();
     for line in lines {
         let statement = Statement::parse(line.as_bytes()).unwrap();
-        let (latitude, longitude) = geo::degrees(&statement.location);
+        let (latitude, longitude) = geo::degrees(&statement.location.unwrap());
         let distance_m = nearby.centre.distance_m(latitude, longitude);
         if distance_m <= nearby.radius_km * 1000.0 && nearby.left_out != Some(statement.id) {
             all.push((distance_m.round() as u32, statement.id, line));
@@ -122,7 +134,7 @@ fn a_search_sees_the_store_of_its_beginning() {
     // Some are in the results, some are not yet.
     for number in 0..600 {
         match number % 3 {
-            0 => assert!(store.remove(format!("c{number}").as_bytes())),
+            0 => assert!(remove(&mut store, &format!("c{number}"))),
             1 => assert_eq!(
                 report(&mut store, &format!("c{number}"), "+10.000001+10.000001", 2),
                 Outcome::Stored
@@ -141,6 +153,7 @@ fn a_search_sees_the_store_of_its_beginning() {
 enum Step {
     Report { client: usize, location: String },
     Remove { client: usize },
+    Forget { client: usize },
     Begin { centre: String, radius_km: f64, bound: usize, left_out: Option<usize> },
     Advance { steps: usize },
 }
@@ -186,6 +199,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         12 => (client(), location()).prop_map(|(client, location)| Step::Report { client, location }),
         3 => client().prop_map(|client| Step::Remove { client }),
+        2 => client().prop_map(|client| Step::Forget { client }),
         1 => (location(), radius_km, bound, proptest::option::of(client()))
             .prop_map(|(centre, radius_km, bound, left_out)| Step::Begin { centre, radius_km, bound, left_out }),
         3 => (1..200usize).prop_map(|steps| Step::Advance { steps }),
@@ -211,7 +225,10 @@ proptest! {
                     report(&mut store, &format!("c{client}"), &location, time as u64 + 2);
                 }
                 Step::Remove { client } => {
-                    store.remove(format!("c{client}").as_bytes());
+                    remove(&mut store, &format!("c{client}"));
+                }
+                Step::Forget { client } => {
+                    forget(&mut store, &format!("c{client}"), time as u64 + 2);
                 }
                 Step::Begin { centre, radius_km, bound, left_out } => {
                     let left_out = left_out.map(|client| format!("c{client}"));
