@@ -51,9 +51,17 @@ pub fn reason(line: &[u8]) -> String {
         (b"WHATSAT", _) => {
             format!("WHATSAT takes client, radius and bound: 3 operands, got {}", count(operands))
         }
-        (b"AT", _) => "locations are taken from neighbours only, and no HELLO came first".to_owned(),
+        (b"FORGET", [_]) => "unknown client".to_owned(),
+        (b"FORGET", _) => format!("FORGET takes a client: 1 operand, got {}", count(operands)),
+        (b"AT" | b"GONE", _) => {
+            "locations are taken from neighbours only, and no HELLO came first".to_owned()
+        }
         (b"HELLO", _) => "a HELLO names herd/ and a version, and is the first line".to_owned(),
-        (verb, _) if [&b"IAMAT"[..], b"WHATSAT"].iter().any(|known| verb.eq_ignore_ascii_case(known)) => {
+        (verb, _)
+            if [&b"IAMAT"[..], b"WHATSAT", b"FORGET"]
+                .iter()
+                .any(|known| verb.eq_ignore_ascii_case(known)) =>
+        {
             "the verb is not in upper case".to_owned()
         }
         _ => "unknown command".to_owned(),
@@ -157,7 +165,12 @@ mod tests {
             ("WHATSAT a 1 21", "an upper bound from 0 to 20"),
             ("WHATSAT a 1 1", "unknown client"),
             ("WHATSAT", "3 operands, got 0"),
+            ("FORGET a", "unknown client"),
+            ("FORGET", "1 operand, got 0"),
+            ("FORGET a b", "1 operand, got 2"),
+            ("forget a", "upper case"),
             ("AT Riley +0.000000000 a +1+1 5", "from neighbours only"),
+            ("GONE Riley +0.000000000 a 5.000000000", "from neighbours only"),
             ("HELLO there", "the first line"),
             ("iamat a +1+1 5", "upper case"),
             ("FOO", "unknown command"),

@@ -215,7 +215,7 @@ impl<'a> Model<'a> {
                 let is_known = self.stored.contains_key(id) || self.stored.len() < self.limits.max_clients;
                 is_known && (ahead_max == 0 || time <= i128::from(self.clock) + ahead_max)
             }
-            ClientLine::WhatsAt { id, .. } => self.known(id).is_some(),
+            ClientLine::WhatsAt { id, .. } | ClientLine::Forget { id } => self.known(id).is_some(),
             _ => false,
         }
     }
@@ -297,6 +297,19 @@ impl<'a> Model<'a> {
                     return;
                 }
             }
+            ClientLine::Forget { id } => {
+                if let Some(line) = self.known(id) {
+                    let known = grammar::statement(&line[..line.len() - 1]).expect("a stored statement");
+                    let time = known.time.max(received);
+                    let time_text = grammar::exact_time_text(time);
+                    let (server, time_text) = (NAME.as_bytes(), time_text.as_bytes());
+                    let skew = received - time;
+                    let gone = Statement { server, skew, id, location: None, time, time_text };
+                    assert!(self.store(&gone));
+                    self.written.extend(grammar::statement_line(&gone));
+                    return;
+                }
+            }
             ClientLine::HttpRequest => self.closing = Some(Close::Drain),
             ClientLine::Blank | ClientLine::Invalid => {}
         }
@@ -357,8 +370,17 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// Stores a statement if it wins. False: the store is full.
+    /// Stores a statement if it is not over and wins. False: the store is full.
     fn store(&mut self, statement: &Statement<'_>) -> bool {
+        let received = statement.time + statement.skew;
+        let retention_s = match statement.location {
+            Some(_) => self.limits.expire_s,
+            None => self.limits.remember_gone_s,
+        };
+        // The lines of one stream are too few to be over later.
+        if retention_s > 0 && received < i128::from(START) - i128::from(retention_s) * 1_000_000_000 {
+            return true;
+        }
         if let Some(stored) = self.stored.get(statement.id) {
             let stored = grammar::statement(&stored[..stored.len() - 1]).expect("a stored statement");
             if stored.rank() <= statement.rank() {

@@ -9,6 +9,7 @@ pub enum ClientLine<'a> {
     Blank,
     IamAt { id: &'a [u8], location: Location<'a>, time: i128, time_text: &'a [u8] },
     WhatsAt { id: &'a [u8], radius_km: &'a [u8], bound: usize },
+    Forget { id: &'a [u8] },
     HttpRequest,
     Invalid,
 }
@@ -99,6 +100,7 @@ pub fn client_line(line: &[u8]) -> ClientLine<'_> {
                 return ClientLine::WhatsAt { id, radius_km, bound };
             }
         }
+        [b"FORGET", id] => return ClientLine::Forget { id },
         _ => {}
     }
     if is_http_request(line) { ClientLine::HttpRequest } else { ClientLine::Invalid }
@@ -137,9 +139,13 @@ pub fn statement_line(statement: &Statement<'_>) -> Vec<u8> {
     [&words.join(&b' ')[..], b"\n"].concat()
 }
 
-/// Whether a text is the only one of its time that a GONE may have.
+/// The only text of a time that a GONE may have.
+pub fn exact_time_text(time: i128) -> String {
+    skew_text(time).trim_start_matches('+').to_owned()
+}
+
 fn is_exact(text: &[u8]) -> bool {
-    time(text).is_some_and(|time| skew_text(time).strip_prefix('+').map(str::as_bytes) == Some(text))
+    time(text).is_some_and(|time| exact_time_text(time).as_bytes() == text)
 }
 
 pub fn is_hello(line: &[u8]) -> bool {
