@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 
 use crate::connection::{Progress, Side};
+use crate::near::Near;
 use crate::oracle::Oracle;
 use crate::places::Answer;
 use crate::rules::{Command, Lines, Meaning, Record, coordinates, trimmed};
@@ -71,7 +72,7 @@ struct PendingReply {
     since: Time,
     /// The time without input after which the command is carried out; 0: it has ended.
     silence: Time,
-    /// The server's record of the client in question when a WHATSAT was sent.
+    /// The server's record of the client in question when a WHATSAT or a NEAR was sent.
     known: Option<Record>,
 }
 
@@ -271,7 +272,9 @@ impl Client {
                     oracle.note_sent(self.server, id, location, time_text);
                     None
                 }
-                Meaning::WhatsAt { id, .. } => oracle.record(self.server, incarnation, id).cloned(),
+                Meaning::WhatsAt { id, .. } | Meaning::Near { centre: id, .. } => {
+                    oracle.record(self.server, incarnation, id).cloned()
+                }
                 _ => None,
             };
             self.pending.push_back(PendingReply { meaning, copy, since: world.now, silence, known });
@@ -384,8 +387,11 @@ impl Client {
                     format!("client {} received '{received}', and no reply was pending", self.number)
                 });
             };
-            let answers_question =
-                matches!(first.meaning, Meaning::WhatsAt { .. }) && self.received[0] == b'A';
+            let answers_question = match first.meaning {
+                Meaning::WhatsAt { .. } => self.received[0] == b'A',
+                Meaning::Near { .. } => self.received[0].is_ascii_digit(),
+                _ => false,
+            };
             let end: &[u8] = if answers_question { b"\n\n" } else { b"\n" };
             // The end may have begun with the last byte that was searched.
             let from = self.searched.saturating_sub(end.len() - 1);
@@ -455,6 +461,21 @@ impl Client {
                 self.check_stored(world, oracle, &record)?;
                 self.note_seen(record);
                 Ok(())
+            }
+            Meaning::Near { centre, radius, bound } => {
+                let near = Near {
+                    oracle,
+                    server: self.server,
+                    incarnation: world.connections[self.connection].incarnation,
+                    since: command.since,
+                    centre,
+                    radius,
+                    bound: *bound,
+                };
+                if reply == refusal {
+                    return near.check_refusal(command.known.is_some());
+                }
+                near.check(reply)
             }
             Meaning::WhatsAt { id, radius, bound } => {
                 let floor = [command.known.as_ref(), self.seen.get(id)].into_iter().flatten();

@@ -20,6 +20,7 @@ mod links;
 mod logs;
 mod loiterers;
 mod long_lines;
+mod near;
 mod one_way;
 mod oracle;
 mod places;

@@ -35,6 +35,8 @@ type IamAt = (usize, Vec<u8>, Vec<u8>, Vec<u8>);
 struct Incarnation {
     /// The last known content of the store.
     content: BTreeMap<Vec<u8>, Record>,
+    /// All records that it had, each with the time from which it had it.
+    history: BTreeMap<Vec<u8>, Vec<(Time, Record)>>,
     sequence: u64,
 }
 
@@ -77,6 +79,26 @@ impl Oracle {
     /// The last record of a client in one incarnation of a server.
     pub fn record(&self, server: usize, incarnation: u32, id: &[u8]) -> Option<&Record> {
         self.incarnations[server].get(incarnation as usize)?.content.get(id)
+    }
+
+    /// The records of a client that one incarnation of a server had at some time from `since` on, the oldest first.
+    pub fn records_since(
+        &self,
+        server: usize,
+        incarnation: u32,
+        id: &[u8],
+        since: Time,
+    ) -> &[(Time, Record)] {
+        let history = self.incarnations[server].get(incarnation as usize).and_then(|own| own.history.get(id));
+        let history = history.map_or(&[][..], Vec::as_slice);
+        // That of `since` is the last one of an earlier turn; those of the turn itself count, too.
+        let first = history.partition_point(|(from, _)| *from < since).saturating_sub(1);
+        &history[first..]
+    }
+
+    /// The clients of one incarnation of a server, with their last records.
+    pub fn records(&self, server: usize, incarnation: u32) -> impl Iterator<Item = &Record> {
+        self.incarnations[server].get(incarnation as usize).into_iter().flat_map(|own| own.content.values())
     }
 
     /// The content of a server, by client.
@@ -167,7 +189,9 @@ impl Oracle {
             if self.ever_stored.insert(record.line.clone()) {
                 self.last_new_at = world.now;
             }
-            self.incarnations[server][incarnation].content.insert(record.id.clone(), record);
+            let own = &mut self.incarnations[server][incarnation];
+            own.history.entry(record.id.clone()).or_default().push((world.now, record.clone()));
+            own.content.insert(record.id.clone(), record);
         }
         if store.len() != self.incarnations[server][incarnation].content.len() {
             world.violate(|| format!("server {server} has records of clients that do not exist"));

@@ -5,8 +5,22 @@
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Meaning {
     Blank,
-    IamAt { id: Vec<u8>, location: Vec<u8>, time_text: Vec<u8> },
-    WhatsAt { id: Vec<u8>, radius: Vec<u8>, bound: usize },
+    IamAt {
+        id: Vec<u8>,
+        location: Vec<u8>,
+        time_text: Vec<u8>,
+    },
+    WhatsAt {
+        id: Vec<u8>,
+        radius: Vec<u8>,
+        bound: usize,
+    },
+    /// The centre is an ID or a location.
+    Near {
+        centre: Vec<u8>,
+        radius: Vec<u8>,
+        bound: usize,
+    },
     Http,
     Hello,
     Telnet,
@@ -42,6 +56,12 @@ pub fn meaning(line: &[u8]) -> Meaning {
         {
             let bound = bound.iter().fold(0, |value, digit| value * 10 + usize::from(digit - b'0'));
             Meaning::WhatsAt { id: id.to_vec(), radius: radius.to_vec(), bound }
+        }
+        [b"NEAR", centre, radius, bound]
+            if is_at_most(radius, 20_100) && is_digits(bound) && is_at_most(bound, 1000) =>
+        {
+            let bound = bound.iter().fold(0, |value, digit| value * 10 + usize::from(digit - b'0'));
+            Meaning::Near { centre: centre.to_vec(), radius: radius.to_vec(), bound }
         }
         [.., b"HTTP/1.0" | b"HTTP/1.1"] => Meaning::Http,
         [first, ..] if is_method(first) => Meaning::Http,
@@ -82,7 +102,7 @@ fn is_at_most(text: &[u8], limit: u32) -> bool {
     let significant = String::from_utf8_lossy(whole).trim_start_matches('0').to_owned();
     let value: u32 = match significant.len() {
         0 => 0,
-        1..=3 => significant.parse().unwrap_or(u32::MAX),
+        1..=9 => significant.parse().unwrap_or(u32::MAX),
         _ => u32::MAX,
     };
     value < limit || value == limit && fraction.iter().all(|&digit| digit == b'0')
@@ -291,7 +311,10 @@ impl Lines {
     /// The client sends nothing for so long that its server ends the line, which must be a valid command.
     pub fn end_by_silence(&mut self) -> Vec<Command> {
         let mut commands = Vec::new();
-        if matches!(meaning(&self.begun), Meaning::IamAt { .. } | Meaning::WhatsAt { .. }) {
+        let is_command = |meaning| {
+            matches!(meaning, Meaning::IamAt { .. } | Meaning::WhatsAt { .. } | Meaning::Near { .. })
+        };
+        if is_command(meaning(&self.begun)) {
             self.end_line(&mut commands);
         }
         commands

@@ -117,6 +117,7 @@ impl Simulation {
         let bursts_one_in = if extra.one_in(4) && !plan.has_long_lines { 30 } else { 0 };
         let mut disks = Chance::new(chance.clone().number() ^ DISKS);
         plan.conditions.short_reads_empty = extra.clone().one_in(2);
+        plan.vocabulary.near_one_in = *Chance::new(chance.clone().number() ^ NEAR).pick(&[0, 3, 10]);
         plan.conditions.disk_max = *disks.pick(&[MILLISECOND, 100 * MILLISECOND, 2 * SECOND]);
         let tls_chance = Chance::new(chance.clone().number() ^ TLS);
         let network_chance = Chance::new(chance.number());
@@ -571,6 +572,8 @@ const CROWD: u64 = 0x6372_6f77;
 const ONE_WAY: u64 = 0x6f6e_6577_6179;
 /// One seed in so many has such a neighbour after the storm.
 const ONE_WAY_ONE_IN: u64 = 8;
+/// The same for NEAR.
+const NEAR: u64 = 0x6e65_6172;
 /// The same for TLS.
 const TLS: u64 = 0x74_6c73;
 /// One client in so many speaks TLS, and one seed in so many has a closer look at it.
