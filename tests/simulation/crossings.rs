@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// The AT lines and bytes on the edges between servers.
+/// The statements and bytes on the edges between servers.
 pub struct Crossings {
     max: u32,
     edges: BTreeMap<(usize, usize), Edge>,
