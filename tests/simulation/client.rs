@@ -473,6 +473,12 @@ impl Client {
                     return Err("it is about something else".into());
                 }
                 oracle.note_forget_reply(self.server, id, Some(&record));
+                let incarnation = world.connections[self.connection].incarnation;
+                if self.floor(world, oracle, command, id).is_some_and(|floor| floor.is_gone())
+                    && !oracle.has_changed(self.server, incarnation, id, command.since)
+                {
+                    return Err("that client was forgotten before".into());
+                }
                 let until = world.now.saturating_sub(command.silence);
                 if !world.could_show(self.server, record.received, command.since, until) {
                     return Err("the server's clock never showed that".into());

@@ -20,6 +20,11 @@ impl Crossings {
         Crossings { max: if once { 1 } else { CROSSINGS_MAX }, edges: BTreeMap::new() }
     }
 
+    /// Statements end within seconds: one that has lost may come back when the winner is over.
+    pub fn let_statements_end(&mut self) {
+        self.max = CROSSINGS_OF_ENDING_MAX;
+    }
+
     /// Counts a statement. Returns whether it has crossed the edge too often.
     pub fn count(&mut self, from: usize, to: usize, line: &[u8]) -> bool {
         let edge = self.edges.entry((from.min(to), from.max(to))).or_default();
@@ -51,3 +56,6 @@ impl Crossings {
 
 /// Each of two servers may send a statement before it receives the same one from the other.
 const CROSSINGS_MAX: u32 = 2;
+/// The same, again each time when a statement that beats it is over at some servers: far fewer than a flood that does
+/// not end by itself.
+const CROSSINGS_OF_ENDING_MAX: u32 = 10;
