@@ -18,19 +18,13 @@ pub struct Near<'a> {
     pub centre: &'a [u8],
     pub radius: &'a [u8],
     pub bound: usize,
+    /// What the server's clock shows now, at most.
+    pub wall: u64,
 }
 
 impl Near<'_> {
-    /// Checks a refusal. `known`: the server knew the client when the NEAR was sent.
-    pub fn check_refusal(&self, known: bool) -> Result<(), String> {
-        if coordinates(self.centre).is_some() || known {
-            return Err("its centre is known".into());
-        }
-        Ok(())
-    }
-
-    /// Checks a reply. The error says what is wrong with it.
-    pub fn check(&self, reply: &[u8]) -> Result<(), String> {
+    /// Checks a reply, and returns the records in it. The error says what is wrong with it.
+    pub fn check(&self, reply: &[u8]) -> Result<Vec<Record>, String> {
         let lines = reply.strip_suffix(b"\n").ok_or("it has no empty line")?;
         let mut found = Vec::new();
         for line in lines.split_inclusive(|&byte| byte == b'\n') {
@@ -49,30 +43,38 @@ impl Near<'_> {
             if found[..position].iter().any(|(_, other)| other.id == record.id) {
                 return Err("a client is there twice".into());
             }
-            let had = self.oracle.records_since(self.server, self.incarnation, &record.id, self.since);
-            if !had.iter().any(|(_, had)| had.line == record.line) {
+            if record.is_gone() {
+                return Err("a client was forgotten".into());
+            }
+            let floor = self.had(&record.id).next().filter(|_| self.is_stable(&record.id));
+            if floor.is_some_and(|floor| floor.line != record.line && !self.is_over(floor)) {
                 return Err(format!("the server did not have '{}' then", record.line.escape_ascii()));
             }
         }
-        // The client that is asked about may have moved meanwhile: one of its locations explains the reply.
-        let mut centres: Vec<&[u8]> = match coordinates(self.centre) {
-            Some(_) => vec![self.centre],
-            None => self.had(self.centre).map(|record| &record.location[..]).collect(),
-        };
-        centres.dedup();
-        let mut why = "its client is unknown".to_owned();
-        for centre in centres {
-            match self.check_from(centre, &found) {
-                Ok(()) => return Ok(()),
-                Err(other) => why = other,
-            }
+        if coordinates(self.centre).is_some() {
+            self.check_from(self.centre, &found)?;
+        } else if self.is_stable(self.centre) {
+            // One that has moved meanwhile may have been anywhere.
+            let centre = self.had(self.centre).next().filter(|centre| !centre.is_gone());
+            self.check_from(&centre.ok_or("its client is unknown")?.location, &found)?;
         }
-        Err(why)
+        Ok(found.into_iter().map(|(_, record)| record).collect())
     }
 
+    /// The records of a client that the server had since the command was sent, as far as the simulation has seen them:
+    /// not those that were replaced within a turn.
     fn had(&self, id: &[u8]) -> impl Iterator<Item = &Record> {
         let records = self.oracle.records_since(self.server, self.incarnation, id, self.since);
         records.iter().map(|(_, record)| record)
+    }
+
+    /// Whether the server had the same record of a client all the time.
+    fn is_stable(&self, id: &[u8]) -> bool {
+        !self.oracle.has_changed(self.server, self.incarnation, id, self.since) && self.had(id).count() == 1
+    }
+
+    fn is_over(&self, record: &Record) -> bool {
+        record.is_over(self.oracle.lifetimes, self.wall)
     }
 
     /// Checks the distances from a place, and that no client is missing.
@@ -88,11 +90,13 @@ impl Near<'_> {
             }
         }
         for record in self.oracle.records(self.server, self.incarnation) {
-            let is_stable = self.had(&record.id).count() == 1;
+            if record.is_gone() || self.is_over(record) || !self.is_stable(&record.id) {
+                continue;
+            }
             let is_named = record.id == self.centre && coordinates(self.centre).is_none();
             let distance_m = distance_m(centre, &record.location);
             let is_near = distance_m <= radius_m - ROUNDING_M || distance_m == 0.0;
-            if !is_stable || is_named || !is_near || found.iter().any(|(_, other)| other.id == record.id) {
+            if is_named || !is_near || found.iter().any(|(_, other)| other.id == record.id) {
                 continue;
             }
             let is_before_last = found.last().is_none_or(|(metres, last)| {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::chance::Chance;
+use crate::rules::Lifetimes;
 use crate::scripts::Vocabulary;
 use crate::simulation::RELOADS;
 use crate::sockets::LATENCY_MAX;
@@ -73,6 +74,8 @@ pub struct Plan {
     pub places_timeout: Time,
     pub connections_max: usize,
     pub logs: bool,
+    /// How long statements count.
+    pub lifetimes: Lifetimes,
     /// Some statements are too long for some servers.
     pub has_long_lines: bool,
     /// Links are TLS.
@@ -163,6 +166,7 @@ impl Plan {
             connections_max: if chance.one_in(6) { chance.between(2, 12) as usize } else { 10_000 },
             logs: chance.one_in(8),
             // Decided later, as above.
+            lifetimes: Lifetimes::default(),
             has_long_lines: false,
             has_tls: false,
             host_name: HOST_NAMES[chance.index(HOST_NAMES.len())],
