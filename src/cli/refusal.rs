@@ -1,7 +1,7 @@
 //! Why a server refused a line, as far as its text shows.
 
 use crate::config::words::{did_you_mean, quoted};
-use crate::text::command::{ClientCommand, RADIUS_KM_MAX, RESULTS_MAX};
+use crate::text::command::{ClientCommand, NEAR_RADIUS_KM_MAX, NEAR_RESULTS_MAX, RADIUS_KM_MAX, RESULTS_MAX};
 use crate::text::decimal::{Decimal, integer};
 use crate::text::fields::fields;
 use crate::text::location::Location;
@@ -25,31 +25,35 @@ pub(super) fn explain(line: &[u8], now: u64) -> Refusal {
         return Refusal::Unknown("the line is blank".to_owned());
     };
     let text = shown(verb);
-    if operands.is_empty() && [IAMAT.verb, WHATSAT.verb].contains(&text.as_str()) {
-        let form = if text == IAMAT.verb { IAMAT.form } else { WHATSAT.form };
+    if operands.is_empty()
+        && let Some(Form { form, .. }) = FORMS.iter().find(|form| form.verb == text)
+    {
         return Refusal::Unquoted(format!("its operands are missing; write a line in quotes: '{form}'"));
     }
     match text.as_str() {
         "IAMAT" => Refusal::Mistake(iam_at(operands, now)),
         "WHATSAT" => Refusal::Mistake(whats_at(operands)),
-        "AT" | "HELLO" => {
-            Refusal::Mistake(format!("{text} is for servers; a client writes IAMAT or WHATSAT"))
+        "NEAR" => Refusal::Mistake(near(operands)),
+        "FORGET" => Refusal::Mistake(forget(operands)),
+        "AT" | "GONE" | "HELLO" => {
+            Refusal::Mistake(format!("{text} is for servers; a client writes {}", verbs()))
         }
-        _ if text.eq_ignore_ascii_case("IAMAT") || text.eq_ignore_ascii_case("WHATSAT") => {
+        _ if FORMS.iter().any(|form| text.eq_ignore_ascii_case(form.verb)) => {
             Refusal::Mistake(format!("verbs are upper case; write {}", text.to_ascii_uppercase()))
         }
         _ if matches!(ClientCommand::parse(line), ClientCommand::HttpRequest) => Refusal::Mistake(
             "it looks like an HTTP request, after which the server closes the connection".to_owned(),
         ),
         _ => {
-            let guess = did_you_mean(&text, ["IAMAT", "WHATSAT"]);
-            let problem = format!("unknown command {}: expected IAMAT or WHATSAT{guess}", quoted(&text));
+            let guess = did_you_mean(&text, FORMS.map(|form| form.verb));
+            let problem = format!("unknown command {}: expected {}{guess}", quoted(&text), verbs());
             if guess.is_empty() { Refusal::Unknown(problem) } else { Refusal::Mistake(problem) }
         }
     }
 }
 
 /// A command, for messages.
+#[derive(Clone, Copy)]
 struct Form {
     verb: &'static str,
     form: &'static str,
@@ -57,6 +61,15 @@ struct Form {
 
 const IAMAT: Form = Form { verb: "IAMAT", form: "IAMAT CLIENT +34.068930-118.445127 now" };
 const WHATSAT: Form = Form { verb: "WHATSAT", form: "WHATSAT CLIENT 10 5" };
+const NEAR: Form = Form { verb: "NEAR", form: "NEAR CLIENT 10 5" };
+const FORGET: Form = Form { verb: "FORGET", form: "FORGET CLIENT" };
+const FORMS: [Form; 4] = [IAMAT, WHATSAT, NEAR, FORGET];
+
+/// The verbs of a client: `A, B or C`.
+fn verbs() -> String {
+    let verbs = FORMS.map(|form| form.verb).join(", ");
+    verbs.rsplit_once(", ").map_or(verbs.clone(), |(first, last)| format!("{first} or {last}"))
+}
 
 fn iam_at(operands: &[&[u8]], now: u64) -> String {
     let &[_, location, time] = operands else {
@@ -105,15 +118,44 @@ fn whats_at(operands: &[&[u8]]) -> String {
     let &[client, radius, bound] = operands else {
         return count(operands, "a client, a radius and a bound", &WHATSAT);
     };
-    if !Decimal::parse(radius).is_some_and(|radius| radius.at_most(RADIUS_KM_MAX)) {
-        return format!(
-            "radius: expected a number of kilometres from 0 to {RADIUS_KM_MAX}, got {}",
+    search(radius, RADIUS_KM_MAX, bound, RESULTS_MAX).unwrap_or_else(|| unknown(client))
+}
+
+fn near(operands: &[&[u8]]) -> String {
+    let &[centre, radius, bound] = operands else {
+        return count(operands, "a client or a location, a radius and a bound", &NEAR);
+    };
+    if let Some(problem) = search(radius, NEAR_RADIUS_KM_MAX, bound, NEAR_RESULTS_MAX) {
+        return problem;
+    }
+    if Location::parse(centre).is_some() {
+        return "the text is valid: too many bytes of earlier answers were not read; the log of the server may say more"
+            .to_owned();
+    }
+    unknown(centre)
+}
+
+/// The mistake in the radius or the bound of a search.
+fn search(radius: &[u8], radius_km_max: u32, bound: &[u8], results_max: u64) -> Option<String> {
+    if !Decimal::parse(radius).is_some_and(|radius| radius.at_most(radius_km_max)) {
+        return Some(format!(
+            "radius: expected a number of kilometres from 0 to {radius_km_max}, got {}",
             quoted(&shown(radius))
-        );
+        ));
     }
-    if integer(bound).is_none_or(|bound| bound > RESULTS_MAX) {
-        return format!("bound: expected an integer from 0 to {RESULTS_MAX}, got {}", quoted(&shown(bound)));
+    integer(bound)
+        .is_none_or(|bound| bound > results_max)
+        .then(|| format!("bound: expected an integer from 0 to {results_max}, got {}", quoted(&shown(bound))))
+}
+
+fn forget(operands: &[&[u8]]) -> String {
+    match operands {
+        [client] => unknown(client),
+        _ => count(operands, "a client", &FORGET),
     }
+}
+
+fn unknown(client: &[u8]) -> String {
     format!("the server knows no client {}; report it by IAMAT", quoted(&shown(client)))
 }
 
@@ -159,6 +201,11 @@ mod tests {
             ("WHATSAT kiwi 51 5", "radius: expected a number of kilometres from 0 to 50, got \"51\""),
             ("WHATSAT kiwi 10 21", "bound: expected an integer from 0 to 20, got \"21\""),
             ("WHATSAT kiwi 10 5", "the server knows no client \"kiwi\""),
+            ("FORGET kiwi plum", "expected a client, got 2 words after the verb; write FORGET CLIENT"),
+            ("FORGET kiwi", "the server knows no client \"kiwi\""),
+            ("Forget kiwi", "write FORGET"),
+            ("FORGETS kiwi", "did you mean FORGET?"),
+            ("GONE Riley +1 kiwi 5", "a client writes IAMAT, WHATSAT, NEAR or FORGET"),
             ("iamat kiwi +34-118 5", "write IAMAT"),
             ("IAMA kiwi +34-118 5", "did you mean IAMAT?"),
             ("AT Riley +1 kiwi +34-118 5", "AT is for servers"),
@@ -176,5 +223,6 @@ mod tests {
         assert!(matches!(explain(b"", NOW), Refusal::Unknown(_)));
         assert!(matches!(explain(b"IAMAT", NOW), Refusal::Unquoted(why) if why.contains("'IAMAT CLIENT")));
         assert!(matches!(explain(b"WHATSAT", NOW), Refusal::Unquoted(why) if why.contains("'WHATSAT")));
+        assert!(matches!(explain(b"FORGET", NOW), Refusal::Unquoted(why) if why.contains("'FORGET CLIENT'")));
     }
 }

@@ -4,6 +4,7 @@
 //! a peer's, and an [`InboundPeer`](super::InboundPeer) takes over.
 
 mod commands;
+mod near;
 mod pacing;
 
 use std::time::Duration;
@@ -427,7 +428,10 @@ impl Protocol for Client {
         }
         context.shared.log.event(format_args!("Connection from ({host}, {port}) was dropped"));
         for ticket in self.replies.waiting() {
-            context.shared.desk.withdraw(&Waiter { client: Handle::new(context.id), ticket });
+            let waiter = Waiter { client: Handle::new(context.id), ticket };
+            let Server { desk, searches, store, .. } = &mut *context.shared;
+            desk.withdraw(&waiter);
+            searches.withdraw(store, &waiter);
         }
         self.replies.clear(&mut context.shared.unread_answer_bytes);
     }

@@ -16,6 +16,7 @@ mod places_request;
 mod places_server;
 mod refusals;
 mod replies;
+mod searches;
 mod server;
 mod telnet;
 
@@ -31,6 +32,7 @@ pub use outbound_peer::OutboundPeer;
 pub use places_request::PlacesRequest;
 pub use places_server::PlacesServer;
 pub use refusals::{EventLimit, OlderStatements};
+pub use searches::{Progress, Searches};
 pub use server::{Identity, PlacesDesk, Server, Signal, Waiter};
 
 /// The context of a callback, in a server of a herd.
@@ -49,9 +51,9 @@ pub enum Conversation {
 }
 
 impl Conversation {
-    /// The protocol of this conversation, for one callback. Log lines of the callback get its time.
+    /// The protocol of this conversation, for one callback, whose time the server takes over.
     fn at(&mut self, context: &mut Context<'_>) -> &mut dyn Protocol<Shared = Server> {
-        context.shared.log.set_time(context.wall);
+        context.shared.set_time(context.wall);
         match self {
             Conversation::Client(client) => client,
             Conversation::InboundPeer(peer) => peer,
@@ -76,7 +78,7 @@ impl Conversation {
 
     /// Ends a link whose peer's certificate these keys do not accept.
     pub fn verify_peer(&mut self, context: &mut Context<'_>, keys: &dyn TlsKeys) {
-        context.shared.log.set_time(context.wall);
+        context.shared.set_time(context.wall);
         let Err(reason) = keys.verify(context.tls.unwrap_or(&TlsPeer::default())) else { return };
         match self {
             Conversation::InboundPeer(peer) => peer.distrust(context, &reason.to_string()),

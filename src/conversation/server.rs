@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{Client, EventLimit, Handle, NeighbourId, Neighbours, OlderStatements, PlacesRequest};
+use super::{Client, EventLimit, Handle, NeighbourId, Neighbours, OlderStatements, PlacesRequest, Searches};
 use crate::config::{Limits, PlacesSection};
 use crate::log::Log;
 use crate::places::desk::Desk;
 use crate::places::dialect::Service;
 use crate::protocol::{ConnectionId, TlsKeys};
-use crate::store::{Origin, Outcome, Store};
+use crate::store::{Origin, Outcome, Retention, Store};
 use crate::text::peer_line::Epoch;
 use crate::text::record::Statement;
 
@@ -25,12 +25,12 @@ pub struct Identity {
     pub epoch: Epoch,
 }
 
-/// A client that waits for an answer of Places.
+/// A client that waits for an answer of Places, or for the end of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Waiter {
     /// The client.
     pub client: Handle<Client>,
-    /// The number that the client has given to the question.
+    /// The number that the client has given to the question or the search.
     pub ticket: u32,
 }
 
@@ -71,9 +71,11 @@ pub struct Server {
     pub log: Log,
     /// The questions to Places.
     pub desk: PlacesDesk,
+    /// The searches of NEAR.
+    pub searches: Searches,
     /// Reports that were not acted on yet.
     pub signals: VecDeque<Signal>,
-    /// Bytes of Places answers that are not in the output of their client yet.
+    /// Bytes of answers of Places and of searches that their client has not read.
     pub unread_answer_bytes: usize,
     /// Statements of neighbours that were dropped for lack of room; see [`Outcome::Full`].
     pub statements_dropped: u64,
@@ -93,8 +95,10 @@ impl Server {
     /// A server with an empty store and no neighbours, whose questions go to a Places on this machine until its
     /// desk gets another service.
     pub fn new(identity: Identity, limits: Limits, silence: Duration, log: Log) -> Server {
+        let mut store = Store::new(limits.max_clients);
+        store.set_retention(retention(&limits));
         Server {
-            store: Store::new(limits.max_clients),
+            store,
             identity,
             limits,
             silence,
@@ -102,6 +106,7 @@ impl Server {
             neighbours: Neighbours::default(),
             log,
             desk: Desk::new(PlacesSection::default().bounds, Service::default()),
+            searches: Searches::new(),
             signals: VecDeque::new(),
             unread_answer_bytes: 0,
             statements_dropped: 0,
@@ -113,17 +118,45 @@ impl Server {
         }
     }
 
-    /// Stores a statement of a neighbour, if it wins. `line` is its line with LF.
+    /// Takes over other limits.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.store.set_records_max(limits.max_clients);
+        self.store.set_retention(retention(&limits));
+        self.limits = limits;
+    }
+
+    /// Sets the time of what follows, in nanoseconds since 1970: of log lines, and for the end of statements.
+    pub fn set_time(&mut self, wall: u64) {
+        self.log.set_time(wall);
+        self.store.set_time(wall);
+    }
+
+    /// Removes records whose statements are over: a portion of a pass through all records. Returns whether the pass
+    /// goes on.
+    pub fn sweep(&mut self) -> bool {
+        self.store.sweep(|_| {})
+    }
+
+    /// Stores a statement of a neighbour, if it is not over and wins. `line` is its line with LF.
     pub fn learn(&mut self, statement: &Statement<'_>, line: &[u8], origin: Origin) {
         if self.store.report(statement, line, origin) == Outcome::Full {
             if self.statements_dropped == 0 {
-                let (clients, most) = (self.store.len(), self.limits.max_clients);
+                let (contents, most) = (self.store_contents(), self.limits.max_clients);
                 self.log.event(format_args!(
-                    "Statements of neighbours are dropped: the store is full with {clients} clients; \
-                     limits.max_clients is {most}"
+                    "Statements of neighbours are dropped: the store is full with {contents}; limits.max_clients is \
+                     {most}"
                 ));
             }
             self.statements_dropped += 1;
+        }
+    }
+
+    /// The number of records in words, for the log: `5 clients and 2 forgotten ones`.
+    pub fn store_contents(&self) -> String {
+        let clients = self.store.len();
+        match self.store.records() - clients {
+            0 => format!("{clients} clients"),
+            forgotten => format!("{clients} clients and {forgotten} forgotten ones"),
         }
     }
 
@@ -131,6 +164,11 @@ impl Server {
     pub fn heartbeat(&self) -> Duration {
         (self.silence / 3).min(HEARTBEAT_MAX)
     }
+}
+
+/// How long statements count.
+fn retention(limits: &Limits) -> Retention {
+    Retention { at_s: limits.expire_s, gone_s: limits.remember_gone_s }
 }
 
 /// The longest heartbeat interval (docs/protocol.md, section 2).

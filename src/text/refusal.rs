@@ -1,6 +1,8 @@
 //! The reasons why a line is not a valid command, in words for the log. The reply has no room for them.
 
-use super::command::{RADIUS_KM_MAX, RESULTS_MAX, is_http_method, is_http_version};
+use super::command::{
+    NEAR_RADIUS_KM_MAX, NEAR_RESULTS_MAX, RADIUS_KM_MAX, RESULTS_MAX, is_http_method, is_http_version,
+};
 use super::decimal::{Decimal, integer};
 use super::fields::fields;
 use super::location::Location;
@@ -39,24 +41,41 @@ pub fn reason(line: &[u8]) -> String {
         (b"IAMAT", _) => {
             format!("IAMAT takes client, location and time: 3 operands, got {}", count(operands))
         }
-        (b"WHATSAT", [_, radius, bound]) => {
-            if !Decimal::parse(radius).is_some_and(|radius| radius.at_most(RADIUS_KM_MAX)) {
-                format!("expected a radius from 0 to {RADIUS_KM_MAX} km")
-            } else if integer(bound).is_none_or(|bound| bound > RESULTS_MAX) {
-                format!("expected an upper bound from 0 to {RESULTS_MAX}")
-            } else {
-                "unknown client".to_owned()
-            }
+        (b"WHATSAT", [_, radius, bound]) => mistake_of_search(radius, RADIUS_KM_MAX, bound, RESULTS_MAX),
+        (b"NEAR", [_, radius, bound]) => {
+            mistake_of_search(radius, NEAR_RADIUS_KM_MAX, bound, NEAR_RESULTS_MAX)
         }
         (b"WHATSAT", _) => {
             format!("WHATSAT takes client, radius and bound: 3 operands, got {}", count(operands))
         }
-        (b"AT", _) => "locations are taken from neighbours only, and no HELLO came first".to_owned(),
+        (b"NEAR", _) => {
+            format!("NEAR takes client or location, radius and bound: 3 operands, got {}", count(operands))
+        }
+        (b"FORGET", [_]) => "unknown client".to_owned(),
+        (b"FORGET", _) => format!("FORGET takes a client: 1 operand, got {}", count(operands)),
+        (b"AT" | b"GONE", _) => {
+            "locations are taken from neighbours only, and no HELLO came first".to_owned()
+        }
         (b"HELLO", _) => "a HELLO names herd/ and a version, and is the first line".to_owned(),
-        (verb, _) if [&b"IAMAT"[..], b"WHATSAT"].iter().any(|known| verb.eq_ignore_ascii_case(known)) => {
+        (verb, _)
+            if [&b"IAMAT"[..], b"WHATSAT", b"NEAR", b"FORGET"]
+                .iter()
+                .any(|known| verb.eq_ignore_ascii_case(known)) =>
+        {
             "the verb is not in upper case".to_owned()
         }
         _ => "unknown command".to_owned(),
+    }
+}
+
+/// The mistake in the radius or the bound of a search around a client.
+fn mistake_of_search(radius: &[u8], radius_km_max: u32, bound: &[u8], results_max: u64) -> String {
+    if !Decimal::parse(radius).is_some_and(|radius| radius.at_most(radius_km_max)) {
+        format!("expected a radius from 0 to {radius_km_max} km")
+    } else if integer(bound).is_none_or(|bound| bound > results_max) {
+        format!("expected an upper bound from 0 to {results_max}")
+    } else {
+        "unknown client".to_owned()
     }
 }
 
@@ -157,7 +176,17 @@ mod tests {
             ("WHATSAT a 1 21", "an upper bound from 0 to 20"),
             ("WHATSAT a 1 1", "unknown client"),
             ("WHATSAT", "3 operands, got 0"),
+            ("NEAR a 20101 1", "a radius from 0 to 20100 km"),
+            ("NEAR +1+1 1 1001", "an upper bound from 0 to 1000"),
+            ("NEAR a 1 1", "unknown client"),
+            ("NEAR a 1", "3 operands, got 2"),
+            ("near a 1 1", "upper case"),
+            ("FORGET a", "unknown client"),
+            ("FORGET", "1 operand, got 0"),
+            ("FORGET a b", "1 operand, got 2"),
+            ("forget a", "upper case"),
             ("AT Riley +0.000000000 a +1+1 5", "from neighbours only"),
+            ("GONE Riley +0.000000000 a 5.000000000", "from neighbours only"),
             ("HELLO there", "the first line"),
             ("iamat a +1+1 5", "upper case"),
             ("FOO", "unknown command"),

@@ -9,6 +9,7 @@ mod idle;
 mod logged;
 mod million;
 mod near;
+mod nearest;
 mod proxy;
 mod size;
 mod slow_disk;
@@ -88,7 +89,7 @@ impl Bench {
 type Workload = fn(&mut Bench) -> io::Result<()>;
 
 /// The letters of each workload, and the processors of its load generator.
-const WORKLOADS: [(&str, Affinity, Workload); 14] = [
+const WORKLOADS: [(&str, Affinity, Workload); 15] = [
     ("ab", Affinity::OwnProcessor, steady::one_at_a_time),
     ("c", Affinity::OwnProcessor, steady::pipelined),
     ("d", Affinity::OwnProcessor, visits::connection_per_message),
@@ -103,4 +104,5 @@ const WORKLOADS: [(&str, Affinity, Workload); 14] = [
     ("m", Affinity::OwnProcessor, slow_log::slow_log),
     ("n", Affinity::OwnProcessor, handshakes::handshakes),
     ("o", Affinity::OwnProcessor, asking::asking),
+    ("p", Affinity::OwnProcessor, nearest::nearest),
 ];

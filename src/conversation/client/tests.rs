@@ -59,7 +59,7 @@ fn times_too_far_in_the_future_are_invalid() {
 #[test]
 fn new_clients_of_a_full_store_are_invalid() {
     let mut bench = client();
-    bench.server.store.set_clients_max(1);
+    bench.server.store.set_records_max(1);
     bench.receive(b"IAMAT a +1-1 5\nIAMAT b +1-1 5\n");
     assert_eq!(bench.sent().lines().last(), Some("? IAMAT b +1-1 5"));
 }
@@ -341,7 +341,7 @@ fn an_invalid_command_waits_for_its_lf() {
         assert_eq!(bench.sent(), format!("? {}x\n", part.trim_start()));
     }
     let mut full = client_with(150, 0);
-    full.server.limits.max_clients = 0;
+    full.server.store.set_records_max(0);
     full.receive(b"IAMAT a +1-1 5");
     wait_for_deadline(&mut full);
     assert_eq!(full.sent(), "");
@@ -575,7 +575,7 @@ fn each_refusal_is_an_event_with_its_reason() {
     in_milliseconds.receive(b"IAMAT a +1+1 1621464827959\n");
     assert!(reasons(&in_milliseconds)[0].ends_with("(is the time in milliseconds?)"));
     let mut full = client();
-    full.server.store.set_clients_max(1);
+    full.server.store.set_records_max(1);
     full.receive(b"IAMAT a +1-1 5\nIAMAT b +1-1 5\n");
     assert_eq!(
         reasons(&full),
@@ -605,6 +605,79 @@ fn an_older_statement_is_logged_once_an_hour() {
     bench.now = bench.now + Duration::from_secs(3600);
     bench.receive(b"IAMAT p +2+2 1002178427\n");
     assert_eq!(reasons(&bench), [reason, reason]);
+}
+
+#[test]
+fn forget_is_answered_with_a_gone_and_the_client_is_unknown() {
+    let mut bench = client();
+    bench.wall = 7_500_000_000;
+    bench.receive(b"IAMAT a +1-1 7\nFORGET a\nFORGET a\nWHATSAT a 1 1\nFORGET b\nFORGET\nFORGET a b\n");
+    let gone = "GONE Riley +0.000000000 a 7.500000001\n";
+    let refused = "? FORGET a\n? WHATSAT a 1 1\n? FORGET b\n? FORGET\n? FORGET a b\n";
+    assert_eq!(bench.sent(), format!("AT Riley +0.500000000 a +1-1 7\n{gone}{refused}"));
+    assert_eq!(
+        (bench.server.store.get(b"a"), bench.server.store.newest(b"a")),
+        (None, Some(gone.as_bytes()))
+    );
+    assert_eq!(bench.server.store.sequence(), 2);
+    assert!(bench.log().contains(&format!("sent to client '{}'", gone.trim_end())));
+    let operands = "FORGET takes a client: 1 operand, got";
+    let expected = ["unknown client", "unknown client", "unknown client", operands, operands];
+    for (reason, words) in reasons(&bench).iter().zip(expected) {
+        assert!(reason.contains(words), "{reason}");
+    }
+}
+
+#[test]
+fn only_an_iamat_with_a_greater_time_brings_a_forgotten_client_back() {
+    let mut bench = client();
+    bench.wall = 7_500_000_000;
+    bench.receive(b"IAMAT a +1-1 7\nFORGET a\nIAMAT a +2-2 7.500000001\nIAMAT a +2-2 7\nWHATSAT a 1 1\n");
+    let replies = bench.sent();
+    assert!(replies.ends_with("AT Riley +0.500000003 a +2-2 7\n? WHATSAT a 1 1\n"), "{replies}");
+    let lost = "An IAMAT of 'a' from (127.0.0.1, 40000) is answered, but not stored: its time is not after that of \
+                the FORGET of that client";
+    assert_eq!(reasons(&bench)[0], lost);
+    bench.receive(b"IAMAT a +3-3 7.500000002\n");
+    assert_eq!(bench.sent().as_bytes(), bench.server.store.get(b"a").unwrap());
+}
+
+#[test]
+fn a_gone_has_the_time_of_a_statement_of_the_future_that_it_replaces() {
+    let mut bench = client();
+    bench.wall = 7_500_000_000;
+    bench.receive(b"IAMAT a +1-1 0010.5\nFORGET a\nIAMAT a +1-1 10.5\n");
+    assert!(bench.sent().contains("\nGONE Riley -2.999999999 a 10.500000000\n"));
+    assert_eq!(bench.server.store.len(), 0, "at equal times a GONE wins");
+}
+
+#[test]
+fn an_expired_client_is_unknown() {
+    let mut bench = client();
+    bench.server.set_limits(Limits { expire_s: 10, ..bench.server.limits.clone() });
+    bench.wall = 100_000_000_000;
+    bench.receive(b"IAMAT a +1-1 99\n");
+    bench.sent();
+    bench.wall += 10_000_000_000;
+    bench.receive(b"WHATSAT a 1 1\n");
+    bench.answer_questions("{\"results\":[]}");
+    assert!(bench.sent().starts_with("AT Riley +1.000000000 a +1-1 99\n"));
+    bench.wall += 1;
+    bench.receive(b"WHATSAT a 1 1\nFORGET a\nIAMAT a +2-2 5\n");
+    assert_eq!(bench.sent(), "? WHATSAT a 1 1\n? FORGET a\nAT Riley +105.000000003 a +2-2 5\n");
+    assert!(bench.server.store.get(b"a").is_some(), "an older IAMAT after the newer one has expired");
+}
+
+#[test]
+fn a_whole_forget_without_lf_is_carried_out_after_a_silence() {
+    let mut bench = client_with(150, 0);
+    bench.receive(b"IAMAT a +1-1 5\nFORGET a");
+    bench.sent();
+    wait_for_deadline(&mut bench);
+    assert!(bench.sent().starts_with("GONE Riley "));
+    bench.receive(b"\nFORGET a");
+    wait_for_deadline(&mut bench);
+    assert_eq!(bench.sent(), "", "the client is unknown now");
 }
 
 #[test]
@@ -747,4 +820,127 @@ fn the_hello_of_a_neighbour_is_not_paced() {
     bench.connect();
     bench.receive(b"\nHELLO herd/1 bruins Jaquez 0123456789abcdef\n");
     assert!(bench.sent().starts_with("WELCOME Riley "));
+}
+
+/// A server with as many clients at one spot, whose IDs have this length.
+fn crowd(clients: usize, id_length: usize) -> Bench {
+    let mut bench = client();
+    for number in 0..clients {
+        bench.receive(format!("IAMAT {number:0id_length$} +1-1 1\n").as_bytes());
+        bench.sent();
+    }
+    bench.search();
+    bench
+}
+
+#[test]
+fn near_is_answered_with_the_nearest_clients() {
+    let mut bench = client();
+    bench.wall = 1_000_000_000;
+    bench.receive(b"IAMAT a +1-1 1\nIAMAT b +1.01-1 1\nIAMAT c +1.0-1.0 1\nIAMAT d +50+50 1\n");
+    bench.sent();
+    bench.receive(b"NEAR a 100 9\nNEAR +1-1 0 9\nNEAR a 100 1\nNEAR x 1 1\nNEAR d 1 1\nNEAR a 1 1 1\n");
+    assert_eq!(
+        bench.sent(),
+        "0.000 AT Riley +0.000000002 c +1.0-1.0 1\n1.112 AT Riley +0.000000001 b +1.01-1 1\n\n\
+         0.000 AT Riley +0.000000000 a +1-1 1\n0.000 AT Riley +0.000000002 c +1.0-1.0 1\n\n\
+         0.000 AT Riley +0.000000002 c +1.0-1.0 1\n\n\
+         ? NEAR x 1 1\n\n? NEAR a 1 1 1\n"
+    );
+    assert!(
+        bench.log().contains("sent to client '0.000 AT Riley +0.000000002 c +1.0-1.0 1\\n'"),
+        "{}",
+        bench.log()
+    );
+    assert!(bench.log().contains("'NEAR x 1 1' from (127.0.0.1, 40000) is refused: unknown client"));
+    bench.receive(b"FORGET a\nNEAR a 1 1\nNEAR +1-1 1 9\n");
+    assert!(bench.sent().ends_with("\n? NEAR a 1 1\n0.000 AT Riley +0.000000002 c +1.0-1.0 1\n\n"));
+    assert_eq!(bench.server.store.searches(), 0);
+}
+
+#[test]
+fn a_search_among_a_crowd_goes_on_in_later_turns() {
+    let mut bench = crowd(1000, 3);
+    bench.receive(b"NEAR +1-1 0 2\nIAMAT 000 +2-2 9\nFOO\n");
+    assert_eq!(bench.sent(), "", "replies keep their order");
+    let mut turns = 0;
+    while bench.search() {
+        turns += 1;
+        assert!(turns < 20);
+    }
+    assert!(turns > 3, "{turns}");
+    let sent = bench.sent();
+    let lines: Vec<&str> = sent.lines().collect();
+    assert!(lines[0].starts_with("0.000 AT ") && lines[0].ends_with(" 000 +1-1 1"), "as it was: {sent}");
+    assert!(lines[1].ends_with(" 001 +1-1 1") && lines[2].is_empty());
+    assert!(lines[3].ends_with(" 000 +2-2 9") && lines[4] == "? FOO");
+    assert_eq!(bench.server.store.get(b"000").map(|line| line.ends_with(b" +2-2 9\n")), Some(true));
+}
+
+#[test]
+fn nothing_is_carried_out_before_a_search_that_has_not_begun() {
+    let mut bench = crowd(1000, 3);
+    bench.receive(b"NEAR +1-1 0 1\nNEAR +1-1 0 1000\nIAMAT 000 +2-2 9\n");
+    assert!(bench.reading_is_paused(), "one search of a client runs at a time");
+    assert!(bench.server.store.get(b"000").unwrap().ends_with(b" +1-1 1\n"));
+    while bench.search() {}
+    assert!(!bench.reading_is_paused());
+    let sent = bench.sent();
+    assert_eq!(sent.lines().count(), 1 + 1 + 1000 + 1 + 1);
+    assert!(sent.lines().nth(2).unwrap().ends_with(" 000 +1-1 1") && sent.ends_with(" 000 +2-2 9\n"));
+}
+
+#[test]
+fn a_turn_has_a_bounded_number_of_steps_for_searches() {
+    let mut bench = crowd(30, 3);
+    let questions = "NEAR +1-1 0 1\n".repeat(200);
+    bench.receive(questions.as_bytes());
+    let answered = bench.sent().matches("\n\n").count();
+    assert!((1..100).contains(&answered), "{answered}");
+    assert!(bench.server.searches.are_exhausted() && bench.reading_is_paused());
+    let mut all = answered;
+    while bench.search() || bench.input_left() > 0 {
+        let sent = bench.sent().matches("\n\n").count();
+        assert!(sent < 100, "{sent} in a turn");
+        all += sent;
+    }
+    assert_eq!(all + bench.sent().matches("\n\n").count(), 200);
+}
+
+#[test]
+fn a_search_ends_with_its_client() {
+    let mut bench = crowd(1000, 3);
+    bench.receive(b"NEAR +1-1 0 1\nNEAR +1-1 0 1\n");
+    assert_eq!(bench.server.store.searches(), 1);
+    bench.lose();
+    assert_eq!(bench.server.store.searches(), 0);
+    assert!(!bench.server.searches.begin_turn());
+}
+
+#[test]
+fn a_last_near_is_answered_after_a_half_close() {
+    let mut bench = crowd(1000, 3);
+    bench.receive(b"NEAR +1-1 0 1\nNEAR +1-1 0 ");
+    bench.receive(b"2");
+    bench.eof();
+    assert_eq!(bench.closing(), None);
+    while bench.search() {}
+    assert_eq!((bench.sent().lines().count(), bench.closing()), (2 + 3, Some(Close::Drain)));
+}
+
+#[test]
+fn replies_to_near_that_are_not_read_are_bounded() {
+    let mut bench = crowd(100, 1000);
+    bench.server.unread_answer_bytes = usize::MAX / 2;
+    bench.receive(b"NEAR +1-1 0 20\nNEAR +1-1 0 100\n");
+    let sent = bench.sent();
+    assert_eq!(sent.lines().count(), 20 + 1 + 1, "small replies are given");
+    assert!(sent.ends_with("\n\n? NEAR +1-1 0 100\n"));
+    assert!(bench.log().contains("too many bytes of earlier answers were not read"));
+    bench.server.unread_answer_bytes = 0;
+    bench.receive(b"NEAR +1-1 0 100\n");
+    assert!(bench.pending() > 100_000);
+    assert_eq!(bench.server.unread_answer_bytes, bench.pending(), "the output is unread");
+    bench.lose();
+    assert_eq!(bench.server.unread_answer_bytes, 0);
 }

@@ -9,8 +9,17 @@ pub enum ClientLine<'a> {
     Blank,
     IamAt { id: &'a [u8], location: Location<'a>, time: i128, time_text: &'a [u8] },
     WhatsAt { id: &'a [u8], radius_km: &'a [u8], bound: usize },
+    Near { centre: NearCentre<'a>, radius_km: &'a [u8], bound: usize },
+    Forget { id: &'a [u8] },
     HttpRequest,
     Invalid,
+}
+
+/// The first operand of `NEAR`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum NearCentre<'a> {
+    Client(&'a [u8]),
+    Location(Location<'a>),
 }
 
 /// `location`, with its two coordinates.
@@ -21,13 +30,14 @@ pub struct Location<'a> {
     pub longitude: &'a [u8],
 }
 
-/// `at-line`, without its LF.
+/// `at-line` or `gone-line`, without its LF.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Statement<'a> {
     pub server: &'a [u8],
     pub skew: i128,
     pub id: &'a [u8],
-    pub location: Location<'a>,
+    /// `None`: the statement is a GONE.
+    pub location: Option<Location<'a>>,
     pub time: i128,
     pub time_text: &'a [u8],
 }
@@ -36,7 +46,8 @@ impl<'a> Statement<'a> {
     /// The sort key of statements of one client: the smaller one wins.
     pub fn rank(&self) -> impl Ord + use<'a> {
         let received = self.time + self.skew;
-        (Reverse(self.time), received, self.server, self.location.text, self.time_text)
+        let location = self.location.map(|location| location.text);
+        (Reverse(self.time), location.is_some(), received, self.server, location, self.time_text)
     }
 }
 
@@ -89,17 +100,30 @@ pub fn client_line(line: &[u8]) -> ClientLine<'_> {
             }
         }
         [b"WHATSAT", id, radius_km, bound] => {
-            let bound = number(bound).filter(|(whole, point, _)| !point && at_most(whole, "", 20));
-            if let (Some((whole, _, fraction)), Some((bound, _, _))) = (number(radius_km), bound)
-                && at_most(whole, fraction, 50)
-            {
-                let bound = bound.trim_start_matches('0').parse().unwrap_or(0);
+            if let Some(bound) = bound_of_search(radius_km, 50, bound, 20) {
                 return ClientLine::WhatsAt { id, radius_km, bound };
             }
         }
+        [b"NEAR", centre, radius_km, bound] => {
+            if let Some(bound) = bound_of_search(radius_km, 20_100, bound, 1000) {
+                let centre = match location(centre) {
+                    Some(location) => NearCentre::Location(location),
+                    None => NearCentre::Client(centre),
+                };
+                return ClientLine::Near { centre, radius_km, bound };
+            }
+        }
+        [b"FORGET", id] => return ClientLine::Forget { id },
         _ => {}
     }
     if is_http_request(line) { ClientLine::HttpRequest } else { ClientLine::Invalid }
+}
+
+/// The bound of a search whose radius and bound are valid.
+fn bound_of_search(radius_km: &[u8], radius_max: u32, bound: &[u8], bound_max: u32) -> Option<usize> {
+    let (whole, _, fraction) = number(radius_km)?;
+    let (bound, _, _) = number(bound).filter(|(whole, point, _)| !point && at_most(whole, "", bound_max))?;
+    at_most(whole, fraction, radius_max).then(|| bound.trim_start_matches('0').parse().unwrap_or(0))
 }
 
 pub fn is_http_request(line: &[u8]) -> bool {
@@ -114,28 +138,34 @@ pub fn statement(line: &[u8]) -> Option<Statement<'_>> {
     if parts.iter().any(|part| part.is_empty() || part.iter().any(is_white)) {
         return None;
     }
-    let [b"AT", server, skew, id, location, time_text] = *parts else { return None };
-    Some(Statement {
-        server,
-        skew: self::skew(skew)?,
-        id,
-        location: self::location(location)?,
-        time: time(time_text)?,
-        time_text,
-    })
+    let (server, skew, id, location, time_text) = match *parts {
+        [b"AT", server, skew, id, location, time] => {
+            (server, skew, id, Some(self::location(location)?), time)
+        }
+        [b"GONE", server, skew, id, time] if is_exact(time) => (server, skew, id, None, time),
+        _ => return None,
+    };
+    Some(Statement { server, skew: self::skew(skew)?, id, location, time: time(time_text)?, time_text })
 }
 
-pub fn at_line(statement: &Statement<'_>) -> Vec<u8> {
+pub fn statement_line(statement: &Statement<'_>) -> Vec<u8> {
     let skew = skew_text(statement.skew);
-    let words = [
-        b"AT",
-        statement.server,
-        skew.as_bytes(),
-        statement.id,
-        statement.location.text,
-        statement.time_text,
-    ];
+    let mut words = vec![&b"GONE"[..], statement.server, skew.as_bytes(), statement.id];
+    if let Some(location) = statement.location {
+        words[0] = b"AT";
+        words.push(location.text);
+    }
+    words.push(statement.time_text);
     [&words.join(&b' ')[..], b"\n"].concat()
+}
+
+/// The only text of a time that a GONE may have.
+pub fn exact_time_text(time: i128) -> String {
+    skew_text(time).trim_start_matches('+').to_owned()
+}
+
+fn is_exact(text: &[u8]) -> bool {
+    time(text).is_some_and(|time| exact_time_text(time).as_bytes() == text)
 }
 
 pub fn is_hello(line: &[u8]) -> bool {
