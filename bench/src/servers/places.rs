@@ -37,16 +37,19 @@ struct Counts {
 
 /// The answers that are due later. Each delay has a thread, since a poll sleeps for whole milliseconds only.
 struct Later {
-    delays: Vec<(Duration, Sender<(Instant, usize, u64)>)>,
+    delays: Vec<(Duration, Sender<Question>)>,
     due: Receiver<(usize, u64)>,
 }
+
+/// When it is due, the token of its connection, and its number on it.
+type Question = (Instant, usize, u64);
 
 impl Later {
     fn new(poll: &Poll) -> io::Result<Later> {
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let (sender, due) = channel();
         let delays = [LATE, LATER].map(|delay| {
-            let (questions, pending) = channel::<(Instant, usize, u64)>();
+            let (questions, pending) = channel::<Question>();
             let (sender, waker) = (sender.clone(), waker.clone());
             thread::spawn(move || {
                 for (at, token, number) in pending {

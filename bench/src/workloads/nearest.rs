@@ -20,7 +20,8 @@ pub fn nearest(bench: &mut Bench) -> io::Result<()> {
         report_all(server.process.address, server.kind.dialect(), &towns, clients)?;
         server.empty_log()?;
     }
-    let mut section = Section::new(&format!("(p) The {NEAREST} nearest of {} clients", thousands(f64::from(clients))));
+    let mut section =
+        Section::new(&format!("(p) The {NEAREST} nearest of {} clients", thousands(f64::from(clients))));
     section.paragraph(&format!(
         "The clients are in and around a thousand towns, and so are the centres. Fifty connections ask for the \
          {NEAREST} nearest, each again when it has the answer: NEAR, and GEOSEARCH … ASC COUNT {NEAREST} WITHDIST WITHCOORD \
@@ -38,13 +39,27 @@ pub fn nearest(bench: &mut Bench) -> io::Result<()> {
         section.paragraph(&format!("**within {km} km**"));
         section.comparison(&comparison);
         let of = |kind: Kind| median(updates.iter().filter(|(own, _)| *own == kind).map(|(_, rate)| *rate));
-        let rows: Vec<Vec<String>> =
-            servers.iter().map(|server| vec![server.kind.name().to_owned(), thousands(of(server.kind))]).collect();
+        let rows: Vec<Vec<String>> = servers
+            .iter()
+            .map(|server| vec![server.kind.name().to_owned(), thousands(of(server.kind))])
+            .collect();
         section.table(&["server", "updates/s meanwhile"], &rows);
         let rate = comparison.herd_to(Kind::RedisGeoadd, Measured::rate);
         let p99 = comparison.herd_to(Kind::RedisGeoadd, |round| round.microseconds(0.99));
-        bench.report.goal(&format!("(p) within {km} km: rate ÷ Redis GEOSEARCH's"), Bound::AtLeast, 3.0, "×", rate);
-        bench.report.goal(&format!("(p) within {km} km: p99 ÷ Redis GEOSEARCH's"), Bound::AtMost, 1.0, "×", p99);
+        bench.report.goal(
+            &format!("(p) within {km} km: rate ÷ Redis GEOSEARCH's"),
+            Bound::AtLeast,
+            3.0,
+            "×",
+            rate,
+        );
+        bench.report.goal(
+            &format!("(p) within {km} km: p99 ÷ Redis GEOSEARCH's"),
+            Bound::AtMost,
+            1.0,
+            "×",
+            p99,
+        );
         let updated = of(Kind::Herd) / f64::from(UPDATES);
         let name = format!("(p) within {km} km: updates carried out ÷ sent");
         bench.report.goal(&name, Bound::AtLeast, 0.98, "×", Some(updated));
@@ -56,8 +71,7 @@ pub fn nearest(bench: &mut Bench) -> io::Result<()> {
 
 /// One measurement, and the updates in a second meanwhile.
 fn measure(bench: &Bench, server: &SingleServer, clients: u32, km: u32) -> io::Result<(Measured, f64)> {
-    let (address, dialect, process) =
-        (server.process.address, server.kind.dialect(), server.process.id());
+    let (address, dialect, process) = (server.process.address, server.kind.dialect(), server.process.id());
     let updates = Updates::begin(address, dialect, clients, UPDATES)?;
     let mut askers = Askers::connect(address, dialect, CONNECTIONS, km)?;
     askers.ask_for(bench.effort.warm_up)?;
