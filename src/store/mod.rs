@@ -324,7 +324,7 @@ impl Store {
 
     /// Puts a record where its new statement is, or nowhere.
     fn locate(&mut self, statement: &Statement<'_>, index: u32) {
-        let key = statement.location.map(|location| Key::of(&location));
+        let key = statement.location.as_ref().map(Key::of);
         if key.is_some_and(|key| self.space.stays(self.records[index].place, key, index)) {
             return;
         }
