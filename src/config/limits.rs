@@ -21,6 +21,8 @@ pub struct Limits {
     pub max_clients: usize,
     /// Seconds that a client's time may be ahead of the server's clock; 0: no limit.
     pub max_future_s: u64,
+    /// Connections that follow at the same time: at most 1,000,000.
+    pub max_followers: usize,
     /// From the first byte of a line to its end: 1 s to a day.
     pub line_timeout: Duration,
     /// The section `clients`.
@@ -28,13 +30,14 @@ pub struct Limits {
 }
 
 impl Limits {
-    pub(super) const KEYS: [&str; 7] = [
+    pub(super) const KEYS: [&str; 8] = [
         "max_line",
         "max_connections",
         "max_connections_per_address",
         "max_lines_per_second",
         "max_clients",
         "max_future_s",
+        "max_followers",
         "line_timeout_s",
     ];
 
@@ -53,6 +56,8 @@ impl Limits {
             max_clients: section.integer("max_clients", 10_000_000, 1..=1 << 30)?,
             // A day covers every wrong time zone. More than a century is no limit, like 0.
             max_future_s: section.integer("max_future_s", 86_400, 0..=u64::from(u32::MAX))?,
+            // As many as max_connections allows.
+            max_followers: section.integer("max_followers", 1000, 0..=1_000_000)?,
             // At a telnet prompt a line is typed within a minute.
             line_timeout: Duration::from_secs(section.integer("line_timeout_s", 60, 1..=86_400)?),
             clients: ClientsSection::read(clients)?,
@@ -84,6 +89,7 @@ mod tests {
             ("limits", "max_lines_per_second", 0, 1_000_000),
             ("limits", "max_clients", 1, 1_073_741_824_u64),
             ("limits", "max_future_s", 0, 4_294_967_295),
+            ("limits", "max_followers", 0, 1_000_000),
             ("limits", "line_timeout_s", 1, 86_400),
             ("clients", "end_line_after_ms", 0, 86_400_000),
             ("clients", "close_after_ms", 0, 86_400_000),

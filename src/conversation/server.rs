@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{Client, EventLimit, Handle, NeighbourId, Neighbours, OlderStatements, PlacesRequest};
+use super::{Client, EventLimit, Followers, Handle, NeighbourId, Neighbours, OlderStatements, PlacesRequest};
 use crate::config::{Limits, PlacesSection};
 use crate::log::Log;
 use crate::places::desk::Desk;
@@ -65,6 +65,8 @@ pub struct Server {
     pub keys: Option<Rc<dyn TlsKeys>>,
     /// The newest statement of each client.
     pub store: Store,
+    /// The connections that follow clients.
+    pub followers: Followers,
     /// The neighbours.
     pub neighbours: Neighbours,
     /// The log.
@@ -99,6 +101,7 @@ impl Server {
             limits,
             silence,
             keys: None,
+            followers: Followers::new(),
             neighbours: Neighbours::default(),
             log,
             desk: Desk::new(PlacesSection::default().bounds, Service::default()),
@@ -115,7 +118,7 @@ impl Server {
 
     /// Stores a statement of a neighbour, if it wins. `line` is its line with LF.
     pub fn learn(&mut self, statement: &Statement<'_>, line: &[u8], origin: Origin) {
-        if self.store.report(statement, line, origin) == Outcome::Full {
+        if self.followers.report(&mut self.store, statement, line, origin) == Outcome::Full {
             if self.statements_dropped == 0 {
                 let (clients, most) = (self.store.len(), self.limits.max_clients);
                 self.log.event(format_args!(

@@ -99,6 +99,11 @@ impl ChangeList {
         record
     }
 
+    /// The index of the last record, if no cursor stands after it.
+    pub(super) fn last(&self) -> Option<u32> {
+        self.end.previous.index()
+    }
+
     /// Adds a cursor. 0: before the first record. Otherwise it begins at the end of the list, and
     /// [`ChangeList::advance`] takes it back to the change `since`.
     pub(super) fn add_cursor(&mut self, records: &mut Chunks<Record>, since: u64) -> usize {
@@ -126,14 +131,14 @@ impl ChangeList {
         self.cursors.get(number).is_some_and(|state| state.is_searching)
     }
 
-    /// Moves a cursor past the next record, and returns that. `newest` is the number of the newest change.
-    /// `None`: there is no record after the cursor, or the cursor has not found its place yet.
-    pub(super) fn advance<'a>(
+    /// Moves a cursor past the next record, and returns the index of that. `newest` is the number of the newest
+    /// change. `None`: there is no record after the cursor, or the cursor has not found its place yet.
+    pub(super) fn advance(
         &mut self,
-        records: &'a mut Chunks<Record>,
+        records: &mut Chunks<Record>,
         number: usize,
         newest: u64,
-    ) -> Option<&'a Record> {
+    ) -> Option<u32> {
         if self.cursors.get(number)?.is_searching && !self.search(records, number) {
             return None;
         }
@@ -155,7 +160,7 @@ impl ChangeList {
         self.node(records, after).previous = Link::cursor(number);
         let node = ListNode { previous: next, next: after };
         self.cursors[number] = CursorState { node, sequence, is_searching: false };
-        Some(&records[index])
+        Some(index)
     }
 
     /// Takes a cursor back by at most [`SEARCH_STEP`] members. Returns whether it has found its place: the

@@ -17,6 +17,7 @@ mod arena;
 mod chunks;
 mod keyed_hasher;
 mod list;
+mod record_id;
 mod table;
 
 use crate::text::record::Statement;
@@ -24,6 +25,7 @@ use arena::{Arena, BlockOffset};
 use chunks::Chunks;
 use keyed_hasher::KeyedHasher;
 use list::{ChangeList, Link, ListNode};
+pub use record_id::RecordId;
 use table::Table;
 
 /// The source of a statement: a client of this server, or one incarnation of a neighbour.
@@ -58,6 +60,10 @@ pub struct Change<'a> {
     pub line: &'a [u8],
     /// The source of the statement.
     pub origin: Origin,
+    /// Its record.
+    pub record: RecordId,
+    /// Its number.
+    pub sequence: u64,
 }
 
 /// The newest statement of every client.
@@ -198,6 +204,7 @@ impl Store {
         self.list.remove(&mut self.records, index);
         let record = &mut self.records[index];
         self.lines.remove(record.line);
+        record.sequence = Sequence::of(0);
         record.node.next = self.vacant.replace(index).map_or(Link::END, Link::record);
         self.clients -= 1;
         self.compact_lines();
@@ -231,8 +238,8 @@ impl Store {
     /// change, and [`Store::seen`] is [`Store::sequence`]; or the cursor is still searching for its place, a
     /// bounded number of changes in each call, and `seen` is the number that it follows from.
     pub fn next_change(&mut self, cursor: Cursor) -> Option<Change<'_>> {
-        let record = self.list.advance(&mut self.records, cursor.0, self.sequence)?;
-        Some(Change { line: self.lines.get(record.line), origin: record.origin })
+        let index = self.list.advance(&mut self.records, cursor.0, self.sequence)?;
+        Some(self.change(index))
     }
 
     /// Loads the records of these clients into the processor's cache, before they are reported: of at most

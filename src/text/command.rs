@@ -3,6 +3,7 @@
 
 use super::decimal::{Decimal, integer};
 use super::fields::{Fields, fields};
+use super::follow::Follow;
 use super::location::Location;
 use super::time::Time;
 
@@ -20,6 +21,8 @@ pub enum ClientCommand<'a> {
     IamAt(IamAt<'a>),
     /// `WHATSAT`: the client asks for places near a client.
     WhatsAt(WhatsAt<'a>),
+    /// `FOLLOW`: the client wants the changes of clients as they happen.
+    Follow(Follow<'a>),
     /// A line that begins or ends like the first line of an HTTP request. Web pages can make a browser send it,
     /// so nothing after it is executed.
     HttpRequest,
@@ -59,6 +62,7 @@ impl<'a> ClientCommand<'a> {
             None => return ClientCommand::Blank,
             Some(b"IAMAT") => iam_at(words.clone()),
             Some(b"WHATSAT") => whats_at(words.clone()),
+            Some(b"FOLLOW") => Follow::parse(words.clone()).map(ClientCommand::Follow),
             Some(_) => None,
         };
         match command {
@@ -215,6 +219,7 @@ mod tests {
             ClientCommand::parse(&line);
             ClientCommand::parse(&[&b"IAMAT "[..], &line].concat());
             ClientCommand::parse(&[&b"WHATSAT "[..], &line].concat());
+            ClientCommand::parse(&[&b"FOLLOW "[..], &line].concat());
         }
     }
 }
