@@ -4,6 +4,7 @@
 //! From the ground up, each module using only those above it:
 //!
 //! * [`text`]: lines and fields, as pure functions over bytes.
+//! * [`geo`]: points on the sphere, their distances, and cells of it.
 //! * [`clock`]: monotonic time.
 //! * [`log`]: the traffic log.
 //! * [`store`]: the newest statement of each client, as a list of changes with cursors.
@@ -25,6 +26,7 @@ pub mod clock;
 pub mod config;
 pub mod conversation;
 pub mod event_loop;
+pub mod geo;
 pub mod herd;
 pub mod http;
 pub mod keys;

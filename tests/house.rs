@@ -5,8 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules from the ground up. Each may import those above it in this list.
-const MODULES: [&str; 15] = [
+const MODULES: [&str; 16] = [
     "text",
+    "geo",
     "clock",
     "log",
     "store",

@@ -25,31 +25,34 @@ pub(super) fn explain(line: &[u8], now: u64) -> Refusal {
         return Refusal::Unknown("the line is blank".to_owned());
     };
     let text = shown(verb);
-    if operands.is_empty() && [IAMAT.verb, WHATSAT.verb].contains(&text.as_str()) {
-        let form = if text == IAMAT.verb { IAMAT.form } else { WHATSAT.form };
+    if operands.is_empty()
+        && let Some(Form { form, .. }) = FORMS.iter().find(|form| form.verb == text)
+    {
         return Refusal::Unquoted(format!("its operands are missing; write a line in quotes: '{form}'"));
     }
     match text.as_str() {
         "IAMAT" => Refusal::Mistake(iam_at(operands, now)),
         "WHATSAT" => Refusal::Mistake(whats_at(operands)),
-        "AT" | "HELLO" => {
-            Refusal::Mistake(format!("{text} is for servers; a client writes IAMAT or WHATSAT"))
+        "FORGET" => Refusal::Mistake(forget(operands)),
+        "AT" | "GONE" | "HELLO" => {
+            Refusal::Mistake(format!("{text} is for servers; a client writes {}", verbs()))
         }
-        _ if text.eq_ignore_ascii_case("IAMAT") || text.eq_ignore_ascii_case("WHATSAT") => {
+        _ if FORMS.iter().any(|form| text.eq_ignore_ascii_case(form.verb)) => {
             Refusal::Mistake(format!("verbs are upper case; write {}", text.to_ascii_uppercase()))
         }
         _ if matches!(ClientCommand::parse(line), ClientCommand::HttpRequest) => Refusal::Mistake(
             "it looks like an HTTP request, after which the server closes the connection".to_owned(),
         ),
         _ => {
-            let guess = did_you_mean(&text, ["IAMAT", "WHATSAT"]);
-            let problem = format!("unknown command {}: expected IAMAT or WHATSAT{guess}", quoted(&text));
+            let guess = did_you_mean(&text, FORMS.map(|form| form.verb));
+            let problem = format!("unknown command {}: expected {}{guess}", quoted(&text), verbs());
             if guess.is_empty() { Refusal::Unknown(problem) } else { Refusal::Mistake(problem) }
         }
     }
 }
 
 /// A command, for messages.
+#[derive(Clone, Copy)]
 struct Form {
     verb: &'static str,
     form: &'static str,
@@ -57,6 +60,14 @@ struct Form {
 
 const IAMAT: Form = Form { verb: "IAMAT", form: "IAMAT CLIENT +34.068930-118.445127 now" };
 const WHATSAT: Form = Form { verb: "WHATSAT", form: "WHATSAT CLIENT 10 5" };
+const FORGET: Form = Form { verb: "FORGET", form: "FORGET CLIENT" };
+const FORMS: [Form; 3] = [IAMAT, WHATSAT, FORGET];
+
+/// The verbs of a client: `A, B or C`.
+fn verbs() -> String {
+    let verbs = FORMS.map(|form| form.verb).join(", ");
+    verbs.rsplit_once(", ").map_or(verbs.clone(), |(first, last)| format!("{first} or {last}"))
+}
 
 fn iam_at(operands: &[&[u8]], now: u64) -> String {
     let &[_, location, time] = operands else {
@@ -114,6 +125,17 @@ fn whats_at(operands: &[&[u8]]) -> String {
     if integer(bound).is_none_or(|bound| bound > RESULTS_MAX) {
         return format!("bound: expected an integer from 0 to {RESULTS_MAX}, got {}", quoted(&shown(bound)));
     }
+    unknown(client)
+}
+
+fn forget(operands: &[&[u8]]) -> String {
+    match operands {
+        [client] => unknown(client),
+        _ => count(operands, "a client", &FORGET),
+    }
+}
+
+fn unknown(client: &[u8]) -> String {
     format!("the server knows no client {}; report it by IAMAT", quoted(&shown(client)))
 }
 
@@ -159,6 +181,11 @@ mod tests {
             ("WHATSAT kiwi 51 5", "radius: expected a number of kilometres from 0 to 50, got \"51\""),
             ("WHATSAT kiwi 10 21", "bound: expected an integer from 0 to 20, got \"21\""),
             ("WHATSAT kiwi 10 5", "the server knows no client \"kiwi\""),
+            ("FORGET kiwi plum", "expected a client, got 2 words after the verb; write FORGET CLIENT"),
+            ("FORGET kiwi", "the server knows no client \"kiwi\""),
+            ("Forget kiwi", "write FORGET"),
+            ("FORGETS kiwi", "did you mean FORGET?"),
+            ("GONE Riley +1 kiwi 5", "a client writes IAMAT, WHATSAT or FORGET"),
             ("iamat kiwi +34-118 5", "write IAMAT"),
             ("IAMA kiwi +34-118 5", "did you mean IAMAT?"),
             ("AT Riley +1 kiwi +34-118 5", "AT is for servers"),
@@ -176,5 +203,6 @@ mod tests {
         assert!(matches!(explain(b"", NOW), Refusal::Unknown(_)));
         assert!(matches!(explain(b"IAMAT", NOW), Refusal::Unquoted(why) if why.contains("'IAMAT CLIENT")));
         assert!(matches!(explain(b"WHATSAT", NOW), Refusal::Unquoted(why) if why.contains("'WHATSAT")));
+        assert!(matches!(explain(b"FORGET", NOW), Refusal::Unquoted(why) if why.contains("'FORGET CLIENT'")));
     }
 }

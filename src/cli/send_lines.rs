@@ -115,7 +115,7 @@ impl Replies {
     fn reply(&mut self, line: &[u8]) -> Option<String> {
         let Some(refused) = line.strip_prefix(b"?") else {
             // A line of JSON says nothing that its AT line has not said.
-            self.has_accepted |= line.starts_with(b"AT ");
+            self.has_accepted |= line.starts_with(b"AT ") || line.starts_with(b"GONE ");
             return None;
         };
         let command = String::from_utf8_lossy(refused);
@@ -207,9 +207,10 @@ mod tests {
 
     #[test]
     fn a_line_that_is_no_command_is_a_failure_if_nothing_else_was_understood() {
-        let unknown = "Riley refused \"FOO\": unknown command \"FOO\": expected IAMAT or WHATSAT";
+        let unknown = "Riley refused \"FOO\": unknown command \"FOO\": expected IAMAT, WHATSAT or FORGET";
         assert_eq!(replies(&["? FOO\n"]), (vec![], Err(unknown.to_owned())));
         assert_eq!(replies(&["AT Riley +1 kiwi +1-1 5\n", "? FOO\n"]), (vec![], Ok(())));
         assert_eq!(replies(&["AT Riley +1 kiwi +1-1 5\n"]), (vec![], Ok(())));
+        assert_eq!(replies(&["GONE Riley +0.000000000 kiwi 5.000000000\n", "? FOO\n"]), (vec![], Ok(())));
     }
 }

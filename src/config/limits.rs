@@ -17,12 +17,16 @@ pub struct Limits {
     /// Lines that a client off loopback may send in a second before it is read from more slowly: at most
     /// 1,000,000; 0: no limit.
     pub max_lines_per_second: u32,
-    /// Clients whose location is kept: 1 to 2^30.
+    /// Clients whose location is kept, and clients that were forgotten: 1 to 2^30.
     pub max_clients: usize,
     /// Seconds that a client's time may be ahead of the server's clock; 0: no limit.
     pub max_future_s: u64,
     /// Connections that follow at the same time: at most 1,000,000.
     pub max_followers: usize,
+    /// Seconds from the server time of an AT to the moment from which it counts as unknown; 0: never.
+    pub expire_s: u32,
+    /// Seconds from the server time of a GONE for which it is kept: at least 1.
+    pub remember_gone_s: u32,
     /// From the first byte of a line to its end: 1 s to a day.
     pub line_timeout: Duration,
     /// The section `clients`.
@@ -30,7 +34,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    pub(super) const KEYS: [&str; 8] = [
+    pub(super) const KEYS: [&str; 10] = [
         "max_line",
         "max_connections",
         "max_connections_per_address",
@@ -38,6 +42,8 @@ impl Limits {
         "max_clients",
         "max_future_s",
         "max_followers",
+        "expire_s",
+        "remember_gone_s",
         "line_timeout_s",
     ];
 
@@ -58,6 +64,10 @@ impl Limits {
             max_future_s: section.integer("max_future_s", 86_400, 0..=u64::from(u32::MAX))?,
             // As many as max_connections allows.
             max_followers: section.integer("max_followers", 1000, 0..=1_000_000)?,
+            // 136 years at most: 32 bits, as a record has them.
+            expire_s: section.integer("expire_s", 0, 0..=u32::MAX)?,
+            // A server may be away for a week without bringing a forgotten client back.
+            remember_gone_s: section.integer("remember_gone_s", 604_800, 1..=u32::MAX)?,
             // At a telnet prompt a line is typed within a minute.
             line_timeout: Duration::from_secs(section.integer("line_timeout_s", 60, 1..=86_400)?),
             clients: ClientsSection::read(clients)?,
@@ -90,6 +100,8 @@ mod tests {
             ("limits", "max_clients", 1, 1_073_741_824_u64),
             ("limits", "max_future_s", 0, 4_294_967_295),
             ("limits", "max_followers", 0, 1_000_000),
+            ("limits", "expire_s", 0, 4_294_967_295),
+            ("limits", "remember_gone_s", 1, 4_294_967_295),
             ("limits", "line_timeout_s", 1, 86_400),
             ("clients", "end_line_after_ms", 0, 86_400_000),
             ("clients", "close_after_ms", 0, 86_400_000),

@@ -45,7 +45,7 @@ impl<K: Kind> Handle<K> {
     /// A call to this conversation, for [`Command::Deliver`](crate::protocol::Command::Deliver).
     pub fn call(call: impl FnOnce(&mut K, &mut Context<'_>) + 'static) -> Delivery<Conversation> {
         Box::new(|conversation, context| {
-            context.shared.log.set_time(context.wall);
+            context.shared.set_time(context.wall);
             if let Some(conversation) = K::of(conversation) {
                 call(conversation, context);
             }

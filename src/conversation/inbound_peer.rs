@@ -210,7 +210,7 @@ impl InboundLink {
 
 /// Whether a line is the beginning of a statement that is too long.
 fn is_long_statement(line: &[u8], line_max: usize) -> bool {
-    line.len() > line_max && line.starts_with(b"AT ")
+    line.len() > line_max && (line.starts_with(b"AT ") || line.starts_with(b"GONE "))
 }
 
 /// Whether a connection can be that of a neighbour, whichever it is. The error is the reason to refuse it.
@@ -378,6 +378,7 @@ const SHOWN_MAX: usize = 100;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Limits;
     use crate::conversation::acknowledgements::COALESCED_FOR;
     use crate::conversation::testing::Bench;
     use crate::conversation::{Client, Conversation};
@@ -419,6 +420,45 @@ mod tests {
         restarted.server = again.into_server();
         restarted.receive(b"HELLO herd/1 bruins Jaquez ffffffffffffffff\n");
         assert_eq!(restarted.sent(), "WELCOME Riley 00000000000000ee 0\n");
+    }
+
+    #[test]
+    fn a_gone_is_stored_and_has_exactly_five_fields() {
+        let gone = "GONE Campbell +0.100000000 kiwi 1621464829.000000000\n";
+        let mut bench = linked();
+        bench.receive(format!("{AT}{gone}MARK 8\n").as_bytes());
+        assert_eq!(bench.sent(), "ACK 8\n");
+        assert_eq!(
+            (bench.server.store.get(b"kiwi"), bench.server.store.newest(b"kiwi")),
+            (None, Some(gone.as_bytes()))
+        );
+        for line in [
+            "GONE Campbell +0.100000000 kiwi 1621464829.000000000 more\n",
+            "GONE Campbell +0.100000000 kiwi +34-118 1621464829.000000000\n",
+            "GONE Campbell +0.100000000 kiwi\n",
+            "GONE Campbell +0.100000000 kiwi 1621464829\n",
+        ] {
+            let mut bench = linked();
+            bench.receive(line.as_bytes());
+            assert_eq!(bench.closing(), Some(Close::Abort), "{line}");
+            assert!(bench.log().contains("was not understood"), "{line}");
+        }
+    }
+
+    #[test]
+    fn statements_that_are_over_are_dropped_and_acknowledged() {
+        let mut bench = linked();
+        bench.server.set_limits(Limits { expire_s: 3, remember_gone_s: 5, ..bench.server.limits.clone() });
+        // Server times 3.1, 2.9, 5.1 and 4.9 seconds ago.
+        bench.receive(b"AT A +0.900000000 p +1-1 1621464826\nAT A +1.100000000 q +1-1 1621464826\n");
+        bench.receive(
+            b"GONE A -0.100000000 r 1621464825.000000000\nGONE A +0.100000000 s 1621464825.000000000\n",
+        );
+        bench.receive(b"MARK 4\n");
+        assert_eq!((bench.sent().as_str(), bench.server.store.sequence()), ("ACK 4\n", 2));
+        let known = [&b"p"[..], b"q", b"r", b"s"].map(|id| bench.server.store.newest(id).is_some());
+        assert_eq!(known, [false, true, false, true]);
+        assert_eq!(bench.server.statements_dropped, 0);
     }
 
     #[test]

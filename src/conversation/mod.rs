@@ -51,9 +51,9 @@ pub enum Conversation {
 }
 
 impl Conversation {
-    /// The protocol of this conversation, for one callback. Log lines of the callback get its time.
+    /// The protocol of this conversation, for one callback, whose time the server takes over.
     fn at(&mut self, context: &mut Context<'_>) -> &mut dyn Protocol<Shared = Server> {
-        context.shared.log.set_time(context.wall);
+        context.shared.set_time(context.wall);
         match self {
             Conversation::Client(client) => client,
             Conversation::InboundPeer(peer) => peer,
@@ -78,7 +78,7 @@ impl Conversation {
 
     /// Ends a link whose peer's certificate these keys do not accept.
     pub fn verify_peer(&mut self, context: &mut Context<'_>, keys: &dyn TlsKeys) {
-        context.shared.log.set_time(context.wall);
+        context.shared.set_time(context.wall);
         let Err(reason) = keys.verify(context.tls.unwrap_or(&TlsPeer::default())) else { return };
         match self {
             Conversation::InboundPeer(peer) => peer.distrust(context, &reason.to_string()),

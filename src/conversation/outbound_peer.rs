@@ -342,9 +342,12 @@ const SHOWN_MAX: usize = 100;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Limits;
     use crate::conversation::Conversation;
     use crate::conversation::testing::Bench;
     use crate::protocol::Close;
+    use crate::store::Retention;
+    use crate::text::record::Statement;
     use std::time::Duration;
 
     const WELCOME: &[u8] = b"WELCOME Jaquez 0123456789abcdef 0\n";
@@ -473,11 +476,38 @@ mod tests {
     }
 
     #[test]
+    fn a_gone_is_sent_and_a_statement_that_is_over_is_not() {
+        let mut bench = linked();
+        bench.server.set_limits(Limits { expire_s: 3, ..bench.server.limits.clone() });
+        turn(&mut bench);
+        let lines = [
+            "AT Riley +0.000000000 a +1-1 1621464829\n",
+            "AT Riley +0.000000000 b +1-1 1621464827.5\n",
+            "GONE Riley +0.000000000 c 1621464829.000000000\n",
+        ];
+        for line in lines {
+            let statement = Statement::parse(line.trim_end().as_bytes()).unwrap();
+            bench.server.store.report(&statement, line.as_bytes(), Origin::CLIENT);
+        }
+        bench.wall += 1_000_000_000;
+        assert_eq!(turn(&mut bench), format!("{}{}MARK 3\n", lines[0], lines[2]));
+        bench.wall += 10_000_000_000;
+        let line = "AT Riley +0.000000000 d +1-1 1621464830\n";
+        let statement = Statement::parse(line.trim_end().as_bytes()).unwrap();
+        bench.server.set_time(1_621_464_830_000_000_000);
+        bench.server.store.report(&statement, line.as_bytes(), Origin::CLIENT);
+        assert_eq!(turn(&mut bench), "MARK 4\n", "what is over is acknowledged all the same");
+    }
+
+    #[test]
     fn a_removed_change_is_marked_at_once() {
         let mut bench = linked();
         turn(&mut bench);
         bench.report("a", 1, Origin::CLIENT);
-        assert!(bench.server.store.remove(b"a"));
+        bench.server.store.set_retention(Retention { at_s: 1, gone_s: 0 });
+        bench.server.store.set_time(u64::MAX);
+        assert!(!bench.server.store.sweep(|removed| assert_eq!(removed.id, b"a")));
+        bench.server.store.set_retention(Retention::default());
         assert_eq!(turn(&mut bench), "MARK 1\n");
         assert_eq!(turn(&mut bench), "");
         bench.server.limits.max_line = 64;

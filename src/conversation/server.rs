@@ -10,7 +10,7 @@ use crate::log::Log;
 use crate::places::desk::Desk;
 use crate::places::dialect::Service;
 use crate::protocol::{ConnectionId, TlsKeys};
-use crate::store::{Origin, Outcome, Store};
+use crate::store::{Origin, Outcome, Retention, Store};
 use crate::text::peer_line::Epoch;
 use crate::text::record::Statement;
 
@@ -95,8 +95,10 @@ impl Server {
     /// A server with an empty store and no neighbours, whose questions go to a Places on this machine until its
     /// desk gets another service.
     pub fn new(identity: Identity, limits: Limits, silence: Duration, log: Log) -> Server {
+        let mut store = Store::new(limits.max_clients);
+        store.set_retention(retention(&limits));
         Server {
-            store: Store::new(limits.max_clients),
+            store,
             identity,
             limits,
             silence,
@@ -116,17 +118,50 @@ impl Server {
         }
     }
 
-    /// Stores a statement of a neighbour, if it wins. `line` is its line with LF.
+    /// Takes over other limits.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.store.set_records_max(limits.max_clients);
+        self.store.set_retention(retention(&limits));
+        self.limits = limits;
+    }
+
+    /// Sets the time of what follows, in nanoseconds since 1970: of log lines, and for the end of statements.
+    pub fn set_time(&mut self, wall: u64) {
+        self.log.set_time(wall);
+        self.store.set_time(wall);
+    }
+
+    /// Removes records whose statements are over: a portion of a pass through all records. Returns whether the pass
+    /// goes on.
+    pub fn sweep(&mut self) -> bool {
+        let followers = &mut self.followers;
+        self.store.sweep(|removed| {
+            if !followers.is_empty() {
+                followers.removed(removed.record, removed.id, removed.is_gone);
+            }
+        })
+    }
+
+    /// Stores a statement of a neighbour, if it is not over and wins. `line` is its line with LF.
     pub fn learn(&mut self, statement: &Statement<'_>, line: &[u8], origin: Origin) {
         if self.followers.report(&mut self.store, statement, line, origin) == Outcome::Full {
             if self.statements_dropped == 0 {
-                let (clients, most) = (self.store.len(), self.limits.max_clients);
+                let (contents, most) = (self.store_contents(), self.limits.max_clients);
                 self.log.event(format_args!(
-                    "Statements of neighbours are dropped: the store is full with {clients} clients; \
-                     limits.max_clients is {most}"
+                    "Statements of neighbours are dropped: the store is full with {contents}; limits.max_clients is \
+                     {most}"
                 ));
             }
             self.statements_dropped += 1;
+        }
+    }
+
+    /// The number of records in words, for the log: `5 clients and 2 forgotten ones`.
+    pub fn store_contents(&self) -> String {
+        let clients = self.store.len();
+        match self.store.records() - clients {
+            0 => format!("{clients} clients"),
+            forgotten => format!("{clients} clients and {forgotten} forgotten ones"),
         }
     }
 
@@ -134,6 +169,11 @@ impl Server {
     pub fn heartbeat(&self) -> Duration {
         (self.silence / 3).min(HEARTBEAT_MAX)
     }
+}
+
+/// How long statements count.
+fn retention(limits: &Limits) -> Retention {
+    Retention { at_s: limits.expire_s, gone_s: limits.remember_gone_s }
 }
 
 /// The longest heartbeat interval (docs/protocol.md, section 2).

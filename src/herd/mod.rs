@@ -12,6 +12,7 @@ mod places;
 mod reload;
 mod settings;
 pub mod shutdown;
+mod sweeping;
 
 use std::collections::VecDeque;
 use std::io;
@@ -47,6 +48,8 @@ pub enum Tag {
     PlacesLookup(u64),
     /// A day since the last look at the server's certificate.
     CertificateEnd,
+    /// The next portion of a pass through the records is due.
+    Sweep,
     /// A page of the log is due, or was written.
     Log,
     /// Followers are to be served.
@@ -68,6 +71,8 @@ pub struct Herd {
     certificate_end: CertificateEnd,
     shutdown: Shutdown,
     log: LogDriver,
+    /// The timer of the next portion of a pass through the records runs.
+    sweep_is_timed: bool,
     /// The state of the generator of jitter.
     random_state: u64,
     commands: VecDeque<Command>,
@@ -86,6 +91,7 @@ impl Herd {
             certificate_end: CertificateEnd::default(),
             shutdown: Shutdown::default(),
             log: LogDriver::new(),
+            sweep_is_timed: false,
             random_state: seed,
             commands: VecDeque::new(),
         };
@@ -113,9 +119,8 @@ impl Herd {
         if self.shutdown.has_begun() {
             return;
         }
-        self.server.log.set_time(clocks.wall);
-        self.server.limits = settings.limits;
-        self.server.store.set_clients_max(self.server.limits.max_clients);
+        self.server.set_time(clocks.wall);
+        self.server.set_limits(settings.limits);
         self.server.silence = settings.silence;
         self.server.log.set_level(settings.log_level);
         // Spare connections are for neighbours.
@@ -298,7 +303,7 @@ impl Application for Herd {
             Admission::Admitted => Some(Conversation::Client(Client::unidentified())),
             Admission::Spare => Some(Conversation::Client(Client::peers_only())),
             Admission::Full => {
-                self.server.log.set_time(clocks.wall);
+                self.server.set_time(clocks.wall);
                 let or_address = match self.server.limits.max_connections_per_address {
                     0 => "",
                     _ => ", or its address has limits.max_connections_per_address",
@@ -318,7 +323,7 @@ impl Application for Herd {
 
     fn notice(&mut self, clocks: Clocks, notice: Notice<Tag>) {
         let Clocks { now, wall } = clocks;
-        self.server.log.set_time(wall);
+        self.server.set_time(wall);
         match notice {
             Notice::Connecting { tag: Tag::Neighbour(id), connection } => {
                 self.diallers[id.0].connecting(connection, now);
@@ -339,6 +344,7 @@ impl Application for Herd {
                 self.dial(id, step, now);
             }
             Notice::Timer(Tag::CertificateEnd) => self.certificate_timer_fired(clocks),
+            Notice::Timer(Tag::Sweep) => self.sweep_timer_fired(now),
             Notice::Timer(Tag::Desk) => self.server.desk.wake(now),
             Notice::Timer(Tag::ClosingOver) => self.commands.push_back(Command::Exit),
             Notice::Drained | Notice::Timer(Tag::DrainingOver) => {
@@ -382,6 +388,7 @@ impl Application for Herd {
     }
 
     fn turn_ended(&mut self, clocks: Clocks, is_last: bool) -> bool {
+        self.time_sweep(clocks.now);
         self.log.hand_over(&mut self.server.log, clocks.now, is_last, &mut self.commands);
         if self.server.followers.turn_ended(self.server.store.sequence()) {
             // The next turn does not wait.

@@ -24,7 +24,7 @@ impl Herd {
         if self.shutdown.has_begun() {
             return;
         }
-        self.server.log.set_time(clocks.wall);
+        self.server.set_time(clocks.wall);
         let name = &self.server.identity.name;
         match (kept, self.certificate_end.last_day()) {
             (Some(why), _) => self.server.log.event(format_args!("{name} keeps its settings: {why}")),

@@ -14,6 +14,8 @@ use crate::log::{Level, Log, Sink};
 use crate::places::dialect::Dialect;
 use crate::places::question::Question;
 use crate::protocol::{ConnectionId, Task, TlsKeys, TlsPeer, TlsSession, TlsSettings};
+use crate::store::Origin;
+use crate::text::record::Statement;
 
 const JAQUEZ: NeighbourId = NeighbourId(0);
 const LINK: ConnectionId = ConnectionId { slot: 1, generation: 1 };
@@ -111,6 +113,39 @@ fn ask(herd: &mut Herd) -> (Vec<String>, Vec<Tag>) {
     let (mut commands, tags) = commands_and_tags(herd, 0);
     commands.retain(|command| !command.starts_with("timer Desk"));
     (commands, tags)
+}
+
+#[test]
+fn records_are_swept_every_second_in_portions_while_some_can_be_over() {
+    let mut herd = herd(&[]);
+    herd.server.set_limits(Limits { expire_s: 2, ..Limits::default() });
+    commands(&mut herd, 0);
+    assert!(!herd.turn_ended(clocks(0), false), "there is no record");
+    let count = 1000;
+    for client in 0..count {
+        let line = format!("AT Riley +0.000000000 c{client} +1-1 1621464830\n");
+        let statement = Statement::parse(line.trim_end().as_bytes()).unwrap();
+        herd.server.store.report(&statement, line.as_bytes(), Origin::CLIENT);
+    }
+    let (mut ms, mut portions) = (0, 0);
+    let timer = |ms: u64| format!("timer Sweep at {:?}", clocks(ms).now);
+    while herd.server.store.records() > 0 {
+        herd.turn_ended(clocks(ms), false);
+        let command = commands(&mut herd, ms);
+        if command == [timer(ms + 1000)] {
+            ms += 1000;
+        } else {
+            assert_eq!(command, [timer(ms)], "one timer at a time; the next portion is due in the next turn");
+            portions += 1;
+        }
+        herd.notice(clocks(ms), Notice::Timer(Tag::Sweep));
+    }
+    assert_eq!(ms, 3000, "within a second after the end of the statements");
+    assert!(portions > 3, "{portions}");
+    while !commands(&mut herd, ms).is_empty() {
+        herd.notice(clocks(ms), Notice::Timer(Tag::Sweep));
+    }
+    assert!(!herd.turn_ended(clocks(ms), false), "a server without records does nothing");
 }
 
 #[test]

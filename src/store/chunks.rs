@@ -5,14 +5,19 @@ use std::ops::{Index, IndexMut};
 
 /// Elements by their index.
 #[derive(Debug)]
-pub(super) struct Chunks<T> {
+pub(super) struct Chunks<T, const CHUNK: usize = RECORDS_OF_CHUNK> {
     chunks: Vec<Box<[T; CHUNK]>>,
     length: usize,
 }
 
-impl<T: Copy> Chunks<T> {
-    pub(super) fn new() -> Chunks<T> {
+impl<T: Copy, const CHUNK: usize> Chunks<T, CHUNK> {
+    pub(super) fn new() -> Chunks<T, CHUNK> {
         Chunks { chunks: Vec::new(), length: 0 }
+    }
+
+    /// The number of elements.
+    pub(super) fn len(&self) -> u32 {
+        self.length as u32
     }
 
     /// Appends an element and returns its index.
@@ -26,7 +31,7 @@ impl<T: Copy> Chunks<T> {
     }
 }
 
-impl<T> Index<u32> for Chunks<T> {
+impl<T, const CHUNK: usize> Index<u32> for Chunks<T, CHUNK> {
     type Output = T;
 
     fn index(&self, index: u32) -> &T {
@@ -34,7 +39,7 @@ impl<T> Index<u32> for Chunks<T> {
     }
 }
 
-impl<T> IndexMut<u32> for Chunks<T> {
+impl<T, const CHUNK: usize> IndexMut<u32> for Chunks<T, CHUNK> {
     fn index_mut(&mut self, index: u32) -> &mut T {
         &mut self.chunks[index as usize / CHUNK][index as usize % CHUNK]
     }
@@ -48,9 +53,9 @@ pub(super) fn chunk_of<T: Copy, const LENGTH: usize>(element: T) -> Box<[T; LENG
     }
 }
 
-/// Elements of a chunk. The vector of chunks has a pointer for each: it takes 2 KiB for a million records,
+/// Records of a chunk. The vector of chunks has a pointer for each: it takes 2 KiB for a million records,
 /// and copying it when it grows takes no time worth bounding.
-const CHUNK: usize = if cfg!(test) { 4 } else { 4096 };
+const RECORDS_OF_CHUNK: usize = if cfg!(test) { 4 } else { 4096 };
 
 #[cfg(test)]
 mod tests {
@@ -58,7 +63,7 @@ mod tests {
 
     #[test]
     fn elements_are_found_by_their_index() {
-        let mut chunks = Chunks::new();
+        let mut chunks: Chunks<_> = Chunks::new();
         for element in 0..100_u32 {
             assert_eq!(chunks.push(element), element);
         }
@@ -68,7 +73,7 @@ mod tests {
 
     #[test]
     fn growing_moves_no_element() {
-        let mut chunks = Chunks::new();
+        let mut chunks: Chunks<_> = Chunks::new();
         chunks.push(0);
         let first: *const i32 = &raw const chunks[0];
         for element in 1..1000 {

@@ -6,8 +6,8 @@
 
 use slab::Slab;
 
-use super::Record;
 use super::chunks::Chunks;
+use super::record::Record;
 
 /// A member of the list: the index of a record, or [`OTHER`] and the number of a cursor, or [`Link::END`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 //! The store: the newest statement of every client in memory, as a list of changes. It writes no file and
 //! knows no neighbour.
 //!
-//! A record is its finished AT line. Each stored statement replaces the client's earlier one, gets the next
+//! A record is its finished line: an AT, or the GONE of a client that was forgotten, which stays as a tombstone so
+//! that no older AT comes back. Each stored statement replaces the client's earlier one, gets the next
 //! sequence number and moves to the end of the list. A reader of the changes has a *cursor*, a position in
 //! the list. The changes after the cursor are those that the reader does not have yet, whether it is slow,
 //! was disconnected or is new. Memory is therefore bounded by the number of clients, whatever the speed of a
@@ -10,22 +11,42 @@
 //! The list is linked through the records by their indices. Moving a record takes a few assignments, and the
 //! list needs no compaction.
 //!
+//! A statement is over when its server time is further in the past than its [`Retention`], by this server's clock. From
+//! then on it counts as unknown: it is neither found nor returned as a change, and any other statement replaces it. Its
+//! record stays until [`Store::sweep`] reaches it.
+//!
 //! No call works through all records, so that none delays the other connections of the server. Whatever grows
-//! stands in chunks; the table grows, lines are compacted, and a cursor finds its place in portions.
+//! stands in chunks; the table grows, lines are compacted, a cursor finds its place, and records are swept in
+//! portions.
 
 mod arena;
 mod chunks;
 mod keyed_hasher;
 mod list;
+mod record;
 mod record_id;
+mod retention;
+mod search;
+mod space;
+mod sweep;
 mod table;
 
+use crate::geo::Key;
 use crate::text::record::Statement;
-use arena::{Arena, BlockOffset};
+use arena::Arena;
 use chunks::Chunks;
 use keyed_hasher::KeyedHasher;
 use list::{ChangeList, Link, ListNode};
+use record::{Record, Sequence, Source};
 pub use record_id::RecordId;
+pub use retention::Retention;
+use retention::{Horizons, Second};
+use search::Search;
+pub use search::{BOUND_MAX, Nearby, SearchId};
+use slab::Slab;
+use space::{Owners, Place, Space};
+use sweep::Groups;
+pub use sweep::Removed;
 use table::Table;
 
 /// The source of a statement: a client of this server, or one incarnation of a neighbour.
@@ -44,7 +65,9 @@ pub enum Outcome {
     Stored,
     /// The stored statement wins, or is the same.
     Lost,
-    /// The statement was dropped: its client is new and the store has `clients_max` clients, or the lines
+    /// The statement was dropped: it is over already.
+    Over,
+    /// The statement was dropped: its client has no record and the store has `records_max` of them, or the lines
     /// take 32 GiB.
     Full,
 }
@@ -56,8 +79,10 @@ pub struct Cursor(usize);
 /// A change, as [`Store::next_change`] returns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change<'a> {
-    /// The AT line with its LF.
+    /// The line of the statement with its LF.
     pub line: &'a [u8],
+    /// The statement is a GONE.
+    pub is_gone: bool,
     /// The source of the statement.
     pub origin: Origin,
     /// Its record.
@@ -73,69 +98,80 @@ pub struct Store {
     /// The indices of removed records: the last one that was removed, then each through the node of the one
     /// before it.
     vacant: Option<u32>,
-    /// The number of clients.
-    clients: usize,
+    /// The number of records that are not vacant.
+    used: usize,
+    /// The number of GONEs among them.
+    tombstones: usize,
     lines: Arena,
     by_id: Table,
     hasher: KeyedHasher,
     list: ChangeList,
+    space: Space,
+    searches: Slab<Search>,
+    /// The buffers of the last search.
+    idle_search: Option<Search>,
     /// The number of the newest change.
     sequence: u64,
-    clients_max: usize,
-}
-
-/// A record, except its line. Kept small: there may be millions.
-#[derive(Clone, Copy, Debug)]
-struct Record {
-    line: BlockOffset,
-    node: ListNode,
-    sequence: Sequence,
-    origin: Origin,
-}
-
-/// A sequence number in two halves. A `u64` would align records to eight bytes and make them larger.
-#[derive(Clone, Copy, Debug)]
-struct Sequence([u32; 2]);
-
-impl Sequence {
-    fn of(number: u64) -> Sequence {
-        Sequence([(number >> 32) as u32, number as u32])
-    }
-
-    fn number(self) -> u64 {
-        u64::from(self.0[0]) << 32 | u64::from(self.0[1])
-    }
+    records_max: usize,
+    horizons: Horizons,
+    groups: Groups,
 }
 
 impl Store {
-    /// An empty store for at most `clients_max` clients.
-    pub fn new(clients_max: usize) -> Store {
+    /// An empty store for at most `records_max` records, whose statements count for ever.
+    pub fn new(records_max: usize) -> Store {
         Store {
             records: Chunks::new(),
             vacant: None,
-            clients: 0,
+            used: 0,
+            tombstones: 0,
             lines: Arena::new(),
             by_id: Table::new(),
             hasher: KeyedHasher::new(),
             list: ChangeList::new(),
+            space: Space::new(),
+            searches: Slab::new(),
+            idle_search: None,
             sequence: 0,
-            clients_max,
+            records_max,
+            horizons: Horizons::NONE,
+            groups: Groups::new(),
         }
     }
 
-    /// Sets the greatest number of clients. Clients above a lower limit stay.
-    pub fn set_clients_max(&mut self, clients_max: usize) {
-        self.clients_max = clients_max;
+    /// Sets the greatest number of records, tombstones included. Records above a lower limit stay.
+    pub fn set_records_max(&mut self, records_max: usize) {
+        self.records_max = records_max;
     }
 
-    /// The number of clients.
+    /// Sets how long statements count.
+    pub fn set_retention(&mut self, retention: Retention) {
+        self.horizons.set_retention(retention);
+    }
+
+    /// Sets the time by this server's clock, in nanoseconds since 1970. It decides which statements are over.
+    pub fn set_time(&mut self, nanoseconds: u64) {
+        self.horizons.set_time(nanoseconds);
+    }
+
+    /// The number of known clients. Those whose statement is over count until their record is removed.
     pub fn len(&self) -> usize {
-        self.clients
+        self.used - self.tombstones
     }
 
-    /// Whether the store has no client.
+    /// Whether the store has no known client.
     pub fn is_empty(&self) -> bool {
-        self.clients == 0
+        self.len() == 0
+    }
+
+    /// The number of records: known clients and tombstones.
+    pub fn records(&self) -> usize {
+        self.used
+    }
+
+    /// Whether a statement of this client would find room: it has a record, or there may be one more.
+    pub fn has_room_for(&self, id: &[u8]) -> bool {
+        self.used < self.records_max || self.find(self.hasher.hash(id), id).is_some()
     }
 
     /// The sequence number of the newest change; 0: no change yet.
@@ -148,67 +184,80 @@ impl Store {
         self.list.cursors()
     }
 
-    /// The AT line of a client, with its LF.
+    /// The AT line of a known client, with its LF. `None`: the client is unknown: nothing was reported about it, it was
+    /// forgotten, or its statement is over.
     pub fn get(&self, id: &[u8]) -> Option<&[u8]> {
-        Some(self.line(self.find(self.hasher.hash(id), id)?))
+        let index = self.find(self.hasher.hash(id), id)?;
+        (!self.records[index].source.is_gone() && !self.is_over(index)).then(|| self.line(index))
     }
 
-    /// The statement of a client.
+    /// The statement of a known client.
     pub fn statement(&self, id: &[u8]) -> Option<Statement<'_>> {
         statement(self.get(id)?)
     }
 
-    /// Stores a statement if it wins over the stored statement of its client. `line` is its AT line with LF.
-    /// For a known client this allocates nothing, unless the new line has another number of blocks than the
-    /// old, or lines are being compacted.
+    /// The stored line about a client, with its LF: an AT or a GONE that is not over.
+    pub fn newest(&self, id: &[u8]) -> Option<&[u8]> {
+        let index = self.find(self.hasher.hash(id), id)?;
+        (!self.is_over(index)).then(|| self.line(index))
+    }
+
+    /// Stores a statement if it is not over, and wins over the stored statement of its client or that is over. `line` is
+    /// its line with LF. For a known client this allocates nothing, unless the new line has another number of blocks
+    /// than the old, or lines are being compacted.
     ///
     /// Takes bounded time, whatever the number of clients: the table grows, and the lines are compacted, in
     /// portions.
     pub fn report(&mut self, statement: &Statement<'_>, line: &[u8], origin: Origin) -> Outcome {
         debug_assert_eq!(Statement::parse(&line[..line.len() - 1]).as_ref(), Some(statement));
+        let (is_gone, received_ns) = (statement.is_gone(), statement.received_ns());
+        if self.horizons.passed(is_gone, received_ns) {
+            return Outcome::Over;
+        }
         let id_start = id_start(statement, line);
         let hash = self.hasher.hash(statement.id);
         let index = match self.find(hash, statement.id) {
             Some(index) => {
-                let offset = &mut self.records[index].line;
-                match self.lines.replace_if(offset, line, id_start, |known| wins(statement, known)) {
+                if !self.searches.is_empty() {
+                    self.keep_for_searches(index);
+                }
+                if !self.space.has_room() {
+                    return Outcome::Full;
+                }
+                let Record { source, received, .. } = self.records[index];
+                let horizons = &self.horizons;
+                let replaces = |known: &[u8]| {
+                    horizons.passed_second(source.is_gone(), received, || line_received_ns(known))
+                        || wins(statement, known)
+                };
+                match self.lines.replace_if(&mut self.records[index].line, line, id_start, replaces) {
                     Some(true) => {}
                     Some(false) => return Outcome::Lost,
                     None => return Outcome::Full,
                 }
+                self.locate(statement, index);
                 self.list.remove(&mut self.records, index);
+                self.tombstones -= usize::from(source.is_gone());
                 index
             }
-            None if self.clients >= self.clients_max => return Outcome::Full,
+            None if self.used >= self.records_max || !self.space.has_room() => return Outcome::Full,
             None => match self.add(hash, line, id_start) {
-                Some(index) => index,
+                Some(index) => {
+                    self.locate(statement, index);
+                    index
+                }
                 None => return Outcome::Full,
             },
         };
+        self.tombstones += usize::from(is_gone);
         self.sequence += 1;
         let record = self.list.push(&mut self.records, index);
         record.sequence = Sequence::of(self.sequence);
-        record.origin = origin;
+        record.source = Source::of(origin, is_gone);
+        record.received = Second::of(received_ns);
+        self.groups.note(index, is_gone, record.received);
         self.compact_lines();
         Outcome::Stored
-    }
-
-    /// Removes a client. Readers are not told; one that has not read the client's last change yet does not
-    /// get it. Returns whether the client was known. Takes bounded time, like [`Store::report`].
-    pub fn remove(&mut self, id: &[u8]) -> bool {
-        let hash = self.hasher.hash(id);
-        let Some(index) = self.find(hash, id) else {
-            return false;
-        };
-        self.by_id.remove(hash, index);
-        self.list.remove(&mut self.records, index);
-        let record = &mut self.records[index];
-        self.lines.remove(record.line);
-        record.sequence = Sequence::of(0);
-        record.node.next = self.vacant.replace(index).map_or(Link::END, Link::record);
-        self.clients -= 1;
-        self.compact_lines();
-        true
     }
 
     /// Creates a cursor for a reader that has every change up to `since`; 0: it has none. A number above
@@ -234,12 +283,17 @@ impl Store {
         self.list.is_searching(cursor.0)
     }
 
-    /// Returns the first change after the cursor and moves the cursor past it. `None`: the reader has every
-    /// change, and [`Store::seen`] is [`Store::sequence`]; or the cursor is still searching for its place, a
-    /// bounded number of changes in each call, and `seen` is the number that it follows from.
+    /// Returns the first change after the cursor that is not over, and moves the cursor past it. `None`: the reader has
+    /// every change, and [`Store::seen`] is [`Store::sequence`]; or the cursor is still searching for its place, or
+    /// passing changes that are over, a bounded number of them in each call.
     pub fn next_change(&mut self, cursor: Cursor) -> Option<Change<'_>> {
-        let index = self.list.advance(&mut self.records, cursor.0, self.sequence)?;
-        Some(self.change(index))
+        for _ in 0..PASSED_MAX {
+            let index = self.list.advance(&mut self.records, cursor.0, self.sequence)?;
+            if !self.is_over(index) {
+                return Some(self.change(index));
+            }
+        }
+        None
     }
 
     /// Loads the records of these clients into the processor's cache, before they are reported: of at most
@@ -264,7 +318,7 @@ impl Store {
         }
         for &index in found {
             let record = &self.records[index];
-            sum ^= self.lines.touch(record.line);
+            sum ^= self.lines.touch(record.line) ^ self.space.touch(record.place);
             for linked in [record.node.previous.index(), record.node.next.index()].into_iter().flatten() {
                 sum ^= self.records[linked].sequence.0[1];
             }
@@ -272,9 +326,32 @@ impl Store {
         std::hint::black_box(sum);
     }
 
+    /// Puts a record where its new statement is, or nowhere.
+    fn locate(&mut self, statement: &Statement<'_>, index: u32) {
+        let key = statement.location.map(|location| Key::of(&location));
+        if key.is_some_and(|key| self.space.stays(self.records[index].place, key, index)) {
+            return;
+        }
+        self.space.remove(&mut self.records, index);
+        if let Some(key) = key {
+            self.space.add(&mut Owners { records: &mut self.records, lines: &self.lines }, key, index);
+        }
+    }
+
     /// The line of a record, with its LF.
     fn line(&self, index: u32) -> &[u8] {
         self.lines.get(self.records[index].line)
+    }
+
+    /// The ID of the client of a record.
+    fn id(&self, index: u32) -> &[u8] {
+        id_at_front(self.lines.id_and_rest(self.records[index].line))
+    }
+
+    /// Whether the statement of a record is over.
+    fn is_over(&self, index: u32) -> bool {
+        let Record { source, received, .. } = self.records[index];
+        self.horizons.passed_second(source.is_gone(), received, || line_received_ns(self.line(index)))
     }
 
     /// The index of the record of a client.
@@ -288,8 +365,14 @@ impl Store {
     /// Adds a record that is in no list yet. `None`: the arena is full.
     fn add(&mut self, hash: u64, line: &[u8], id_start: usize) -> Option<u32> {
         let line = self.lines.add(line, id_start)?;
-        let record =
-            Record { line, node: ListNode::ALONE, sequence: Sequence::of(0), origin: Origin::CLIENT };
+        let record = Record {
+            line,
+            node: ListNode::ALONE,
+            sequence: Sequence::of(0),
+            source: Source::of(Origin::CLIENT, false),
+            received: Second::VACANT,
+            place: Place::NOWHERE,
+        };
         let index = match self.vacant {
             Some(index) => {
                 self.vacant = self.records[index].node.next.index();
@@ -299,9 +382,25 @@ impl Store {
             // `limits.max_clients` is at most 2^30.
             None => self.records.push(record),
         };
-        self.clients += 1;
+        self.used += 1;
         self.by_id.add(hash, index);
         Some(index)
+    }
+
+    /// Removes a record. Every removal goes through here.
+    fn remove(&mut self, index: u32) {
+        self.keep_for_searches(index);
+        self.space.remove(&mut self.records, index);
+        let hash = self.hasher.hash(self.id(index));
+        self.by_id.remove(hash, index);
+        self.list.remove(&mut self.records, index);
+        let record = &mut self.records[index];
+        self.lines.remove(record.line);
+        self.used -= 1;
+        self.tombstones -= usize::from(record.source.is_gone());
+        record.received = Second::VACANT;
+        record.node.next = self.vacant.replace(index).map_or(Link::END, Link::record);
+        self.compact_lines();
     }
 
     /// Moves a portion of the lines, if too many blocks between them are free.
@@ -309,8 +408,9 @@ impl Store {
         if self.lines.should_compact() {
             let Store { records, lines, by_id, hasher, .. } = self;
             lines.compact(|id_and_rest, old, new| {
-                let id = id_and_rest.split(|&byte| byte == b' ').next().unwrap_or_default();
-                if let Some(index) = by_id.find(hasher.hash(id), |index| records[index].line == old) {
+                if let Some(index) =
+                    by_id.find(hasher.hash(id_at_front(id_and_rest)), |index| records[index].line == old)
+                {
                     records[index].line = new;
                 }
             });
@@ -332,11 +432,25 @@ fn wins(new: &Statement<'_>, line: &[u8]) -> bool {
     }
 }
 
+/// The server time of a line with its LF, in nanoseconds since 1970.
+#[cold]
+fn line_received_ns(line: &[u8]) -> i128 {
+    statement(line).map_or(i128::MAX, |statement| statement.received_ns())
+}
+
 /// The start of the client's ID in the line (with LF) of a statement.
 fn id_start(statement: &Statement<'_>, line: &[u8]) -> usize {
-    let from_id = [statement.id, statement.location.text, statement.time_text];
-    line.len() - from_id.iter().map(|field| field.len() + 1).sum::<usize>()
+    let location = statement.location.map_or(0, |location| location.text.len() + 1);
+    line.len() - (statement.id.len() + 1 + location + statement.time_text.len() + 1)
 }
+
+/// The ID with which the rest of a line begins.
+fn id_at_front(id_and_rest: &[u8]) -> &[u8] {
+    id_and_rest.split(|&byte| byte == b' ').next().unwrap_or_default()
+}
+
+/// Changes that are over and that a cursor may pass in one call. Each may take a memory access.
+const PASSED_MAX: usize = if cfg!(test) { 3 } else { 256 };
 
 /// The greatest number of clients that are prefetched together. It is more than the memory accesses that a
 /// processor overlaps, and few enough for the records to stay in its nearest cache until they are used.

@@ -23,6 +23,8 @@ pub enum ClientCommand<'a> {
     WhatsAt(WhatsAt<'a>),
     /// `FOLLOW`: the client wants the changes of clients as they happen.
     Follow(Follow<'a>),
+    /// `FORGET`: the client has a client forgotten.
+    Forget(Forget<'a>),
     /// A line that begins or ends like the first line of an HTTP request. Web pages can make a browser send it,
     /// so nothing after it is executed.
     HttpRequest,
@@ -54,6 +56,13 @@ pub struct WhatsAt<'a> {
     pub bound: usize,
 }
 
+/// The operand of a FORGET.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forget<'a> {
+    /// The ID of the client to forget.
+    pub id: &'a [u8],
+}
+
 impl<'a> ClientCommand<'a> {
     /// Parses a line, with or without its LF.
     pub fn parse(line: &'a [u8]) -> ClientCommand<'a> {
@@ -63,6 +72,7 @@ impl<'a> ClientCommand<'a> {
             Some(b"IAMAT") => iam_at(words.clone()),
             Some(b"WHATSAT") => whats_at(words.clone()),
             Some(b"FOLLOW") => Follow::parse(words.clone()).map(ClientCommand::Follow),
+            Some(b"FORGET") => forget(words.clone()),
             Some(_) => None,
         };
         match command {
@@ -107,10 +117,22 @@ fn whats_at<'a>(mut words: Fields<'a>) -> Option<ClientCommand<'a>> {
     Some(ClientCommand::WhatsAt(WhatsAt { id, radius_km, bound }))
 }
 
+fn forget<'a>(mut words: Fields<'a>) -> Option<ClientCommand<'a>> {
+    let id = words.next()?;
+    words.next().is_none().then_some(ClientCommand::Forget(Forget { id }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn forget() {
+        for line in ["FORGET kiwi", " FORGET\tkiwi \r\n", "FORGET kiwi\x0b"] {
+            assert_eq!(ClientCommand::parse(line.as_bytes()), ClientCommand::Forget(Forget { id: b"kiwi" }));
+        }
+    }
 
     #[test]
     fn iamat() {
@@ -175,6 +197,10 @@ mod tests {
             "WHATSAT",
             "WHATSAT a 1",
             "WHATSAT a 1 1 1",
+            "FORGET",
+            "FORGET a b",
+            "forget a",
+            "GONE Riley +0.000000000 a 5.000000000",
             "AT Riley +0.000000000 a +1-1 5",
             "?",
             "HELLO there",
@@ -220,6 +246,7 @@ mod tests {
             ClientCommand::parse(&[&b"IAMAT "[..], &line].concat());
             ClientCommand::parse(&[&b"WHATSAT "[..], &line].concat());
             ClientCommand::parse(&[&b"FOLLOW "[..], &line].concat());
+            ClientCommand::parse(&[&b"FORGET "[..], &line].concat());
         }
     }
 }

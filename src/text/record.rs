@@ -1,4 +1,4 @@
-//! The AT line: its parser and writer, and the total order of statements. It stores nothing.
+//! AT and GONE lines: their parser and writer, and the total order of statements. It stores nothing.
 
 use std::cmp::Ordering;
 
@@ -8,21 +8,21 @@ use super::fields::exactly;
 use super::location::Location;
 use super::time::{FRACTION_DIGITS, Skew, Time};
 
-/// A statement, `AT SERVER SKEW ID LOCATION TIME`: the location of a client at a time, and the server that
-/// received it first.
+/// A statement about a client, and the server that received it first. `AT SERVER SKEW ID LOCATION TIME`: its location
+/// at a time. `GONE SERVER SKEW ID TIME`: it was forgotten at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Statement<'a> {
-    /// The server that received the IAMAT.
+    /// The server that received the IAMAT or FORGET.
     pub server: &'a [u8],
     /// The time of receipt by that server's clock, minus `time`.
     pub skew: Skew,
     /// The client's ID.
     pub id: &'a [u8],
-    /// The client's location.
-    pub location: Location<'a>,
-    /// The time of the IAMAT, by the client's clock.
+    /// The client's location; `None`: the statement is a GONE.
+    pub location: Option<Location<'a>>,
+    /// The time of the IAMAT, by the client's clock; of a GONE, see [`Statement::gone`].
     pub time: Time,
-    /// `time` in the client's own bytes.
+    /// `time` in the client's own bytes; in a GONE as [`Time::write`] writes it.
     pub time_text: &'a [u8],
 }
 
@@ -30,30 +30,60 @@ impl<'a> Statement<'a> {
     /// The statement that `server` makes from an IAMAT that it received at `received`.
     pub fn of(iam_at: &IamAt<'a>, server: &'a [u8], received: Time) -> Statement<'a> {
         let &IamAt { id, location, time, time_text } = iam_at;
-        Statement { server, skew: Skew::between(received, time), id, location, time, time_text }
+        let skew = Skew::between(received, time);
+        Statement { server, skew, id, location: Some(location), time, time_text }
+    }
+
+    /// The GONE that `server` makes from a FORGET that it received at `received`. Its time is that, or the time of the
+    /// statement that it replaces if that is greater. `time_text` becomes the text of it.
+    pub fn gone(
+        id: &'a [u8],
+        server: &'a [u8],
+        received: Time,
+        replaced: Time,
+        time_text: &'a mut Vec<u8>,
+    ) -> Statement<'a> {
+        let time = received.max(replaced);
+        time_text.clear();
+        time.write(time_text);
+        Statement { server, skew: Skew::between(received, time), id, location: None, time, time_text }
     }
 
     /// Parses a line without its LF. It must have exactly the form that [`Statement::write`] produces.
     pub fn parse(line: &'a [u8]) -> Option<Statement<'a>> {
+        if line.first() == Some(&b'G') {
+            return Statement::parse_gone(line);
+        }
         let [b"AT", server, skew, id, location, time_text] = exactly::<6>(line)? else {
             return None;
         };
-        // There must be one byte between two fields, a space, and none at the ends.
-        let mut gap = b"AT".len();
-        let length =
-            [server, skew, id, location, time_text].iter().map(|field| 1 + field.len()).sum::<usize>();
-        if gap + length != line.len() {
+        if !is_single_spaced(line, b"AT".len(), [server, skew, id, location, time_text]) {
             return None;
-        }
-        for field in [server, skew, id, location, time_text] {
-            if line[gap] != b' ' {
-                return None;
-            }
-            gap += 1 + field.len();
         }
         let (skew, location, time) =
             (Skew::parse(skew)?, Location::parse(location)?, Time::parse(time_text)?);
-        Some(Statement { server, skew, id, location, time, time_text })
+        Some(Statement { server, skew, id, location: Some(location), time, time_text })
+    }
+
+    fn parse_gone(line: &'a [u8]) -> Option<Statement<'a>> {
+        let [b"GONE", server, skew, id, time_text] = exactly::<5>(line)? else {
+            return None;
+        };
+        if !is_single_spaced(line, b"GONE".len(), [server, skew, id, time_text]) {
+            return None;
+        }
+        let (skew, time) = (Skew::parse(skew)?, Time::parse_exact(time_text)?);
+        Some(Statement { server, skew, id, location: None, time, time_text })
+    }
+
+    /// Whether the statement is a GONE.
+    pub fn is_gone(&self) -> bool {
+        self.location.is_none()
+    }
+
+    /// The server time: that of receipt, by the server's clock, in nanoseconds since 1970.
+    pub fn received_ns(&self) -> i128 {
+        self.time.nanoseconds() + self.skew.nanoseconds()
     }
 
     /// Whether this statement's time is later than that of a line without its LF; `None`: they are equal.
@@ -68,36 +98,55 @@ impl<'a> Statement<'a> {
 
     /// Appends the line with its LF.
     pub fn write(&self, output: &mut Vec<u8>) {
-        output.extend_from_slice(b"AT ");
+        output.extend_from_slice(if self.is_gone() { b"GONE " } else { b"AT " });
         output.extend_from_slice(self.server);
         output.push(b' ');
         self.skew.write(output);
-        for field in [self.id, self.location.text, self.time_text] {
+        output.push(b' ');
+        output.extend_from_slice(self.id);
+        if let Some(location) = self.location {
             output.push(b' ');
-            output.extend_from_slice(field);
+            output.extend_from_slice(location.text);
         }
+        output.push(b' ');
+        output.extend_from_slice(self.time_text);
         output.push(b'\n');
     }
 
     /// Whether this statement replaces `other` of the same client. The order is total, so that all servers
     /// agree in whatever order they receive statements (docs/protocol.md, "Which statement wins"): the
-    /// greater client time wins; then the smaller server time; then the smaller server name, location and
-    /// time text, compared as bytes. Of two identical statements neither wins.
+    /// greater client time wins; then a GONE over an AT; then the smaller server time; then the smaller server
+    /// name, location and time text, compared as bytes. Of two identical statements neither wins.
     pub fn wins_over(&self, other: &Statement<'_>) -> bool {
+        fn location<'a>(statement: &Statement<'a>) -> Option<&'a [u8]> {
+            statement.location.map(|location| location.text)
+        }
         other
             .time
             .cmp(&self.time)
-            .then_with(|| self.received().cmp(&other.received()))
+            .then_with(|| other.is_gone().cmp(&self.is_gone()))
+            .then_with(|| self.received_ns().cmp(&other.received_ns()))
             .then_with(|| self.server.cmp(other.server))
-            .then_with(|| self.location.text.cmp(other.location.text))
+            .then_with(|| location(self).cmp(&location(other)))
             .then_with(|| self.time_text.cmp(other.time_text))
             == Ordering::Less
     }
+}
 
-    /// The time of receipt, by the server's clock, in nanoseconds since 1970.
-    fn received(&self) -> i128 {
-        self.time.nanoseconds() + self.skew.nanoseconds()
+/// Whether a line is its verb and these fields, with one space before each field and nothing else.
+#[inline(always)]
+fn is_single_spaced<const N: usize>(line: &[u8], verb: usize, fields: [&[u8]; N]) -> bool {
+    let mut gap = verb;
+    if gap + fields.iter().map(|field| 1 + field.len()).sum::<usize>() != line.len() {
+        return false;
     }
+    for field in fields {
+        if line[gap] != b' ' {
+            return false;
+        }
+        gap += 1 + field.len();
+    }
+    true
 }
 
 /// The time at the end of a line, if it and `time_text` have the same number of digits, nine of them after
@@ -116,13 +165,33 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const LINE: &[u8] = b"AT Riley +0.263873386 kiwi.cs.ucla.edu +34.068930-118.445127 1621464827.959498503";
+    const AT: &[u8] = b"AT Riley +0.263873386 kiwi.cs.ucla.edu +34.068930-118.445127 1621464827.959498503";
+    const GONE: &[u8] = b"GONE Riley +0.000000000 kiwi.cs.ucla.edu 1621464900.104000000";
 
     #[test]
     fn a_line_is_written_as_it_was_parsed() {
-        let mut output = Vec::new();
-        Statement::parse(LINE).unwrap().write(&mut output);
-        assert_eq!(output, [LINE, b"\n"].concat());
+        for line in [AT, GONE] {
+            let mut output = Vec::new();
+            Statement::parse(line).unwrap().write(&mut output);
+            assert_eq!(output, [line, b"\n"].concat());
+        }
+    }
+
+    #[test]
+    fn a_gone_has_the_time_of_receipt_or_a_greater_one_of_what_it_replaces() {
+        for (received, replaced, line) in [
+            ("7.5", "7.4999", "GONE Riley +0.000000000 kiwi 7.500000000\n"),
+            ("7.5", "007.5", "GONE Riley +0.000000000 kiwi 7.500000000\n"),
+            ("7.5", "9.25", "GONE Riley -1.750000000 kiwi 9.250000000\n"),
+        ] {
+            let time = |text: &str| Time::parse(text.as_bytes()).unwrap();
+            let (mut time_text, mut output) = (Vec::new(), Vec::new());
+            let gone = Statement::gone(b"kiwi", b"Riley", time(received), time(replaced), &mut time_text);
+            gone.write(&mut output);
+            assert_eq!(output, line.as_bytes());
+            assert_eq!(Statement::parse(line.trim_end().as_bytes()), Some(gone));
+            assert_eq!(gone.received_ns(), time(received).nanoseconds());
+        }
     }
 
     #[test]
@@ -171,6 +240,21 @@ mod tests {
             "AT Riley +0.263873386 kiwi +34-118 x",
             "AT Riley +0.263873386 kiwi +34-118 5\r",
             "at Riley +0.263873386 kiwi +34-118 5",
+            "GONE",
+            "GONE ",
+            "GONE Riley +0.000000000 kiwi",
+            "GONE Riley +0.000000000 kiwi 5",
+            "GONE Riley +0.000000000 kiwi 5.5",
+            "GONE Riley +0.000000000 kiwi 05.000000000",
+            "GONE Riley +0.000000000 kiwi -5.000000000",
+            "GONE Riley +0.000000000 kiwi 5.000000000 ",
+            "GONE Riley +0.000000000 kiwi +34-118 5.000000000",
+            "GONE  Riley +0.000000000 kiwi 5.000000000",
+            "GONE Riley +0.0 kiwi 5.000000000",
+            "GONE Riley 0.000000000 kiwi 5.000000000",
+            "GONE Riley +0.000000000 kiwi 5.000000000\r",
+            "gone Riley +0.000000000 kiwi 5.000000000",
+            "GOING Riley +0.000000000 kiwi 5.000000000",
         ] {
             assert_eq!(Statement::parse(line.as_bytes()), None, "{line:?}");
         }
@@ -181,6 +265,9 @@ mod tests {
         // Sorted: each line wins over all after it.
         let lines = [
             "AT Riley +9.000000000 kiwi +9-9 2000.000000001",
+            "GONE Riley +1.000000001 kiwi 2000.000000000",
+            "GONE Alford +1.000000002 kiwi 2000.000000000",
+            "GONE Riley +1.000000002 kiwi 2000.000000000",
             "AT Riley +1.000000000 kiwi +9-9 2000",
             "AT Bernard +1.000000001 kiwi +9-9 2000",
             "AT Riley +1.000000001 kiwi +1-1 2000",
@@ -199,9 +286,11 @@ mod tests {
 
     fn statement_line() -> impl Strategy<Value = String> {
         // Few values for each field, so that ties of every depth are common.
-        ("[AB]", 0..3i64, "[+-][12][+-][12]", 1..3u64, "(\\.0{1,2})?").prop_map(
-            |(server, skew, location, time, zeros)| {
-                format!("AT {server} +{skew}.000000000 kiwi {location} {time}{zeros}")
+        let location = proptest::option::weighted(0.7, "[+-][12][+-][12]");
+        ("[AB]", 0..3i64, location, 1..3u64, "(\\.0{1,2})?").prop_map(
+            |(server, skew, location, time, zeros)| match location {
+                Some(location) => format!("AT {server} +{skew}.000000000 kiwi {location} {time}{zeros}"),
+                None => format!("GONE {server} +{skew}.000000000 kiwi {time}.000000000"),
             },
         )
     }
@@ -239,6 +328,7 @@ mod tests {
         fn no_input_panics(line in proptest::collection::vec(any::<u8>(), 0..80)) {
             Statement::parse(&line);
             Statement::parse(&[&b"AT "[..], &line].concat());
+            Statement::parse(&[&b"GONE "[..], &line].concat());
         }
     }
 }

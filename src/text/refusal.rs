@@ -53,10 +53,14 @@ pub fn reason(line: &[u8]) -> String {
             format!("WHATSAT takes client, radius and bound: 3 operands, got {}", count(operands))
         }
         (b"FOLLOW", operands) => follow_mistake(operands),
-        (b"AT", _) => "locations are taken from neighbours only, and no HELLO came first".to_owned(),
+        (b"FORGET", [_]) => "unknown client".to_owned(),
+        (b"FORGET", _) => format!("FORGET takes a client: 1 operand, got {}", count(operands)),
+        (b"AT" | b"GONE", _) => {
+            "locations are taken from neighbours only, and no HELLO came first".to_owned()
+        }
         (b"HELLO", _) => "a HELLO names herd/ and a version, and is the first line".to_owned(),
         (verb, _)
-            if [&b"IAMAT"[..], b"WHATSAT", b"FOLLOW"]
+            if [&b"IAMAT"[..], b"WHATSAT", b"FOLLOW", b"FORGET"]
                 .iter()
                 .any(|known| verb.eq_ignore_ascii_case(known)) =>
         {
@@ -187,12 +191,17 @@ mod tests {
             ("FOLLOW", "takes a client"),
             ("FOLLOW +1+1 20101", "a radius from 0 to 20100 km"),
             ("FOLLOW 34-118 5", "has no sign"),
-            ("FOLLOW +91+1 5", "within 90 and 180 degrees)"),
+            ("FOLLOW +91+181 5", "within 90 and 180 degrees)"),
             ("FOLLOW +1+1 5 FROM x 1", "not for an area"),
             ("FOLLOW a FROM x", "the epoch and the number of a MARK"),
             ("FOLLOW a b c", "then FROM"),
             ("follow *", "upper case"),
+            ("FORGET a", "unknown client"),
+            ("FORGET", "1 operand, got 0"),
+            ("FORGET a b", "1 operand, got 2"),
+            ("forget a", "upper case"),
             ("AT Riley +0.000000000 a +1+1 5", "from neighbours only"),
+            ("GONE Riley +0.000000000 a 5.000000000", "from neighbours only"),
             ("HELLO there", "the first line"),
             ("iamat a +1+1 5", "upper case"),
             ("FOO", "unknown command"),

@@ -41,6 +41,21 @@ impl Time {
         (digits > 0).then_some(Time { seconds, nanoseconds: 0 })
     }
 
+    /// Parses exactly the form that [`Time::write`] produces.
+    pub fn parse_exact(text: &[u8]) -> Option<Time> {
+        let point = text.len().checked_sub(FRACTION_DIGITS + 1)?;
+        let has_leading_zero = point > 1 && text[0] == b'0';
+        if text[point] != b'.' || has_leading_zero {
+            return None;
+        }
+        Time::parse(text)
+    }
+
+    /// Appends the seconds without leading zeros, a point and nine digits.
+    pub fn write(self, output: &mut Vec<u8>) {
+        write_exact(None, self.seconds, self.nanoseconds, output);
+    }
+
     /// Converts from nanoseconds since 1970.
     pub const fn from_nanoseconds(nanoseconds: u64) -> Time {
         Time { seconds: nanoseconds / 1_000_000_000, nanoseconds: (nanoseconds % 1_000_000_000) as u32 }
@@ -88,12 +103,7 @@ impl Skew {
     /// different bytes for the same statement.
     pub fn parse(text: &[u8]) -> Option<Skew> {
         let (&sign, unsigned) = text.split_first()?;
-        let point = unsigned.len().checked_sub(FRACTION_DIGITS + 1)?;
-        let has_leading_zero = point > 1 && unsigned[0] == b'0';
-        if unsigned[point] != b'.' || has_leading_zero {
-            return None;
-        }
-        let size = Time::parse(unsigned)?.nanoseconds();
+        let size = Time::parse_exact(unsigned)?.nanoseconds();
         match sign {
             b'+' => Some(Skew(size)),
             b'-' if size > 0 => Some(Skew(-size)),
@@ -110,15 +120,24 @@ impl Skew {
             // Both fit, because times have at most 18 digits of seconds.
             Err(_) => ((size / SECOND_NS as u128) as u64, (size % SECOND_NS as u128) as u32),
         };
-        let mut text = [0; DIGITS_MAX + 1 + FRACTION_DIGITS + 1];
-        let (whole, fraction) = text.split_at_mut(1 + DIGITS_MAX);
-        fraction[0] = b'.';
-        fraction[1..=EIGHT].copy_from_slice(&write_eight(nanoseconds / 10));
-        fraction[FRACTION_DIGITS] = b'0' + (nanoseconds % 10) as u8;
-        let first = write_digits(seconds, whole) - 1;
-        whole[first] = if self.0 < 0 { b'-' } else { b'+' };
-        output.extend_from_slice(&text[first..]);
+        write_exact(Some(if self.0 < 0 { b'-' } else { b'+' }), seconds, nanoseconds, output);
     }
+}
+
+/// Appends the sign, if there is one, the seconds without leading zeros, a point and nine digits.
+#[inline(always)]
+fn write_exact(sign: Option<u8>, seconds: u64, nanoseconds: u32, output: &mut Vec<u8>) {
+    let mut text = [0; DIGITS_MAX + 1 + FRACTION_DIGITS + 1];
+    let (whole, fraction) = text.split_at_mut(1 + DIGITS_MAX);
+    fraction[0] = b'.';
+    fraction[1..=EIGHT].copy_from_slice(&write_eight(nanoseconds / 10));
+    fraction[FRACTION_DIGITS] = b'0' + (nanoseconds % 10) as u8;
+    let mut first = write_digits(seconds, whole);
+    if let Some(sign) = sign {
+        first -= 1;
+        whole[first] = sign;
+    }
+    output.extend_from_slice(&text[first..]);
 }
 
 /// Appends the decimal digits of `value`.
@@ -200,7 +219,27 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_time_has_one_exact_text() {
+        let mut output = Vec::new();
+        Time::parse(b"007.5").unwrap().write(&mut output);
+        assert_eq!(output, b"7.500000000");
+        for text in
+            ["7.5", "7", "07.500000000", "00.000000000", ".500000000", "+7.500000000", "7.5000000000", ""]
+        {
+            assert_eq!(Time::parse_exact(text.as_bytes()), None, "{text}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn a_time_is_parsed_as_it_was_written(seconds in 0..10u64.pow(18), nanoseconds in 0..1_000_000_000u32) {
+            let time = Time { seconds, nanoseconds };
+            let mut output = Vec::new();
+            time.write(&mut output);
+            prop_assert_eq!(Time::parse_exact(&output), Some(time));
+        }
+
         #[test]
         fn a_skew_is_parsed_as_it_was_written(server in any::<u64>(), seconds in 0..10u64.pow(18), ns in 0..1_000_000_000u32) {
             let client = Time { seconds, nanoseconds: ns };

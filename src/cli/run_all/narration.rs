@@ -29,13 +29,13 @@ enum Topic {
 
 /// The way of one statement through the herd.
 struct Flood {
-    /// The AT line.
+    /// The AT or GONE line.
     line: String,
     /// The server that sent it first.
     sender: usize,
     stamp: String,
     receivers: Vec<usize>,
-    /// The reply with this AT line stands in the row before.
+    /// The reply with this line stands in the row before.
     follows_reply: bool,
 }
 
@@ -129,7 +129,7 @@ impl Narrator {
             batch.talk(row.server, stamp, &format!("  {line}"));
             if !json.is_empty() {
                 batch.talk(row.server, stamp, &format!("  {}", places_reply::in_words(json)));
-            } else if first_field(line) == "AT" {
+            } else if STATEMENTS.contains(&first_field(line)) {
                 batch.flood(line, row.server, stamp, true);
             }
         } else if let Some(rest) = message.strip_prefix("sent to server ") {
@@ -207,7 +207,7 @@ impl Batch {
         })
     }
 
-    /// The flood of this AT line, which begins here if it is new.
+    /// The flood of this line, which begins here if it is new.
     fn flood(&mut self, line: &str, sender: usize, stamp: &str, follows_reply: bool) -> &mut Flood {
         let next = self.floods.len();
         let index = *self.floods_by_line.entry(line.to_owned()).or_insert(next);
@@ -266,7 +266,7 @@ fn outcome_of(event: &str) -> Option<String> {
     Some(format!("not stored: {loses}"))
 }
 
-/// The client ID of an AT line.
+/// The client ID of an AT or GONE line.
 fn client_of(line: &str) -> &str {
     line.split(' ').nth(3).unwrap_or(line)
 }
@@ -342,10 +342,10 @@ fn pair(a: usize, b: usize) -> (usize, usize) {
 }
 
 /// The verbs of lines between servers. The log does not say whether a line is a client's.
-const PEER_VERBS: [&str; 6] = ["HELLO", "WELCOME", "REFUSED", "AT", "MARK", "ACK"];
+const PEER_VERBS: [&str; 7] = ["HELLO", "WELCOME", "REFUSED", "AT", "GONE", "MARK", "ACK"];
 
 /// The verbs of lines that are flooded.
-const STATEMENTS: [&str; 1] = ["AT"];
+const STATEMENTS: [&str; 2] = ["AT", "GONE"];
 
 /// The beginnings of events that are not shown: connections of clients, and of neighbours before their HELLO.
 const NOISE: [&str; 2] = ["New connection from (", "Connection from ("];
@@ -384,30 +384,28 @@ mod tests {
 
     #[test]
     fn a_command_its_reply_and_its_flooding_have_a_row_each() {
-        let sent = |from: &str, to: &str| format!("{from} sent to server {to} '{AT}'");
-        let rows = lines(&[
-            (0, "New connection from (127.0.0.1, 5) was made"),
-            (0, r"Riley received 'IAMAT kiwi +34-118 5\x0d' from (127.0.0.1, 5)"),
-            (0, &format!("Riley sent to client '{AT}'")),
-            (0, &sent("Riley", "Jaquez")),
-            (0, "Riley sent to server Jaquez 'MARK 1'"),
-            (0, &sent("Riley", "Juzang")),
-            (0, "Connection from (127.0.0.1, 5) was dropped"),
-            (1, &format!("Jaquez received '{AT}' from (127.0.0.1, 6)")),
-            (1, "Jaquez received 'MARK 1' from (127.0.0.1, 6)"),
-            (1, &sent("Jaquez", r"\xc3\x87a")),
-            (3, &sent(r"\xc3\x87a", "Juzang")),
-            (3, &sent(r"\xc3\x87a", "Riley")),
-            (0, "Riley received 'ACK 1' from (127.0.0.1, 7)"),
-        ]);
-        assert_eq!(
-            texts(narrator().narrate(rows, |_| false)),
-            [
-                "0: IAMAT kiwi +34-118 5".to_owned(),
-                format!("0:   {AT}"),
-                "0:   → Jaquez, Juzang, Ça".to_owned()
-            ]
-        );
+        for (command, line) in [("IAMAT kiwi +34-118 5", AT), ("FORGET kiwi", "GONE Riley +0.0 kiwi 5.0")] {
+            let sent = |from: &str, to: &str| format!("{from} sent to server {to} '{line}'");
+            let rows = lines(&[
+                (0, "New connection from (127.0.0.1, 5) was made"),
+                (0, &format!(r"Riley received '{command}\x0d' from (127.0.0.1, 5)")),
+                (0, &format!("Riley sent to client '{line}'")),
+                (0, &sent("Riley", "Jaquez")),
+                (0, "Riley sent to server Jaquez 'MARK 1'"),
+                (0, &sent("Riley", "Juzang")),
+                (0, "Connection from (127.0.0.1, 5) was dropped"),
+                (1, &format!("Jaquez received '{line}' from (127.0.0.1, 6)")),
+                (1, "Jaquez received 'MARK 1' from (127.0.0.1, 6)"),
+                (1, &sent("Jaquez", r"\xc3\x87a")),
+                (3, &sent(r"\xc3\x87a", "Juzang")),
+                (3, &sent(r"\xc3\x87a", "Riley")),
+                (0, "Riley received 'ACK 1' from (127.0.0.1, 7)"),
+            ]);
+            assert_eq!(
+                texts(narrator().narrate(rows, |_| false)),
+                [format!("0: {command}"), format!("0:   {line}"), "0:   → Jaquez, Juzang, Ça".to_owned()]
+            );
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::conversation::refusals::NotLogged;
 use crate::conversation::{Context, Handle, Server, Waiter};
 use crate::places::question::Question;
 use crate::store::{Origin, Outcome};
-use crate::text::command::{ClientCommand, IamAt, WhatsAt};
+use crate::text::command::{ClientCommand, Forget, IamAt, WhatsAt};
 use crate::text::fields::trim;
 use crate::text::record::Statement;
 use crate::text::refusal::{in_words, reason};
@@ -36,11 +36,12 @@ impl Client {
         let server = &*context.shared;
         match ClientCommand::parse(line) {
             ClientCommand::IamAt(IamAt { id, time, .. }) => {
-                let has_room = server.store.len() < server.limits.max_clients;
                 seconds_too_far_ahead(server, time, self.last_byte_at(context)).is_none()
-                    && (has_room || server.store.get(id).is_some())
+                    && server.store.has_room_for(id)
             }
-            ClientCommand::WhatsAt(whats_at) => server.store.get(whats_at.id).is_some(),
+            ClientCommand::WhatsAt(WhatsAt { id, .. }) | ClientCommand::Forget(Forget { id }) => {
+                server.store.get(id).is_some()
+            }
             // The place of a stream that it ends becomes free.
             ClientCommand::Follow(_) => {
                 self.following.is_some() || server.followers.len() < server.limits.max_followers
@@ -64,6 +65,7 @@ impl Client {
             ClientCommand::IamAt(iam_at) => self.iam_at(context, &iam_at, received),
             ClientCommand::WhatsAt(whats_at) => self.whats_at(context, &whats_at),
             ClientCommand::Follow(follow) => self.follow(context, &follow, trim(line)),
+            ClientCommand::Forget(forget) => self.forget(context, &forget, received),
             ClientCommand::HttpRequest => {
                 self.standing = Standing::Finished;
                 Err(Refusal::Line)
@@ -103,13 +105,42 @@ impl Client {
         Ok(())
     }
 
+    /// Answers a FORGET, and stores the GONE.
+    fn forget(
+        &mut self,
+        context: &mut Context<'_>,
+        forget: &Forget<'_>,
+        received: Time,
+    ) -> Result<(), Refusal> {
+        let server = &mut *context.shared;
+        let Some(known) = server.store.statement(forget.id) else {
+            return Err(Refusal::Line);
+        };
+        let (replaced, mut time_text) = (known.time, Vec::new());
+        let name = server.identity.name.as_bytes();
+        let statement = Statement::gone(forget.id, name, received, replaced, &mut time_text);
+        let output = self.replies.output(context.transport);
+        let start = output.len();
+        statement.write(output);
+        // It wins: its time is not less, and it is a GONE.
+        let Server { followers, store, .. } = server;
+        if followers.report(store, &statement, &output[start..], Origin::CLIENT) == Outcome::Full {
+            output.truncate(start);
+            return Err(Refusal::StoreFull);
+        }
+        server.log.sent_to_client(&output[start..]);
+        Ok(())
+    }
+
     /// Asks Places about the location of a client.
     fn whats_at(&mut self, context: &mut Context<'_>, whats_at: &WhatsAt<'_>) -> Result<(), Refusal> {
         let store = &context.shared.store;
-        let (Some(line), Some(statement)) = (store.get(whats_at.id), store.statement(whats_at.id)) else {
+        let statement = store.statement(whats_at.id);
+        let (Some(line), Some(location)) =
+            (store.get(whats_at.id), statement.and_then(|known| known.location))
+        else {
             return Err(Refusal::Line);
         };
-        let location = statement.location;
         let question = Question::new(location.latitude, location.longitude, whats_at.radius_km);
         let ticket = self.replies.reserve(line.to_vec(), whats_at.bound);
         let waiter = Waiter { client: Handle::new(context.id), ticket };
@@ -173,7 +204,7 @@ pub(super) enum Refusal {
     TooLong,
     /// The time of an IAMAT is further ahead of this server's clock than `limits.max_future_s`.
     TooFarAhead { seconds: u64 },
-    /// The client is new, and the store is full.
+    /// The store is full: the client is new, or the line of its statement finds no room.
     StoreFull,
     /// As many connections follow as `limits.max_followers` allows.
     TooManyFollowers,
@@ -192,7 +223,7 @@ fn log_refusal(context: &mut Context<'_>, copy: &[u8], refusal: Refusal) {
             format!("limits.max_future_s: {} ahead of this server's clock{hint}", in_words(seconds))
         }
         Refusal::StoreFull => {
-            format!("limits.max_clients: the store is full with {} clients", server.store.len())
+            format!("limits.max_clients: the store is full with {}", server.store_contents())
         }
         Refusal::TooManyFollowers => {
             format!("limits.max_followers: {} connections follow already", server.followers.len())
@@ -206,24 +237,27 @@ fn log_refusal(context: &mut Context<'_>, copy: &[u8], refusal: Refusal) {
     server.log.event(format_args!("'{shown}' from ({host}, {port}) is refused: {reason}"));
 }
 
-/// Logs that an IAMAT lost because it is older than the stored statement, once an hour for each client.
+/// Logs that an IAMAT lost because it is older than the stored statement, or not later than a FORGET, once an hour for
+/// each client.
 #[cold]
 fn log_older_statement(context: &mut Context<'_>, iam_at: &IamAt<'_>) {
     let server = &mut *context.shared;
-    let Some(stored) = server.store.statement(iam_at.id) else { return };
-    let older_ns = stored.time.nanoseconds() - iam_at.time.nanoseconds();
-    if older_ns <= 0 || !server.older_statements.admit(iam_at.id, context.now) {
+    let newest = server.store.newest(iam_at.id).and_then(|line| Statement::parse(line.strip_suffix(b"\n")?));
+    let Some(stored) = newest else { return };
+    let (older_ns, is_gone) = (stored.time.nanoseconds() - iam_at.time.nanoseconds(), stored.is_gone());
+    if older_ns <= 0 && !is_gone || !server.older_statements.admit(iam_at.id, context.now) {
         return;
     }
-    let by = match (older_ns / SECOND_NS) as u64 {
-        0 => "less than a second".to_owned(),
-        seconds => in_words(seconds),
+    let order = match (older_ns, (older_ns / SECOND_NS) as u64) {
+        (0, _) => "not after".to_owned(),
+        (_, 0) => "less than a second before".to_owned(),
+        (_, seconds) => format!("{} before", in_words(seconds)),
     };
+    let of = if is_gone { "the FORGET of that client" } else { "the stored statement" };
     let (host, port) = (context.address.ip(), context.address.port());
     let id = iam_at.id[..iam_at.id.len().min(SHOWN_MAX)].escape_ascii();
     server.log.event(format_args!(
-        "An IAMAT of '{id}' from ({host}, {port}) is answered, but not stored: its time is {by} before that of \
-         the stored statement"
+        "An IAMAT of '{id}' from ({host}, {port}) is answered, but not stored: its time is {order} that of {of}"
     ));
 }
 

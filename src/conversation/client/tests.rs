@@ -59,7 +59,7 @@ fn times_too_far_in_the_future_are_invalid() {
 #[test]
 fn new_clients_of_a_full_store_are_invalid() {
     let mut bench = client();
-    bench.server.store.set_clients_max(1);
+    bench.server.store.set_records_max(1);
     bench.receive(b"IAMAT a +1-1 5\nIAMAT b +1-1 5\n");
     assert_eq!(bench.sent().lines().last(), Some("? IAMAT b +1-1 5"));
 }
@@ -341,7 +341,7 @@ fn an_invalid_command_waits_for_its_lf() {
         assert_eq!(bench.sent(), format!("? {}x\n", part.trim_start()));
     }
     let mut full = client_with(150, 0);
-    full.server.limits.max_clients = 0;
+    full.server.store.set_records_max(0);
     full.receive(b"IAMAT a +1-1 5");
     wait_for_deadline(&mut full);
     assert_eq!(full.sent(), "");
@@ -575,7 +575,7 @@ fn each_refusal_is_an_event_with_its_reason() {
     in_milliseconds.receive(b"IAMAT a +1+1 1621464827959\n");
     assert!(reasons(&in_milliseconds)[0].ends_with("(is the time in milliseconds?)"));
     let mut full = client();
-    full.server.store.set_clients_max(1);
+    full.server.store.set_records_max(1);
     full.receive(b"IAMAT a +1-1 5\nIAMAT b +1-1 5\n");
     assert_eq!(
         reasons(&full),
@@ -605,6 +605,79 @@ fn an_older_statement_is_logged_once_an_hour() {
     bench.now = bench.now + Duration::from_secs(3600);
     bench.receive(b"IAMAT p +2+2 1002178427\n");
     assert_eq!(reasons(&bench), [reason, reason]);
+}
+
+#[test]
+fn forget_is_answered_with_a_gone_and_the_client_is_unknown() {
+    let mut bench = client();
+    bench.wall = 7_500_000_000;
+    bench.receive(b"IAMAT a +1-1 7\nFORGET a\nFORGET a\nWHATSAT a 1 1\nFORGET b\nFORGET\nFORGET a b\n");
+    let gone = "GONE Riley +0.000000000 a 7.500000001\n";
+    let refused = "? FORGET a\n? WHATSAT a 1 1\n? FORGET b\n? FORGET\n? FORGET a b\n";
+    assert_eq!(bench.sent(), format!("AT Riley +0.500000000 a +1-1 7\n{gone}{refused}"));
+    assert_eq!(
+        (bench.server.store.get(b"a"), bench.server.store.newest(b"a")),
+        (None, Some(gone.as_bytes()))
+    );
+    assert_eq!(bench.server.store.sequence(), 2);
+    assert!(bench.log().contains(&format!("sent to client '{}'", gone.trim_end())));
+    let operands = "FORGET takes a client: 1 operand, got";
+    let expected = ["unknown client", "unknown client", "unknown client", operands, operands];
+    for (reason, words) in reasons(&bench).iter().zip(expected) {
+        assert!(reason.contains(words), "{reason}");
+    }
+}
+
+#[test]
+fn only_an_iamat_with_a_greater_time_brings_a_forgotten_client_back() {
+    let mut bench = client();
+    bench.wall = 7_500_000_000;
+    bench.receive(b"IAMAT a +1-1 7\nFORGET a\nIAMAT a +2-2 7.500000001\nIAMAT a +2-2 7\nWHATSAT a 1 1\n");
+    let replies = bench.sent();
+    assert!(replies.ends_with("AT Riley +0.500000003 a +2-2 7\n? WHATSAT a 1 1\n"), "{replies}");
+    let lost = "An IAMAT of 'a' from (127.0.0.1, 40000) is answered, but not stored: its time is not after that of \
+                the FORGET of that client";
+    assert_eq!(reasons(&bench)[0], lost);
+    bench.receive(b"IAMAT a +3-3 7.500000002\n");
+    assert_eq!(bench.sent().as_bytes(), bench.server.store.get(b"a").unwrap());
+}
+
+#[test]
+fn a_gone_has_the_time_of_a_statement_of_the_future_that_it_replaces() {
+    let mut bench = client();
+    bench.wall = 7_500_000_000;
+    bench.receive(b"IAMAT a +1-1 0010.5\nFORGET a\nIAMAT a +1-1 10.5\n");
+    assert!(bench.sent().contains("\nGONE Riley -2.999999999 a 10.500000000\n"));
+    assert_eq!(bench.server.store.len(), 0, "at equal times a GONE wins");
+}
+
+#[test]
+fn an_expired_client_is_unknown() {
+    let mut bench = client();
+    bench.server.set_limits(Limits { expire_s: 10, ..bench.server.limits.clone() });
+    bench.wall = 100_000_000_000;
+    bench.receive(b"IAMAT a +1-1 99\n");
+    bench.sent();
+    bench.wall += 10_000_000_000;
+    bench.receive(b"WHATSAT a 1 1\n");
+    bench.answer_questions("{\"results\":[]}");
+    assert!(bench.sent().starts_with("AT Riley +1.000000000 a +1-1 99\n"));
+    bench.wall += 1;
+    bench.receive(b"WHATSAT a 1 1\nFORGET a\nIAMAT a +2-2 5\n");
+    assert_eq!(bench.sent(), "? WHATSAT a 1 1\n? FORGET a\nAT Riley +105.000000003 a +2-2 5\n");
+    assert!(bench.server.store.get(b"a").is_some(), "an older IAMAT after the newer one has expired");
+}
+
+#[test]
+fn a_whole_forget_without_lf_is_carried_out_after_a_silence() {
+    let mut bench = client_with(150, 0);
+    bench.receive(b"IAMAT a +1-1 5\nFORGET a");
+    bench.sent();
+    wait_for_deadline(&mut bench);
+    assert!(bench.sent().starts_with("GONE Riley "));
+    bench.receive(b"\nFORGET a");
+    wait_for_deadline(&mut bench);
+    assert_eq!(bench.sent(), "", "the client is unknown now");
 }
 
 #[test]

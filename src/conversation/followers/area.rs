@@ -1,35 +1,50 @@
-//! The geometry of a followed area: which points are in it, and when one that was in it has left it.
+//! The geometry of a followed area: what is in it, and when a client that was in it has left it.
 
+use crate::geo::{Centre, EARTH_RADIUS_M, cosine_of_latitude, degrees};
 use crate::text::location::Location;
 
-/// A point on the sphere: its unit vector, so that there are no poles and no antimeridian.
-pub(super) type Point = [f64; 3];
-
-/// The point of a location.
-pub(super) fn point(location: &Location<'_>) -> Point {
-    let (sine, cosine) = degrees(location.latitude).to_radians().sin_cos();
-    let (east, ahead) = degrees(location.longitude).to_radians().sin_cos();
-    [cosine * ahead, cosine * east, sine]
+/// A location, as areas look at it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spot {
+    latitude: f64,
+    longitude: f64,
+    /// The same on a sphere of radius 1, so that there are no poles and no antimeridian.
+    pub(super) vector: [f64; 3],
 }
 
-/// The number of a text of ASCII digits with sign and point, as a parser has accepted it.
-pub(super) fn degrees(text: &[u8]) -> f64 {
-    std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or_default()
+impl Spot {
+    pub(super) fn of(location: &Location<'_>) -> Spot {
+        let (latitude, longitude) = degrees(location);
+        Spot::new(latitude, longitude)
+    }
+
+    /// The spot at a latitude and a longitude in degrees.
+    pub(super) fn new(latitude: f64, longitude: f64) -> Spot {
+        let cosine = cosine_of_latitude(latitude);
+        let (east, ahead) = longitude.to_radians().sin_cos();
+        let vector = [cosine * ahead, cosine * east, latitude.to_radians().sin()];
+        Spot { latitude, longitude, vector }
+    }
 }
 
-/// An area around a point.
+/// The number of kilometres of a radius that a parser has accepted.
+pub(super) fn kilometres(radius_km: &[u8]) -> f64 {
+    std::str::from_utf8(radius_km).ok().and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
+/// An area around a spot.
 #[derive(Debug)]
 pub(super) struct Area {
-    pub(super) centre: Point,
-    /// The chord of the radius, squared: comparing it compares distances.
-    enters: f64,
-    /// The same of the distance beyond which a client that was in the area has left it.
-    leaves: f64,
-    /// The length of the chord of that distance.
+    pub(super) centre: Spot,
+    distances: Centre,
+    radius_m: f64,
+    /// The distance beyond which a client that was in the area has left it.
+    leaves_m: f64,
+    /// The chord of that distance, on a sphere of radius 1.
     pub(super) reach: f64,
 }
 
-/// Where a point lies.
+/// Where a spot lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Zone {
     /// Within the radius.
@@ -41,17 +56,19 @@ pub(super) enum Zone {
 }
 
 impl Area {
-    pub(super) fn new(centre: Point, radius_km: f64) -> Area {
-        let leaves_km = (radius_km * 1.1).max(radius_km + 0.02);
-        let reach = chord(leaves_km);
-        Area { centre, enters: chord(radius_km).powi(2), leaves: reach.powi(2), reach }
+    pub(super) fn new(centre: Spot, radius_km: f64) -> Area {
+        let radius_m = radius_km * 1000.0;
+        let leaves_m = (radius_m * MARGIN_FACTOR).max(radius_m + MARGIN_M);
+        let distances = Centre::new(centre.latitude, centre.longitude);
+        Area { centre, distances, radius_m, leaves_m, reach: chord(leaves_m) }
     }
 
-    pub(super) fn zone(&self, point: &Point) -> Zone {
-        let distance = distance(&self.centre, point);
-        if distance <= self.enters {
+    pub(super) fn zone(&self, spot: &Spot) -> Zone {
+        // As NEAR measures it: what it finds within the radius is in the area.
+        let distance_m = self.distances.distance_m(spot.latitude, spot.longitude);
+        if distance_m <= self.radius_m {
             Zone::Inside
-        } else if distance <= self.leaves {
+        } else if distance_m <= self.leaves_m {
             Zone::Margin
         } else {
             Zone::Outside
@@ -59,17 +76,15 @@ impl Area {
     }
 }
 
-/// The chord between two points, squared.
-fn distance(one: &Point, other: &Point) -> f64 {
-    one.iter().zip(other).map(|(one, other)| (one - other).powi(2)).sum()
+/// An upper bound of the chord of a great-circle distance, on a sphere of radius 1.
+fn chord(distance_m: f64) -> f64 {
+    let half_angle = distance_m / (2.0 * EARTH_RADIUS_M);
+    let chord = if half_angle >= std::f64::consts::FRAC_PI_2 { 2.0 } else { 2.0 * half_angle.sin() };
+    // Far more than the rounding.
+    chord + 1e-9
 }
 
-/// The chord of a great-circle distance, on a sphere of radius 1. Half the circumference and more: longer than any.
-fn chord(km: f64) -> f64 {
-    let half_angle = km / (2.0 * EARTH_RADIUS_KM);
-    if half_angle >= std::f64::consts::FRAC_PI_2 { LONGER_THAN_ANY } else { 2.0 * half_angle.sin() }
-}
-
-/// The mean radius of the earth in kilometres (docs/protocol.md, section 1).
-pub(super) const EARTH_RADIUS_KM: f64 = 6371.0088;
-const LONGER_THAN_ANY: f64 = 2.1;
+/// A client has left an area when its distance is greater than the radius by more than a tenth, and by more than 20 m
+/// (docs/protocol.md, section 1): positions jitter.
+const MARGIN_FACTOR: f64 = 1.1;
+const MARGIN_M: f64 = 20.0;

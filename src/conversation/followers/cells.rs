@@ -1,7 +1,7 @@
-//! The areas by place: cubes of several sizes in space, in which areas are found from a point.
+//! The areas by place: cubes of several sizes in space, in which areas are found from a spot.
 //!
-//! A cube knows no poles and no antimeridian. An area is listed in cubes at least as long as it is wide, at most eight
-//! of them. A point is looked up in its cube of each size that is in use. The largest cubes have room for the whole
+//! A cube knows no poles and no antimeridian, and its length is the same everywhere. An area is listed in cubes at least as long as it is wide, at most eight
+//! of them. A spot is looked up in its cube of each size that is in use. The largest cubes have room for the whole
 //! sphere, so that large areas need no list of their own.
 
 use std::collections::HashMap;
@@ -9,7 +9,8 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 
 use super::GroupId;
-use super::area::{Area, EARTH_RADIUS_KM, Point};
+use super::area::{Area, Spot};
+use crate::geo::EARTH_RADIUS_M;
 
 /// The areas by their cubes.
 #[derive(Debug, Default)]
@@ -47,36 +48,36 @@ impl Cells {
         self.count -= 1;
     }
 
-    /// The areas that may have this point, or have it in their margin. Each occurs once.
-    pub(super) fn near<'a>(&'a self, point: &'a Point) -> impl Iterator<Item = GroupId> + 'a {
+    /// The areas that may have this spot, or have it in their margin. Each occurs once.
+    pub(super) fn near<'a>(&'a self, spot: &'a Spot) -> impl Iterator<Item = GroupId> + 'a {
         let in_use = (0..SIZES).filter(|&size| self.sizes[size] > 0);
-        in_use.filter_map(|size| self.areas.get(&cube(size, point))).flatten().copied()
+        in_use.filter_map(|size| self.areas.get(&cube(size, &spot.vector))).flatten().copied()
     }
 }
 
-fn cube(size: usize, point: &Point) -> Cube {
+fn cube(size: usize, point: &[f64; 3]) -> Cube {
     let length = length(size);
     (size as u8, point.map(|coordinate| (coordinate / length).floor() as i32))
 }
 
 /// The length of a cube, on a sphere of radius 1.
 fn length(size: usize) -> f64 {
-    SMALLEST_KM / EARTH_RADIUS_KM * f64::from(GROWTH.pow(size as u32))
+    SMALLEST_M / EARTH_RADIUS_M * f64::from(GROWTH.pow(size as u32))
 }
 
 /// The size of the cubes for an area, and all cubes that it may reach into.
 fn cubes(area: &Area) -> (usize, impl Iterator<Item = Cube> + use<>) {
     let size = (0..SIZES - 1).find(|&size| length(size) >= 2.0 * area.reach).unwrap_or(SIZES - 1);
-    let least = cube(size, &area.centre.map(|coordinate| coordinate - area.reach)).1;
-    let most = cube(size, &area.centre.map(|coordinate| coordinate + area.reach)).1;
+    let least = cube(size, &area.centre.vector.map(|coordinate| coordinate - area.reach)).1;
+    let most = cube(size, &area.centre.vector.map(|coordinate| coordinate + area.reach)).1;
     let cubes = (least[0]..=most[0]).flat_map(move |x| {
         (least[1]..=most[1]).flat_map(move |y| (least[2]..=most[2]).map(move |z| (size as u8, [x, y, z])))
     });
     (size, cubes)
 }
 
-/// The length of the smallest cubes, in kilometres: an area has at least the 20 m of its margin on each side.
-const SMALLEST_KM: f64 = 0.05;
+/// The length of the smallest cubes, in metres: an area has at least the 20 m of its margin on each side.
+const SMALLEST_M: f64 = 50.0;
 /// Each size is so many times the one before.
 const GROWTH: u32 = 4;
 /// Sizes of cubes: the largest are longer than the sphere is wide.
@@ -88,13 +89,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn area(latitude: f64, longitude: f64, km: f64) -> Area {
-        Area::new(unit(latitude, longitude), km)
-    }
-
-    fn unit(latitude: f64, longitude: f64) -> Point {
-        let (sine, cosine) = latitude.to_radians().sin_cos();
-        let (east, ahead) = longitude.to_radians().sin_cos();
-        [cosine * ahead, cosine * east, sine]
+        Area::new(Spot::new(latitude, longitude), km)
     }
 
     proptest! {
@@ -111,10 +106,10 @@ mod tests {
             let mut cells = Cells::default();
             cells.add(&area, GroupId(7));
             let degrees = 1.2 * (km + 0.02) / 111.0;
-            let point = unit(latitude + north * degrees, longitude + east * degrees);
-            let found: Vec<GroupId> = cells.near(&point).collect();
+            let spot = Spot::new(latitude + north * degrees, longitude + east * degrees);
+            let found: Vec<GroupId> = cells.near(&spot).collect();
             prop_assert!(found.len() <= 1);
-            if area.zone(&point) != super::super::area::Zone::Outside {
+            if area.zone(&spot) != super::super::area::Zone::Outside {
                 prop_assert_eq!(found, [GroupId(7)]);
             }
             prop_assert!(cubes(&area).1.count() <= 8);
@@ -127,6 +122,6 @@ mod tests {
     fn a_small_area_is_not_found_from_far_away() {
         let mut cells = Cells::default();
         cells.add(&area(34.0, -118.0, 10.0), GroupId(0));
-        assert_eq!(cells.near(&unit(35.0, -118.0)).count(), 0);
+        assert_eq!(cells.near(&Spot::new(35.0, -118.0)).count(), 0);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::area::{Area, Point, Zone, degrees, point};
+use super::area::{Area, Spot, Zone, kilometres};
 use super::told::Told;
 use crate::store::RecordId;
 use crate::text::follow::Whom;
@@ -34,7 +34,7 @@ impl Filter {
             Whom::Client(id) => Filter::Client((*id).into()),
             Whom::Prefix(prefix) => Filter::Prefix((*prefix).into()),
             Whom::Area { centre, radius_km } => Filter::Area(Box::new(FollowedArea {
-                area: Area::new(point(centre), degrees(radius_km)),
+                area: Area::new(Spot::of(centre), kilometres(radius_km)),
                 told: Told::default(),
                 departed: VecDeque::new(),
             })),
@@ -61,9 +61,9 @@ impl Filter {
 }
 
 impl FollowedArea {
-    /// Whether a change to this point concerns the follower.
-    pub(super) fn concerns(&self, record: RecordId, to: Option<&Point>) -> bool {
-        to.is_some_and(|point| self.area.zone(point) == Zone::Inside) || self.told.has(record)
+    /// Whether a change to this spot concerns the follower.
+    pub(super) fn concerns(&self, record: RecordId, to: Option<&Spot>) -> bool {
+        to.is_some_and(|spot| self.area.zone(spot) == Zone::Inside) || self.told.has(record)
     }
 }
 

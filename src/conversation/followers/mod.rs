@@ -26,7 +26,7 @@ use std::collections::VecDeque;
 
 use slab::Slab;
 
-use self::area::{Point, point};
+use self::area::Spot;
 use self::departures::Departures;
 use self::group::{Filter, Group, Recent};
 use self::index::{Index, Place};
@@ -240,25 +240,29 @@ impl Followers {
         origin: Origin,
     ) -> Outcome {
         // An area may be left, too.
-        let before = if self.areas.is_empty() { None } else { stored_point(store, statement.id) };
+        let before = if self.areas.is_empty() { None } else { stored_spot(store, statement.id) };
         let outcome = store.report(statement, line, origin);
         if outcome == Outcome::Stored
             && let Some(record) = store.newest_record()
         {
-            let after = if self.areas.is_empty() { None } else { Some(point(&statement.location)) };
+            let after = if self.areas.is_empty() {
+                None
+            } else {
+                statement.location.map(|location| Spot::of(&location))
+            };
             self.changed(record, store.sequence(), statement.id, before.as_ref(), after.as_ref());
         }
         outcome
     }
 
-    /// A record has changed: its client was at one point before and is at another after.
+    /// A record has changed: its client was at one spot before and is at another after.
     fn changed(
         &mut self,
         record: RecordId,
         sequence: u64,
         id: &[u8],
-        before: Option<&Point>,
-        after: Option<&Point>,
+        before: Option<&Spot>,
+        after: Option<&Spot>,
     ) {
         let position = self.departures.end();
         let Followers { index, groups, members, due, behind, .. } = self;
@@ -276,7 +280,7 @@ impl Followers {
                 wake_all(group);
             }
         }
-        for group in [before, after].into_iter().flatten().flat_map(|point| index.cells.near(point)) {
+        for group in [before, after].into_iter().flatten().flat_map(|spot| index.cells.near(spot)) {
             let group = &mut groups[group.0 as usize].0;
             if let Filter::Area(followed) = &group.filter
                 && followed.concerns(record, after)
@@ -287,13 +291,19 @@ impl Followers {
         }
     }
 
-    /// The record of a known client is about to be removed: its statement is over.
-    pub fn removed(&mut self, record: RecordId, id: &[u8]) {
+    /// A record is about to be removed: its statement is over. A GONE concerns only followers that were not sent it.
+    pub fn removed(&mut self, record: RecordId, id: &[u8], is_gone: bool) {
         let position = self.departures.end();
         let Followers { index, groups, members, due, behind, .. } = self;
+        if is_gone && *behind == 0 {
+            return;
+        }
         let mut is_followed = false;
         let mut wake_all = |group: &Group| {
             is_followed = true;
+            if is_gone {
+                return;
+            }
             for &key in &group.members {
                 wake(members, due, behind, position, FollowerId(key));
             }
@@ -403,11 +413,10 @@ fn wake(
     }
 }
 
-/// The point of the stored statement of a client, be it over or not.
-fn stored_point(store: &Store, id: &[u8]) -> Option<Point> {
-    let change = store.change_of(store.record_of(id)?)?;
-    let statement = Statement::parse(change.line.strip_suffix(b"\n")?)?;
-    Some(point(&statement.location))
+/// The spot of the stored statement of a client, be it over or not.
+fn stored_spot(store: &Store, id: &[u8]) -> Option<Spot> {
+    let line = store.line_of(store.record_of(id)?);
+    Statement::parse(line.strip_suffix(b"\n")?)?.location.map(|location| Spot::of(&location))
 }
 
 /// The work of serving a follower, besides the changes that are looked at. About 3 µs, most of it for the write.

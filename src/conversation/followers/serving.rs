@@ -1,6 +1,6 @@
 //! Serving a follower: what it is sent in one turn.
 
-use super::area::{Zone, point};
+use super::area::{Spot, Zone};
 use super::departures::Departures;
 use super::group::{Filter, FollowedArea, Group};
 use super::{FollowerId, Followers, Member, State};
@@ -238,9 +238,9 @@ impl Sending<'_> {
 
 /// Writes what a change means for a follower. Returns the number of lines.
 fn tell(filter: &mut Filter, change: &Change<'_>, silent_up_to: u64, output: &mut Vec<u8>) -> u64 {
-    let is_gone = change.line.starts_with(b"GONE ");
+    let is_gone = change.is_gone;
     match filter {
-        Filter::Area(followed) => followed.tell(change, is_gone, output),
+        Filter::Area(followed) => followed.tell(change, output),
         Filter::Prefix(prefix) if prefix.is_empty() && !is_gone => at(change, output),
         filter => {
             let Some(id) = id_of(change.line).filter(|id| filter.has_id(id)) else { return 0 };
@@ -256,12 +256,10 @@ fn tell(filter: &mut Filter, change: &Change<'_>, silent_up_to: u64, output: &mu
 }
 
 impl FollowedArea {
-    fn tell(&mut self, change: &Change<'_>, is_gone: bool, output: &mut Vec<u8>) -> u64 {
+    fn tell(&mut self, change: &Change<'_>, output: &mut Vec<u8>) -> u64 {
         let statement = change.line.strip_suffix(b"\n").and_then(Statement::parse);
-        let zone = match statement {
-            Some(statement) if !is_gone => self.area.zone(&point(&statement.location)),
-            _ => Zone::Outside,
-        };
+        let spot = statement.and_then(|statement| statement.location).map(|location| Spot::of(&location));
+        let zone = spot.map_or(Zone::Outside, |spot| self.area.zone(&spot));
         match zone {
             Zone::Inside => {
                 self.told.insert(change.record);

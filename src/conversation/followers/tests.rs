@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::area::{Area, Zone, degrees};
+use super::area::{Area, Zone, kilometres};
 use super::*;
 use crate::protocol::{Transport, WaterMarks};
 use crate::text::command::ClientCommand;
@@ -58,10 +58,18 @@ impl World {
         assert_eq!(outcome, Outcome::Stored);
     }
 
+    fn forget(&mut self, id: &str) {
+        self.time += 1;
+        let line = format!("GONE Riley +0.000000000 {id} {}.000000000\n", self.time);
+        let statement = Statement::parse(line.trim_end().as_bytes()).unwrap();
+        self.followers.report(&mut self.store, &statement, line.as_bytes(), Origin::CLIENT);
+    }
+
     fn remove(&mut self, id: &str) {
         if let Some(record) = self.store.record_of(id.as_bytes()) {
-            self.followers.removed(record, id.as_bytes());
-            self.store.remove(id.as_bytes());
+            let is_gone = self.store.get(id.as_bytes()).is_none();
+            self.followers.removed(record, id.as_bytes(), is_gone);
+            self.store.remove_client(id.as_bytes());
             self.removed += 1;
         }
     }
@@ -163,7 +171,8 @@ impl World {
                 Whom::Client(own) if own == id.as_bytes() => Zone::Inside,
                 Whom::Prefix(prefix) if id.as_bytes().starts_with(prefix) => Zone::Inside,
                 Whom::Area { centre, radius_km } => {
-                    Area::new(point(&centre), degrees(radius_km)).zone(&point(&statement.location))
+                    let location = statement.location.unwrap();
+                    Area::new(Spot::of(&centre), kilometres(radius_km)).zone(&Spot::of(&location))
                 }
                 _ => Zone::Outside,
             };
@@ -223,6 +232,7 @@ const OPERANDS: [&str; 9] = ["*", "a*", "aa*", "aab", "b", "nobody", "+0+180 10"
 enum Act {
     Report(usize, usize),
     Remove(usize),
+    Forget(usize),
     Turn,
     Read(usize, usize),
     Follow(usize),
@@ -234,6 +244,7 @@ fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         12 => (0..IDS.len(), 0..LOCATIONS.len()).prop_map(|(id, location)| Act::Report(id, location)),
         2 => (0..IDS.len()).prop_map(Act::Remove),
+        2 => (0..IDS.len()).prop_map(Act::Forget),
         5 => Just(Act::Turn),
         4 => (any::<usize>(), 1..400_usize).prop_map(|(stream, bytes)| Act::Read(stream, bytes)),
         2 => (0..OPERANDS.len()).prop_map(Act::Follow),
@@ -254,6 +265,7 @@ proptest! {
             match act {
                 Act::Report(id, location) => world.report(IDS[id], LOCATIONS[location]),
                 Act::Remove(id) => world.remove(IDS[id]),
+                Act::Forget(id) => world.forget(IDS[id]),
                 Act::Turn => drop(world.turn()),
                 Act::Read(stream, bytes) if !world.streams.is_empty() => world.read(stream % streams, bytes),
                 Act::Follow(operands) => drop(world.follow(OPERANDS[operands], "")),

@@ -9,9 +9,7 @@
 use std::f64::consts::PI;
 
 use super::packed::{Position, UNITS_PER_DEGREE};
-
-/// The mean radius of the earth, in metres (IUGG). Distances on this sphere are at most about 0.56 % off.
-pub const EARTH_RADIUS_M: f64 = 6_371_008.8;
+use crate::geo::{Centre, EARTH_RADIUS_M, cosine_of_latitude};
 
 /// A result of a search.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -101,10 +99,12 @@ impl Grid {
                     if latitude_off.abs() > reach_degrees {
                         continue;
                     }
-                    let distance_m = centre.distance_m(point.position);
+                    let position = point.position;
+                    let distance_m =
+                        centre.distance_m(position.latitude_degrees(), position.longitude_degrees());
                     if distance_m <= radius_m {
                         let index = point.index as usize;
-                        hits.push(Hit { index, position: point.position, distance_m });
+                        hits.push(Hit { index, position, distance_m });
                     }
                 }
             };
@@ -119,47 +119,6 @@ impl Grid {
         }
         hits
     }
-}
-
-/// The centre of a search, and values that each distance needs.
-struct Centre {
-    latitude_degrees: f64,
-    longitude_degrees: f64,
-    cosine: f64,
-}
-
-impl Centre {
-    fn new(latitude_degrees: f64, longitude_degrees: f64) -> Centre {
-        Centre { latitude_degrees, longitude_degrees, cosine: cosine_of_latitude(latitude_degrees) }
-    }
-
-    /// The great-circle distance in metres, by the haversine formula.
-    fn distance_m(&self, to: Position) -> f64 {
-        self.distance_to(to.latitude_degrees(), to.longitude_degrees())
-    }
-
-    fn distance_to(&self, latitude_degrees: f64, longitude_degrees: f64) -> f64 {
-        let latitude = (latitude_degrees - self.latitude_degrees).to_radians();
-        // Whole turns are removed first: sin(pi) is not exactly 0 in floating point, so that +180 and -180
-        // would not be the same meridian.
-        let longitude = (longitude_degrees - self.longitude_degrees) % 360.0;
-        let latitude_sine = (latitude / 2.0).sin();
-        let longitude_sine = (longitude.to_radians() / 2.0).sin();
-        let haversine = latitude_sine * latitude_sine
-            + self.cosine * cosine_of_latitude(latitude_degrees) * longitude_sine * longitude_sine;
-        2.0 * EARTH_RADIUS_M * haversine.sqrt().min(1.0).asin()
-    }
-}
-
-/// The great-circle distance in metres of two points, each a latitude and a longitude in degrees.
-pub(super) fn distance_m(one: (f64, f64), other: (f64, f64)) -> f64 {
-    Centre::new(one.0, one.1).distance_to(other.0, other.1)
-}
-
-/// The cosine of a latitude, computed from the distance to the pole: exactly 0 at the pole, where all
-/// longitudes are one point.
-fn cosine_of_latitude(latitude_degrees: f64) -> f64 {
-    (90.0 - latitude_degrees.abs()).to_radians().sin()
 }
 
 /// The extent of a circle in degrees: to the north and the south, and to the east and the west.

@@ -3,9 +3,10 @@
 use std::fmt;
 
 use super::found::Found;
-use super::grid::{Grid, distance_m};
+use super::grid::Grid;
 use super::packed::{Position, UNITS_PER_DEGREE};
 use super::query::Query;
+use crate::geo::Centre;
 use crate::places::dialect::json::own_form;
 
 /// The places of a file, and their spatial index.
@@ -66,13 +67,14 @@ impl OwnPlaces {
 
     /// The places that match, the nearest first, equal distances in the order of the file.
     pub(super) fn find(&self, query: &Query<'_>) -> Vec<Found> {
-        let centre = (query.latitude_degrees, query.longitude_degrees);
+        let (latitude, longitude) = (query.latitude_degrees, query.longitude_degrees);
+        let centre = Centre::new(latitude, longitude);
         // The index has rounded positions.
-        let hits = self.grid.within(centre.0, centre.1, query.radius_m + ROUNDING_M);
+        let hits = self.grid.within(latitude, longitude, query.radius_m + ROUNDING_M);
         let mut near: Vec<(f64, &OwnPlace)> = hits
             .into_iter()
             .map(|hit| &self.places[hit.index])
-            .map(|place| (distance_m(centre, place.degrees), place))
+            .map(|place| (centre.distance_m(place.degrees.0, place.degrees.1), place))
             .filter(|(distance, place)| {
                 *distance <= query.radius_m && query.matches(&place.name, &place.types, None)
             })
@@ -226,7 +228,8 @@ mod tests {
                 ((place.degrees.0 + north / 900.0).clamp(-90.0, 90.0), place.degrees.1)
             });
             let found = places.find(&Query::at(centre.0, centre.1, radius_m));
-            let near = |place: &&OwnPlace| distance_m(centre, place.degrees) <= radius_m;
+            let from = Centre::new(centre.0, centre.1);
+            let near = |place: &&OwnPlace| from.distance_m(place.degrees.0, place.degrees.1) <= radius_m;
             prop_assert_eq!(found.len(), places.places.iter().filter(near).count().min(20));
             prop_assert!(found.is_sorted_by(|a, b| a.distance_m <= b.distance_m));
         }

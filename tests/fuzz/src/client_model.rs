@@ -157,9 +157,10 @@ impl<'a> Model<'a> {
         assert!(if self.refused { is_refusal } else { rest.is_empty() }, "{pieces:?} {}", shown(rest));
         assert_eq!(harness.closing(), self.closing, "{pieces:?}");
         let store = &harness.server.store;
-        assert_eq!(store.len(), self.stored.len(), "{pieces:?}");
+        assert_eq!(store.records(), self.stored.len(), "{pieces:?}");
         for (id, line) in &self.stored {
-            assert_eq!(store.get(id).map(shown), Some(shown(line)), "{pieces:?}");
+            assert_eq!(store.newest(id).map(shown), Some(shown(line)), "{pieces:?}");
+            assert_eq!(store.get(id).map(shown), self.known(id).map(|line| shown(line)), "{pieces:?}");
         }
         // Equal questions are asked once while one is in flight.
         let asked = harness.asked.iter().map(|request| {
@@ -214,9 +215,14 @@ impl<'a> Model<'a> {
                 let is_known = self.stored.contains_key(id) || self.stored.len() < self.limits.max_clients;
                 is_known && (ahead_max == 0 || time <= i128::from(self.clock) + ahead_max)
             }
-            ClientLine::WhatsAt { id, .. } => self.stored.contains_key(id),
+            ClientLine::WhatsAt { id, .. } | ClientLine::Forget { id } => self.known(id).is_some(),
             _ => false,
         }
+    }
+
+    /// The AT line of a client that is known.
+    fn known(&self, id: &[u8]) -> Option<&Vec<u8>> {
+        self.stored.get(id).filter(|line| line.starts_with(b"AT "))
     }
 
     fn may_become_a_peer(&self) -> bool {
@@ -231,15 +237,14 @@ impl<'a> Model<'a> {
         if self.may_become_a_peer() && grammar::is_hello(beginning) {
             self.role = Role::Hello;
         }
+        let is_too_long = line.len() > self.limits.max_line + PEER_LINE_EXTRA;
+        let is_statement = line.starts_with(b"AT ") || line.starts_with(b"GONE ");
         match self.role {
             Role::Hello if line.len() > HELLO_MAX => self.refuse(),
             Role::Hello if ended => self.hello(line),
             // A statement that is too long is passed over.
-            Role::Peer if line.len() > self.limits.max_line + PEER_LINE_EXTRA && line.starts_with(b"AT ") => {
-            }
-            Role::Peer if line.len() > self.limits.max_line + PEER_LINE_EXTRA => {
-                self.closing = Some(Close::Abort);
-            }
+            Role::Peer if is_too_long && is_statement => {}
+            Role::Peer if is_too_long => self.closing = Some(Close::Abort),
             Role::Peer if ended => self.peer_line(line),
             Role::Hello | Role::Peer => {}
             _ if line.len() > self.limits.max_line => self.too_long(line, beginning, ended),
@@ -263,25 +268,45 @@ impl<'a> Model<'a> {
         match parsed {
             ClientLine::IamAt { id, location, time, time_text } => {
                 let skew = received - time;
-                let statement = Statement { server: NAME.as_bytes(), skew, id, location, time, time_text };
+                let statement = Statement {
+                    server: NAME.as_bytes(),
+                    skew,
+                    id,
+                    location: Some(location),
+                    time,
+                    time_text,
+                };
                 let ahead_max = i128::from(self.limits.max_future_s) * 1_000_000_000;
                 let too_new = ahead_max > 0 && time > received + ahead_max;
                 if !too_new && self.store(&statement) {
-                    self.written.extend(grammar::at_line(&statement));
+                    self.written.extend(grammar::statement_line(&statement));
                     return;
                 }
             }
             ClientLine::WhatsAt { id, bound, .. } => {
-                if let Some(line) = self.stored.get(id) {
+                if let Some(line) = self.known(id).cloned() {
                     let results = &["", "1", "1,2", "1,2,3"][bound.min(3)];
-                    self.written.extend_from_slice(line);
+                    self.written.extend_from_slice(&line);
                     self.written.extend(format!("{{\"results\":[{results}]}}\n\n").bytes());
-                    let words = grammar::words(line);
+                    let words = grammar::words(&line);
                     let location = words[4].escape_ascii().to_string();
                     let longitude = 1 + location[1..].find(['+', '-']).expect("two coordinates");
                     let (latitude, longitude) = location.split_at(longitude);
                     let unsigned = |degrees: &str| degrees.trim_start_matches('+').to_owned();
                     self.asked.push(unsigned(latitude) + "," + &unsigned(longitude));
+                    return;
+                }
+            }
+            ClientLine::Forget { id } => {
+                if let Some(line) = self.known(id) {
+                    let known = grammar::statement(&line[..line.len() - 1]).expect("a stored statement");
+                    let time = known.time.max(received);
+                    let time_text = grammar::exact_time_text(time);
+                    let (server, time_text) = (NAME.as_bytes(), time_text.as_bytes());
+                    let skew = received - time;
+                    let gone = Statement { server, skew, id, location: None, time, time_text };
+                    assert!(self.store(&gone));
+                    self.written.extend(grammar::statement_line(&gone));
                     return;
                 }
             }
@@ -345,8 +370,17 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// Stores a statement if it wins. False: the store is full.
+    /// Stores a statement if it is not over and wins. False: the store is full.
     fn store(&mut self, statement: &Statement<'_>) -> bool {
+        let received = statement.time + statement.skew;
+        let retention_s = match statement.location {
+            Some(_) => self.limits.expire_s,
+            None => self.limits.remember_gone_s,
+        };
+        // The lines of one stream are too few to be over later.
+        if retention_s > 0 && received < i128::from(START) - i128::from(retention_s) * 1_000_000_000 {
+            return true;
+        }
         if let Some(stored) = self.stored.get(statement.id) {
             let stored = grammar::statement(&stored[..stored.len() - 1]).expect("a stored statement");
             if stored.rank() <= statement.rank() {
@@ -355,7 +389,7 @@ impl<'a> Model<'a> {
         } else if self.stored.len() >= self.limits.max_clients {
             return false;
         }
-        self.stored.insert(statement.id.to_vec(), grammar::at_line(statement));
+        self.stored.insert(statement.id.to_vec(), grammar::statement_line(statement));
         true
     }
 }

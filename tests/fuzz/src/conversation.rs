@@ -283,6 +283,7 @@ pub fn settings(byte: u8) -> (Limits, WaterMarks) {
     let limits = Limits {
         max_line: [64, 100, 1024, 8192][usize::from(byte & 3)],
         max_clients: [1, 3, 1000, 10_000_000][usize::from(byte >> 2 & 3)],
+        expire_s: [0, 0, 3600, 0][usize::from(byte >> 2 & 3)],
         max_future_s: [0, 86_400][usize::from(byte >> 4 & 1)],
         clients: ClientsSection {
             end_line_after: [Duration::ZERO, SILENCE_OF_CLIENTS][usize::from(byte >> 7)],

@@ -9,6 +9,7 @@ pub enum ClientLine<'a> {
     Blank,
     IamAt { id: &'a [u8], location: Location<'a>, time: i128, time_text: &'a [u8] },
     WhatsAt { id: &'a [u8], radius_km: &'a [u8], bound: usize },
+    Forget { id: &'a [u8] },
     HttpRequest,
     Invalid,
 }
@@ -21,13 +22,14 @@ pub struct Location<'a> {
     pub longitude: &'a [u8],
 }
 
-/// `at-line`, without its LF.
+/// `at-line` or `gone-line`, without its LF.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Statement<'a> {
     pub server: &'a [u8],
     pub skew: i128,
     pub id: &'a [u8],
-    pub location: Location<'a>,
+    /// `None`: the statement is a GONE.
+    pub location: Option<Location<'a>>,
     pub time: i128,
     pub time_text: &'a [u8],
 }
@@ -36,7 +38,8 @@ impl<'a> Statement<'a> {
     /// The sort key of statements of one client: the smaller one wins.
     pub fn rank(&self) -> impl Ord + use<'a> {
         let received = self.time + self.skew;
-        (Reverse(self.time), received, self.server, self.location.text, self.time_text)
+        let location = self.location.map(|location| location.text);
+        (Reverse(self.time), location.is_some(), received, self.server, location, self.time_text)
     }
 }
 
@@ -97,6 +100,7 @@ pub fn client_line(line: &[u8]) -> ClientLine<'_> {
                 return ClientLine::WhatsAt { id, radius_km, bound };
             }
         }
+        [b"FORGET", id] => return ClientLine::Forget { id },
         _ => {}
     }
     if is_http_request(line) { ClientLine::HttpRequest } else { ClientLine::Invalid }
@@ -114,28 +118,34 @@ pub fn statement(line: &[u8]) -> Option<Statement<'_>> {
     if parts.iter().any(|part| part.is_empty() || part.iter().any(is_white)) {
         return None;
     }
-    let [b"AT", server, skew, id, location, time_text] = *parts else { return None };
-    Some(Statement {
-        server,
-        skew: self::skew(skew)?,
-        id,
-        location: self::location(location)?,
-        time: time(time_text)?,
-        time_text,
-    })
+    let (server, skew, id, location, time_text) = match *parts {
+        [b"AT", server, skew, id, location, time] => {
+            (server, skew, id, Some(self::location(location)?), time)
+        }
+        [b"GONE", server, skew, id, time] if is_exact(time) => (server, skew, id, None, time),
+        _ => return None,
+    };
+    Some(Statement { server, skew: self::skew(skew)?, id, location, time: time(time_text)?, time_text })
 }
 
-pub fn at_line(statement: &Statement<'_>) -> Vec<u8> {
+pub fn statement_line(statement: &Statement<'_>) -> Vec<u8> {
     let skew = skew_text(statement.skew);
-    let words = [
-        b"AT",
-        statement.server,
-        skew.as_bytes(),
-        statement.id,
-        statement.location.text,
-        statement.time_text,
-    ];
+    let mut words = vec![&b"GONE"[..], statement.server, skew.as_bytes(), statement.id];
+    if let Some(location) = statement.location {
+        words[0] = b"AT";
+        words.push(location.text);
+    }
+    words.push(statement.time_text);
     [&words.join(&b' ')[..], b"\n"].concat()
+}
+
+/// The only text of a time that a GONE may have.
+pub fn exact_time_text(time: i128) -> String {
+    skew_text(time).trim_start_matches('+').to_owned()
+}
+
+fn is_exact(text: &[u8]) -> bool {
+    time(text).is_some_and(|time| exact_time_text(time).as_bytes() == text)
 }
 
 pub fn is_hello(line: &[u8]) -> bool {

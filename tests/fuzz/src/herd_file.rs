@@ -46,6 +46,7 @@ fn check(herd: &HerdFile) {
     assert!((1..=1_000_000).contains(&limits.max_connections));
     assert!((1..=u32::MAX as usize).contains(&limits.max_clients));
     assert!(limits.max_future_s <= u64::from(u32::MAX));
+    assert!(limits.remember_gone_s > 0);
     assert!((1..=86_400).contains(&limits.line_timeout.as_secs()));
     assert!((100..=3_600_000).contains(&herd.peers.silence.as_millis()));
     let places = herd.places_or_local();

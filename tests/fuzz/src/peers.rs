@@ -10,7 +10,7 @@ use herd::text::peer_line::Epoch;
 use herd::text::record::Statement;
 
 use super::client_model::Model;
-use super::conversation::{self, EPOCH, HERD, Harness, NAME, NEIGHBOUR, NEIGHBOUR_ID};
+use super::conversation::{self, EPOCH, HERD, Harness, NAME, NEIGHBOUR, NEIGHBOUR_ID, START};
 use super::grammar;
 use super::pieces::{Chance, Pieces};
 
@@ -63,7 +63,10 @@ fn outbound(settings: u8, options: u8, stream: &[u8]) {
         let mut chance = Chance::new(u64::from(options));
         for time in 0..chance.below(30) {
             let id = format!("c{}", chance.below(6));
-            let line = format!("AT {NAME} +0.000000000 {id} +1-1 {time}\n");
+            let line = match chance.below(4) {
+                0 => format!("GONE {NAME} +{START_S}.000000000 {id} {time}.000000000\n"),
+                _ => format!("AT {NAME} +{START_S}.000000000 {id} +1-1 {time}\n"),
+            };
             let statement = Statement::parse(line.trim_end().as_bytes()).expect("a statement");
             let origin = [Origin::CLIENT, from_neighbour][chance.below(2)];
             if server.store.report(&statement, line.as_bytes(), origin) == Outcome::Stored {
@@ -90,7 +93,11 @@ fn outbound(settings: u8, options: u8, stream: &[u8]) {
             });
             missing.sort_by_key(|(at, ..)| *at);
             let missing: Vec<&str> = missing.into_iter().map(|(.., line)| line.as_str()).collect();
-            let statements: Vec<&str> = sent.iter().copied().filter(|line| line.starts_with("AT ")).collect();
+            let statements: Vec<&str> = sent
+                .iter()
+                .copied()
+                .filter(|line| line.starts_with("AT ") || line.starts_with("GONE "))
+                .collect();
             assert_eq!(statements, missing, "{pieces:?}");
             assert_eq!(sent.last().map(|line| grammar::mark(line.as_bytes())), Some(Some(sequence)));
         }
@@ -133,6 +140,8 @@ impl Acceptor {
     }
 }
 
+/// The time of the server in seconds, so that no statement is over.
+const START_S: u64 = START / 1_000_000_000;
 const NEIGHBOURS_EPOCH: u64 = 0x0123_4567_89ab_cdef;
 
 /// A bound of docs/protocol.md, section 6.
