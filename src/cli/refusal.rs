@@ -1,7 +1,7 @@
 //! Why a server refused a line, as far as its text shows.
 
 use crate::config::words::{did_you_mean, quoted};
-use crate::text::command::{ClientCommand, RADIUS_KM_MAX, RESULTS_MAX};
+use crate::text::command::{ClientCommand, NEAR_RADIUS_KM_MAX, NEAR_RESULTS_MAX, RADIUS_KM_MAX, RESULTS_MAX};
 use crate::text::decimal::{Decimal, integer};
 use crate::text::fields::fields;
 use crate::text::location::Location;
@@ -33,6 +33,7 @@ pub(super) fn explain(line: &[u8], now: u64) -> Refusal {
     match text.as_str() {
         "IAMAT" => Refusal::Mistake(iam_at(operands, now)),
         "WHATSAT" => Refusal::Mistake(whats_at(operands)),
+        "NEAR" => Refusal::Mistake(near(operands)),
         "FORGET" => Refusal::Mistake(forget(operands)),
         "AT" | "GONE" | "HELLO" => {
             Refusal::Mistake(format!("{text} is for servers; a client writes {}", verbs()))
@@ -60,8 +61,9 @@ struct Form {
 
 const IAMAT: Form = Form { verb: "IAMAT", form: "IAMAT CLIENT +34.068930-118.445127 now" };
 const WHATSAT: Form = Form { verb: "WHATSAT", form: "WHATSAT CLIENT 10 5" };
+const NEAR: Form = Form { verb: "NEAR", form: "NEAR CLIENT 10 5" };
 const FORGET: Form = Form { verb: "FORGET", form: "FORGET CLIENT" };
-const FORMS: [Form; 3] = [IAMAT, WHATSAT, FORGET];
+const FORMS: [Form; 4] = [IAMAT, WHATSAT, NEAR, FORGET];
 
 /// The verbs of a client: `A, B or C`.
 fn verbs() -> String {
@@ -116,16 +118,34 @@ fn whats_at(operands: &[&[u8]]) -> String {
     let &[client, radius, bound] = operands else {
         return count(operands, "a client, a radius and a bound", &WHATSAT);
     };
-    if !Decimal::parse(radius).is_some_and(|radius| radius.at_most(RADIUS_KM_MAX)) {
-        return format!(
-            "radius: expected a number of kilometres from 0 to {RADIUS_KM_MAX}, got {}",
+    search(radius, RADIUS_KM_MAX, bound, RESULTS_MAX).unwrap_or_else(|| unknown(client))
+}
+
+fn near(operands: &[&[u8]]) -> String {
+    let &[centre, radius, bound] = operands else {
+        return count(operands, "a client or a location, a radius and a bound", &NEAR);
+    };
+    if let Some(problem) = search(radius, NEAR_RADIUS_KM_MAX, bound, NEAR_RESULTS_MAX) {
+        return problem;
+    }
+    if Location::parse(centre).is_some() {
+        return "the text is valid: too many bytes of earlier answers were not read; the log of the server may say more"
+            .to_owned();
+    }
+    unknown(centre)
+}
+
+/// The mistake in the radius or the bound of a search.
+fn search(radius: &[u8], radius_km_max: u32, bound: &[u8], results_max: u64) -> Option<String> {
+    if !Decimal::parse(radius).is_some_and(|radius| radius.at_most(radius_km_max)) {
+        return Some(format!(
+            "radius: expected a number of kilometres from 0 to {radius_km_max}, got {}",
             quoted(&shown(radius))
-        );
+        ));
     }
-    if integer(bound).is_none_or(|bound| bound > RESULTS_MAX) {
-        return format!("bound: expected an integer from 0 to {RESULTS_MAX}, got {}", quoted(&shown(bound)));
-    }
-    unknown(client)
+    integer(bound)
+        .is_none_or(|bound| bound > results_max)
+        .then(|| format!("bound: expected an integer from 0 to {results_max}, got {}", quoted(&shown(bound))))
 }
 
 fn forget(operands: &[&[u8]]) -> String {
@@ -185,7 +205,7 @@ mod tests {
             ("FORGET kiwi", "the server knows no client \"kiwi\""),
             ("Forget kiwi", "write FORGET"),
             ("FORGETS kiwi", "did you mean FORGET?"),
-            ("GONE Riley +1 kiwi 5", "a client writes IAMAT, WHATSAT or FORGET"),
+            ("GONE Riley +1 kiwi 5", "a client writes IAMAT, WHATSAT, NEAR or FORGET"),
             ("iamat kiwi +34-118 5", "write IAMAT"),
             ("IAMA kiwi +34-118 5", "did you mean IAMAT?"),
             ("AT Riley +1 kiwi +34-118 5", "AT is for servers"),

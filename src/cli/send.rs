@@ -248,6 +248,9 @@ Lines that a server understands
                                in the form of ISO 6709, POSIX seconds
   WHATSAT CLIENT RADIUS BOUND  asks what is near a client: a radius of at most
                                50 km, at most 20 results
+  NEAR CLIENT RADIUS BOUND     asks which clients are near a client, or near a
+                               location: a radius of at most 20100 km, at most
+                               1000 results
   FORGET CLIENT                has a client forgotten by every server
   TIME may be the word now, which herd send replaces by the present.
   Any other line is answered with a question mark and the line. Then herd send

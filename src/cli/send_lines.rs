@@ -207,7 +207,8 @@ mod tests {
 
     #[test]
     fn a_line_that_is_no_command_is_a_failure_if_nothing_else_was_understood() {
-        let unknown = "Riley refused \"FOO\": unknown command \"FOO\": expected IAMAT, WHATSAT or FORGET";
+        let unknown =
+            "Riley refused \"FOO\": unknown command \"FOO\": expected IAMAT, WHATSAT, NEAR or FORGET";
         assert_eq!(replies(&["? FOO\n"]), (vec![], Err(unknown.to_owned())));
         assert_eq!(replies(&["AT Riley +1 kiwi +1-1 5\n", "? FOO\n"]), (vec![], Ok(())));
         assert_eq!(replies(&["AT Riley +1 kiwi +1-1 5\n"]), (vec![], Ok(())));

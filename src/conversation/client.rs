@@ -5,6 +5,7 @@
 
 mod commands;
 mod following;
+mod near;
 mod pacing;
 
 use std::time::Duration;
@@ -459,7 +460,10 @@ impl Protocol for Client {
         }
         context.shared.log.event(format_args!("Connection from ({host}, {port}) was dropped"));
         for ticket in self.replies.waiting() {
-            context.shared.desk.withdraw(&Waiter { client: Handle::new(context.id), ticket });
+            let waiter = Waiter { client: Handle::new(context.id), ticket };
+            let Server { desk, searches, store, .. } = &mut *context.shared;
+            desk.withdraw(&waiter);
+            searches.withdraw(store, &waiter);
         }
         self.leave_stream(context);
         self.replies.clear(&mut context.shared.unread_answer_bytes);

@@ -17,6 +17,7 @@ mod places_request;
 mod places_server;
 mod refusals;
 mod replies;
+mod searches;
 mod server;
 mod telnet;
 
@@ -33,6 +34,7 @@ pub use outbound_peer::OutboundPeer;
 pub use places_request::PlacesRequest;
 pub use places_server::PlacesServer;
 pub use refusals::{EventLimit, OlderStatements};
+pub use searches::{Progress, Searches};
 pub use server::{Identity, PlacesDesk, Server, Signal, Waiter};
 
 /// The context of a callback, in a server of a herd.

@@ -1,6 +1,6 @@
 //! The pending replies of a client, in the order of its commands.
 //!
-//! While a reply waits for Places, the replies to later commands wait in this queue. Usually the queue is
+//! While a reply waits for Places or for a search, the replies to later commands wait in this queue. Usually the queue is
 //! empty and owns no memory, and replies go straight into the output.
 
 use std::collections::VecDeque;
@@ -14,6 +14,10 @@ use crate::protocol::Transport;
 pub(super) struct Replies {
     queue: VecDeque<Reply>,
     next_ticket: u32,
+    /// The searches that are not over.
+    searches: u32,
+    /// The ticket of a search that has not begun: no further command may be carried out before it.
+    unbegun: Option<u32>,
     /// Bytes in the output that count as unread answers; see [`Replies::send`].
     held: u32,
 }
@@ -22,11 +26,11 @@ pub(super) struct Replies {
 enum Reply {
     /// The replies to commands that were carried out at once.
     Text(Vec<u8>),
-    /// A WHATSAT that waits for Places.
+    /// A WHATSAT that waits for Places; or a NEAR that waits for its search, with its refusal as the line.
     Waiting { ticket: u32, line: Vec<u8>, bound: usize },
     /// A FOLLOW, whose stream is pending, or running if it is the first.
     Stream,
-    /// A WHATSAT that has its answer. It is logged when it is sent.
+    /// A WHATSAT or a NEAR that has its answer. It is logged when it is sent.
     Answered(Vec<u8>),
 }
 
@@ -41,7 +45,7 @@ impl Replies {
         if self.queue.is_empty() {
             return true;
         }
-        self.waiting().count() < WAITING_MAX && self.bytes() < BYTES_MAX
+        self.unbegun.is_none() && self.waiting().count() < WAITING_MAX && self.bytes() < BYTES_MAX
     }
 
     /// Bytes of pending replies.
@@ -91,7 +95,55 @@ impl Replies {
         }
     }
 
-    /// The tickets of the replies that wait for Places.
+    /// Whether a search of the client is not over.
+    pub(super) fn is_searching(&self) -> bool {
+        self.searches > 0
+    }
+
+    /// Reserves the next reply for the results of a search. `refusal` is the reply if there is no room for them.
+    pub(super) fn reserve_search(&mut self, refusal: Vec<u8>, has_begun: bool) -> u32 {
+        let ticket = self.reserve(refusal, 0);
+        self.searches += 1;
+        if !has_begun {
+            self.unbegun = Some(ticket);
+        }
+        ticket
+    }
+
+    /// The ticket of the next reply that is reserved.
+    pub(super) fn next_ticket(&self) -> u32 {
+        self.next_ticket
+    }
+
+    /// Fills in the results of a search. Returns the refusal that takes their place, if there is no room for them.
+    pub(super) fn found(&mut self, ticket: u32, text: Vec<u8>, of_all: &mut usize) -> Option<Vec<u8>> {
+        self.searches -= 1;
+        self.unbegun = self.unbegun.filter(|unbegun| *unbegun != ticket);
+        let has_room = self.has_room_for(text.len(), *of_all);
+        let reply = self
+            .queue
+            .iter_mut()
+            .find(|reply| matches!(reply, Reply::Waiting { ticket: own, .. } if *own == ticket))?;
+        let Reply::Waiting { line, .. } = reply else { return None };
+        let refusal = (!has_room).then(|| line.clone());
+        let text = refusal.clone().unwrap_or(text);
+        *of_all += text.len();
+        *reply = Reply::Answered(text);
+        refusal
+    }
+
+    /// Whether the client may have so many bytes of unread answers more; `of_all` are those of all clients.
+    pub(super) fn has_room_for(&self, bytes: usize, of_all: usize) -> bool {
+        let own = self.bytes() + self.held as usize;
+        own < ANSWERS_MAX && (of_all < ANSWERS_OF_ALL_MAX || own + bytes <= FEW_ANSWERS_MAX)
+    }
+
+    /// Counts an output above the high-water mark as unread answers; see [`Replies::send`].
+    pub(super) fn note_output(&mut self, transport: &Transport, of_all: &mut usize) {
+        self.hold(if transport.has_room() { 0 } else { transport.pending() }, of_all);
+    }
+
+    /// The tickets of the replies that wait for Places or a search.
     pub(super) fn waiting(&self) -> impl Iterator<Item = u32> {
         self.queue.iter().filter_map(|reply| match reply {
             Reply::Waiting { ticket, .. } => Some(*ticket),
@@ -146,7 +198,7 @@ impl Replies {
     /// client has read most of it.
     pub(super) fn send(&mut self, transport: &mut Transport, log: &mut Log, of_all: &mut usize, last: bool) {
         self.move_into(transport, log, of_all, last);
-        self.hold(if transport.has_room() { 0 } else { transport.pending() }, of_all);
+        self.note_output(transport, of_all);
     }
 
     fn hold(&mut self, bytes: usize, of_all: &mut usize) {

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{Client, EventLimit, Followers, Handle, NeighbourId, Neighbours, OlderStatements, PlacesRequest};
+use super::{
+    Client, EventLimit, Followers, Handle, NeighbourId, Neighbours, OlderStatements, PlacesRequest, Searches,
+};
 use crate::config::{Limits, PlacesSection};
 use crate::log::Log;
 use crate::places::desk::Desk;
@@ -25,12 +27,12 @@ pub struct Identity {
     pub epoch: Epoch,
 }
 
-/// A client that waits for an answer of Places.
+/// A client that waits for an answer of Places, or for the end of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Waiter {
     /// The client.
     pub client: Handle<Client>,
-    /// The number that the client has given to the question.
+    /// The number that the client has given to the question or the search.
     pub ticket: u32,
 }
 
@@ -73,9 +75,11 @@ pub struct Server {
     pub log: Log,
     /// The questions to Places.
     pub desk: PlacesDesk,
+    /// The searches of NEAR.
+    pub searches: Searches,
     /// Reports that were not acted on yet.
     pub signals: VecDeque<Signal>,
-    /// Bytes of Places answers that are not in the output of their client yet.
+    /// Bytes of answers of Places and of searches that their client has not read.
     pub unread_answer_bytes: usize,
     /// Statements of neighbours that were dropped for lack of room; see [`Outcome::Full`].
     pub statements_dropped: u64,
@@ -107,6 +111,7 @@ impl Server {
             neighbours: Neighbours::default(),
             log,
             desk: Desk::new(PlacesSection::default().bounds, Service::default()),
+            searches: Searches::new(),
             signals: VecDeque::new(),
             unread_answer_bytes: 0,
             statements_dropped: 0,

@@ -10,6 +10,7 @@ pub mod dialler;
 mod log_pages;
 mod places;
 mod reload;
+mod searching;
 mod settings;
 pub mod shutdown;
 mod sweeping;
@@ -50,6 +51,8 @@ pub enum Tag {
     CertificateEnd,
     /// The next portion of a pass through the records is due.
     Sweep,
+    /// The next portion of the searches is due.
+    Searches,
     /// A page of the log is due, or was written.
     Log,
     /// Followers are to be served.
@@ -73,6 +76,8 @@ pub struct Herd {
     log: LogDriver,
     /// The timer of the next portion of a pass through the records runs.
     sweep_is_timed: bool,
+    /// The timer of the next portion of the searches runs.
+    searches_are_timed: bool,
     /// The state of the generator of jitter.
     random_state: u64,
     commands: VecDeque<Command>,
@@ -92,6 +97,7 @@ impl Herd {
             shutdown: Shutdown::default(),
             log: LogDriver::new(),
             sweep_is_timed: false,
+            searches_are_timed: false,
             random_state: seed,
             commands: VecDeque::new(),
         };
@@ -345,6 +351,7 @@ impl Application for Herd {
             }
             Notice::Timer(Tag::CertificateEnd) => self.certificate_timer_fired(clocks),
             Notice::Timer(Tag::Sweep) => self.sweep_timer_fired(now),
+            Notice::Timer(Tag::Searches) => self.advance_searches(),
             Notice::Timer(Tag::Desk) => self.server.desk.wake(now),
             Notice::Timer(Tag::ClosingOver) => self.commands.push_back(Command::Exit),
             Notice::Drained | Notice::Timer(Tag::DrainingOver) => {
@@ -384,11 +391,12 @@ impl Application for Herd {
     }
 
     fn must_end_turn(&self) -> bool {
-        self.server.log.full_pages() >= TURN_PAGES
+        self.server.log.full_pages() >= TURN_PAGES || self.server.searches.are_exhausted()
     }
 
     fn turn_ended(&mut self, clocks: Clocks, is_last: bool) -> bool {
         self.time_sweep(clocks.now);
+        self.time_searches(clocks.now);
         self.log.hand_over(&mut self.server.log, clocks.now, is_last, &mut self.commands);
         if self.server.followers.turn_ended(self.server.store.sequence()) {
             // The next turn does not wait.

@@ -134,6 +134,11 @@ impl Store {
         }
     }
 
+    /// Ends a search without its results.
+    pub fn cancel_search(&mut self, id: SearchId) {
+        self.searches.try_remove(id.0);
+    }
+
     /// The number of searches that have begun and not ended.
     pub fn searches(&self) -> usize {
         self.searches.len()

@@ -11,6 +11,10 @@ use super::time::Time;
 pub const RADIUS_KM_MAX: u32 = 50;
 /// The greatest number of results of a WHATSAT: one page of Google Places.
 pub const RESULTS_MAX: u64 = 20;
+/// The greatest radius of a NEAR, in kilometres: a little more than half the circumference.
+pub const NEAR_RADIUS_KM_MAX: u32 = 20_100;
+/// The greatest number of results of a NEAR.
+pub const NEAR_RESULTS_MAX: u64 = 1000;
 
 /// A line from a client (docs/protocol.md, section 1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +27,8 @@ pub enum ClientCommand<'a> {
     WhatsAt(WhatsAt<'a>),
     /// `FOLLOW`: the client wants the changes of clients as they happen.
     Follow(Follow<'a>),
+    /// `NEAR`: the client asks for clients near a client or a location.
+    Near(Near<'a>),
     /// `FORGET`: the client has a client forgotten.
     Forget(Forget<'a>),
     /// A line that begins or ends like the first line of an HTTP request. Web pages can make a browser send it,
@@ -56,6 +62,26 @@ pub struct WhatsAt<'a> {
     pub bound: usize,
 }
 
+/// The operands of a NEAR.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Near<'a> {
+    /// The centre of the search.
+    pub centre: NearCentre<'a>,
+    /// The radius in km, `D+(.D+)?`, 0 to [`NEAR_RADIUS_KM_MAX`].
+    pub radius_km: &'a [u8],
+    /// The upper bound of results, 0 to [`NEAR_RESULTS_MAX`].
+    pub bound: usize,
+}
+
+/// The centre of a NEAR.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NearCentre<'a> {
+    /// The location of this client. It is not among the results.
+    Client(&'a [u8]),
+    /// This location.
+    Location(Location<'a>),
+}
+
 /// The operand of a FORGET.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Forget<'a> {
@@ -72,6 +98,7 @@ impl<'a> ClientCommand<'a> {
             Some(b"IAMAT") => iam_at(words.clone()),
             Some(b"WHATSAT") => whats_at(words.clone()),
             Some(b"FOLLOW") => Follow::parse(words.clone()).map(ClientCommand::Follow),
+            Some(b"NEAR") => near(words.clone()),
             Some(b"FORGET") => forget(words.clone()),
             Some(_) => None,
         };
@@ -115,6 +142,16 @@ fn whats_at<'a>(mut words: Fields<'a>) -> Option<ClientCommand<'a>> {
     }
     let bound = integer(bound).filter(|&bound| bound <= RESULTS_MAX)? as usize;
     Some(ClientCommand::WhatsAt(WhatsAt { id, radius_km, bound }))
+}
+
+fn near<'a>(mut words: Fields<'a>) -> Option<ClientCommand<'a>> {
+    let (centre, radius_km, bound) = (words.next()?, words.next()?, words.next()?);
+    if words.next().is_some() || !Decimal::parse(radius_km)?.at_most(NEAR_RADIUS_KM_MAX) {
+        return None;
+    }
+    let bound = integer(bound).filter(|&bound| bound <= NEAR_RESULTS_MAX)? as usize;
+    let centre = Location::parse(centre).map_or(NearCentre::Client(centre), NearCentre::Location);
+    Some(ClientCommand::Near(Near { centre, radius_km, bound }))
 }
 
 fn forget<'a>(mut words: Fields<'a>) -> Option<ClientCommand<'a>> {
@@ -187,6 +224,40 @@ mod tests {
     }
 
     #[test]
+    fn near_takes_a_client_or_a_location() {
+        let parse = |text: &str| ClientCommand::parse(text.as_bytes().to_vec().leak());
+        let centre = |text: &str| match parse(text) {
+            ClientCommand::Near(near) => Some((near.centre, near.radius_km, near.bound)),
+            _ => None,
+        };
+        assert_eq!(centre(" NEAR\tkiwi 10 5 \r\n"), Some((NearCentre::Client(b"kiwi"), &b"10"[..], 5)));
+        let location = Location::parse(b"+1-1").unwrap();
+        assert_eq!(
+            centre("NEAR +1-1 20100.0 1000"),
+            Some((NearCentre::Location(location), &b"20100.0"[..], 1000))
+        );
+        assert_eq!(centre("NEAR +91-1 0 0"), Some((NearCentre::Client(b"+91-1"), &b"0"[..], 0)));
+        for text in [
+            "NEAR",
+            "NEAR a",
+            "NEAR a 1",
+            "NEAR a 1 1 1",
+            "near a 1 1",
+            "NEAR a 20100.1 1",
+            "NEAR a 20101 1",
+            "NEAR a 1 1001",
+            "NEAR a -1 1",
+            "NEAR a 1. 1",
+            "NEAR a 1e1 1",
+            "NEAR a x 1",
+            "NEAR a 1 +1",
+            "NEAR a 1 4294967301",
+        ] {
+            assert_eq!(parse(text), ClientCommand::Invalid, "{text}");
+        }
+    }
+
+    #[test]
     fn other_lines_are_invalid_blank_or_http() {
         for line in [
             "IAMAT",
@@ -246,6 +317,7 @@ mod tests {
             ClientCommand::parse(&[&b"IAMAT "[..], &line].concat());
             ClientCommand::parse(&[&b"WHATSAT "[..], &line].concat());
             ClientCommand::parse(&[&b"FOLLOW "[..], &line].concat());
+            ClientCommand::parse(&[&b"NEAR "[..], &line].concat());
             ClientCommand::parse(&[&b"FORGET "[..], &line].concat());
         }
     }

@@ -1,6 +1,8 @@
 //! The reasons why a line is not a valid command, in words for the log. The reply has no room for them.
 
-use super::command::{RADIUS_KM_MAX, RESULTS_MAX, is_http_method, is_http_version};
+use super::command::{
+    NEAR_RADIUS_KM_MAX, NEAR_RESULTS_MAX, RADIUS_KM_MAX, RESULTS_MAX, is_http_method, is_http_version,
+};
 use super::decimal::{Decimal, integer};
 use super::fields::fields;
 use super::follow::AREA_RADIUS_KM_MAX;
@@ -40,19 +42,17 @@ pub fn reason(line: &[u8]) -> String {
         (b"IAMAT", _) => {
             format!("IAMAT takes client, location and time: 3 operands, got {}", count(operands))
         }
-        (b"WHATSAT", [_, radius, bound]) => {
-            if !Decimal::parse(radius).is_some_and(|radius| radius.at_most(RADIUS_KM_MAX)) {
-                format!("expected a radius from 0 to {RADIUS_KM_MAX} km")
-            } else if integer(bound).is_none_or(|bound| bound > RESULTS_MAX) {
-                format!("expected an upper bound from 0 to {RESULTS_MAX}")
-            } else {
-                "unknown client".to_owned()
-            }
+        (b"WHATSAT", [_, radius, bound]) => mistake_of_search(radius, RADIUS_KM_MAX, bound, RESULTS_MAX),
+        (b"NEAR", [_, radius, bound]) => {
+            mistake_of_search(radius, NEAR_RADIUS_KM_MAX, bound, NEAR_RESULTS_MAX)
         }
         (b"WHATSAT", _) => {
             format!("WHATSAT takes client, radius and bound: 3 operands, got {}", count(operands))
         }
         (b"FOLLOW", operands) => follow_mistake(operands),
+        (b"NEAR", _) => {
+            format!("NEAR takes client or location, radius and bound: 3 operands, got {}", count(operands))
+        }
         (b"FORGET", [_]) => "unknown client".to_owned(),
         (b"FORGET", _) => format!("FORGET takes a client: 1 operand, got {}", count(operands)),
         (b"AT" | b"GONE", _) => {
@@ -60,7 +60,7 @@ pub fn reason(line: &[u8]) -> String {
         }
         (b"HELLO", _) => "a HELLO names herd/ and a version, and is the first line".to_owned(),
         (verb, _)
-            if [&b"IAMAT"[..], b"WHATSAT", b"FOLLOW", b"FORGET"]
+            if [&b"IAMAT"[..], b"WHATSAT", b"NEAR", b"FOLLOW", b"FORGET"]
                 .iter()
                 .any(|known| verb.eq_ignore_ascii_case(known)) =>
         {
@@ -88,6 +88,17 @@ fn follow_mistake(operands: &[&[u8]]) -> String {
         _ => "FOLLOW takes a client, a prefix with *, * alone, or a location and a radius; then FROM, an epoch and a \
               number"
             .to_owned(),
+    }
+}
+
+/// The mistake in the radius or the bound of a search around a client.
+fn mistake_of_search(radius: &[u8], radius_km_max: u32, bound: &[u8], results_max: u64) -> String {
+    if !Decimal::parse(radius).is_some_and(|radius| radius.at_most(radius_km_max)) {
+        format!("expected a radius from 0 to {radius_km_max} km")
+    } else if integer(bound).is_none_or(|bound| bound > results_max) {
+        format!("expected an upper bound from 0 to {results_max}")
+    } else {
+        "unknown client".to_owned()
     }
 }
 
@@ -196,6 +207,11 @@ mod tests {
             ("FOLLOW a FROM x", "the epoch and the number of a MARK"),
             ("FOLLOW a b c", "then FROM"),
             ("follow *", "upper case"),
+            ("NEAR a 20101 1", "a radius from 0 to 20100 km"),
+            ("NEAR +1+1 1 1001", "an upper bound from 0 to 1000"),
+            ("NEAR a 1 1", "unknown client"),
+            ("NEAR a 1", "3 operands, got 2"),
+            ("near a 1 1", "upper case"),
             ("FORGET a", "unknown client"),
             ("FORGET", "1 operand, got 0"),
             ("FORGET a b", "1 operand, got 2"),

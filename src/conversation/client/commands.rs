@@ -1,5 +1,6 @@
 //! The commands of a client.
 
+use super::near::nearby;
 use super::{Client, Port, Standing};
 use crate::clock::Moment;
 use crate::conversation::refusals::NotLogged;
@@ -42,6 +43,7 @@ impl Client {
             ClientCommand::WhatsAt(WhatsAt { id, .. }) | ClientCommand::Forget(Forget { id }) => {
                 server.store.get(id).is_some()
             }
+            ClientCommand::Near(near) => nearby(server, &near).is_some(),
             // The place of a stream that it ends becomes free.
             ClientCommand::Follow(_) => {
                 self.following.is_some() || server.followers.len() < server.limits.max_followers
@@ -65,6 +67,7 @@ impl Client {
             ClientCommand::IamAt(iam_at) => self.iam_at(context, &iam_at, received),
             ClientCommand::WhatsAt(whats_at) => self.whats_at(context, &whats_at),
             ClientCommand::Follow(follow) => self.follow(context, &follow, trim(line)),
+            ClientCommand::Near(near) => self.near(context, &near, trim(line)),
             ClientCommand::Forget(forget) => self.forget(context, &forget, received),
             ClientCommand::HttpRequest => {
                 self.standing = Standing::Finished;
@@ -208,11 +211,13 @@ pub(super) enum Refusal {
     StoreFull,
     /// As many connections follow as `limits.max_followers` allows.
     TooManyFollowers,
+    /// A NEAR has a large reply, and too many earlier answers were not read.
+    Unread,
 }
 
 /// Logs why a line was refused. `copy` is its copy in the reply.
 #[cold]
-fn log_refusal(context: &mut Context<'_>, copy: &[u8], refusal: Refusal) {
+pub(super) fn log_refusal(context: &mut Context<'_>, copy: &[u8], refusal: Refusal) {
     let server = &mut *context.shared;
     let Some(not_logged) = server.refusals.admit(context.now) else { return };
     let reason = match refusal {
@@ -222,6 +227,7 @@ fn log_refusal(context: &mut Context<'_>, copy: &[u8], refusal: Refusal) {
             let hint = if seconds > CENTURY_S { " (is the time in milliseconds?)" } else { "" };
             format!("limits.max_future_s: {} ahead of this server's clock{hint}", in_words(seconds))
         }
+        Refusal::Unread => "too many bytes of earlier answers were not read by clients".to_owned(),
         Refusal::StoreFull => {
             format!("limits.max_clients: the store is full with {}", server.store_contents())
         }
