@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 
 use crate::connection::{Progress, Side};
+use crate::followers::{Marked, Received, Stream};
 use crate::oracle::Oracle;
 use crate::places::Answer;
 use crate::rules::{Command, Lines, Meaning, Record, coordinates, trimmed};
@@ -73,6 +74,10 @@ struct PendingReply {
     silence: Time,
     /// The server's record of the client in question when a WHATSAT was sent.
     known: Option<Record>,
+    /// The stream of a FOLLOW.
+    stream: Option<Stream>,
+    /// The number of lines up to this command.
+    line: u64,
 }
 
 impl Client {
@@ -129,8 +134,15 @@ impl Client {
             self.close(world, oracle);
             return;
         }
+        if self.has_endless_stream() && self.has_half_closed {
+            // Nothing can end the stream any more.
+            return self.close(world, oracle);
+        }
         self.excuse_if_too_slow(world.now);
         self.script.clear();
+        if self.has_endless_stream() {
+            self.script.push_back(Act::Send(b"\n".to_vec()));
+        }
         self.script.push_back(Act::HalfClose);
         self.wait_until = 0;
         self.reading = Reading::Everything;
@@ -261,6 +273,7 @@ impl Client {
         }
         let incarnation = world.connections[self.connection].incarnation;
         for command in commands {
+            let line = self.lines.numbers.pop_front().unwrap_or_default();
             let (meaning, copy) = match command {
                 Command::TooLong(copy) => (Meaning::Invalid, copy),
                 Command::Telnet(refusal) => (Meaning::Telnet, refusal.to_vec()),
@@ -274,7 +287,18 @@ impl Client {
                 Meaning::WhatsAt { id, .. } => oracle.record(self.server, incarnation, id).cloned(),
                 _ => None,
             };
-            self.pending.push_back(PendingReply { meaning, copy, since: world.now, silence, known });
+            let stream = match &meaning {
+                Meaning::Follow { whom, text, from } => {
+                    let marked = from.as_ref().and_then(|(epoch, sequence)| {
+                        let marked = oracle.marked(self.server, text).cloned()?;
+                        (marked.epoch == *epoch).then_some(Marked { sequence: *sequence, ..marked })
+                    });
+                    Some(Stream::new(whom.clone(), marked))
+                }
+                _ => None,
+            };
+            let since = world.now;
+            self.pending.push_back(PendingReply { meaning, copy, since, silence, known, stream, line });
         }
     }
 
@@ -403,6 +427,10 @@ impl Client {
             if !reply.starts_with(b"REFUSED ") {
                 world.check_quota(self.connection, self.limits.connections_max);
             }
+            if self.pending.front().is_some_and(|first| first.stream.is_some()) && reply[0] != b'?' {
+                self.stream_received(world, oracle, &reply);
+                continue;
+            }
             let Some(first) = self.pending.pop_front() else { return };
             if let Err(why) = self.check_reply(world, oracle, &first, &reply) {
                 let (command, reply) = (first.copy.escape_ascii(), reply.escape_ascii());
@@ -415,6 +443,63 @@ impl Client {
                 });
             }
         }
+    }
+
+    /// Checks a line of the stream of a FOLLOW.
+    fn stream_received(&mut self, world: &mut World, oracle: &mut Oracle, line: &[u8]) {
+        let Some(first) = self.pending.front_mut() else { return };
+        let Some(stream) = &mut first.stream else { return };
+        let mut result = stream.receive(line);
+        match (&result, &stream.marked, &first.meaning) {
+            (Ok(Received::Mark), Some((epoch, sequence)), Meaning::Follow { text, .. }) => {
+                let (epoch, sequence, known) = (epoch.clone(), *sequence, stream.knows());
+                oracle.note_marked(self.server, text, Marked { epoch, sequence, known });
+            }
+            (Ok(Received::End), ..) => {
+                let is_excused = self.is_excused || world.connections[self.connection].faulted;
+                if self.lines.count == first.line && !is_excused {
+                    result = Err("no line has ended the stream".into());
+                }
+                self.pending.pop_front();
+            }
+            _ => {}
+        }
+        let checked = match (&result, Record::parse(line)) {
+            (Ok(_), Some(record)) => self.check_stored(world, oracle, &record),
+            _ => Ok(()),
+        };
+        if let Err(why) = result.map(drop).and(checked) {
+            let (line, number, server) = (line.escape_ascii(), self.number, self.server);
+            world.violate(|| format!("client {number} of server {server}: '{line}' in a stream: {why}"));
+        }
+    }
+
+    /// Whether a stream is pending that no line has ended.
+    fn has_endless_stream(&self) -> bool {
+        self.pending.back().is_some_and(|last| last.stream.is_some() && last.line == self.lines.count)
+    }
+
+    /// Goes on with an endless stream, if there is one that must work: from now on the client does nothing but read.
+    /// Returns whether there is.
+    pub fn goes_on_streaming(&mut self, world: &mut World, oracle: &mut Oracle) -> bool {
+        let is_excused = self.is_excused || world.connections[self.connection].faulted;
+        if self.is_gone || is_excused || !self.has_endless_stream() || !self.outgoing.is_empty() {
+            return false;
+        }
+        self.script.clear();
+        self.reading = Reading::Everything;
+        self.step(world, oracle);
+        !self.is_gone
+    }
+
+    /// How the stream differs from what its server knows; `None`: it does not, or nothing can be said.
+    pub fn stream_difference(&self, oracle: &Oracle) -> Option<String> {
+        let is_excused = self.is_gone || !self.has_endless_stream() || self.pending.len() > 1;
+        let stream = self.pending.front()?.stream.as_ref().filter(|_| !is_excused)?;
+        let copy = self.pending.front()?.copy.escape_ascii().to_string();
+        let difference = stream.difference(oracle.content(self.server));
+        let difference = difference.or_else(|| stream.marked.is_none().then(|| "it has no MARK".to_owned()));
+        difference.map(|difference| format!("'{copy}' at server {}: {difference}", self.server))
     }
 
     /// Checks a reply. The error says what is wrong with it.
@@ -434,6 +519,7 @@ impl Client {
             Meaning::Telnet if reply == command.copy => Ok(()),
             Meaning::Telnet => Err("it is another answer of telnet".into()),
             Meaning::Hello => Err("it should be refused".into()),
+            Meaning::Follow { .. } => Err("it is no part of a stream".into()),
             Meaning::Invalid | Meaning::Http | Meaning::Blank if reply == refusal => Ok(()),
             Meaning::Invalid | Meaning::Http | Meaning::Blank => Err("it is wrong".into()),
             Meaning::IamAt { id, location, time_text } => {

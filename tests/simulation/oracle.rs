@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use herd::store::Store;
 
+use crate::followers::Marked;
 use crate::long_lines::{Group, LONG_IDS};
 use crate::rules::Record;
 use crate::world::{SECOND, Time, World};
@@ -23,6 +24,8 @@ pub struct Oracle {
     ever_stored: BTreeSet<Vec<u8>>,
     /// When a server last stored a line that none had stored before.
     pub last_new_at: Time,
+    /// For each server and each FOLLOW, the last position that a client has received.
+    marked: BTreeMap<(usize, Vec<u8>), Marked>,
     /// Until then questions to Places may fail.
     pub places_may_fail_until: Time,
     pub places_timeout: Time,
@@ -58,6 +61,7 @@ impl Oracle {
             iamats: BTreeMap::new(),
             ever_stored: BTreeSet::new(),
             last_new_at: 0,
+            marked: BTreeMap::new(),
             places_may_fail_until: 0,
             places_timeout,
         }
@@ -77,6 +81,16 @@ impl Oracle {
     /// The last record of a client in one incarnation of a server.
     pub fn record(&self, server: usize, incarnation: u32, id: &[u8]) -> Option<&Record> {
         self.incarnations[server].get(incarnation as usize)?.content.get(id)
+    }
+
+    /// A client has received a MARK.
+    pub fn note_marked(&mut self, server: usize, operands: &[u8], marked: Marked) {
+        self.marked.insert((server, operands.to_vec()), marked);
+    }
+
+    /// The last position that a client has received for these operands of a FOLLOW.
+    pub fn marked(&self, server: usize, operands: &[u8]) -> Option<&Marked> {
+        self.marked.get(&(server, operands.to_vec()))
     }
 
     /// The content of a server, by client.

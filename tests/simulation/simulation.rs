@@ -20,6 +20,7 @@ use crate::connection::{Progress, Side};
 use crate::crowd::{self, has_crowd};
 use crate::dialects::speak;
 use crate::faults::Repair;
+use crate::followers::{self, FOLLOWERS_ONE_IN};
 use crate::keys::Tls;
 use crate::logs::LogReader;
 use crate::long_lines::{self, LineLimits, PEER_LINE_EXTRA, groups, line_limits};
@@ -49,6 +50,13 @@ pub struct Simulation {
     pub was_places_asked: bool,
     /// Random numbers for connections to Places that are kept.
     pub kept_chance: Chance,
+    /// Random numbers for clients that follow.
+    follow_chance: Chance,
+    /// One client in so many follows others.
+    followers_one_in: u64,
+    /// Streams of clients go on when the storm is over, those of these clients.
+    pub streams_go_on: bool,
+    pub streaming: Vec<usize>,
     /// Random numbers for long statements.
     pub long_chance: Chance,
     pub line_limits: Vec<LineLimits>,
@@ -107,6 +115,9 @@ impl Simulation {
         let silence_chance = Chance::new(chance.clone().number() ^ SILENCES);
         let kept_chance = Chance::new(chance.clone().number() ^ KEPT);
         let one_way_chance = Chance::new(chance.clone().number() ^ ONE_WAY);
+        let mut follow_chance = Chance::new(chance.clone().number() ^ FOLLOWS);
+        let has_followers = follow_chance.one_in(FOLLOWERS_ONE_IN);
+        let followers_one_in = if has_followers { FOLLOWERS_ONE_IN } else { 0 };
         let mut long_chance = Chance::new(chance.clone().number() ^ LONG_LINES);
         let long_lines = line_limits(&mut long_chance, &mut plan);
         let mut crowd_chance = Chance::new(chance.clone().number() ^ CROWD);
@@ -144,6 +155,10 @@ impl Simulation {
             silence_chance,
             was_places_asked: false,
             kept_chance,
+            follow_chance,
+            followers_one_in,
+            streams_go_on: true,
+            streaming: Vec::new(),
             long_chance,
             line_limits,
             crowd: has_crowd.then_some(crowd_chance),
@@ -170,6 +185,11 @@ impl Simulation {
         }
     }
 
+    /// Whether clients follow others in this seed.
+    pub fn has_followers(&self) -> bool {
+        self.followers_one_in > 0
+    }
+
     /// Runs the whole simulation. The error is the broken promise.
     pub fn run(mut self) -> Result<Report, String> {
         self.world.borrow_mut().hosts[self.plan.names.len()].is_up = true;
@@ -194,6 +214,7 @@ impl Simulation {
         self.run_until(self.plan.storm)?;
         self.end_storm();
         let agreement = self.settle()?;
+        self.check_streams()?;
         if !self.plan.is_large() {
             self.look_closer()?;
         }
@@ -376,6 +397,9 @@ impl Simulation {
     pub fn client_connects(&mut self) {
         let server = self.chance.index(self.loops.len());
         let mut script = self.plan.vocabulary.script(&mut self.chance);
+        if self.follow_chance.one_in(self.followers_one_in) {
+            script = followers::script(&self.plan.vocabulary, &self.oracle, server, &mut self.follow_chance);
+        }
         let has_dialect = self.dialect_chance.one_in(self.dialects_one_in);
         if has_dialect {
             script = speak(script, self.plan.vocabulary.max_line, &mut self.dialect_chance);
@@ -582,6 +606,8 @@ const KEPT: u64 = 0x6b65_7074;
 const KEPT_ONE_IN: u64 = 4;
 /// One seed in so many has silent clients.
 const SILENCES_ONE_IN: u64 = 6;
+/// The same for clients that follow.
+const FOLLOWS: u64 = 0x66_6f6c_6c6f_77;
 /// The same for changes of settings.
 pub const RELOADS: u64 = 0x72_656c_6f61_6473;
 /// Bytes of a burst, at most: more than a server reads from one connection in one turn.
