@@ -216,6 +216,16 @@ impl Bench {
         }
     }
 
+    /// Begins the next turn of the searches, and goes on with those that are not over. Returns whether some are left.
+    pub(super) fn search(&mut self) -> bool {
+        for (waiter, reply) in self.server.searches.advance(&mut self.server.store) {
+            self.deliver(crate::conversation::Handle::call(move |client: &mut Client, context| {
+                client.found(context, waiter.ticket, reply);
+            }));
+        }
+        self.server.searches.begin_turn()
+    }
+
     pub(super) fn turn_ending(&mut self) {
         self.call(|protocol, context| protocol.turn_ending(context));
     }

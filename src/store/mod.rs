@@ -214,15 +214,15 @@ impl Store {
         if self.horizons.passed(is_gone, received_ns) {
             return Outcome::Over;
         }
+        if !self.space.has_room() {
+            return Outcome::Full;
+        }
         let id_start = id_start(statement, line);
         let hash = self.hasher.hash(statement.id);
         let index = match self.find(hash, statement.id) {
             Some(index) => {
                 if !self.searches.is_empty() {
                     self.keep_for_searches(index);
-                }
-                if !self.space.has_room() {
-                    return Outcome::Full;
                 }
                 let Record { source, received, .. } = self.records[index];
                 let horizons = &self.horizons;
@@ -240,7 +240,7 @@ impl Store {
                 self.tombstones -= usize::from(source.is_gone());
                 index
             }
-            None if self.used >= self.records_max || !self.space.has_room() => return Outcome::Full,
+            None if self.used >= self.records_max => return Outcome::Full,
             None => match self.add(hash, line, id_start) {
                 Some(index) => {
                     self.locate(statement, index);

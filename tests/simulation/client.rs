@@ -5,6 +5,7 @@ use std::io;
 
 use crate::connection::{Progress, Side};
 use crate::followers::{Marked, Received, Stream};
+use crate::near::Near;
 use crate::oracle::Oracle;
 use crate::places::Answer;
 use crate::rules::{Command, Lines, Meaning, Record, coordinates, trimmed};
@@ -72,7 +73,7 @@ struct PendingReply {
     since: Time,
     /// The time without input after which the command is carried out; 0: it has ended.
     silence: Time,
-    /// The server's record of the client in question when a WHATSAT was sent.
+    /// The server's record of the client in question when a WHATSAT, NEAR or FORGET was sent.
     known: Option<Record>,
     /// The stream of a FOLLOW.
     stream: Option<Stream>,
@@ -284,7 +285,13 @@ impl Client {
                     oracle.note_sent(self.server, id, location, time_text);
                     None
                 }
-                Meaning::WhatsAt { id, .. } => oracle.record(self.server, incarnation, id).cloned(),
+                Meaning::WhatsAt { id, .. } | Meaning::Near { centre: id, .. } => {
+                    oracle.record(self.server, incarnation, id).cloned()
+                }
+                Meaning::Forget { id } => {
+                    oracle.note_forget_sent(self.server, id);
+                    oracle.record(self.server, incarnation, id).cloned()
+                }
                 _ => None,
             };
             let stream = match &meaning {
@@ -408,8 +415,11 @@ impl Client {
                     format!("client {} received '{received}', and no reply was pending", self.number)
                 });
             };
-            let answers_question =
-                matches!(first.meaning, Meaning::WhatsAt { .. }) && self.received[0] == b'A';
+            let answers_question = match first.meaning {
+                Meaning::WhatsAt { .. } => self.received[0] == b'A',
+                Meaning::Near { .. } => self.received[0].is_ascii_digit(),
+                _ => false,
+            };
             let end: &[u8] = if answers_question { b"\n\n" } else { b"\n" };
             // The end may have begun with the last byte that was searched.
             let from = self.searched.saturating_sub(end.len() - 1);
@@ -449,7 +459,8 @@ impl Client {
     fn stream_received(&mut self, world: &mut World, oracle: &mut Oracle, line: &[u8]) {
         let Some(first) = self.pending.front_mut() else { return };
         let Some(stream) = &mut first.stream else { return };
-        let mut result = stream.receive(line);
+        let wall = world.wall(self.server);
+        let mut result = stream.receive(line, oracle.lifetimes, wall);
         match (&result, &stream.marked, &first.meaning) {
             (Ok(Received::Mark), Some((epoch, sequence)), Meaning::Follow { text, .. }) => {
                 let (epoch, sequence, known) = (epoch.clone(), *sequence, stream.knows());
@@ -464,11 +475,13 @@ impl Client {
             }
             _ => {}
         }
-        let checked = match (&result, Record::parse(line)) {
-            (Ok(_), Some(record)) => self.check_stored(world, oracle, &record),
-            _ => Ok(()),
-        };
-        if let Err(why) = result.map(drop).and(checked) {
+        let incarnation = world.connections[self.connection].incarnation;
+        if let Some(record) = Record::parse(line)
+            && !oracle.has_had(self.server, incarnation, &record, 0)
+        {
+            result = Err("the server has not stored it".into());
+        }
+        if let Err(why) = result {
             let (line, number, server) = (line.escape_ascii(), self.number, self.server);
             world.violate(|| format!("client {number} of server {server}: '{line}' in a stream: {why}"));
         }
@@ -493,11 +506,12 @@ impl Client {
     }
 
     /// How the stream differs from what its server knows; `None`: it does not, or nothing can be said.
-    pub fn stream_difference(&self, oracle: &Oracle) -> Option<String> {
+    pub fn stream_difference(&self, world: &World, oracle: &Oracle) -> Option<String> {
         let is_excused = self.is_gone || !self.has_endless_stream() || self.pending.len() > 1;
         let stream = self.pending.front()?.stream.as_ref().filter(|_| !is_excused)?;
         let copy = self.pending.front()?.copy.escape_ascii().to_string();
-        let difference = stream.difference(oracle.content(self.server));
+        let difference =
+            stream.difference(oracle.content(self.server), oracle.lifetimes, world.wall(self.server));
         let difference = difference.or_else(|| stream.marked.is_none().then(|| "it has no MARK".to_owned()));
         difference.map(|difference| format!("'{copy}' at server {}: {difference}", self.server))
     }
@@ -537,27 +551,83 @@ impl Client {
                 if !world.could_show(self.server, record.received, command.since, until) {
                     return Err("the server's clock never showed that".into());
                 }
+                if record.is_gone() {
+                    return Err("it is no AT line".into());
+                }
                 oracle.note_reply(self.server, &record);
-                self.check_stored(world, oracle, &record)?;
+                self.check_stored(world, oracle, command, &record)?;
                 self.note_seen(record);
                 Ok(())
             }
-            Meaning::WhatsAt { id, radius, bound } => {
-                let floor = [command.known.as_ref(), self.seen.get(id)].into_iter().flatten();
-                let floor = floor.reduce(|one, other| if other.beats(one) { other } else { one });
+            Meaning::Forget { id } => {
                 if reply == refusal {
-                    return if floor.is_some() { Err("that client is known".into()) } else { Ok(()) };
+                    oracle.note_forget_reply(self.server, id, None);
+                    return self.check_unknown(world, oracle, command, id);
                 }
+                let record = Record::parse(reply).filter(Record::is_gone).ok_or("it is no GONE line")?;
+                if record.id != *id || record.server != oracle.names[self.server].as_bytes() {
+                    return Err("it is about something else".into());
+                }
+                oracle.note_forget_reply(self.server, id, Some(&record));
+                let incarnation = world.connections[self.connection].incarnation;
+                if self.floor(world, oracle, command, id).is_some_and(|floor| floor.is_gone())
+                    && !oracle.has_changed(self.server, incarnation, id, command.since)
+                {
+                    return Err("that client was forgotten before".into());
+                }
+                let until = world.now.saturating_sub(command.silence);
+                if !world.could_show(self.server, record.received, command.since, until) {
+                    return Err("the server's clock never showed that".into());
+                }
+                if record.time < record.received {
+                    return Err("its time is before that of receipt".into());
+                }
+                self.check_stored(world, oracle, command, &record)?;
+                self.note_seen(record);
+                Ok(())
+            }
+            Meaning::Near { centre, radius, bound } => {
+                let near = Near {
+                    oracle,
+                    server: self.server,
+                    incarnation: world.connections[self.connection].incarnation,
+                    since: command.since,
+                    centre,
+                    radius,
+                    bound: *bound,
+                    wall: world.wall(self.server) + READ_APART,
+                };
+                if reply == refusal {
+                    return match coordinates(centre) {
+                        Some(_) => Err("its centre is a location".into()),
+                        None => self.check_unknown(world, oracle, command, centre),
+                    };
+                }
+                for record in near.check(reply)? {
+                    self.check_stored(world, oracle, command, &record)?;
+                    self.note_seen(record);
+                }
+                Ok(())
+            }
+            Meaning::WhatsAt { id, radius, bound } => {
+                if reply == refusal {
+                    return self.check_unknown(world, oracle, command, id);
+                }
+                let floor = self.floor(world, oracle, command, id);
                 let line_end = reply.iter().position(|&byte| byte == b'\n').ok_or("it has no line")? + 1;
                 let (line, json) = reply.split_at(line_end);
-                let record = Record::parse(line).ok_or("it is no AT line")?;
+                let record =
+                    Record::parse(line).filter(|record| !record.is_gone()).ok_or("it is no AT line")?;
                 if record.id != *id {
                     return Err("it is about another client".into());
+                }
+                if record.is_over(oracle.lifetimes, wall_at(world, self.server, command.since)) {
+                    return Err("that statement has expired".into());
                 }
                 if floor.is_some_and(|floor| floor.beats(&record)) {
                     return Err("the server had a newer statement".into());
                 }
-                self.check_stored(world, oracle, &record)?;
+                self.check_stored(world, oracle, command, &record)?;
                 let target = target_of(&record, radius).ok_or("it has a bad location")?;
                 let may_fail = oracle.places_may_fail_until >= command.since
                     || world.connections[self.connection].faulted;
@@ -568,11 +638,54 @@ impl Client {
         }
     }
 
+    /// The newest statement of a client that the server is known to have had when it carried out a command.
+    fn floor(&self, world: &World, oracle: &Oracle, command: &PendingReply, id: &[u8]) -> Option<Record> {
+        if oracle.lifetimes.are_short() {
+            // What it had may be over, and older statements may have been stored since.
+            let incarnation = world.connections[self.connection].incarnation;
+            let wall = world.wall(self.server) + READ_APART;
+            let may_differ = oracle.has_changed(self.server, incarnation, id, command.since);
+            let known = command.known.as_ref().filter(|known| !known.is_over(oracle.lifetimes, wall));
+            return known.filter(|_| !may_differ).cloned();
+        }
+        let floor = [command.known.as_ref(), self.seen.get(id)].into_iter().flatten();
+        floor.reduce(|one, other| if other.beats(one) { other } else { one }).cloned()
+    }
+
+    /// Checks that the server may not have known a client when it carried out a command.
+    fn check_unknown(
+        &self,
+        world: &World,
+        oracle: &Oracle,
+        command: &PendingReply,
+        id: &[u8],
+    ) -> Result<(), String> {
+        let incarnation = world.connections[self.connection].incarnation;
+        let is_known = self.floor(world, oracle, command, id).is_some_and(|floor| !floor.is_gone());
+        // A GONE and a newer AT in one turn are seen as one change.
+        let may_be_forgotten =
+            oracle.may_be_forgotten(id) && oracle.has_changed(self.server, incarnation, id, command.since);
+        if is_known && !may_be_forgotten { Err("that client is known".into()) } else { Ok(()) }
+    }
+
     /// Checks that the server has stored a record that it has sent, or a newer one.
-    fn check_stored(&self, world: &World, oracle: &Oracle, record: &Record) -> Result<(), String> {
+    fn check_stored(
+        &self,
+        world: &World,
+        oracle: &Oracle,
+        command: &PendingReply,
+        record: &Record,
+    ) -> Result<(), String> {
         let incarnation = world.connections[self.connection].incarnation;
         let stored =
-            oracle.record(self.server, incarnation, &record.id).ok_or("the server has not stored it")?;
+            oracle.best(self.server, incarnation, &record.id).ok_or("the server has not stored it")?;
+        let wall = wall_at(world, self.server, command.since);
+        if stored.is_over(oracle.lifetimes, wall)
+            && !oracle.has_had(self.server, incarnation, record, wall)
+            && !record.is_over(oracle.lifetimes, world.wall(self.server) + READ_APART)
+        {
+            return Err("the server has not stored it, although the newer one is over".into());
+        }
         if record.beats(stored) {
             return Err(format!("the server has stored only '{}'", stored.line.escape_ascii()));
         }
@@ -590,6 +703,11 @@ impl Client {
             self.seen.insert(record.id.clone(), record);
         }
     }
+}
+
+/// The clock of a server at a time, where clocks do not jump.
+fn wall_at(world: &World, server: usize, time: Time) -> u64 {
+    (world.wall(server) + time).saturating_sub(world.now)
 }
 
 /// The location and radius of a question to Places.
@@ -621,6 +739,8 @@ fn check_json(json: &[u8], target: &str, bound: usize, may_fail: bool) -> Result
 /// The key of all servers for Places.
 pub const KEY: &str = "se cret&key";
 
+/// How far a clock may be ahead within a turn, in ns.
+const READ_APART: u64 = 2_000_000;
 /// The shortest time after which a server may end a handshake.
 const HANDSHAKE_MIN: Time = 1500 * MILLISECOND;
 /// What only a neighbour may learn from a refusal.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// The AT lines and bytes on the edges between servers.
+/// The statements and bytes on the edges between servers.
 pub struct Crossings {
     max: u32,
     edges: BTreeMap<(usize, usize), Edge>,
@@ -18,6 +18,11 @@ impl Crossings {
     /// `once`: the servers are a tree and none restarts, so that each statement crosses each edge once.
     pub fn new(once: bool) -> Crossings {
         Crossings { max: if once { 1 } else { CROSSINGS_MAX }, edges: BTreeMap::new() }
+    }
+
+    /// Statements end within seconds: one that has lost may come back when the winner is over.
+    pub fn let_statements_end(&mut self) {
+        self.max = CROSSINGS_OF_ENDING_MAX;
     }
 
     /// Counts a statement. Returns whether it has crossed the edge too often.
@@ -51,3 +56,6 @@ impl Crossings {
 
 /// Each of two servers may send a statement before it receives the same one from the other.
 const CROSSINGS_MAX: u32 = 2;
+/// The same, again each time when a statement that beats it is over at some servers: far fewer than a flood that does
+/// not end by itself.
+const CROSSINGS_OF_ENDING_MAX: u32 = 10;

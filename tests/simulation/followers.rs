@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::chance::Chance;
 use crate::oracle::Oracle;
-use crate::rules::{Record, Whom, Zone};
+use crate::rules::{Lifetimes, Record, Whom, Zone};
 use crate::scripts::{Act, Reading, Vocabulary};
 use crate::simulation::Simulation;
 use crate::world::{MILLISECOND, SECOND, Time};
@@ -49,16 +49,18 @@ impl Stream {
         self.known.clone()
     }
 
-    /// Takes a line with its LF.
-    pub fn receive(&mut self, line: &[u8]) -> Result<Received, String> {
+    /// Takes a line with its LF. `lifetimes` and the clock of the server say which statements are over.
+    pub fn receive(&mut self, line: &[u8], lifetimes: Lifetimes, wall: u64) -> Result<Received, String> {
         if line == b"\n" {
             return if self.marked.is_some() { Ok(Received::End) } else { Err("no MARK came before".into()) };
         }
-        if let Some(record) = Record::parse(line) {
+        if let Some(record) = Record::parse(line).filter(|record| !record.is_gone()) {
             if self.whom.zone(&record.id, &record.location) == Zone::Outside {
                 return Err("it does not match".into());
             }
-            if let Some(known) = self.known.get(&record.id).filter(|known| !record.beats(known)) {
+            // Any statement replaces one that is over.
+            let is_kept = |known: &&Record| !record.beats(known) && !known.is_over(lifetimes, wall);
+            if let Some(known) = self.known.get(&record.id).filter(is_kept) {
                 return Err(format!("'{}' was sent before", known.line.escape_ascii()));
             }
             self.known.insert(record.id.clone(), record);
@@ -84,9 +86,11 @@ impl Stream {
                     && from.epoch == epoch
                     && from.sequence <= sequence
                 {
-                    // The server has sent only what is new.
+                    // The server has sent only what is new. What has expired meanwhile is dropped by the client.
                     for (id, record) in from.known {
-                        self.known.entry(id).or_insert(record);
+                        if !record.is_over(lifetimes, wall) {
+                            self.known.entry(id).or_insert(record);
+                        }
                     }
                 }
                 self.marked = Some((epoch.to_vec(), sequence));
@@ -96,17 +100,25 @@ impl Stream {
         }
     }
 
-    /// Why this is not what the server knows; `None`: it is.
-    pub fn difference(&self, content: &Known) -> Option<String> {
+    /// Why this is not what the server knows; `None`: it is. A statement that has expired within [`LEFT_WITHIN`], or is
+    /// about to, may be known or not.
+    pub fn difference(&self, content: &Known, lifetimes: Lifetimes, wall: u64) -> Option<String> {
+        let shown = |what: &str, record: &Record| Some(format!("it {what} '{}'", record.line.escape_ascii()));
         for (id, record) in &self.known {
-            if content.get(id) != Some(record) {
-                return Some(format!("it has '{}'", record.line.escape_ascii()));
+            let expires = record.is_over(lifetimes, wall) && !record.is_over(lifetimes, wall - LEFT_WITHIN);
+            let is_stored = content.get(id) == Some(record) && !record.is_over(lifetimes, wall);
+            if !expires && !is_stored {
+                return shown("has", record);
             }
         }
-        let lacks = content.iter().find(|(id, record)| {
-            self.whom.zone(id, &record.location) == Zone::Inside && !self.known.contains_key(*id)
-        });
-        lacks.map(|(_, record)| format!("it lacks '{}'", record.line.escape_ascii()))
+        let must_be_known = |record: &Record| {
+            !record.is_gone()
+                && !record.is_over(lifetimes, wall + LEFT_WITHIN)
+                && self.whom.zone(&record.id, &record.location) == Zone::Inside
+        };
+        let lacks =
+            content.values().find(|record| must_be_known(record) && !self.known.contains_key(&record.id));
+        lacks.and_then(|record| shown("lacks", record))
     }
 }
 
@@ -122,7 +134,10 @@ pub fn script(vocabulary: &Vocabulary, oracle: &Oracle, server: usize, chance: &
         }
         let (whom, text) = whom(vocabulary, chance);
         let mut line = [b"FOLLOW ", &text[..]].concat();
-        let resumable = oracle.marked(server, &text).filter(|_| !matches!(whom, Whom::Area { .. }));
+        // A tombstone that is dropped before the stream is resumed leaves no trace.
+        let is_remembered = oracle.lifetimes.remember_gone_s == Lifetimes::default().remember_gone_s;
+        let is_resumable = is_remembered && !matches!(whom, Whom::Area { .. });
+        let resumable = oracle.marked(server, &text).filter(|_| is_resumable);
         if let Some(marked) = resumable
             && chance.one_in(2)
         {
@@ -180,7 +195,8 @@ impl Simulation {
         self.run_until(now + READ_WITHIN)?;
         let streams = std::mem::take(&mut self.streaming);
         for &number in &streams {
-            if let Some(difference) = self.clients[number].stream_difference(&self.oracle) {
+            let world = self.world.borrow();
+            if let Some(difference) = self.clients[number].stream_difference(&world, &self.oracle) {
                 return Err(format!("client {number}: {difference}"));
             }
         }
@@ -191,5 +207,8 @@ impl Simulation {
 
 /// One seed in so many has clients that follow; there, one client in so many does.
 pub const FOLLOWERS_ONE_IN: u64 = 3;
+/// The longest time from the end of a statement until a client that reads has its LEFT: a pass every second, and the way
+/// to the client.
+const LEFT_WITHIN: u64 = 10 * SECOND;
 /// The time in which a client that reads gets what its stream lacks.
 const READ_WITHIN: Time = 40 * SECOND;

@@ -86,7 +86,7 @@ impl World {
             self.dialling.hello_sent(to, from, link, self.now);
             return;
         }
-        let is_statement = line.starts_with(b"AT ");
+        let is_statement = line.starts_with(b"AT ") || line.starts_with(b"GONE ");
         if !is_statement && !line.starts_with(b"MARK ") {
             return;
         }

@@ -16,8 +16,8 @@ pub struct LogReader {
     not_logged: u64,
     /// The event that the next line must be.
     expected: Expected,
-    /// The greatest time of a statement of each client, by its escaped ID.
-    newest: BTreeMap<String, i128>,
+    /// The greatest time of a statement of each client, by its escaped ID, and whether a GONE has it.
+    newest: BTreeMap<String, (i128, bool)>,
     /// The clients whose older statement was logged.
     older: BTreeSet<String>,
     /// The neighbours that were reported as reached in one direction only, since their links were up.
@@ -81,8 +81,10 @@ impl LogReader {
             return Err("the statement is not older, or was logged before".into());
         } else if let Some(reply) = event.split_once(" sent to client '").map(|(_, reply)| reply) {
             self.replied(at, reply.trim_end_matches('\''));
-        } else if let Some((_, rest)) = event.split_once(" received 'AT ") {
-            self.newest_of(rest.split('\'').next().unwrap_or_default());
+        } else if let Some((_, line)) = event.split_once(" received '")
+            && (line.starts_with("AT ") || line.starts_with("GONE "))
+        {
+            self.newest_of(line.split('\'').next().unwrap_or_default());
         } else if let Some(rest) = event.strip_prefix("New connection to server ") {
             self.one_way.remove(rest.split(' ').next().unwrap_or_default());
         } else if let Some(rest) = event.strip_prefix("Statements flow from server ") {
@@ -122,10 +124,9 @@ impl LogReader {
     fn replied(&mut self, at: u64, reply: &str) {
         if reply.starts_with("? ") {
             self.expected = Expected::Refusal(at);
-        } else if let Some(rest) = reply.strip_prefix("AT ")
+        } else if !reply.contains("\\x0a")
             // The answer to a WHATSAT has further lines.
-            && !rest.contains("\\x0a")
-            && let Some((id, is_older)) = self.newest_of(rest)
+            && let Some((id, is_older)) = self.newest_of(reply)
             && is_older
             && !self.older.contains(&id)
         {
@@ -133,14 +134,18 @@ impl LogReader {
         }
     }
 
-    /// Notes the time of an AT line, given without `AT `. Returns its ID, and whether it is older than one
-    /// before it.
+    /// Notes the time of a statement. Returns its ID, and whether it is an AT that is older than a statement before it,
+    /// or not later than a GONE.
     fn newest_of(&mut self, line: &str) -> Option<(String, bool)> {
-        let [_, _, id, _, time] = line.split(' ').collect::<Vec<_>>()[..] else { return None };
+        let (id, time, is_gone) = match line.split(' ').collect::<Vec<_>>()[..] {
+            ["AT", _, _, id, _, time] => (id, time, false),
+            ["GONE", _, _, id, time] => (id, time, true),
+            _ => return None,
+        };
         let time = time_ns(time.as_bytes())?;
-        let newest = self.newest.entry(id.to_owned()).or_insert(time);
-        let is_older = time < *newest;
-        *newest = time.max(*newest);
+        let newest = self.newest.entry(id.to_owned()).or_insert((time, is_gone));
+        let is_older = !is_gone && (time < newest.0 || *newest == (time, true));
+        *newest = (*newest).max((time, is_gone));
         Some((id.to_owned(), is_older))
     }
 }

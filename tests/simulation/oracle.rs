@@ -1,5 +1,5 @@
 //! The facts against which a simulation is judged: the content of each incarnation of each server, and the
-//! IAMATs that clients have sent.
+//! IAMATs and FORGETs that clients have sent.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use herd::store::Store;
 
 use crate::followers::Marked;
 use crate::long_lines::{Group, LONG_IDS};
-use crate::rules::Record;
+use crate::rules::{Lifetimes, Record};
 use crate::world::{SECOND, Time, World};
 
 pub struct Oracle {
@@ -20,6 +20,12 @@ pub struct Oracle {
     /// For each server, its incarnations, which are counted from 1.
     incarnations: Vec<Vec<Incarnation>>,
     iamats: BTreeMap<IamAt, Replies>,
+    /// The FORGETs: the server that they were sent to, the ID.
+    forgets: BTreeMap<(usize, Vec<u8>), Replies>,
+    /// How long statements count.
+    pub lifetimes: Lifetimes,
+    /// The clocks of the servers, as they were noted last.
+    walls: Vec<u64>,
     /// Every line that a server has stored.
     ever_stored: BTreeSet<Vec<u8>>,
     /// When a server last stored a line that none had stored before.
@@ -38,7 +44,15 @@ type IamAt = (usize, Vec<u8>, Vec<u8>, Vec<u8>);
 struct Incarnation {
     /// The last known content of the store.
     content: BTreeMap<Vec<u8>, Record>,
+    /// All records that it had, each with the time from which it had it.
+    history: BTreeMap<Vec<u8>, Vec<(Time, Record)>>,
     sequence: u64,
+    /// The winner of all records of each client that the store had.
+    best: BTreeMap<Vec<u8>, Record>,
+    /// When the record of each client last changed.
+    changed_at: BTreeMap<Vec<u8>, Time>,
+    /// All records of each client that the store had, where statements end.
+    all: BTreeMap<Vec<u8>, Vec<Record>>,
 }
 
 /// The replies to equal IAMATs.
@@ -59,6 +73,9 @@ impl Oracle {
             names,
             incarnations,
             iamats: BTreeMap::new(),
+            forgets: BTreeMap::new(),
+            lifetimes: Lifetimes::default(),
+            walls: Vec::new(),
             ever_stored: BTreeSet::new(),
             last_new_at: 0,
             marked: BTreeMap::new(),
@@ -91,6 +108,70 @@ impl Oracle {
     /// The last position that a client has received for these operands of a FOLLOW.
     pub fn marked(&self, server: usize, operands: &[u8]) -> Option<&Marked> {
         self.marked.get(&(server, operands.to_vec()))
+    }
+
+    /// The records of a client that one incarnation of a server had at some time from `since` on, the oldest first.
+    pub fn records_since(
+        &self,
+        server: usize,
+        incarnation: u32,
+        id: &[u8],
+        since: Time,
+    ) -> &[(Time, Record)] {
+        let history = self.incarnations[server].get(incarnation as usize).and_then(|own| own.history.get(id));
+        let history = history.map_or(&[][..], Vec::as_slice);
+        // That of `since` is the last one of an earlier turn; those of the turn itself count, too.
+        let first = history.partition_point(|(from, _)| *from < since).saturating_sub(1);
+        &history[first..]
+    }
+
+    /// The clients of one incarnation of a server, with their last records.
+    pub fn records(&self, server: usize, incarnation: u32) -> impl Iterator<Item = &Record> {
+        self.incarnations[server].get(incarnation as usize).into_iter().flat_map(|own| own.content.values())
+    }
+
+    /// The winner of all records of a client that one incarnation of a server had.
+    pub fn best(&self, server: usize, incarnation: u32, id: &[u8]) -> Option<&Record> {
+        self.incarnations[server].get(incarnation as usize)?.best.get(id)
+    }
+
+    /// Whether one incarnation of a server has had a record that is this one or beats it, and was not over yet at this
+    /// time of its clock, where statements end.
+    pub fn has_had(&self, server: usize, incarnation: u32, record: &Record, wall: u64) -> bool {
+        let all = self.incarnations[server].get(incarnation as usize).and_then(|all| all.all.get(&record.id));
+        all.is_some_and(|all| {
+            all.iter()
+                .any(|one| one.line == record.line || one.beats(record) && !one.is_over(self.lifetimes, wall))
+        })
+    }
+
+    /// Whether the record of a client has changed since then in one incarnation of a server.
+    pub fn has_changed(&self, server: usize, incarnation: u32, id: &[u8], since: Time) -> bool {
+        let incarnation = self.incarnations[server].get(incarnation as usize);
+        incarnation.and_then(|incarnation| incarnation.changed_at.get(id)).is_some_and(|&at| at >= since)
+    }
+
+    /// Whether some client has ever sent a FORGET of this client.
+    pub fn may_be_forgotten(&self, id: &[u8]) -> bool {
+        self.forgets.keys().any(|(_, forgotten)| forgotten == id)
+    }
+
+    /// A client has sent a FORGET to a server.
+    pub fn note_forget_sent(&mut self, server: usize, id: &[u8]) {
+        self.forgets.entry((server, id.to_vec())).or_default().pending += 1;
+    }
+
+    /// A client has received this reply to a FORGET; `None`: it was refused.
+    pub fn note_forget_reply(&mut self, server: usize, id: &[u8], record: Option<&Record>) {
+        if let Some(replies) = self.forgets.get_mut(&(server, id.to_vec())) {
+            replies.pending = replies.pending.saturating_sub(1);
+            replies.lines.extend(record.map(|record| record.line.clone()));
+        }
+    }
+
+    /// Notes what the clocks of the servers show.
+    pub fn note_clocks(&mut self, world: &World) {
+        self.walls = (0..self.names.len()).map(|server| world.wall(server)).collect();
     }
 
     /// The content of a server, by client.
@@ -139,31 +220,42 @@ impl Oracle {
         let Some(server) = self.names.iter().position(|name| name.as_bytes() == record.server) else {
             return false;
         };
-        self.iamats
-            .get(&iamat(server, record))
-            .is_some_and(|replies| replies.pending > 0 || replies.lines.contains(&record.line))
+        let replies = match record.is_gone() {
+            true => self.forgets.get(&(server, record.id.clone())),
+            false => self.iamats.get(&iamat(server, record)),
+        };
+        replies.is_some_and(|replies| replies.pending > 0 || replies.lines.contains(&record.line))
     }
 
     /// Compares the store of a server after a turn with its last known content: no record may have been
     /// replaced by a losing one.
     pub fn observe(&mut self, world: &mut World, server: usize, store: &Store) {
         let incarnation = self.incarnations[server].len() - 1;
-        if self.incarnations[server][incarnation].sequence == store.sequence() {
+        if self.incarnations[server][incarnation].sequence == store.sequence() && !self.lifetimes.are_short()
+        {
             return;
         }
+        // The clock advances during a turn.
+        let wall = world.wall(server) + PROGRESS_MAX;
         self.incarnations[server][incarnation].sequence = store.sequence();
         for index in 0..self.ids.len() + self.long_ids.len() {
             let id = self.ids.get(index).unwrap_or_else(|| &self.long_ids[index - self.ids.len()]);
             let known = self.incarnations[server][incarnation].content.get(id);
-            let line = store.get(id);
+            let line = store.newest(id);
             if known.map(|known| &known.line[..]) == line {
+                continue;
+            }
+            let was_over = known.is_some_and(|known| known.is_over(self.lifetimes, wall));
+            if line.is_none() && was_over {
+                let id = id.clone();
+                self.incarnations[server][incarnation].content.remove(&id);
                 continue;
             }
             let Some(record) = line.and_then(Record::parse) else {
                 let shown = line.unwrap_or(b"nothing").escape_ascii().to_string();
                 return world.violate(|| format!("server {server} has '{shown}' for {}", id.escape_ascii()));
             };
-            if known.is_some_and(|known| !record.beats(known)) {
+            if known.is_some_and(|known| !record.beats(known)) && !was_over {
                 let known = known.map(|known| known.line.escape_ascii().to_string()).unwrap_or_default();
                 let shown = record.line.escape_ascii().to_string();
                 return world
@@ -181,9 +273,22 @@ impl Oracle {
             if self.ever_stored.insert(record.line.clone()) {
                 self.last_new_at = world.now;
             }
-            self.incarnations[server][incarnation].content.insert(record.id.clone(), record);
+            let incarnation = &mut self.incarnations[server][incarnation];
+            incarnation.history.entry(record.id.clone()).or_default().push((world.now, record.clone()));
+            incarnation.changed_at.insert(record.id.clone(), world.now);
+            if self.lifetimes.are_short() {
+                incarnation.all.entry(record.id.clone()).or_default().push(record.clone());
+            }
+            if incarnation.best.get(&record.id).is_none_or(|best| record.beats(best)) {
+                incarnation.best.insert(record.id.clone(), record.clone());
+            }
+            incarnation.content.insert(record.id.clone(), record);
         }
-        if store.len() != self.incarnations[server][incarnation].content.len() {
+        let content = &self.incarnations[server][incarnation].content;
+        let tombstones = content.values().filter(|record| record.is_gone()).count();
+        // The records of statements that are over are removed later.
+        let is_exact = !self.lifetimes.are_short();
+        if is_exact && (store.records(), store.len()) != (content.len(), content.len() - tombstones) {
             world.violate(|| format!("server {server} has records of clients that do not exist"));
         }
     }
@@ -209,12 +314,20 @@ impl Oracle {
                 let show = |record: Option<&Record>| {
                     record.map_or("nothing".to_owned(), |record| record.line.escape_ascii().to_string())
                 };
-                let (one, other) = (first.get(id), content.get(id));
-                if one != other {
+                let [one, other] = [(0, first), (server, content)].map(|(server, content)| {
+                    content.get(id).filter(|record| !self.is_over_at(record, server))
+                });
+                let winner = one.into_iter().chain(other).reduce(
+                    |one, other| {
+                        if other.beats(one) { other } else { one }
+                    },
+                );
+                if one != other && !winner.is_some_and(|winner| self.may_be_lacking(winner, &[0, server])) {
                     let (one, other) = (show(one), show(other));
                     return Some(format!("server 0 has '{one}', server {server} has '{other}'"));
                 }
                 if let Some(least) = least.get(id)
+                    && !self.may_be_lacking(least, &[server])
                     && other.is_none_or(|record| least.beats(record))
                 {
                     let (lost, other) = (show(Some(least)), show(other));
@@ -231,6 +344,23 @@ impl Oracle {
         Some(format!("servers that take all lines differ about {}", id.escape_ascii()))
     }
 
+    /// Whether a statement is over by the clock of a server.
+    fn is_over_at(&self, record: &Record, server: usize) -> bool {
+        self.walls.get(server).is_some_and(|&wall| record.is_over(self.lifetimes, wall))
+    }
+
+    /// Whether one of these servers may lack a statement, where statements end: it is over there, or it has lost against
+    /// one that has ended since, at the server or on the way to it.
+    fn may_be_lacking(&self, record: &Record, servers: &[usize]) -> bool {
+        let lost = |incarnations: &Vec<Incarnation>| {
+            let best = incarnations.last().and_then(|incarnation| incarnation.best.get(&record.id));
+            best.is_some_and(|best| best.beats(record))
+        };
+        self.lifetimes.are_short()
+            && (servers.iter().any(|&server| self.is_over_at(record, server))
+                || self.incarnations.iter().any(lost))
+    }
+
     /// A record that is not genuine, now that all replies have arrived.
     pub fn forgery(&self) -> Option<String> {
         let records = (0..self.incarnations.len()).flat_map(|server| self.content(server).values());
@@ -243,6 +373,8 @@ fn iamat(server: usize, record: &Record) -> IamAt {
     (server, record.id.clone(), record.location.clone(), record.time_text.clone())
 }
 
+/// The greatest progress of a wall clock in a turn, in ns.
+const PROGRESS_MAX: u64 = 1_000_000;
 /// How long after a fault and their own time limit questions may fail: lost packets are retransmitted.
 const RECOVERY_MAX: Time = 2 * SECOND;
 /// The longest time for which the breaker of a server is open (docs/protocol.md, section 6).

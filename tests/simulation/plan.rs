@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::chance::Chance;
+use crate::rules::Lifetimes;
 use crate::scripts::Vocabulary;
 use crate::simulation::RELOADS;
 use crate::sockets::LATENCY_MAX;
@@ -73,6 +74,8 @@ pub struct Plan {
     pub places_timeout: Time,
     pub connections_max: usize,
     pub logs: bool,
+    /// How long statements count.
+    pub lifetimes: Lifetimes,
     /// Some statements are too long for some servers.
     pub has_long_lines: bool,
     /// Links are TLS.
@@ -133,6 +136,8 @@ impl Plan {
             times: chance.magnitude(1, 1000),
             max_line,
             questions_one_in: *chance.pick(&[0, 2, 5, 10]),
+            // Decided later from other random numbers, so that older seeds keep their meaning.
+            near_one_in: 0,
             garbage_one_in: *chance.pick(&[0, 5, 30]),
         };
         let calm = chance.one_in(8);
@@ -161,6 +166,7 @@ impl Plan {
             connections_max: if chance.one_in(6) { chance.between(2, 12) as usize } else { 10_000 },
             logs: chance.one_in(8),
             // Decided later, as above.
+            lifetimes: Lifetimes::default(),
             has_long_lines: false,
             has_tls: false,
             host_name: HOST_NAMES[chance.index(HOST_NAMES.len())],
@@ -191,9 +197,10 @@ impl Plan {
         self.host_name != "localhost" && self.host_name.parse::<IpAddr>().is_err()
     }
 
-    /// Bytes of the replies of one client that may wait for the answer to a question.
+    /// Bytes of the replies of one client that may wait for the answer to a question, or that one NEAR has.
     pub fn waiting_replies_max(&self) -> usize {
-        if self.vocabulary.questions_one_in > 0 { REPLIES_MAX + ANSWERS_MAX } else { 0 }
+        let near = if self.vocabulary.near_one_in > 0 { NEAR_MAX } else { 0 };
+        near + if self.vocabulary.questions_one_in > 0 { REPLIES_MAX + ANSWERS_MAX } else { 0 }
     }
 
     /// The time limit for agreement after all faults have ended. A dead link is closed after the silence, and
@@ -232,6 +239,8 @@ const LARGE: usize = 200;
 const REPLIES_MAX: usize = 64 * 1024;
 /// Bytes of the answers to the questions of one client in flight: 64, each of less than 2 KiB.
 const ANSWERS_MAX: usize = 64 * 2048;
+/// Bytes of a reply to NEAR: a line of the longest form about each client.
+const NEAR_MAX: usize = 8 * 10 * 1024;
 /// The longest time of a question to Places without a fault, and its answer: 6 KiB in chunks of one byte, 16
 /// bytes in each round trip of 5 ms.
 const ANSWER_MAX: Time = 3 * SECOND;

@@ -23,6 +23,15 @@ pub enum Meaning {
         text: Vec<u8>,
         from: Option<(Vec<u8>, u64)>,
     },
+    /// The centre is an ID or a location.
+    Near {
+        centre: Vec<u8>,
+        radius: Vec<u8>,
+        bound: usize,
+    },
+    Forget {
+        id: Vec<u8>,
+    },
     Http,
     Hello,
     Telnet,
@@ -62,6 +71,15 @@ pub fn meaning(line: &[u8]) -> Meaning {
         [b"FOLLOW", ref operands @ ..] if follow(operands).is_some() => {
             let Some((whom, text, from)) = follow(operands) else { return Meaning::Invalid };
             Meaning::Follow { whom, text, from }
+        }
+        [b"NEAR", centre, radius, bound]
+            if is_at_most(radius, 20_100) && is_digits(bound) && is_at_most(bound, 1000) =>
+        {
+            let bound = bound.iter().fold(0, |value, digit| value * 10 + usize::from(digit - b'0'));
+            Meaning::Near { centre: centre.to_vec(), radius: radius.to_vec(), bound }
+        }
+        [b"FORGET", id] if ![&b"HTTP/1.0"[..], b"HTTP/1.1"].contains(&id) => {
+            Meaning::Forget { id: id.to_vec() }
         }
         [.., b"HTTP/1.0" | b"HTTP/1.1"] => Meaning::Http,
         [first, ..] if is_method(first) => Meaning::Http,
@@ -188,7 +206,7 @@ fn is_at_most(text: &[u8], limit: u32) -> bool {
     let significant = String::from_utf8_lossy(whole).trim_start_matches('0').to_owned();
     let value: u32 = match significant.len() {
         0 => 0,
-        1..=5 => significant.parse().unwrap_or(u32::MAX),
+        1..=9 => significant.parse().unwrap_or(u32::MAX),
         _ => u32::MAX,
     };
     value < limit || value == limit && fraction.iter().all(|&digit| digit == b'0')
@@ -216,13 +234,36 @@ pub fn time_ns(text: &[u8]) -> Option<i128> {
     digits.parse().ok()
 }
 
-/// The fields of an AT line.
+/// How long statements count, in seconds from their server time on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lifetimes {
+    /// Of an AT; 0: for ever.
+    pub expire_s: u32,
+    /// Of a GONE.
+    pub remember_gone_s: u32,
+}
+
+impl Default for Lifetimes {
+    fn default() -> Lifetimes {
+        Lifetimes { expire_s: 0, remember_gone_s: 604_800 }
+    }
+}
+
+impl Lifetimes {
+    /// Whether statements may end while a simulation lasts.
+    pub fn are_short(self) -> bool {
+        self != Lifetimes::default()
+    }
+}
+
+/// The fields of an AT or GONE line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// With its LF.
     pub line: Vec<u8>,
     pub server: Vec<u8>,
     pub id: Vec<u8>,
+    /// Empty: the line is a GONE.
     pub location: Vec<u8>,
     pub time_text: Vec<u8>,
     pub time: i128,
@@ -234,10 +275,18 @@ impl Record {
     /// Parses a line with its LF.
     pub fn parse(line: &[u8]) -> Option<Record> {
         let parts: Vec<&[u8]> = line.strip_suffix(b"\n")?.split(|&byte| byte == b' ').collect();
-        let [b"AT", server, skew, id, location, time_text] = parts[..] else {
-            return None;
+        let (server, skew, id, location, time_text) = match parts[..] {
+            [b"AT", server, skew, id, location, time_text] => {
+                coordinates(location)?;
+                (server, skew, id, location, time_text)
+            }
+            [b"GONE", server, skew, id, time_text] => {
+                let point = time_text.len().checked_sub(10)?;
+                let is_exact = time_text[point] == b'.' && (point == 1 || time_text[0] != b'0');
+                (server, skew, id, is_exact.then_some(&b""[..])?, time_text)
+            }
+            _ => return None,
         };
-        coordinates(location)?;
         let time = time_ns(time_text)?;
         let (sign, size) = skew.split_first()?;
         if size.len() < 11 || size[size.len() - 10] != b'.' {
@@ -256,10 +305,23 @@ impl Record {
         })
     }
 
+    pub fn is_gone(&self) -> bool {
+        self.location.is_empty()
+    }
+
+    /// Whether this record is over at this time of a server's clock, in ns since 1970.
+    pub fn is_over(&self, lifetimes: Lifetimes, wall: u64) -> bool {
+        let seconds = if self.is_gone() { lifetimes.remember_gone_s } else { lifetimes.expire_s };
+        seconds > 0 && self.received + i128::from(seconds) * 1_000_000_000 < i128::from(wall)
+    }
+
     /// Whether this record wins over another one of the same client.
     pub fn beats(&self, other: &Record) -> bool {
         if self.time != other.time {
             return self.time > other.time;
+        }
+        if self.is_gone() != other.is_gone() {
+            return self.is_gone();
         }
         let rest = |record: &Record| {
             (record.received, record.server.clone(), record.location.clone(), record.time_text.clone())
@@ -406,10 +468,17 @@ impl Lines {
     /// The client sends nothing for so long that its server ends the line, which must be a valid command.
     pub fn end_by_silence(&mut self) -> Vec<Command> {
         let mut commands = Vec::new();
-        if matches!(
-            meaning(&self.begun),
-            Meaning::IamAt { .. } | Meaning::WhatsAt { .. } | Meaning::Follow { .. }
-        ) {
+        let is_command = |meaning| {
+            matches!(
+                meaning,
+                Meaning::IamAt { .. }
+                    | Meaning::WhatsAt { .. }
+                    | Meaning::Near { .. }
+                    | Meaning::Follow { .. }
+                    | Meaning::Forget { .. }
+            )
+        };
+        if is_command(meaning(&self.begun)) {
             self.end_line(&mut commands);
         }
         commands

@@ -37,6 +37,8 @@ pub struct Vocabulary {
     pub max_line: usize,
     /// One command in so many is a WHATSAT.
     pub questions_one_in: u64,
+    /// One of the other commands in so many is a NEAR.
+    pub near_one_in: u64,
     /// One command in so many is invalid.
     pub garbage_one_in: u64,
 }
@@ -94,6 +96,11 @@ impl Vocabulary {
             let radius = chance.pick(&RADII).0.as_bytes().to_vec();
             let bound = chance.pick(&["0", "1", "2", "5", "20", "020"]).as_bytes().to_vec();
             vec![b"WHATSAT".to_vec(), id, radius, bound]
+        } else if chance.one_in(self.near_one_in) {
+            let centre = if chance.one_in(2) { id } else { location };
+            let radius = chance.pick(&NEAR_RADII).as_bytes().to_vec();
+            let bound = chance.pick(&["0", "1", "2", "3", "9", "1000", "0020"]).as_bytes().to_vec();
+            vec![b"NEAR".to_vec(), centre, radius, bound]
         } else {
             vec![b"IAMAT".to_vec(), id, location, self.time(chance)]
         };
@@ -172,6 +179,8 @@ const RADII: [(&str, &str); 7] = [
     ("007", "7000"),
     ("0.0", "0"),
 ];
+/// Radii in kilometres of NEAR: nothing, the distance of two of the locations, any distance.
+const NEAR_RADII: [&str; 7] = ["0", "0.000", "0.1", "1", "8000.5", "20015.2", "20100"];
 const BAD_LOCATIONS: [&str; 7] =
     ["+91-118", "+34-180.1", "34-118", "+34.-118", "+34-118/", "+-", "+34,1-118"];
 const BAD_TIMES: [&str; 6] = ["1e9", "-5", "99999999999", "1621464827.", "1.1234567890", "nan"];

@@ -43,6 +43,8 @@ impl Simulation {
             line_timeout: Duration::from_nanos(self.plan.line_timeout),
             max_connections: self.plan.connections_max,
             clients: self.silent_clients,
+            expire_s: self.plan.lifetimes.expire_s,
+            remember_gone_s: self.plan.lifetimes.remember_gone_s,
             ..Limits::default()
         };
         let HostPort { host, port } = host_port(world.places());

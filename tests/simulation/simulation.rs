@@ -21,6 +21,7 @@ use crate::crowd::{self, has_crowd};
 use crate::dialects::speak;
 use crate::faults::Repair;
 use crate::followers::{self, FOLLOWERS_ONE_IN};
+use crate::forgets::{self, forgets_one_in};
 use crate::keys::Tls;
 use crate::logs::LogReader;
 use crate::long_lines::{self, LineLimits, PEER_LINE_EXTRA, groups, line_limits};
@@ -46,6 +47,10 @@ pub struct Simulation {
     dialects_one_in: u64,
     /// Random numbers for silent clients.
     pub silence_chance: Chance,
+    /// Random numbers for FORGET, and for statements that end.
+    pub forget_chance: Chance,
+    /// A script has one FORGET for so many commands.
+    forgets_one_in: u64,
     /// Places was asked after the storm.
     pub was_places_asked: bool,
     /// Random numbers for connections to Places that are kept.
@@ -122,12 +127,15 @@ impl Simulation {
         let long_lines = line_limits(&mut long_chance, &mut plan);
         let mut crowd_chance = Chance::new(chance.clone().number() ^ CROWD);
         let has_crowd = has_crowd(&mut crowd_chance, &mut plan);
+        let mut forget_chance = Chance::new(chance.clone().number() ^ FORGETS);
+        let forgets_one_in = forgets_one_in(&mut forget_chance, &mut plan, has_crowd);
         let max_line = plan.vocabulary.max_line;
         let line_limits = long_lines.clone().unwrap_or_else(|| vec![(max_line, max_line); servers]);
         // A burst is one over-long line, whose copy in the reply depends on the limit.
         let bursts_one_in = if extra.one_in(4) && !plan.has_long_lines { 30 } else { 0 };
         let mut disks = Chance::new(chance.clone().number() ^ DISKS);
         plan.conditions.short_reads_empty = extra.clone().one_in(2);
+        plan.vocabulary.near_one_in = *Chance::new(chance.clone().number() ^ NEAR).pick(&[0, 3, 10]);
         plan.conditions.disk_max = *disks.pick(&[MILLISECOND, 100 * MILLISECOND, 2 * SECOND]);
         let tls_chance = Chance::new(chance.clone().number() ^ TLS);
         let network_chance = Chance::new(chance.number());
@@ -143,6 +151,7 @@ impl Simulation {
             ids.extend(crowd::ids());
         }
         let mut oracle = Oracle::new(plan.names.clone(), ids, plan.places_timeout);
+        oracle.lifetimes = plan.lifetimes;
         if let Some(limits) = long_lines {
             oracle.has_long_lines(groups(&limits, &plan));
         }
@@ -153,6 +162,8 @@ impl Simulation {
             dialect_chance,
             dialects_one_in,
             silence_chance,
+            forget_chance,
+            forgets_one_in,
             was_places_asked: false,
             kept_chance,
             follow_chance,
@@ -196,6 +207,7 @@ impl Simulation {
         if self.plan.conditions.are_unreliable() {
             self.oracle.places_may_fail(self.plan.storm);
         }
+        self.set_clocks_apart();
         for server in 0..self.loops.len() {
             self.start(server);
         }
@@ -219,19 +231,22 @@ impl Simulation {
             self.look_closer()?;
         }
         let idle_bytes = self.check_quiet()?;
+        self.check_removal()?;
         let trace = self.world.borrow().trace;
         Ok(Report { trace, agreement, idle_bytes })
     }
 
     /// Checks promises that need times which no fault disturbs.
     fn look_closer(&mut self) -> Result<(), String> {
-        if self.silence_chance.one_in(SILENCES_ONE_IN) {
+        // These checks ask about clients that must not be forgotten meanwhile.
+        let last = !self.plan.lifetimes.are_short();
+        if self.silence_chance.one_in(SILENCES_ONE_IN) && last {
             self.check_silent_clients()?;
         }
-        if self.one_way_chance.one_in(ONE_WAY_ONE_IN) {
+        if self.one_way_chance.one_in(ONE_WAY_ONE_IN) && last {
             self.check_one_way()?;
         }
-        if self.kept_chance.one_in(KEPT_ONE_IN) {
+        if self.kept_chance.one_in(KEPT_ONE_IN) && last {
             self.check_kept_connections()?;
         }
         if self.tls.as_mut().is_some_and(|tls| tls.chance.one_in(TLS_CHECKS_ONE_IN)) {
@@ -396,7 +411,9 @@ impl Simulation {
     /// A client connects to a random server.
     pub fn client_connects(&mut self) {
         let server = self.chance.index(self.loops.len());
-        let mut script = self.plan.vocabulary.script(&mut self.chance);
+        let script = self.plan.vocabulary.script(&mut self.chance);
+        let ids = &self.plan.vocabulary.ids;
+        let mut script = forgets::add(script, ids, self.forgets_one_in, &mut self.forget_chance);
         if self.follow_chance.one_in(self.followers_one_in) {
             script = followers::script(&self.plan.vocabulary, &self.oracle, server, &mut self.follow_chance);
         }
@@ -586,6 +603,8 @@ impl Simulation {
 
 /// Derives other random numbers from the same seed.
 const EXTRA: u64 = 0x6275_7273_7473;
+/// The same for FORGET, and for statements that end.
+const FORGETS: u64 = 0x66_6f72_6765_7473;
 /// The same for the dialects of clients, and for silent clients.
 const DIALECTS: u64 = 0x6469_616c_6563_7473;
 const SILENCES: u64 = 0x7369_6c65_6e63_6573;
@@ -595,6 +614,8 @@ const CROWD: u64 = 0x6372_6f77;
 const ONE_WAY: u64 = 0x6f6e_6577_6179;
 /// One seed in so many has such a neighbour after the storm.
 const ONE_WAY_ONE_IN: u64 = 8;
+/// The same for NEAR.
+const NEAR: u64 = 0x6e65_6172;
 /// The same for TLS.
 const TLS: u64 = 0x74_6c73;
 /// One client in so many speaks TLS, and one seed in so many has a closer look at it.

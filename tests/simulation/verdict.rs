@@ -25,6 +25,7 @@ impl Simulation {
             let now = self.world.borrow().now;
             self.run_until(now + STEP)?;
             let now = self.world.borrow().now;
+            self.oracle.note_clocks(&self.world.borrow());
             let disagreement = self.oracle.disagreement(&least);
             let since = begin.max(self.oracle.last_new_at);
             if let Some(disagreement) = &disagreement {
@@ -88,6 +89,7 @@ impl Simulation {
                 ));
             }
         }
+        self.oracle.note_clocks(&self.world.borrow());
         if let Some(disagreement) = self.oracle.disagreement(&Default::default()) {
             return Err(format!("in the quiet time: {disagreement}"));
         }

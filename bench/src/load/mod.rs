@@ -8,6 +8,7 @@
 mod connection;
 pub mod dialect;
 pub mod graders;
+pub mod nearest;
 pub mod probe;
 mod waits;
 

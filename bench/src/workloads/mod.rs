@@ -8,6 +8,7 @@ mod idle;
 mod logged;
 mod million;
 mod near;
+mod nearest;
 mod proxy;
 mod size;
 mod slow_disk;
@@ -37,7 +38,7 @@ pub struct Bench {
 }
 
 /// The letters of all workloads.
-pub const ALL: &str = "abcdefghijklmn";
+pub const ALL: &str = "abcdefghijklmno";
 
 impl Bench {
     /// A run of these workloads.
@@ -87,7 +88,7 @@ impl Bench {
 type Workload = fn(&mut Bench) -> io::Result<()>;
 
 /// The letters of each workload, and the processors of its load generator.
-const WORKLOADS: [(&str, Affinity, Workload); 13] = [
+const WORKLOADS: [(&str, Affinity, Workload); 14] = [
     ("ab", Affinity::OwnProcessor, steady::one_at_a_time),
     ("c", Affinity::OwnProcessor, steady::pipelined),
     ("d", Affinity::OwnProcessor, visits::connection_per_message),
@@ -101,4 +102,5 @@ const WORKLOADS: [(&str, Affinity, Workload); 13] = [
     ("l", Affinity::OwnProcessor, logged::logged),
     ("m", Affinity::OwnProcessor, slow_log::slow_log),
     ("n", Affinity::OwnProcessor, handshakes::handshakes),
+    ("o", Affinity::OwnProcessor, nearest::nearest),
 ];

@@ -821,3 +821,126 @@ fn the_hello_of_a_neighbour_is_not_paced() {
     bench.receive(b"\nHELLO herd/1 bruins Jaquez 0123456789abcdef\n");
     assert!(bench.sent().starts_with("WELCOME Riley "));
 }
+
+/// A server with as many clients at one spot, whose IDs have this length.
+fn crowd(clients: usize, id_length: usize) -> Bench {
+    let mut bench = client();
+    for number in 0..clients {
+        bench.receive(format!("IAMAT {number:0id_length$} +1-1 1\n").as_bytes());
+        bench.sent();
+    }
+    bench.search();
+    bench
+}
+
+#[test]
+fn near_is_answered_with_the_nearest_clients() {
+    let mut bench = client();
+    bench.wall = 1_000_000_000;
+    bench.receive(b"IAMAT a +1-1 1\nIAMAT b +1.01-1 1\nIAMAT c +1.0-1.0 1\nIAMAT d +50+50 1\n");
+    bench.sent();
+    bench.receive(b"NEAR a 100 9\nNEAR +1-1 0 9\nNEAR a 100 1\nNEAR x 1 1\nNEAR d 1 1\nNEAR a 1 1 1\n");
+    assert_eq!(
+        bench.sent(),
+        "0.000 AT Riley +0.000000002 c +1.0-1.0 1\n1.112 AT Riley +0.000000001 b +1.01-1 1\n\n\
+         0.000 AT Riley +0.000000000 a +1-1 1\n0.000 AT Riley +0.000000002 c +1.0-1.0 1\n\n\
+         0.000 AT Riley +0.000000002 c +1.0-1.0 1\n\n\
+         ? NEAR x 1 1\n\n? NEAR a 1 1 1\n"
+    );
+    assert!(
+        bench.log().contains("sent to client '0.000 AT Riley +0.000000002 c +1.0-1.0 1\\n'"),
+        "{}",
+        bench.log()
+    );
+    assert!(bench.log().contains("'NEAR x 1 1' from (127.0.0.1, 40000) is refused: unknown client"));
+    bench.receive(b"FORGET a\nNEAR a 1 1\nNEAR +1-1 1 9\n");
+    assert!(bench.sent().ends_with("\n? NEAR a 1 1\n0.000 AT Riley +0.000000002 c +1.0-1.0 1\n\n"));
+    assert_eq!(bench.server.store.searches(), 0);
+}
+
+#[test]
+fn a_search_among_a_crowd_goes_on_in_later_turns() {
+    let mut bench = crowd(1000, 3);
+    bench.receive(b"NEAR +1-1 0 2\nIAMAT 000 +2-2 9\nFOO\n");
+    assert_eq!(bench.sent(), "", "replies keep their order");
+    let mut turns = 0;
+    while bench.search() {
+        turns += 1;
+        assert!(turns < 20);
+    }
+    assert!(turns > 3, "{turns}");
+    let sent = bench.sent();
+    let lines: Vec<&str> = sent.lines().collect();
+    assert!(lines[0].starts_with("0.000 AT ") && lines[0].ends_with(" 000 +1-1 1"), "as it was: {sent}");
+    assert!(lines[1].ends_with(" 001 +1-1 1") && lines[2].is_empty());
+    assert!(lines[3].ends_with(" 000 +2-2 9") && lines[4] == "? FOO");
+    assert_eq!(bench.server.store.get(b"000").map(|line| line.ends_with(b" +2-2 9\n")), Some(true));
+}
+
+#[test]
+fn nothing_is_carried_out_before_a_search_that_has_not_begun() {
+    let mut bench = crowd(1000, 3);
+    bench.receive(b"NEAR +1-1 0 1\nNEAR +1-1 0 1000\nIAMAT 000 +2-2 9\n");
+    assert!(bench.reading_is_paused(), "one search of a client runs at a time");
+    assert!(bench.server.store.get(b"000").unwrap().ends_with(b" +1-1 1\n"));
+    while bench.search() {}
+    assert!(!bench.reading_is_paused());
+    let sent = bench.sent();
+    assert_eq!(sent.lines().count(), 1 + 1 + 1000 + 1 + 1);
+    assert!(sent.lines().nth(2).unwrap().ends_with(" 000 +1-1 1") && sent.ends_with(" 000 +2-2 9\n"));
+}
+
+#[test]
+fn a_turn_has_a_bounded_number_of_steps_for_searches() {
+    let mut bench = crowd(30, 3);
+    let questions = "NEAR +1-1 0 1\n".repeat(200);
+    bench.receive(questions.as_bytes());
+    let answered = bench.sent().matches("\n\n").count();
+    assert!((1..100).contains(&answered), "{answered}");
+    assert!(bench.server.searches.are_exhausted() && bench.reading_is_paused());
+    let mut all = answered;
+    while bench.search() || bench.input_left() > 0 {
+        let sent = bench.sent().matches("\n\n").count();
+        assert!(sent < 100, "{sent} in a turn");
+        all += sent;
+    }
+    assert_eq!(all + bench.sent().matches("\n\n").count(), 200);
+}
+
+#[test]
+fn a_search_ends_with_its_client() {
+    let mut bench = crowd(1000, 3);
+    bench.receive(b"NEAR +1-1 0 1\nNEAR +1-1 0 1\n");
+    assert_eq!(bench.server.store.searches(), 1);
+    bench.lose();
+    assert_eq!(bench.server.store.searches(), 0);
+    assert!(!bench.server.searches.begin_turn());
+}
+
+#[test]
+fn a_last_near_is_answered_after_a_half_close() {
+    let mut bench = crowd(1000, 3);
+    bench.receive(b"NEAR +1-1 0 1\nNEAR +1-1 0 ");
+    bench.receive(b"2");
+    bench.eof();
+    assert_eq!(bench.closing(), None);
+    while bench.search() {}
+    assert_eq!((bench.sent().lines().count(), bench.closing()), (2 + 3, Some(Close::Drain)));
+}
+
+#[test]
+fn replies_to_near_that_are_not_read_are_bounded() {
+    let mut bench = crowd(100, 1000);
+    bench.server.unread_answer_bytes = usize::MAX / 2;
+    bench.receive(b"NEAR +1-1 0 20\nNEAR +1-1 0 100\n");
+    let sent = bench.sent();
+    assert_eq!(sent.lines().count(), 20 + 1 + 1, "small replies are given");
+    assert!(sent.ends_with("\n\n? NEAR +1-1 0 100\n"));
+    assert!(bench.log().contains("too many bytes of earlier answers were not read"));
+    bench.server.unread_answer_bytes = 0;
+    bench.receive(b"NEAR +1-1 0 100\n");
+    assert!(bench.pending() > 100_000);
+    assert_eq!(bench.server.unread_answer_bytes, bench.pending(), "the output is unread");
+    bench.lose();
+    assert_eq!(bench.server.unread_answer_bytes, 0);
+}

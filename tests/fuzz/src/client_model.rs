@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use herd::config::{ClientsSection, Limits};
 use herd::conversation::{Client, Conversation};
+use herd::geo::Centre;
 use herd::protocol::Close;
 
 use super::conversation::{self, EPOCH, HERD, Harness, NAME, NEIGHBOUR, START};
-use super::grammar::{self, ClientLine, Statement};
+use super::grammar::{self, ClientLine, Location, NearCentre, Statement};
 use super::pieces::Pieces;
 
 /// A client gets exactly the replies of the model, and the store has exactly the winning statements, however
@@ -216,6 +217,7 @@ impl<'a> Model<'a> {
                 is_known && (ahead_max == 0 || time <= i128::from(self.clock) + ahead_max)
             }
             ClientLine::WhatsAt { id, .. } | ClientLine::Forget { id } => self.known(id).is_some(),
+            ClientLine::Near { centre, .. } => self.place(&centre).is_some(),
             _ => false,
         }
     }
@@ -223,6 +225,46 @@ impl<'a> Model<'a> {
     /// The AT line of a client that is known.
     fn known(&self, id: &[u8]) -> Option<&Vec<u8>> {
         self.stored.get(id).filter(|line| line.starts_with(b"AT "))
+    }
+
+    /// The place of the centre of a search, and the client that is left out; `None`: the client is unknown.
+    fn place<'b>(&self, centre: &NearCentre<'b>) -> Option<(Centre, &'b [u8])> {
+        let (location, left_out) = match *centre {
+            NearCentre::Location(location) => (location, &b""[..]),
+            NearCentre::Client(id) => {
+                let line = self.known(id)?;
+                let known = grammar::statement(&line[..line.len() - 1]).expect("a stored statement");
+                (known.location?, id)
+            }
+        };
+        let (latitude, longitude) = degrees(&location);
+        Some((Centre::new(latitude, longitude), left_out))
+    }
+
+    /// The reply to a NEAR, by a look at all clients. The distances are the herd's: they have tests of their own, and
+    /// a rounding error would be another reply.
+    fn near(&self, centre: &NearCentre<'_>, radius_km: &[u8], bound: usize) -> Option<Vec<u8>> {
+        let (centre, left_out) = self.place(centre)?;
+        let radius_km: f64 = str::from_utf8(radius_km).expect("ASCII").parse().expect("a number");
+        let mut found = Vec::new();
+        for (id, line) in self.stored.iter().filter(|(id, _)| *id != left_out) {
+            let statement = grammar::statement(&line[..line.len() - 1]).expect("a stored statement");
+            let Some(location) = statement.location else { continue };
+            let (latitude, longitude) = degrees(&location);
+            let distance_m = centre.distance_m(latitude, longitude);
+            if distance_m <= radius_km * 1000.0 {
+                found.push((format!("{:012.3}", (distance_m.round() / 1000.0)), id, line));
+            }
+        }
+        found.sort();
+        let mut reply = Vec::new();
+        for (kilometres, _, line) in found.into_iter().take(bound) {
+            let kilometres = kilometres.trim_start_matches('0');
+            let zero = if kilometres.starts_with('.') { "0" } else { "" };
+            reply.extend([format!("{zero}{kilometres} ").as_bytes(), &line[..]].concat());
+        }
+        reply.push(b'\n');
+        Some(reply)
     }
 
     fn may_become_a_peer(&self) -> bool {
@@ -294,6 +336,12 @@ impl<'a> Model<'a> {
                     let (latitude, longitude) = location.split_at(longitude);
                     let unsigned = |degrees: &str| degrees.trim_start_matches('+').to_owned();
                     self.asked.push(unsigned(latitude) + "," + &unsigned(longitude));
+                    return;
+                }
+            }
+            ClientLine::Near { centre, radius_km, bound } => {
+                if let Some(near) = self.near(&centre, radius_km, bound) {
+                    self.written.extend(near);
                     return;
                 }
             }
@@ -392,6 +440,12 @@ impl<'a> Model<'a> {
         self.stored.insert(statement.id.to_vec(), grammar::statement_line(statement));
         true
     }
+}
+
+/// Latitude and longitude in degrees.
+fn degrees(location: &Location<'_>) -> (f64, f64) {
+    let number = |text: &[u8]| str::from_utf8(text).expect("ASCII").parse().expect("a number");
+    (number(location.latitude), number(location.longitude))
 }
 
 /// Bounds of docs/protocol.md, section 6.

@@ -199,6 +199,14 @@ impl Harness {
 
     /// Notes the questions that the desk wants to ask, and delivers its answers.
     fn carry_out_steps(&mut self) {
+        // Each call is a turn for the searches.
+        while self.server.searches.begin_turn() {
+            for (waiter, reply) in self.server.searches.advance(&mut self.server.store) {
+                self.call(Handle::call(move |client: &mut Client, context| {
+                    client.found(context, waiter.ticket, reply);
+                }));
+            }
+        }
         while let Some(step) = self.server.desk.next_step(self.now) {
             match step {
                 Step::Connect(id) => {
@@ -259,7 +267,8 @@ impl Harness {
         if self.may_deliver() {
             assert!(self.input.len() <= line_max, "{} bytes of buffered input", self.input.len());
         }
-        let reply_max = PENDING_REPLIES_MAX + 2 * line_max + PLACES_ANSWER_MAX;
+        let near_max = self.server.store.len().min(1000) * (line_max + KILOMETRES_MAX);
+        let reply_max = PENDING_REPLIES_MAX + 2 * line_max + PLACES_ANSWER_MAX + near_max;
         let waiting = self.transport.pending();
         assert!(waiting <= self.water_marks.high as usize + reply_max, "{waiting} bytes of unsent output");
         assert!(self.pending.len() <= WHATSATS_MAX, "{} pending questions", self.pending.len());
@@ -309,5 +318,7 @@ const PEER_LINE_EXTRA: usize = 1024;
 const ACCEPTOR_LINE_MAX: usize = 2048;
 const PENDING_REPLIES_MAX: usize = 64 * 1024;
 const WHATSATS_MAX: usize = 64;
+/// Bytes of a distance in a reply to NEAR, with the space after it.
+const KILOMETRES_MAX: usize = 10;
 /// A page of twenty results of the embedded places.
 const PLACES_ANSWER_MAX: usize = 32 * 1024;

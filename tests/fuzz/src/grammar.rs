@@ -9,9 +9,17 @@ pub enum ClientLine<'a> {
     Blank,
     IamAt { id: &'a [u8], location: Location<'a>, time: i128, time_text: &'a [u8] },
     WhatsAt { id: &'a [u8], radius_km: &'a [u8], bound: usize },
+    Near { centre: NearCentre<'a>, radius_km: &'a [u8], bound: usize },
     Forget { id: &'a [u8] },
     HttpRequest,
     Invalid,
+}
+
+/// The first operand of `NEAR`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum NearCentre<'a> {
+    Client(&'a [u8]),
+    Location(Location<'a>),
 }
 
 /// `location`, with its two coordinates.
@@ -92,18 +100,30 @@ pub fn client_line(line: &[u8]) -> ClientLine<'_> {
             }
         }
         [b"WHATSAT", id, radius_km, bound] => {
-            let bound = number(bound).filter(|(whole, point, _)| !point && at_most(whole, "", 20));
-            if let (Some((whole, _, fraction)), Some((bound, _, _))) = (number(radius_km), bound)
-                && at_most(whole, fraction, 50)
-            {
-                let bound = bound.trim_start_matches('0').parse().unwrap_or(0);
+            if let Some(bound) = bound_of_search(radius_km, 50, bound, 20) {
                 return ClientLine::WhatsAt { id, radius_km, bound };
+            }
+        }
+        [b"NEAR", centre, radius_km, bound] => {
+            if let Some(bound) = bound_of_search(radius_km, 20_100, bound, 1000) {
+                let centre = match location(centre) {
+                    Some(location) => NearCentre::Location(location),
+                    None => NearCentre::Client(centre),
+                };
+                return ClientLine::Near { centre, radius_km, bound };
             }
         }
         [b"FORGET", id] => return ClientLine::Forget { id },
         _ => {}
     }
     if is_http_request(line) { ClientLine::HttpRequest } else { ClientLine::Invalid }
+}
+
+/// The bound of a search whose radius and bound are valid.
+fn bound_of_search(radius_km: &[u8], radius_max: u32, bound: &[u8], bound_max: u32) -> Option<usize> {
+    let (whole, _, fraction) = number(radius_km)?;
+    let (bound, _, _) = number(bound).filter(|(whole, point, _)| !point && at_most(whole, "", bound_max))?;
+    at_most(whole, fraction, radius_max).then(|| bound.trim_start_matches('0').parse().unwrap_or(0))
 }
 
 pub fn is_http_request(line: &[u8]) -> bool {

@@ -1,7 +1,7 @@
 //! The fuzz target `line`: all parsers of lines, against the naive grammar.
 
 use herd::places::question::Question;
-use herd::text::command::{ClientCommand, Forget, IamAt, WhatsAt};
+use herd::text::command::{ClientCommand, Forget, IamAt, NearCentre, WhatsAt};
 use herd::text::peer_line::{self, Epoch};
 use herd::text::record::Statement;
 use herd::text::time::Time;
@@ -38,6 +38,18 @@ fn command(data: &[u8]) {
             let question = Question::new(b"+1", b"-2.50", radius_km);
             let kilometres = str::from_utf8(radius_km).expect("ASCII");
             assert_eq!(grammar::scaled(question.radius_m(), 0), grammar::scaled(kilometres, 3));
+        }
+        (ClientCommand::Near(read), ClientLine::Near { centre, radius_km, bound }) => {
+            assert_eq!((read.radius_km, read.bound), (radius_km, bound));
+            match (read.centre, centre) {
+                (NearCentre::Client(read), grammar::NearCentre::Client(id)) => assert_eq!(read, id),
+                (NearCentre::Location(read), grammar::NearCentre::Location(location)) => {
+                    assert_eq!(read.text, location.text);
+                    let (latitude, longitude) = herd::geo::degrees(&read);
+                    assert!(latitude.abs() <= 90.0 && longitude.abs() <= 180.0);
+                }
+                (read, expected) => panic!("expected {expected:?}, got {read:?}"),
+            }
         }
         (ClientCommand::Forget(read), ClientLine::Forget { id }) => {
             assert_eq!(read, Forget { id });
