@@ -59,6 +59,8 @@ pub struct Client {
     /// Input was sent after that.
     sent_after_end: bool,
     has_half_closed: bool,
+    /// It is to end, and its script is over.
+    is_finishing: bool,
     /// A reply has arrived. Before that, a full server may close the connection.
     has_reply: bool,
     limits: ServerLimits,
@@ -111,6 +113,7 @@ impl Client {
             over_since: Time::MAX,
             sent_after_end: false,
             has_half_closed: false,
+            is_finishing: false,
             has_reply: false,
             limits,
             is_gone: false,
@@ -145,6 +148,7 @@ impl Client {
             self.script.push_back(Act::Send(b"\n".to_vec()));
         }
         self.script.push_back(Act::HalfClose);
+        self.is_finishing = true;
         self.wait_until = 0;
         self.reading = Reading::Everything;
         self.step(world, oracle);
@@ -205,6 +209,10 @@ impl Client {
                     }
                     let commands = self.lines.end();
                     self.note_sent(world, oracle, commands);
+                    if self.is_finishing && self.has_endless_stream() {
+                        // The last line, which was cut off, was a FOLLOW.
+                        return self.close(world, oracle);
+                    }
                     self.end_output(world, oracle);
                 }
                 Act::Close => self.close(world, oracle),
@@ -476,9 +484,13 @@ impl Client {
             _ => {}
         }
         let incarnation = world.connections[self.connection].incarnation;
-        if let Some(record) = Record::parse(line)
-            && !oracle.has_had(self.server, incarnation, &record, 0)
-        {
+        let is_stored = |record: &Record| {
+            if oracle.lifetimes.are_short() {
+                return oracle.has_had(self.server, incarnation, record, 0);
+            }
+            oracle.best(self.server, incarnation, &record.id).is_some_and(|best| !record.beats(best))
+        };
+        if Record::parse(line).is_some_and(|record| !is_stored(&record)) {
             result = Err("the server has not stored it".into());
         }
         if let Err(why) = result {

@@ -58,7 +58,7 @@ impl Simulation {
         let now = self.world.borrow().now;
         let was_places_asked = self.was_places_asked || self.plan.vocabulary.questions_one_in > 0;
         let freed_at = now + if was_places_asked { PLACES_FREED_WITHIN } else { FREED_WITHIN };
-        // A server learns from its next MARK that a half-closed client is gone.
+        // A server learns from its MARKs that a half-closed client is gone.
         let freed_at = if self.has_followers() { freed_at.max(now + STREAMS_FREED_WITHIN) } else { freed_at };
         if self.extra.one_in(LOITERERS_ONE_IN) {
             let loiterers = self.loiterers_connect();
@@ -137,8 +137,9 @@ const CLIENTS_MAX: Time = 30 * SECOND;
 const FREED_WITHIN: Time = 5 * SECOND;
 /// The time limit for freeing idle connections to Places.
 const PLACES_FREED_WITHIN: Time = 36 * SECOND;
-/// The time limit for freeing the connections of clients that have followed.
-const STREAMS_FREED_WITHIN: Time = 20 * SECOND;
+/// The time limit for freeing the connections of clients that have followed: the first MARK after the end of a
+/// half-closed client meets a reset, and the next one the end of the connection.
+const STREAMS_FREED_WITHIN: Time = 40 * SECOND;
 /// The length of the quiet time.
 const QUIET: Time = 4 * SECOND;
 /// Bytes of a heartbeat, which may have arrived or been sent in part.

@@ -2,6 +2,7 @@
 
 mod disturbed;
 mod flood;
+mod follow;
 mod growing;
 mod handshakes;
 mod idle;
@@ -38,7 +39,7 @@ pub struct Bench {
 }
 
 /// The letters of all workloads.
-pub const ALL: &str = "abcdefghijklmno";
+pub const ALL: &str = "abcdefghijklmnop";
 
 impl Bench {
     /// A run of these workloads.
@@ -88,7 +89,7 @@ impl Bench {
 type Workload = fn(&mut Bench) -> io::Result<()>;
 
 /// The letters of each workload, and the processors of its load generator.
-const WORKLOADS: [(&str, Affinity, Workload); 14] = [
+const WORKLOADS: [(&str, Affinity, Workload); 15] = [
     ("ab", Affinity::OwnProcessor, steady::one_at_a_time),
     ("c", Affinity::OwnProcessor, steady::pipelined),
     ("d", Affinity::OwnProcessor, visits::connection_per_message),
@@ -103,4 +104,5 @@ const WORKLOADS: [(&str, Affinity, Workload); 14] = [
     ("m", Affinity::OwnProcessor, slow_log::slow_log),
     ("n", Affinity::OwnProcessor, handshakes::handshakes),
     ("o", Affinity::OwnProcessor, nearest::nearest),
+    ("p", Affinity::OwnProcessor, follow::follow),
 ];
