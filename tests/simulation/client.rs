@@ -157,8 +157,9 @@ impl Client {
     /// Why it is not gone.
     pub fn complaint(&self) -> String {
         let replies = self.pending.len();
+        let first = self.pending.front().map(|first| first.copy.escape_ascii().to_string());
         format!(
-            "client {} of server {} still waits for {replies} replies or the end",
+            "client {} of server {} still waits for {replies} replies or the end, first for {first:?}",
             self.number, self.server
         )
     }
@@ -305,8 +306,8 @@ impl Client {
             let stream = match &meaning {
                 Meaning::Follow { whom, text, from } => {
                     let marked = from.as_ref().and_then(|(epoch, sequence)| {
-                        let marked = oracle.marked(self.server, text).cloned()?;
-                        (marked.epoch == *epoch).then_some(Marked { sequence: *sequence, ..marked })
+                        let all = oracle.marked(self.server, text);
+                        all.iter().find(|one| (&one.epoch, one.sequence) == (epoch, *sequence)).cloned()
                     });
                     Some(Stream::new(whom.clone(), marked))
                 }

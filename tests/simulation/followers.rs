@@ -137,8 +137,10 @@ pub fn script(vocabulary: &Vocabulary, oracle: &Oracle, server: usize, chance: &
         // A tombstone that is dropped before the stream is resumed leaves no trace.
         let is_remembered = oracle.lifetimes.remember_gone_s == Lifetimes::default().remember_gone_s;
         let is_resumable = is_remembered && !matches!(whom, Whom::Area { .. });
-        let resumable = oracle.marked(server, &text).filter(|_| is_resumable);
-        if let Some(marked) = resumable
+        // Mostly one of the newest positions.
+        let marks = oracle.marked(server, &text);
+        let newest = marks.len().saturating_sub(1 + chance.magnitude(1, 20) as usize);
+        if let Some(marked) = marks.get(newest).filter(|_| is_resumable)
             && chance.one_in(2)
         {
             line.extend_from_slice(b" FROM ");

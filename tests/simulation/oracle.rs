@@ -30,8 +30,8 @@ pub struct Oracle {
     ever_stored: BTreeSet<Vec<u8>>,
     /// When a server last stored a line that none had stored before.
     pub last_new_at: Time,
-    /// For each server and each FOLLOW, the last position that a client has received.
-    marked: BTreeMap<(usize, Vec<u8>), Marked>,
+    /// For each server and each FOLLOW, the positions that clients have received.
+    marked: BTreeMap<(usize, Vec<u8>), Vec<Marked>>,
     /// Until then questions to Places may fail.
     pub places_may_fail_until: Time,
     pub places_timeout: Time,
@@ -102,12 +102,16 @@ impl Oracle {
 
     /// A client has received a MARK.
     pub fn note_marked(&mut self, server: usize, operands: &[u8], marked: Marked) {
-        self.marked.insert((server, operands.to_vec()), marked);
+        let all = self.marked.entry((server, operands.to_vec())).or_default();
+        let is_known = |one: &Marked| (&one.epoch, one.sequence) == (&marked.epoch, marked.sequence);
+        if marked.known.len() <= KNOWN_MAX && !all.iter().any(is_known) {
+            all.push(marked);
+        }
     }
 
-    /// The last position that a client has received for these operands of a FOLLOW.
-    pub fn marked(&self, server: usize, operands: &[u8]) -> Option<&Marked> {
-        self.marked.get(&(server, operands.to_vec()))
+    /// The positions that clients have received for these operands of a FOLLOW.
+    pub fn marked(&self, server: usize, operands: &[u8]) -> &[Marked] {
+        self.marked.get(&(server, operands.to_vec())).map_or(&[], Vec::as_slice)
     }
 
     /// The records of a client that one incarnation of a server had at some time from `since` on, the oldest first.
@@ -375,6 +379,8 @@ fn iamat(server: usize, record: &Record) -> IamAt {
 
 /// The greatest progress of a wall clock in a turn, in ns.
 const PROGRESS_MAX: u64 = 1_000_000;
+/// Clients of a position that is noted: a crowd at each position takes too much memory.
+const KNOWN_MAX: usize = 20;
 /// How long after a fault and their own time limit questions may fail: lost packets are retransmitted.
 const RECOVERY_MAX: Time = 2 * SECOND;
 /// The longest time for which the breaker of a server is open (docs/protocol.md, section 6).
