@@ -4,6 +4,7 @@ use crate::config::words::{did_you_mean, quoted};
 use crate::text::command::{ClientCommand, NEAR_RADIUS_KM_MAX, NEAR_RESULTS_MAX, RADIUS_KM_MAX, RESULTS_MAX};
 use crate::text::decimal::{Decimal, integer};
 use crate::text::fields::fields;
+use crate::text::follow::AREA_RADIUS_KM_MAX;
 use crate::text::location::Location;
 use crate::text::time::Time;
 
@@ -34,6 +35,7 @@ pub(super) fn explain(line: &[u8], now: u64) -> Refusal {
         "IAMAT" => Refusal::Mistake(iam_at(operands, now)),
         "WHATSAT" => Refusal::Mistake(whats_at(operands)),
         "NEAR" => Refusal::Mistake(near(operands)),
+        "FOLLOW" => Refusal::Mistake(follow(operands)),
         "FORGET" => Refusal::Mistake(forget(operands)),
         "AT" | "GONE" | "HELLO" => {
             Refusal::Mistake(format!("{text} is for servers; a client writes {}", verbs()))
@@ -63,7 +65,8 @@ const IAMAT: Form = Form { verb: "IAMAT", form: "IAMAT CLIENT +34.068930-118.445
 const WHATSAT: Form = Form { verb: "WHATSAT", form: "WHATSAT CLIENT 10 5" };
 const NEAR: Form = Form { verb: "NEAR", form: "NEAR CLIENT 10 5" };
 const FORGET: Form = Form { verb: "FORGET", form: "FORGET CLIENT" };
-const FORMS: [Form; 4] = [IAMAT, WHATSAT, NEAR, FORGET];
+const FOLLOW: Form = Form { verb: "FOLLOW", form: "FOLLOW CLIENT" };
+const FORMS: [Form; 5] = [IAMAT, WHATSAT, NEAR, FOLLOW, FORGET];
 
 /// The verbs of a client: `A, B or C`.
 fn verbs() -> String {
@@ -135,6 +138,21 @@ fn near(operands: &[&[u8]]) -> String {
     unknown(centre)
 }
 
+fn follow(operands: &[&[u8]]) -> String {
+    match operands {
+        [_] | [_, b"FROM", _, _] => {
+            "the text is valid: as many connections as limits.max_followers allows may follow already"
+                .to_owned()
+        }
+        [location, _] if Location::parse(location).is_none() => location_problem(location),
+        [_, radius] => format!(
+            "radius: expected a number of kilometres from 0 to {AREA_RADIUS_KM_MAX}, got {}",
+            quoted(&shown(radius))
+        ),
+        _ => count(operands, "a client, a prefix with *, * alone, or a location and a radius", &FOLLOW),
+    }
+}
+
 /// The mistake in the radius or the bound of a search.
 fn search(radius: &[u8], radius_km_max: u32, bound: &[u8], results_max: u64) -> Option<String> {
     if !Decimal::parse(radius).is_some_and(|radius| radius.at_most(radius_km_max)) {
@@ -201,11 +219,16 @@ mod tests {
             ("WHATSAT kiwi 51 5", "radius: expected a number of kilometres from 0 to 50, got \"51\""),
             ("WHATSAT kiwi 10 21", "bound: expected an integer from 0 to 20, got \"21\""),
             ("WHATSAT kiwi 10 5", "the server knows no client \"kiwi\""),
+            ("FOLLOW +34-118 20101", "radius: expected a number of kilometres from 0 to 20100"),
+            ("FOLLOW kiwi 5", "a sign before the latitude is missing"),
+            ("FOLLOW kiwi FROM 5", "expected a client, a prefix with *"),
+            ("FOLLOW kiwi", "limits.max_followers"),
+            ("follow kiwi", "write FOLLOW"),
             ("FORGET kiwi plum", "expected a client, got 2 words after the verb; write FORGET CLIENT"),
             ("FORGET kiwi", "the server knows no client \"kiwi\""),
             ("Forget kiwi", "write FORGET"),
             ("FORGETS kiwi", "did you mean FORGET?"),
-            ("GONE Riley +1 kiwi 5", "a client writes IAMAT, WHATSAT, NEAR or FORGET"),
+            ("GONE Riley +1 kiwi 5", "a client writes IAMAT, WHATSAT, NEAR, FOLLOW or FORGET"),
             ("iamat kiwi +34-118 5", "write IAMAT"),
             ("IAMA kiwi +34-118 5", "did you mean IAMAT?"),
             ("AT Riley +1 kiwi +34-118 5", "AT is for servers"),

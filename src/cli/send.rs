@@ -5,14 +5,14 @@ use super::arguments::{Arguments, CommandOption, Subcommand};
 use super::failure::in_words;
 use super::loaded_herd::{LoadedHerd, as_operand};
 use super::output::{Output, print};
-use super::send_lines::{Lines, Replies};
+use super::send_lines::{Lines, Replies, STREAM_SILENCE_MAX};
 use crate::config::{Host, HostPort, ServerSection};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The row of this command in the table of commands.
 pub(super) const COMMAND: Subcommand = Subcommand {
@@ -191,11 +191,13 @@ enum End {
 fn copy_replies(mut stream: TcpStream, sending: &Sending, replies: &mut Replies) -> Result<End, Failure> {
     let mut buffer = vec![0; BUFFER_BYTES];
     let mut has_timed_out = false;
+    let mut received_at = Instant::now();
     loop {
         match stream.read(&mut buffer) {
             Ok(0) => return Ok(End::Eof),
             Ok(length) => {
                 has_timed_out = false;
+                received_at = Instant::now();
                 if print(&buffer[..length])? == Output::Closed {
                     return Ok(End::OutputClosed);
                 }
@@ -204,7 +206,8 @@ fn copy_replies(mut stream: TcpStream, sending: &Sending, replies: &mut Replies)
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
                 // The first timeout may have begun long before the last line was sent.
-                if sending.waits_for_input.load(Ordering::SeqCst) {
+                let is_stream = replies.are_streaming() && received_at.elapsed() < STREAM_SILENCE_MAX;
+                if is_stream || sending.waits_for_input.load(Ordering::SeqCst) {
                     has_timed_out = false;
                 } else if has_timed_out {
                     return Ok(End::TimedOut);
@@ -230,7 +233,8 @@ const HELP: &str = "\
 herd send NAME LINE… [-c FILE]
 
 Connects to a server of the herd as a client, sends each LINE, and prints the
-replies as they arrive. Ends when the server has answered all lines.
+replies as they arrive. Ends when the server has answered all lines; a FOLLOW
+goes on until Ctrl-C, unless another line comes after it.
 
 Arguments
   NAME         the name of the server in the herd file
@@ -251,6 +255,9 @@ Lines that a server understands
   NEAR CLIENT RADIUS BOUND     asks which clients are near a client, or near a
                                location: a radius of at most 20100 km, at most
                                1000 results
+  FOLLOW CLIENT                prints where a client is and each move of it, until
+                               Ctrl-C; kiwi* for all whose names begin so, * for
+                               all, a location and a radius in km for an area
   FORGET CLIENT                has a client forgotten by every server
   TIME may be the word now, which herd send replaces by the present.
   Any other line is answered with a question mark and the line. Then herd send
@@ -259,6 +266,8 @@ Lines that a server understands
 Example
   herd send Riley 'IAMAT kiwi.cs.ucla.edu +34.0689-118.4451 now'
   herd send Bernard 'WHATSAT kiwi.cs.ucla.edu 10 5'
+  herd send Campbell 'FOLLOW +34.0689-118.4451 10'
+  herd send Campbell 'FOLLOW *' ''    a list: the blank line ends the stream
   herd send Riley - < lines.txt
 
 Exit status

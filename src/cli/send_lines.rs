@@ -5,7 +5,7 @@ use super::refusal::{Refusal, explain};
 use crate::config::words::quoted;
 use crate::log::warn;
 use crate::text::fields::fields;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Lines on their way to a server. In an IAMAT, the time `now` is replaced by the present.
 #[derive(Default)]
@@ -68,6 +68,8 @@ pub(super) struct Replies {
     has_accepted: bool,
     is_unquoted: bool,
     unknown: Option<String>,
+    /// The stream of a FOLLOW has begun and not ended.
+    is_streaming: bool,
 }
 
 impl Replies {
@@ -80,6 +82,7 @@ impl Replies {
             has_accepted: false,
             is_unquoted: false,
             unknown: None,
+            is_streaming: false,
         }
     }
 
@@ -96,6 +99,11 @@ impl Replies {
                 }
             }
         }
+    }
+
+    /// Whether the stream of a FOLLOW goes on, so that the server may be silent for [`STREAM_SILENCE_MAX`].
+    pub(super) fn are_streaming(&self) -> bool {
+        self.is_streaming
     }
 
     /// The end of all replies.
@@ -115,7 +123,8 @@ impl Replies {
     fn reply(&mut self, line: &[u8]) -> Option<String> {
         let Some(refused) = line.strip_prefix(b"?") else {
             // A line of JSON says nothing that its AT line has not said.
-            self.has_accepted |= line.starts_with(b"AT ") || line.starts_with(b"GONE ");
+            self.is_streaming = line.starts_with(b"MARK ") || self.is_streaming && line != b"\n";
+            self.has_accepted |= line.starts_with(b"AT ") || line.starts_with(b"GONE ") || self.is_streaming;
             return None;
         };
         let command = String::from_utf8_lossy(refused);
@@ -145,6 +154,9 @@ impl Replies {
 
 /// Bytes of a line that is looked at; a longer one is no IAMAT with `now`, and its beginning tells enough.
 const LINE_MAX: usize = 64 * 1024;
+
+/// The longest silence in a stream: two of the pauses between MARKs.
+pub(super) const STREAM_SILENCE_MAX: Duration = Duration::from_secs(30);
 
 /// `char`s of a refused line in a message.
 const SHOWN_MAX: usize = 60;
@@ -208,7 +220,7 @@ mod tests {
     #[test]
     fn a_line_that_is_no_command_is_a_failure_if_nothing_else_was_understood() {
         let unknown =
-            "Riley refused \"FOO\": unknown command \"FOO\": expected IAMAT, WHATSAT, NEAR or FORGET";
+            "Riley refused \"FOO\": unknown command \"FOO\": expected IAMAT, WHATSAT, NEAR, FOLLOW or FORGET";
         assert_eq!(replies(&["? FOO\n"]), (vec![], Err(unknown.to_owned())));
         assert_eq!(replies(&["AT Riley +1 kiwi +1-1 5\n", "? FOO\n"]), (vec![], Ok(())));
         assert_eq!(replies(&["AT Riley +1 kiwi +1-1 5\n"]), (vec![], Ok(())));

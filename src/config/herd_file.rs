@@ -217,6 +217,7 @@ mod tests {
             max_lines_per_second: 0,
             max_clients: 10_000_000,
             max_future_s: 86_400,
+            max_followers: 1000,
             expire_s: 0,
             remember_gone_s: 604_800,
             line_timeout: Duration::from_secs(60),
@@ -233,7 +234,7 @@ mod tests {
             "places": { "api": "google-legacy", "url": "http://localhost:8080/p", "trust": "/etc/ca.pem", "key_env": "_K1", "timeout_ms": 10, "max_connections": 1, "max_waiting": 2, "max_per_minute": 3, "cache_s": 4 },
             "peers": { "tls": false, "silence_ms": 100 },
             "log": { "dir": "deep/er", "level": "events" },
-            "limits": { "max_line": 64, "max_connections": 1, "max_connections_per_address": 7, "max_lines_per_second": 9, "max_clients": 1073741824, "max_future_s": 0, "expire_s": 60, "remember_gone_s": 1, "line_timeout_s": 1 },
+            "limits": { "max_line": 64, "max_connections": 1, "max_connections_per_address": 7, "max_lines_per_second": 9, "max_clients": 1073741824, "max_future_s": 0, "max_followers": 5, "expire_s": 60, "remember_gone_s": 1, "line_timeout_s": 1 },
             "clients": { "end_line_after_ms": 1, "close_after_ms": 2 }"#,
         ))
         .unwrap();
@@ -258,6 +259,7 @@ mod tests {
         assert_eq!((limits.max_connections_per_address, limits.max_lines_per_second), (7, 9));
         assert_eq!((limits.expire_s, limits.remember_gone_s), (60, 1));
         assert_eq!((limits.max_future_s, limits.line_timeout), (0, Duration::from_secs(1)));
+        assert_eq!(limits.max_followers, 5);
         let ms = Duration::from_millis;
         assert_eq!(limits.clients, ClientsSection { end_line_after: ms(1), close_after: ms(2) });
     }

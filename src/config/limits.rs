@@ -21,6 +21,8 @@ pub struct Limits {
     pub max_clients: usize,
     /// Seconds that a client's time may be ahead of the server's clock; 0: no limit.
     pub max_future_s: u64,
+    /// Connections that follow at the same time: at most 1,000,000.
+    pub max_followers: usize,
     /// Seconds from the server time of an AT to the moment from which it counts as unknown; 0: never.
     pub expire_s: u32,
     /// Seconds from the server time of a GONE for which it is kept: at least 1.
@@ -32,13 +34,14 @@ pub struct Limits {
 }
 
 impl Limits {
-    pub(super) const KEYS: [&str; 9] = [
+    pub(super) const KEYS: [&str; 10] = [
         "max_line",
         "max_connections",
         "max_connections_per_address",
         "max_lines_per_second",
         "max_clients",
         "max_future_s",
+        "max_followers",
         "expire_s",
         "remember_gone_s",
         "line_timeout_s",
@@ -59,6 +62,8 @@ impl Limits {
             max_clients: section.integer("max_clients", 10_000_000, 1..=1 << 30)?,
             // A day covers every wrong time zone. More than a century is no limit, like 0.
             max_future_s: section.integer("max_future_s", 86_400, 0..=u64::from(u32::MAX))?,
+            // As many as max_connections allows.
+            max_followers: section.integer("max_followers", 1000, 0..=1_000_000)?,
             // 136 years at most: 32 bits, as a record has them.
             expire_s: section.integer("expire_s", 0, 0..=u32::MAX)?,
             // A server may be away for a week without bringing a forgotten client back.
@@ -94,6 +99,7 @@ mod tests {
             ("limits", "max_lines_per_second", 0, 1_000_000),
             ("limits", "max_clients", 1, 1_073_741_824_u64),
             ("limits", "max_future_s", 0, 4_294_967_295),
+            ("limits", "max_followers", 0, 1_000_000),
             ("limits", "expire_s", 0, 4_294_967_295),
             ("limits", "remember_gone_s", 1, 4_294_967_295),
             ("limits", "line_timeout_s", 1, 86_400),

@@ -4,11 +4,13 @@
 //! a peer's, and an [`InboundPeer`](super::InboundPeer) takes over.
 
 mod commands;
+mod following;
 mod near;
 mod pacing;
 
 use std::time::Duration;
 
+use self::following::Following;
 use self::pacing::{Pace, Timing};
 use super::idle_times::{Due, IdleTimes};
 use super::lines::Lines;
@@ -43,6 +45,8 @@ pub struct Client {
     /// No byte was read: a byte order mark may follow.
     at_start: bool,
     replies: Replies,
+    /// The FOLLOW whose stream is pending or running.
+    following: Option<Box<Following>>,
 }
 
 /// The purpose of the port on which a connection was accepted.
@@ -53,7 +57,7 @@ enum Port {
     Neighbours,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 enum Standing {
     /// The connection has sent no line.
     Unidentified,
@@ -63,6 +67,8 @@ enum Standing {
     Client,
     /// The connection is a peer's: the line that has begun is a HELLO.
     Peer,
+    /// The connection is a client's, and the next line ends its stream.
+    Following,
     /// Further input is ignored. The connection closes after the last pending reply.
     Finished,
 }
@@ -101,6 +107,7 @@ impl Client {
             unread: 0,
             at_start: true,
             replies: Replies::default(),
+            following: None,
         }
     }
 
@@ -143,8 +150,14 @@ impl Client {
             }
         }
         while let Some(mut line) = lines.peek() {
-            if self.standing == Standing::Finished {
-                return data.len();
+            if self.standing >= Standing::Following {
+                if self.standing == Standing::Finished {
+                    return data.len();
+                }
+                if self.line_after_stream(context, &mut lines) {
+                    continue;
+                }
+                break;
             }
             if !context.transport.has_room() || !self.replies.has_room() {
                 context.transport.pause_reading();
@@ -240,16 +253,34 @@ impl Client {
         let last = self.standing == Standing::Finished;
         let Server { log, unread_answer_bytes, .. } = &mut *context.shared;
         self.replies.send(context.transport, log, unread_answer_bytes, last);
+        self.begin_stream(context);
+        self.resume_stream(context);
         if last && self.replies.is_empty() {
             context.transport.close();
         }
         if context.transport.has_room() && self.replies.has_room() {
-            context.transport.resume_reading();
-            if !last {
-                // A discarded line leaves no input that is offered again and restarts the limit.
-                self.set_deadline(context, self.is_discarding() || self.line_since != Moment::NEVER);
+            if !self.stream_is_ending() {
+                context.transport.resume_reading();
             }
+            self.renew_deadline(context);
         }
+    }
+
+    /// Sets the deadline anew when nothing was received.
+    fn renew_deadline(&mut self, context: &mut Context<'_>) {
+        if self.standing == Standing::Finished {
+            context.transport.set_deadline(self.mark_at());
+        } else {
+            // A discarded line leaves no input that is offered again and restarts the limit.
+            self.set_deadline(context, self.is_discarding() || self.line_since != Moment::NEVER);
+        }
+    }
+
+    /// Takes no further command. Closes the connection after the pending replies.
+    fn finish(&mut self, context: &mut Context<'_>) {
+        self.standing = Standing::Finished;
+        self.end_stream_soon(context);
+        self.send_replies(context);
     }
 
     /// Acts on what was received, of which so many bytes are left.
@@ -258,7 +289,7 @@ impl Client {
         match self.standing {
             Standing::Finished => self.send_replies(context),
             Standing::PeersOnly | Standing::Peer => {}
-            Standing::Unidentified | Standing::Client => {
+            Standing::Unidentified | Standing::Client | Standing::Following => {
                 self.set_deadline(context, left > 0 || self.is_discarding());
             }
         }
@@ -278,7 +309,7 @@ impl Client {
             self.line_since = context.now;
         }
         let limits = &context.shared.limits;
-        let mut deadline = self.line_since + limits.line_timeout;
+        let mut deadline = (self.line_since + limits.line_timeout).min(self.mark_at());
         if limits.clients != ClientsSection::default() {
             let (has_begun, is_answered) = self.progress();
             let (clocks, is_unsent) = (context.clocks(), context.transport.pending() > 0);
@@ -341,12 +372,12 @@ impl Protocol for Client {
     fn eof_received(&mut self, context: &mut Context<'_>, rest: &[u8]) {
         // A telnet command that is not complete is no line.
         let is_line = !self.telnet.is_negotiating() && !rest.is_empty() && rest[0] != IAC;
-        if is_line && self.standing != Standing::Finished {
+        if is_line && self.standing != Standing::Finished && !self.last_line_after_stream(context, rest) {
             let received = receipt_time(context);
             self.line_received(context, rest, received);
         }
         self.standing = Standing::Finished;
-        context.transport.set_deadline(Moment::NEVER);
+        context.transport.set_deadline(self.mark_at());
         self.send_replies(context);
     }
 
@@ -365,6 +396,10 @@ impl Protocol for Client {
         if self.standing == Standing::PeersOnly {
             return self.reject(context);
         }
+        self.mark_stream(context);
+        if self.standing == Standing::Finished {
+            return self.renew_deadline(context);
+        }
         let Limits { line_timeout, clients, .. } = context.shared.limits;
         let (host, port) = (context.address.ip(), context.address.port());
         let is_silent = self.standing == Standing::Unidentified && self.line_since == Moment::NEVER;
@@ -381,8 +416,7 @@ impl Protocol for Client {
                 .shared
                 .log
                 .event(format_args!("A line from ({host}, {port}) did not end within {line_timeout:?}"));
-            self.standing = Standing::Finished;
-            return self.send_replies(context);
+            return self.finish(context);
         }
         let (has_begun, is_answered) = self.progress();
         let is_unsent = context.transport.pending() > 0;
@@ -402,8 +436,7 @@ impl Protocol for Client {
                 context.shared.log.event(format_args!(
                     "Connection from ({host}, {port}) is closed: silent for {time:?} (clients.close_after_ms)"
                 ));
-                self.standing = Standing::Finished;
-                return self.send_replies(context);
+                return self.finish(context);
             }
             None => {}
         }
@@ -412,8 +445,7 @@ impl Protocol for Client {
     }
 
     fn shut_down(&mut self, context: &mut Context<'_>) {
-        self.standing = Standing::Finished;
-        self.send_replies(context);
+        self.finish(context);
     }
 
     fn connection_lost(&mut self, context: &mut Context<'_>, why: Lost) {
@@ -433,6 +465,7 @@ impl Protocol for Client {
             desk.withdraw(&waiter);
             searches.withdraw(store, &waiter);
         }
+        self.leave_stream(context);
         self.replies.clear(&mut context.shared.unread_answer_bytes);
     }
 }

@@ -6,6 +6,7 @@
 
 mod acknowledgements;
 mod client;
+mod followers;
 mod handle;
 mod idle_times;
 mod inbound_peer;
@@ -25,6 +26,7 @@ use crate::text::fields::fields;
 use crate::text::time::Time;
 
 pub use client::Client;
+pub use followers::Followers;
 pub use handle::{Handle, Kind};
 pub use inbound_peer::InboundPeer;
 pub use neighbours::{Neighbour, NeighbourId, Neighbours};

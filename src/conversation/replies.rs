@@ -28,6 +28,8 @@ enum Reply {
     Text(Vec<u8>),
     /// A WHATSAT that waits for Places; or a NEAR that waits for its search, with its refusal as the line.
     Waiting { ticket: u32, line: Vec<u8>, bound: usize },
+    /// A FOLLOW, whose stream is pending, or running if it is the first.
+    Stream,
     /// A WHATSAT or a NEAR that has its answer. It is logged when it is sent.
     Answered(Vec<u8>),
 }
@@ -51,13 +53,14 @@ impl Replies {
         let bytes = |reply: &Reply| match reply {
             Reply::Text(text) | Reply::Answered(text) => text.len(),
             Reply::Waiting { line, .. } => line.len(),
+            Reply::Stream => 0,
         };
         self.queue.iter().map(bytes).sum()
     }
 
     /// The buffer to which the next reply is appended: the output, or the end of the queue.
     pub(super) fn output<'a>(&'a mut self, transport: &'a mut Transport) -> &'a mut Vec<u8> {
-        if matches!(self.queue.back(), Some(Reply::Waiting { .. } | Reply::Answered(_))) {
+        if matches!(self.queue.back(), Some(Reply::Waiting { .. } | Reply::Stream | Reply::Answered(_))) {
             self.queue.push_back(Reply::Text(Vec::new()));
         }
         match self.queue.back_mut() {
@@ -73,6 +76,23 @@ impl Replies {
         self.next_ticket = self.next_ticket.wrapping_add(1);
         self.queue.push_back(Reply::Waiting { ticket, line, bound });
         ticket
+    }
+
+    /// Reserves the next reply for the stream of a FOLLOW.
+    pub(super) fn add_stream(&mut self) {
+        self.queue.push_back(Reply::Stream);
+    }
+
+    /// Whether the replies before a stream were sent. What is written to the output is then a part of it.
+    pub(super) fn stream_is_next(&self) -> bool {
+        matches!(self.queue.front(), Some(Reply::Stream))
+    }
+
+    /// The stream has ended: the replies after it follow.
+    pub(super) fn end_stream(&mut self) {
+        if self.stream_is_next() {
+            self.queue.pop_front();
+        }
     }
 
     /// Whether a search of the client is not over.
@@ -127,7 +147,7 @@ impl Replies {
     pub(super) fn waiting(&self) -> impl Iterator<Item = u32> {
         self.queue.iter().filter_map(|reply| match reply {
             Reply::Waiting { ticket, .. } => Some(*ticket),
-            Reply::Text(_) | Reply::Answered(_) => None,
+            Reply::Text(_) | Reply::Stream | Reply::Answered(_) => None,
         })
     }
 
@@ -195,7 +215,7 @@ impl Replies {
                     log.sent_to_client(&text);
                     transport.write(&text);
                 }
-                Some(waiting @ Reply::Waiting { .. }) => {
+                Some(waiting @ (Reply::Waiting { .. } | Reply::Stream)) => {
                     self.queue.push_front(waiting);
                     return;
                 }

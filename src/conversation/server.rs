@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{Client, EventLimit, Handle, NeighbourId, Neighbours, OlderStatements, PlacesRequest, Searches};
+use super::{
+    Client, EventLimit, Followers, Handle, NeighbourId, Neighbours, OlderStatements, PlacesRequest, Searches,
+};
 use crate::config::{Limits, PlacesSection};
 use crate::log::Log;
 use crate::places::desk::Desk;
@@ -65,6 +67,8 @@ pub struct Server {
     pub keys: Option<Rc<dyn TlsKeys>>,
     /// The newest statement of each client.
     pub store: Store,
+    /// The connections that follow clients.
+    pub followers: Followers,
     /// The neighbours.
     pub neighbours: Neighbours,
     /// The log.
@@ -103,6 +107,7 @@ impl Server {
             limits,
             silence,
             keys: None,
+            followers: Followers::new(),
             neighbours: Neighbours::default(),
             log,
             desk: Desk::new(PlacesSection::default().bounds, Service::default()),
@@ -134,12 +139,17 @@ impl Server {
     /// Removes records whose statements are over: a portion of a pass through all records. Returns whether the pass
     /// goes on.
     pub fn sweep(&mut self) -> bool {
-        self.store.sweep(|_| {})
+        let followers = &mut self.followers;
+        self.store.sweep(|removed| {
+            if !followers.is_empty() {
+                followers.removed(removed.record, removed.id, removed.is_gone);
+            }
+        })
     }
 
     /// Stores a statement of a neighbour, if it is not over and wins. `line` is its line with LF.
     pub fn learn(&mut self, statement: &Statement<'_>, line: &[u8], origin: Origin) {
-        if self.store.report(statement, line, origin) == Outcome::Full {
+        if self.followers.report(&mut self.store, statement, line, origin) == Outcome::Full {
             if self.statements_dropped == 0 {
                 let (contents, most) = (self.store_contents(), self.limits.max_clients);
                 self.log.event(format_args!(

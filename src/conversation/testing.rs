@@ -203,6 +203,19 @@ impl Bench {
         }
     }
 
+    /// Serves the followers, in as many turns as it takes.
+    pub(super) fn follow_on(&mut self) {
+        loop {
+            while let Some(connection) = self.server.followers.next_due() {
+                assert_eq!(connection, self.id);
+                self.deliver(Handle::call(Client::follow_on));
+            }
+            if !self.server.followers.turn_ended(self.server.store.sequence()) {
+                return;
+            }
+        }
+    }
+
     /// Begins the next turn of the searches, and goes on with those that are not over. Returns whether some are left.
     pub(super) fn search(&mut self) -> bool {
         for (waiter, reply) in self.server.searches.advance(&mut self.server.store) {
@@ -251,7 +264,7 @@ impl Bench {
     pub(super) fn report(&mut self, id: &str, time: u32, origin: Origin) {
         let line = format!("AT Riley +0.000000000 {id} +1-1 {time}\n");
         let statement = Statement::parse(line.trim_end().as_bytes()).unwrap();
-        self.server.store.report(&statement, line.as_bytes(), origin);
+        self.server.followers.report(&mut self.server.store, &statement, line.as_bytes(), origin);
     }
 
     pub(super) fn log(&self) -> String {

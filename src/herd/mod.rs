@@ -57,6 +57,8 @@ pub enum Tag {
     Searches,
     /// A page of the log is due, or was written.
     Log,
+    /// Followers are to be served.
+    Followers,
     /// The time for draining is over.
     DrainingOver,
     /// The time for closing is over.
@@ -253,6 +255,7 @@ impl Herd {
                 self.commands.push_back(Command::Timer { at, tag: Tag::DrainingOver });
                 // No WHATSAT may delay the replies after it any longer.
                 self.server.desk.close();
+                self.server.followers.close();
             }
             Some(shutdown::Step::CloseUntil(at)) => {
                 let dropped = self.server.statements_dropped;
@@ -369,7 +372,7 @@ impl Application for Herd {
                 self.server.log.event(format_args!("Connections cannot be accepted: {error}"));
             }
             // The end of the turn hands over what is due.
-            Notice::Timer(Tag::Log) => {}
+            Notice::Timer(Tag::Log | Tag::Followers) => {}
             // No command has these tags.
             Notice::Connecting { .. } | Notice::Done { .. } | Notice::Timer(_) => {}
         }
@@ -383,7 +386,10 @@ impl Application for Herd {
             if let Some(signal) = self.server.signals.pop_front() {
                 self.signalled(signal, clocks.now);
             } else {
-                let step = self.server.desk.next_step(clocks.now)?;
+                let Some(step) = self.server.desk.next_step(clocks.now) else {
+                    let follower = self.server.followers.next_due()?;
+                    return Some(Command::Deliver { to: follower, call: Handle::call(Client::follow_on) });
+                };
                 self.places.carry_out(step, &mut self.server.desk, clocks.now, &mut self.commands);
             }
         }
@@ -397,6 +403,10 @@ impl Application for Herd {
         self.time_sweep(clocks.now);
         self.time_searches(clocks.now);
         self.log.hand_over(&mut self.server.log, clocks.now, is_last, &mut self.commands);
+        if self.server.followers.turn_ended(self.server.store.sequence()) {
+            // The next turn does not wait.
+            self.commands.push_back(Command::Timer { at: clocks.now, tag: Tag::Followers });
+        }
         !self.commands.is_empty()
     }
 }

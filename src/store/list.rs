@@ -99,6 +99,11 @@ impl ChangeList {
         record
     }
 
+    /// The index of the last record, if no cursor stands after it.
+    pub(super) fn last(&self) -> Option<u32> {
+        self.end.previous.index()
+    }
+
     /// Adds a cursor. 0: before the first record. Otherwise it begins at the end of the list, and
     /// [`ChangeList::advance`] takes it back to the change `since`.
     pub(super) fn add_cursor(&mut self, records: &mut Chunks<Record>, since: u64) -> usize {

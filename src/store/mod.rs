@@ -24,6 +24,7 @@ mod chunks;
 mod keyed_hasher;
 mod list;
 mod record;
+mod record_id;
 mod retention;
 mod search;
 mod space;
@@ -37,6 +38,7 @@ use chunks::Chunks;
 use keyed_hasher::KeyedHasher;
 use list::{ChangeList, Link, ListNode};
 use record::{Record, Sequence, Source};
+pub use record_id::RecordId;
 pub use retention::Retention;
 use retention::{Horizons, Second};
 use search::Search;
@@ -83,6 +85,10 @@ pub struct Change<'a> {
     pub is_gone: bool,
     /// The source of the statement.
     pub origin: Origin,
+    /// Its record.
+    pub record: RecordId,
+    /// Its number.
+    pub sequence: u64,
 }
 
 /// The newest statement of every client.
@@ -284,9 +290,7 @@ impl Store {
         for _ in 0..PASSED_MAX {
             let index = self.list.advance(&mut self.records, cursor.0, self.sequence)?;
             if !self.is_over(index) {
-                let source = self.records[index].source;
-                let (is_gone, origin) = (source.is_gone(), source.origin());
-                return Some(Change { line: self.line(index), is_gone, origin });
+                return Some(self.change(index));
             }
         }
         None

@@ -3,14 +3,16 @@
 //! A pass looks at the records in groups, in the order of their indices. For each group a server time is kept that
 //! none of its records is older than, so that a pass reads only groups in which a record may be over.
 
-use super::Store;
 use super::chunks::Chunks;
 use super::record::Record;
 use super::retention::{Horizons, Retention, Second};
+use super::{RecordId, Store};
 
 /// A record whose statement is over, as [`Store::sweep`] names it before it vanishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Removed<'a> {
+    /// The record.
+    pub record: RecordId,
     /// The client's ID.
     pub id: &'a [u8],
     /// The line of the statement with its LF.
@@ -48,7 +50,8 @@ impl Store {
                 }
                 if self.is_over(index) {
                     let line = self.line(index);
-                    removing(Removed { id: self.id(index), line, is_gone: source.is_gone() });
+                    let (record, id) = (RecordId(index), self.id(index));
+                    removing(Removed { record, id, line, is_gone: source.is_gone() });
                     self.remove(index);
                     removed += 1;
                 } else {

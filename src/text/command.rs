@@ -3,6 +3,7 @@
 
 use super::decimal::{Decimal, integer};
 use super::fields::{Fields, fields};
+use super::follow::Follow;
 use super::location::Location;
 use super::time::Time;
 
@@ -24,6 +25,8 @@ pub enum ClientCommand<'a> {
     IamAt(IamAt<'a>),
     /// `WHATSAT`: the client asks for places near a client.
     WhatsAt(WhatsAt<'a>),
+    /// `FOLLOW`: the client wants the changes of clients as they happen.
+    Follow(Follow<'a>),
     /// `NEAR`: the client asks for clients near a client or a location.
     Near(Near<'a>),
     /// `FORGET`: the client has a client forgotten.
@@ -94,6 +97,7 @@ impl<'a> ClientCommand<'a> {
             None => return ClientCommand::Blank,
             Some(b"IAMAT") => iam_at(words.clone()),
             Some(b"WHATSAT") => whats_at(words.clone()),
+            Some(b"FOLLOW") => Follow::parse(words.clone()).map(ClientCommand::Follow),
             Some(b"NEAR") => near(words.clone()),
             Some(b"FORGET") => forget(words.clone()),
             Some(_) => None,
@@ -312,6 +316,7 @@ mod tests {
             ClientCommand::parse(&line);
             ClientCommand::parse(&[&b"IAMAT "[..], &line].concat());
             ClientCommand::parse(&[&b"WHATSAT "[..], &line].concat());
+            ClientCommand::parse(&[&b"FOLLOW "[..], &line].concat());
             ClientCommand::parse(&[&b"NEAR "[..], &line].concat());
             ClientCommand::parse(&[&b"FORGET "[..], &line].concat());
         }

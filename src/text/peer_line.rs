@@ -17,7 +17,7 @@ pub const HELLO_MAX: usize = 1024;
 pub struct Epoch(pub u64);
 
 impl Epoch {
-    fn parse(text: &[u8]) -> Option<Epoch> {
+    pub(super) fn parse(text: &[u8]) -> Option<Epoch> {
         /// Hexadecimal digits of a `u64`.
         const DIGITS: usize = 16;
         if text.len() != DIGITS || !text.iter().all(u8::is_ascii_hexdigit) {

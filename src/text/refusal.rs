@@ -5,6 +5,7 @@ use super::command::{
 };
 use super::decimal::{Decimal, integer};
 use super::fields::fields;
+use super::follow::AREA_RADIUS_KM_MAX;
 use super::location::Location;
 use super::time::Time;
 
@@ -48,6 +49,7 @@ pub fn reason(line: &[u8]) -> String {
         (b"WHATSAT", _) => {
             format!("WHATSAT takes client, radius and bound: 3 operands, got {}", count(operands))
         }
+        (b"FOLLOW", operands) => follow_mistake(operands),
         (b"NEAR", _) => {
             format!("NEAR takes client or location, radius and bound: 3 operands, got {}", count(operands))
         }
@@ -58,13 +60,34 @@ pub fn reason(line: &[u8]) -> String {
         }
         (b"HELLO", _) => "a HELLO names herd/ and a version, and is the first line".to_owned(),
         (verb, _)
-            if [&b"IAMAT"[..], b"WHATSAT", b"NEAR", b"FORGET"]
+            if [&b"IAMAT"[..], b"WHATSAT", b"NEAR", b"FOLLOW", b"FORGET"]
                 .iter()
                 .any(|known| verb.eq_ignore_ascii_case(known)) =>
         {
             "the verb is not in upper case".to_owned()
         }
         _ => "unknown command".to_owned(),
+    }
+}
+
+/// The mistake in the operands of a FOLLOW.
+fn follow_mistake(operands: &[&[u8]]) -> String {
+    match operands {
+        [] => "FOLLOW takes a client, a prefix with *, * alone, or a location and a radius".to_owned(),
+        [first, _] if Location::parse(first).is_some() => {
+            format!("expected a radius from 0 to {AREA_RADIUS_KM_MAX} km")
+        }
+        [first, _, b"FROM", ..] if Location::parse(first).is_some() => {
+            "FROM is not for an area".to_owned()
+        }
+        [_, b"FROM", ..] => "FROM takes the epoch and the number of a MARK".to_owned(),
+        [first, _] => match location_mistake(first) {
+            Some(mistake) => format!("the location {mistake}; expected a form like +34.0689-118.4451"),
+            None => "the location is not in the form +34.0689-118.4451 (within 90 and 180 degrees)".to_owned(),
+        },
+        _ => "FOLLOW takes a client, a prefix with *, * alone, or a location and a radius; then FROM, an epoch and a \
+              number"
+            .to_owned(),
     }
 }
 
@@ -144,8 +167,8 @@ fn count(operands: &[&[u8]]) -> String {
     if operands.len() + 1 == FIELDS_SEEN { "more".to_owned() } else { operands.len().to_string() }
 }
 
-/// Fields that are looked at: the verb, and one operand more than a command has.
-const FIELDS_SEEN: usize = 5;
+/// Fields that are looked at: the verb, and one operand more than the longest command has.
+const FIELDS_SEEN: usize = 6;
 
 #[cfg(test)]
 mod tests {
@@ -176,6 +199,14 @@ mod tests {
             ("WHATSAT a 1 21", "an upper bound from 0 to 20"),
             ("WHATSAT a 1 1", "unknown client"),
             ("WHATSAT", "3 operands, got 0"),
+            ("FOLLOW", "takes a client"),
+            ("FOLLOW +1+1 20101", "a radius from 0 to 20100 km"),
+            ("FOLLOW 34-118 5", "has no sign"),
+            ("FOLLOW +91+181 5", "within 90 and 180 degrees)"),
+            ("FOLLOW +1+1 5 FROM x 1", "not for an area"),
+            ("FOLLOW a FROM x", "the epoch and the number of a MARK"),
+            ("FOLLOW a b c", "then FROM"),
+            ("follow *", "upper case"),
             ("NEAR a 20101 1", "a radius from 0 to 20100 km"),
             ("NEAR +1+1 1 1001", "an upper bound from 0 to 1000"),
             ("NEAR a 1 1", "unknown client"),

@@ -6,6 +6,7 @@ use std::io;
 use herd::places::dialect::Dialect;
 
 use crate::connection::{Progress, Side};
+use crate::followers::{Marked, Received, Stream};
 use crate::near::Near;
 use crate::oracle::Oracle;
 use crate::rules::{Command, Lines, Meaning, Record, coordinates, trimmed};
@@ -63,6 +64,8 @@ pub struct Client {
     /// Input was sent after that.
     sent_after_end: bool,
     has_half_closed: bool,
+    /// It is to end, and its script is over.
+    is_finishing: bool,
     /// A reply has arrived. Before that, a full server may close the connection.
     has_reply: bool,
     limits: ServerLimits,
@@ -79,6 +82,10 @@ struct PendingReply {
     silence: Time,
     /// The server's record of the client in question when a WHATSAT, NEAR or FORGET was sent.
     known: Option<Record>,
+    /// The stream of a FOLLOW.
+    stream: Option<Stream>,
+    /// The number of lines up to this command.
+    line: u64,
 }
 
 impl Client {
@@ -112,6 +119,7 @@ impl Client {
             over_since: Time::MAX,
             sent_after_end: false,
             has_half_closed: false,
+            is_finishing: false,
             has_reply: false,
             limits,
             is_gone: false,
@@ -136,9 +144,17 @@ impl Client {
             self.close(world, oracle);
             return;
         }
+        if self.has_endless_stream() && self.has_half_closed {
+            // Nothing can end the stream any more.
+            return self.close(world, oracle);
+        }
         self.excuse_if_too_slow(world.now);
         self.script.clear();
+        if self.has_endless_stream() {
+            self.script.push_back(Act::Send(b"\n".to_vec()));
+        }
         self.script.push_back(Act::HalfClose);
+        self.is_finishing = true;
         self.wait_until = 0;
         self.reading = Reading::Everything;
         self.step(world, oracle);
@@ -147,8 +163,9 @@ impl Client {
     /// Why it is not gone.
     pub fn complaint(&self) -> String {
         let replies = self.pending.len();
+        let first = self.pending.front().map(|first| first.copy.escape_ascii().to_string());
         format!(
-            "client {} of server {} still waits for {replies} replies or the end",
+            "client {} of server {} still waits for {replies} replies or the end, first for {first:?}",
             self.number, self.server
         )
     }
@@ -201,6 +218,10 @@ impl Client {
                     }
                     let commands = self.lines.end();
                     self.note_sent(world, oracle, commands);
+                    if self.is_finishing && self.has_endless_stream() {
+                        // The last line, which was cut off, was a FOLLOW.
+                        return self.close(world, oracle);
+                    }
                     self.end_output(world, oracle);
                 }
                 Act::Close => self.close(world, oracle),
@@ -278,6 +299,7 @@ impl Client {
         }
         let incarnation = world.connections[self.connection].incarnation;
         for command in commands {
+            let line = self.lines.numbers.pop_front().unwrap_or_default();
             let (meaning, copy) = match command {
                 Command::TooLong(copy) => (Meaning::Invalid, copy),
                 Command::Telnet(refusal) => (Meaning::Telnet, refusal.to_vec()),
@@ -297,7 +319,18 @@ impl Client {
                 }
                 _ => None,
             };
-            self.pending.push_back(PendingReply { meaning, copy, since: world.now, silence, known });
+            let stream = match &meaning {
+                Meaning::Follow { whom, text, from } => {
+                    let marked = from.as_ref().and_then(|(epoch, sequence)| {
+                        let all = oracle.marked(self.server, text);
+                        all.iter().find(|one| (&one.epoch, one.sequence) == (epoch, *sequence)).cloned()
+                    });
+                    Some(Stream::new(whom.clone(), marked))
+                }
+                _ => None,
+            };
+            let since = world.now;
+            self.pending.push_back(PendingReply { meaning, copy, since, silence, known, stream, line });
         }
     }
 
@@ -429,6 +462,10 @@ impl Client {
             if !reply.starts_with(b"REFUSED ") {
                 world.check_quota(self.connection, self.limits.connections_max);
             }
+            if self.pending.front().is_some_and(|first| first.stream.is_some()) && reply[0] != b'?' {
+                self.stream_received(world, oracle, &reply);
+                continue;
+            }
             let Some(first) = self.pending.pop_front() else { return };
             if let Err(why) = self.check_reply(world, oracle, &first, &reply) {
                 let (command, reply) = (first.copy.escape_ascii(), reply.escape_ascii());
@@ -441,6 +478,71 @@ impl Client {
                 });
             }
         }
+    }
+
+    /// Checks a line of the stream of a FOLLOW.
+    fn stream_received(&mut self, world: &mut World, oracle: &mut Oracle, line: &[u8]) {
+        let Some(first) = self.pending.front_mut() else { return };
+        let Some(stream) = &mut first.stream else { return };
+        let wall = world.wall(self.server);
+        let mut result = stream.receive(line, oracle.lifetimes, wall);
+        match (&result, &stream.marked, &first.meaning) {
+            (Ok(Received::Mark), Some((epoch, sequence)), Meaning::Follow { text, .. }) => {
+                let (epoch, sequence, known) = (epoch.clone(), *sequence, stream.knows());
+                oracle.note_marked(self.server, text, Marked { epoch, sequence, known });
+            }
+            (Ok(Received::End), ..) => {
+                let is_excused = self.is_excused || world.connections[self.connection].faulted;
+                if self.lines.count == first.line && !is_excused {
+                    result = Err("no line has ended the stream".into());
+                }
+                self.pending.pop_front();
+            }
+            _ => {}
+        }
+        let incarnation = world.connections[self.connection].incarnation;
+        let is_stored = |record: &Record| {
+            if oracle.lifetimes.are_short() {
+                return oracle.has_had(self.server, incarnation, record, 0);
+            }
+            oracle.best(self.server, incarnation, &record.id).is_some_and(|best| !record.beats(best))
+        };
+        if Record::parse(line).is_some_and(|record| !is_stored(&record)) {
+            result = Err("the server has not stored it".into());
+        }
+        if let Err(why) = result {
+            let (line, number, server) = (line.escape_ascii(), self.number, self.server);
+            world.violate(|| format!("client {number} of server {server}: '{line}' in a stream: {why}"));
+        }
+    }
+
+    /// Whether a stream is pending that no line has ended.
+    fn has_endless_stream(&self) -> bool {
+        self.pending.back().is_some_and(|last| last.stream.is_some() && last.line == self.lines.count)
+    }
+
+    /// Goes on with an endless stream, if there is one that must work: from now on the client does nothing but read.
+    /// Returns whether there is.
+    pub fn goes_on_streaming(&mut self, world: &mut World, oracle: &mut Oracle) -> bool {
+        let is_excused = self.is_excused || world.connections[self.connection].faulted;
+        if self.is_gone || is_excused || !self.has_endless_stream() || !self.outgoing.is_empty() {
+            return false;
+        }
+        self.script.clear();
+        self.reading = Reading::Everything;
+        self.step(world, oracle);
+        !self.is_gone
+    }
+
+    /// How the stream differs from what its server knows; `None`: it does not, or nothing can be said.
+    pub fn stream_difference(&self, world: &World, oracle: &Oracle) -> Option<String> {
+        let is_excused = self.is_gone || !self.has_endless_stream() || self.pending.len() > 1;
+        let stream = self.pending.front()?.stream.as_ref().filter(|_| !is_excused)?;
+        let copy = self.pending.front()?.copy.escape_ascii().to_string();
+        let difference =
+            stream.difference(oracle.content(self.server), oracle.lifetimes, world.wall(self.server));
+        let difference = difference.or_else(|| stream.marked.is_none().then(|| "it has no MARK".to_owned()));
+        difference.map(|difference| format!("'{copy}' at server {}: {difference}", self.server))
     }
 
     /// Checks a reply. The error says what is wrong with it.
@@ -460,6 +562,7 @@ impl Client {
             Meaning::Telnet if reply == command.copy => Ok(()),
             Meaning::Telnet => Err("it is another answer of telnet".into()),
             Meaning::Hello => Err("it should be refused".into()),
+            Meaning::Follow { .. } => Err("it is no part of a stream".into()),
             Meaning::Invalid | Meaning::Http | Meaning::Blank if reply == refusal => Ok(()),
             Meaning::Invalid | Meaning::Http | Meaning::Blank => Err("it is wrong".into()),
             Meaning::IamAt { id, location, time_text } => {

@@ -14,6 +14,7 @@ mod crowd;
 mod dialects;
 mod dialling;
 mod faults;
+mod followers;
 mod forgets;
 mod kept_connections;
 mod keys;

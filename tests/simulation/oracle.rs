@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use herd::places::dialect::Dialect;
 use herd::store::Store;
 
+use crate::followers::Marked;
 use crate::long_lines::{Group, LONG_IDS};
 use crate::rules::{Lifetimes, Record};
 use crate::world::{SECOND, Time, World};
@@ -30,6 +31,8 @@ pub struct Oracle {
     ever_stored: BTreeSet<Vec<u8>>,
     /// When a server last stored a line that none had stored before.
     pub last_new_at: Time,
+    /// For each server and each FOLLOW, the positions that clients have received.
+    marked: BTreeMap<(usize, Vec<u8>), Vec<Marked>>,
     /// Until then questions to Places may fail.
     pub places_may_fail_until: Time,
     /// The service that Places is.
@@ -79,6 +82,7 @@ impl Oracle {
             ever_stored: BTreeSet::new(),
             last_new_at: 0,
             dialect,
+            marked: BTreeMap::new(),
             places_may_fail_until: 0,
             places_timeout,
         }
@@ -98,6 +102,20 @@ impl Oracle {
     /// The last record of a client in one incarnation of a server.
     pub fn record(&self, server: usize, incarnation: u32, id: &[u8]) -> Option<&Record> {
         self.incarnations[server].get(incarnation as usize)?.content.get(id)
+    }
+
+    /// A client has received a MARK.
+    pub fn note_marked(&mut self, server: usize, operands: &[u8], marked: Marked) {
+        let all = self.marked.entry((server, operands.to_vec())).or_default();
+        let is_known = |one: &Marked| (&one.epoch, one.sequence) == (&marked.epoch, marked.sequence);
+        if marked.known.len() <= KNOWN_MAX && !all.iter().any(is_known) {
+            all.push(marked);
+        }
+    }
+
+    /// The positions that clients have received for these operands of a FOLLOW.
+    pub fn marked(&self, server: usize, operands: &[u8]) -> &[Marked] {
+        self.marked.get(&(server, operands.to_vec())).map_or(&[], Vec::as_slice)
     }
 
     /// The records of a client that one incarnation of a server had at some time from `since` on, the oldest first.
@@ -365,6 +383,8 @@ fn iamat(server: usize, record: &Record) -> IamAt {
 
 /// The greatest progress of a wall clock in a turn, in ns.
 const PROGRESS_MAX: u64 = 1_000_000;
+/// Clients of a position that is noted: a crowd at each position takes too much memory.
+const KNOWN_MAX: usize = 20;
 /// How long after a fault and their own time limit questions may fail: lost packets are retransmitted.
 const RECOVERY_MAX: Time = 2 * SECOND;
 /// The longest time for which the breaker of a server is open (docs/protocol.md, section 6).

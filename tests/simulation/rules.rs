@@ -1,6 +1,8 @@
 //! The rules for clients, written a second time from docs/protocol.md. They use no code of the program, so
 //! that it and the simulator do not make the same mistake.
 
+use std::collections::VecDeque;
+
 /// The meaning of a line for a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Meaning {
@@ -14,6 +16,12 @@ pub enum Meaning {
         id: Vec<u8>,
         radius: Vec<u8>,
         bound: usize,
+    },
+    /// The position is that of `FROM`.
+    Follow {
+        whom: Whom,
+        text: Vec<u8>,
+        from: Option<(Vec<u8>, u64)>,
     },
     /// The centre is an ID or a location.
     Near {
@@ -60,6 +68,10 @@ pub fn meaning(line: &[u8]) -> Meaning {
             let bound = bound.iter().fold(0, |value, digit| value * 10 + usize::from(digit - b'0'));
             Meaning::WhatsAt { id: id.to_vec(), radius: radius.to_vec(), bound }
         }
+        [b"FOLLOW", ref operands @ ..] if follow(operands).is_some() => {
+            let Some((whom, text, from)) = follow(operands) else { return Meaning::Invalid };
+            Meaning::Follow { whom, text, from }
+        }
         [b"NEAR", centre, radius, bound]
             if is_at_most(radius, 20_100) && is_digits(bound) && is_at_most(bound, 1000) =>
         {
@@ -75,6 +87,92 @@ pub fn meaning(line: &[u8]) -> Meaning {
         _ => Meaning::Invalid,
     }
 }
+
+/// The clients that a FOLLOW names.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Whom {
+    Client(Vec<u8>),
+    Prefix(Vec<u8>),
+    Area { latitude: f64, longitude: f64, km: f64 },
+}
+
+impl Eq for Whom {}
+
+/// Whether a client matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Zone {
+    Inside,
+    /// Only a client that was inside still matches; or rounding decides.
+    Margin,
+    Outside,
+}
+
+impl Whom {
+    pub fn parse(operands: &[&[u8]]) -> Option<Whom> {
+        match *operands {
+            [text] => Some(match text.strip_suffix(b"*") {
+                Some(prefix) => Whom::Prefix(prefix.to_vec()),
+                None => Whom::Client(text.to_vec()),
+            }),
+            [location, radius] if is_at_most(radius, 20_100) => {
+                let (latitude, longitude) = degrees(location)?;
+                let km = String::from_utf8_lossy(radius).parse().ok()?;
+                Some(Whom::Area { latitude, longitude, km })
+            }
+            _ => None,
+        }
+    }
+
+    pub fn zone(&self, id: &[u8], location: &[u8]) -> Zone {
+        match self {
+            Whom::Client(own) if own == id => Zone::Inside,
+            Whom::Prefix(prefix) if id.starts_with(prefix) => Zone::Inside,
+            Whom::Client(_) | Whom::Prefix(_) => Zone::Outside,
+            Whom::Area { latitude, longitude, km } => {
+                let Some((other_latitude, other_longitude)) = degrees(location) else { return Zone::Outside };
+                let distance = distance_km((*latitude, *longitude), (other_latitude, other_longitude));
+                if distance < km - ROUNDING_KM || distance == 0.0 {
+                    Zone::Inside
+                } else if distance <= (km * 1.1).max(km + 0.02) + ROUNDING_KM {
+                    Zone::Margin
+                } else {
+                    Zone::Outside
+                }
+            }
+        }
+    }
+}
+
+/// The operands of a FOLLOW: whom, their text, and the position of FROM.
+type Operands = (Whom, Vec<u8>, Option<(Vec<u8>, u64)>);
+
+fn follow(operands: &[&[u8]]) -> Option<Operands> {
+    match *operands {
+        [text, b"FROM", epoch, number] if is_digits(number) => {
+            let number = String::from_utf8_lossy(number).parse().unwrap_or(u64::MAX);
+            Some((Whom::parse(&[text])?, text.to_vec(), Some((epoch.to_vec(), number))))
+        }
+        _ => Some((Whom::parse(operands)?, operands.join(&b' '), None)),
+    }
+}
+
+fn degrees(location: &[u8]) -> Option<(f64, f64)> {
+    let (latitude, longitude) = coordinates(location)?;
+    let number = |text: &[u8]| String::from_utf8_lossy(text).parse::<f64>().ok();
+    Some((number(latitude)?, number(longitude)?))
+}
+
+/// The great-circle distance by the spherical law of Vincenty.
+fn distance_km(one: (f64, f64), other: (f64, f64)) -> f64 {
+    let [(p, l), (q, m)] =
+        [one, other].map(|(latitude, longitude)| (latitude.to_radians(), longitude.to_radians()));
+    let across = (q.cos() * (m - l).sin()).hypot(p.cos() * q.sin() - p.sin() * q.cos() * (m - l).cos());
+    let along = p.sin() * q.sin() + p.cos() * q.cos() * (m - l).cos();
+    if one == other { 0.0 } else { 6371.0088 * across.atan2(along) }
+}
+
+/// Far more than the errors of rounding in distances.
+const ROUNDING_KM: f64 = 1e-6;
 
 /// Whether an over-long line is an HTTP request by its first or last word.
 pub fn is_like_http(line: &[u8]) -> bool {
@@ -248,6 +346,10 @@ pub struct Lines {
     telnet: Vec<u8>,
     has_negotiated: bool,
     refusals: usize,
+    /// Lines that were complete or over-long, blank ones included.
+    pub count: u64,
+    /// For each command that was returned, the number of lines up to it.
+    pub numbers: VecDeque<u64>,
 }
 
 /// A line that is answered.
@@ -271,6 +373,8 @@ impl Lines {
             telnet: Vec::new(),
             has_negotiated: false,
             refusals: 0,
+            count: 0,
+            numbers: VecDeque::new(),
         }
     }
 
@@ -297,6 +401,8 @@ impl Lines {
             }
             self.begun.push(byte);
             if self.begun.len() == self.max_line + 1 {
+                self.count += 1;
+                self.numbers.push_back(self.count);
                 commands.push(Command::TooLong(self.begun[..self.max_line].to_vec()));
                 self.is_too_long = true;
                 self.has_command = true;
@@ -348,6 +454,7 @@ impl Lines {
         self.has_negotiated = true;
         if let Some(refusal) = refusal.filter(|_| self.refusals < 64) {
             self.refusals += 1;
+            self.numbers.push_back(self.count);
             commands.push(Command::Telnet(refusal));
         }
         true
@@ -367,6 +474,7 @@ impl Lines {
                 Meaning::IamAt { .. }
                     | Meaning::WhatsAt { .. }
                     | Meaning::Near { .. }
+                    | Meaning::Follow { .. }
                     | Meaning::Forget { .. }
             )
         };
@@ -404,6 +512,7 @@ impl Lines {
             self.is_over |= is_like_http(&line);
             return;
         }
+        self.count += 1;
         let mut meaning = meaning(&line);
         if meaning == Meaning::Hello && self.has_command {
             meaning = Meaning::Invalid;
@@ -411,6 +520,7 @@ impl Lines {
         self.is_over |= matches!(meaning, Meaning::Http | Meaning::Hello);
         if meaning != Meaning::Blank {
             self.has_command = true;
+            self.numbers.push_back(self.count);
             commands.push(Command::Line(meaning, line));
         }
     }

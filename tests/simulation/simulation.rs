@@ -21,6 +21,7 @@ use crate::connection::{Progress, Side};
 use crate::crowd::{self, has_crowd};
 use crate::dialects::speak;
 use crate::faults::Repair;
+use crate::followers::{self, FOLLOWERS_ONE_IN};
 use crate::forgets::{self, forgets_one_in};
 use crate::keys::Tls;
 use crate::logs::LogReader;
@@ -57,6 +58,13 @@ pub struct Simulation {
     pub kept_chance: Chance,
     /// Random numbers for the service that Places is.
     pub service_chance: Chance,
+    /// Random numbers for clients that follow.
+    follow_chance: Chance,
+    /// One client in so many follows others.
+    followers_one_in: u64,
+    /// Streams of clients go on when the storm is over, those of these clients.
+    pub streams_go_on: bool,
+    pub streaming: Vec<usize>,
     /// Random numbers for long statements.
     pub long_chance: Chance,
     pub line_limits: Vec<LineLimits>,
@@ -115,6 +123,9 @@ impl Simulation {
         let silence_chance = Chance::new(chance.clone().number() ^ SILENCES);
         let kept_chance = Chance::new(chance.clone().number() ^ KEPT);
         let one_way_chance = Chance::new(chance.clone().number() ^ ONE_WAY);
+        let mut follow_chance = Chance::new(chance.clone().number() ^ FOLLOWS);
+        let has_followers = follow_chance.one_in(FOLLOWERS_ONE_IN);
+        let followers_one_in = if has_followers { FOLLOWERS_ONE_IN } else { 0 };
         let mut long_chance = Chance::new(chance.clone().number() ^ LONG_LINES);
         let long_lines = line_limits(&mut long_chance, &mut plan);
         let mut crowd_chance = Chance::new(chance.clone().number() ^ CROWD);
@@ -162,6 +173,10 @@ impl Simulation {
             was_places_asked: false,
             kept_chance,
             service_chance,
+            follow_chance,
+            followers_one_in,
+            streams_go_on: true,
+            streaming: Vec::new(),
             long_chance,
             line_limits,
             crowd: has_crowd.then_some(crowd_chance),
@@ -186,6 +201,11 @@ impl Simulation {
             is_storm: true,
             plan,
         }
+    }
+
+    /// Whether clients follow others in this seed.
+    pub fn has_followers(&self) -> bool {
+        self.followers_one_in > 0
     }
 
     /// Runs the whole simulation. The error is the broken promise.
@@ -213,6 +233,7 @@ impl Simulation {
         self.run_until(self.plan.storm)?;
         self.end_storm();
         let agreement = self.settle()?;
+        self.check_streams()?;
         if !self.plan.is_large() {
             self.look_closer()?;
         }
@@ -403,6 +424,9 @@ impl Simulation {
         let script = self.plan.vocabulary.script(&mut self.chance);
         let ids = &self.plan.vocabulary.ids;
         let mut script = forgets::add(script, ids, self.forgets_one_in, &mut self.forget_chance);
+        if self.follow_chance.one_in(self.followers_one_in) {
+            script = followers::script(&self.plan.vocabulary, &self.oracle, server, &mut self.follow_chance);
+        }
         // CR NUL that ends no line can make a line longer than a limit that changes.
         let has_dialect =
             self.dialect_chance.one_in(self.dialects_one_in) && !self.line_limit_changes(server);
@@ -619,6 +643,8 @@ const SERVICES: u64 = 0x7365_7276_6963_6573;
 const KEPT_ONE_IN: u64 = 4;
 /// One seed in so many has silent clients.
 const SILENCES_ONE_IN: u64 = 6;
+/// The same for clients that follow.
+const FOLLOWS: u64 = 0x666f_6c6c_6f77;
 /// The same for changes of settings.
 pub const RELOADS: u64 = 0x72_656c_6f61_6473;
 /// Bytes of a burst, at most: more than a server reads from one connection in one turn.

@@ -1,6 +1,7 @@
 //! The checks after the storm: clients receive all pending replies, servers agree, and only heartbeats
 //! remain.
 
+use crate::client::Client;
 use crate::simulation::Simulation;
 use crate::world::{MILLISECOND, SECOND, Time, show};
 
@@ -11,7 +12,12 @@ impl Simulation {
         let least = self.oracle.winners(0..self.loops.len());
         for number in 0..self.clients.len() {
             let shared = self.world.clone();
-            self.clients[number].finish(&mut shared.borrow_mut(), &mut self.oracle);
+            let (client, mut world) = (&mut self.clients[number], shared.borrow_mut());
+            if self.streams_go_on && client.goes_on_streaming(&mut world, &mut self.oracle) {
+                self.streaming.push(number);
+            } else {
+                client.finish(&mut world, &mut self.oracle);
+            }
         }
         let clients_until = begin + 3 * self.plan.places_timeout + CLIENTS_MAX;
         let mut agreed_at = None;
@@ -31,7 +37,9 @@ impl Simulation {
             } else {
                 agreed_at = agreed_at.or(Some(now - since));
             }
-            let waiting = self.clients.iter().find(|client| !client.is_gone);
+            let is_streaming =
+                |client: &Client| self.streams_go_on && self.streaming.contains(&client.number);
+            let waiting = self.clients.iter().find(|client| !client.is_gone && !is_streaming(client));
             if let Some(client) = waiting.filter(|_| now > clients_until) {
                 return Err(format!("at {}: {}", show(now), client.complaint()));
             }
@@ -50,6 +58,8 @@ impl Simulation {
         let now = self.world.borrow().now;
         let was_places_asked = self.was_places_asked || self.plan.vocabulary.questions_one_in > 0;
         let freed_at = now + if was_places_asked { PLACES_FREED_WITHIN } else { FREED_WITHIN };
+        // A server learns from its MARKs that a half-closed client is gone.
+        let freed_at = if self.has_followers() { freed_at.max(now + STREAMS_FREED_WITHIN) } else { freed_at };
         if self.extra.one_in(LOITERERS_ONE_IN) {
             let loiterers = self.loiterers_connect();
             self.check_time_limits(loiterers)?;
@@ -97,16 +107,18 @@ impl Simulation {
             };
             let (holdings, state) = (event_loop.holdings(), event_loop.application().server());
             let (cursors, questions) = (state.store.cursors(), state.desk.pending());
+            let followers = state.followers.len();
             let has_links_only = holdings.connections == links
                 && descriptors == links
                 && cursors == links / 2
                 && questions == 0
+                && followers == 0
                 && holdings.input_bytes <= links * HEARTBEAT_BYTES
                 && holdings.output_bytes <= links * HEARTBEAT_BYTES;
             if !has_links_only || !state.signals.is_empty() {
                 return Err(format!(
                     "server {server} has {links} links, {descriptors} descriptors, {cursors} cursors, \
-                     {questions} questions and {holdings:?}"
+                     {questions} questions, {followers} followers and {holdings:?}"
                 ));
             }
             timers.push(holdings.timers);
@@ -125,6 +137,9 @@ const CLIENTS_MAX: Time = 30 * SECOND;
 const FREED_WITHIN: Time = 5 * SECOND;
 /// The time limit for freeing idle connections to Places.
 const PLACES_FREED_WITHIN: Time = 36 * SECOND;
+/// The time limit for freeing the connections of clients that have followed: the first MARK after the end of a
+/// half-closed client meets a reset, and the next one the end of the connection.
+const STREAMS_FREED_WITHIN: Time = 40 * SECOND;
 /// The length of the quiet time.
 const QUIET: Time = 4 * SECOND;
 /// Bytes of a heartbeat, which may have arrived or been sent in part.

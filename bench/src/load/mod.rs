@@ -5,6 +5,7 @@
 //! its message was due. A server that stalls can therefore not hide the stall by delaying messages
 //! (coordinated omission).
 
+pub mod audience;
 mod connection;
 pub mod dialect;
 pub mod graders;

@@ -134,7 +134,7 @@ impl HerdFile {
             "{{\n  \"herd\": \"bench\",\n  \"servers\": {{\n{}\n  }},\n  \"places\": {{ \"url\": \"{places}\", {trust}\
              \"timeout_ms\": {} }},\n  \"peers\": {{ \"tls\": {}, \"silence_ms\": 60000 }},\n  \
              \"log\": {{ \"dir\": \"logs\", \"level\": \"{}\" }},\n  \
-             \"limits\": {{ \"max_connections\": 20000 }}\n}}\n",
+             \"limits\": {{ \"max_connections\": 20000, \"max_followers\": 20000 }}\n}}\n",
             servers.join(",\n"),
             self.places_timeout_ms,
             self.links == Links::Tls,

@@ -3,6 +3,7 @@
 mod asking;
 mod disturbed;
 mod flood;
+mod follow;
 mod growing;
 mod handshakes;
 mod idle;
@@ -39,7 +40,7 @@ pub struct Bench {
 }
 
 /// The letters of all workloads.
-pub const ALL: &str = "abcdefghijklmno";
+pub const ALL: &str = "abcdefghijklmnop";
 
 impl Bench {
     /// A run of these workloads.
@@ -89,7 +90,7 @@ impl Bench {
 type Workload = fn(&mut Bench) -> io::Result<()>;
 
 /// The letters of each workload, and the processors of its load generator.
-const WORKLOADS: [(&str, Affinity, Workload); 15] = [
+const WORKLOADS: [(&str, Affinity, Workload); 16] = [
     ("ab", Affinity::OwnProcessor, steady::one_at_a_time),
     ("c", Affinity::OwnProcessor, steady::pipelined),
     ("d", Affinity::OwnProcessor, visits::connection_per_message),
@@ -105,4 +106,5 @@ const WORKLOADS: [(&str, Affinity, Workload); 15] = [
     ("n", Affinity::OwnProcessor, handshakes::handshakes),
     ("o", Affinity::OwnProcessor, asking::asking),
     ("p", Affinity::OwnProcessor, nearest::nearest),
+    ("q", Affinity::OwnProcessor, follow::follow),
 ];

@@ -168,6 +168,13 @@ impl Narrator {
                 return self.links.dropped(row.server, other, direction, stamp);
             }
         }
+        if let Some(stream) = stream_of(text) {
+            // Its beginning shows the command.
+            if !stream.is_empty() {
+                batch.talk(row.server, stamp, &stream);
+            }
+            return;
+        }
         if let Some(outcome) = outcome_of(text)
             && batch.has_replied(row.server)
         {
@@ -264,6 +271,16 @@ fn outcome_of(event: &str) -> Option<String> {
     }
     let (_, loses) = event.rsplit_once(") is answered, but not stored: ")?;
     Some(format!("not stored: {loses}"))
+}
+
+/// The end of a FOLLOW in short, empty for its beginning; `None`: the event is another one.
+fn stream_of(event: &str) -> Option<String> {
+    let (command, what) = event.strip_prefix('\'')?.rsplit_once("' from (")?;
+    let (_, what) = what.rsplit_once(") ")?;
+    match what.strip_prefix("has ended") {
+        Some(_) => Some(format!("  {command} {what}")),
+        None => (what == "has begun").then(String::new),
+    }
 }
 
 /// The client ID of an AT or GONE line.
@@ -456,6 +473,24 @@ mod tests {
         let back = lines(&[(0, "New connection to server Jaquez was made")]);
         assert_eq!(texts(narrator.narrate(back, |_| false)), ["0: linked to Jaquez"]);
         assert_eq!(texts(narrator.narrate(gone(), |server| server == 0)), [""; 0]);
+    }
+
+    #[test]
+    fn a_stream_is_its_command_and_its_end() {
+        let mut narrator = narrator();
+        let lines = [
+            "Riley received 'FOLLOW kiwi*' from (127.0.0.1, 4)",
+            "'FOLLOW kiwi*' from (127.0.0.1, 4) has begun",
+            "'FOLLOW kiwi*' from (127.0.0.1, 4) has ended after 17 lines",
+        ];
+        let rows = lines.map(|line| Row { server: 0, line: format!("2021-05-19 22:53:48.223371 {line}") });
+        let shown: Vec<String> =
+            narrator.narrate(rows.to_vec(), |_| false).into_iter().map(|row| row.line).collect();
+        assert_eq!(shown.len(), 2, "{shown:?}");
+        assert!(
+            shown[0].ends_with(" FOLLOW kiwi*")
+                && shown[1].ends_with("  FOLLOW kiwi* has ended after 17 lines")
+        );
     }
 
     #[test]

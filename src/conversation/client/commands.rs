@@ -17,25 +17,39 @@ use crate::text::time::{SECOND_NS, Time};
 impl Client {
     /// Carries out a line without LF, if it is a whole valid command. Returns whether it is.
     pub(super) fn whole_command_received(&mut self, context: &mut Context<'_>, line: &[u8]) -> bool {
+        let is_valid = self.is_whole_command(context, line);
+        if is_valid {
+            let received = self.last_byte_at(context);
+            self.line_since = Moment::NEVER;
+            self.line_received(context, line, received);
+        }
+        is_valid
+    }
+
+    /// The time of receipt of the last byte, by the wall clock.
+    fn last_byte_at(&self, context: &Context<'_>) -> Time {
         let idle = self.timing.as_ref().and_then(|timing| timing.idle.as_ref());
-        let received = idle.map_or(context.wall, |idle| idle.received().wall);
-        let received = Time::from_nanoseconds(received);
+        Time::from_nanoseconds(idle.map_or(context.wall, |idle| idle.received().wall))
+    }
+
+    /// Whether a line without LF is a whole valid command.
+    pub(super) fn is_whole_command(&self, context: &Context<'_>, line: &[u8]) -> bool {
         let server = &*context.shared;
-        let is_valid = match ClientCommand::parse(line) {
+        match ClientCommand::parse(line) {
             ClientCommand::IamAt(IamAt { id, time, .. }) => {
-                seconds_too_far_ahead(server, time, received).is_none() && server.store.has_room_for(id)
+                seconds_too_far_ahead(server, time, self.last_byte_at(context)).is_none()
+                    && server.store.has_room_for(id)
             }
             ClientCommand::WhatsAt(WhatsAt { id, .. }) | ClientCommand::Forget(Forget { id }) => {
                 server.store.get(id).is_some()
             }
             ClientCommand::Near(near) => nearby(server, &near).is_some(),
+            // The place of a stream that it ends becomes free.
+            ClientCommand::Follow(_) => {
+                self.following.is_some() || server.followers.len() < server.limits.max_followers
+            }
             _ => false,
-        };
-        if is_valid {
-            self.line_since = Moment::NEVER;
-            self.line_received(context, line, received);
         }
-        is_valid
     }
 
     /// Carries out one line, without its LF.
@@ -52,6 +66,7 @@ impl Client {
         let result = match command {
             ClientCommand::IamAt(iam_at) => self.iam_at(context, &iam_at, received),
             ClientCommand::WhatsAt(whats_at) => self.whats_at(context, &whats_at),
+            ClientCommand::Follow(follow) => self.follow(context, &follow, trim(line)),
             ClientCommand::Near(near) => self.near(context, &near, trim(line)),
             ClientCommand::Forget(forget) => self.forget(context, &forget, received),
             ClientCommand::HttpRequest => {
@@ -80,7 +95,8 @@ impl Client {
         let start = output.len();
         let statement = Statement::of(iam_at, server.identity.name.as_bytes(), received);
         statement.write(output);
-        let outcome = server.store.report(&statement, &output[start..], Origin::CLIENT);
+        let outcome =
+            server.followers.report(&mut server.store, &statement, &output[start..], Origin::CLIENT);
         if outcome == Outcome::Full {
             output.truncate(start);
             return Err(Refusal::StoreFull);
@@ -110,7 +126,8 @@ impl Client {
         let start = output.len();
         statement.write(output);
         // It wins: its time is not less, and it is a GONE.
-        if server.store.report(&statement, &output[start..], Origin::CLIENT) == Outcome::Full {
+        let Server { followers, store, .. } = server;
+        if followers.report(store, &statement, &output[start..], Origin::CLIENT) == Outcome::Full {
             output.truncate(start);
             return Err(Refusal::StoreFull);
         }
@@ -192,6 +209,8 @@ pub(super) enum Refusal {
     TooFarAhead { seconds: u64 },
     /// The store is full: the client is new, or the line of its statement finds no room.
     StoreFull,
+    /// As many connections follow as `limits.max_followers` allows.
+    TooManyFollowers,
     /// A NEAR has a large reply, and too many earlier answers were not read.
     Unread,
 }
@@ -211,6 +230,9 @@ pub(super) fn log_refusal(context: &mut Context<'_>, copy: &[u8], refusal: Refus
         Refusal::Unread => "too many bytes of earlier answers were not read by clients".to_owned(),
         Refusal::StoreFull => {
             format!("limits.max_clients: the store is full with {}", server.store_contents())
+        }
+        Refusal::TooManyFollowers => {
+            format!("limits.max_followers: {} connections follow already", server.followers.len())
         }
     };
     if not_logged > 0 {
@@ -248,7 +270,7 @@ fn log_older_statement(context: &mut Context<'_>, iam_at: &IamAt<'_>) {
 /// A time that is so far ahead has another unit: milliseconds of today are in the year 50000.
 const CENTURY_S: u64 = 100 * 365 * 86_400;
 /// Bytes of a line or an ID that are quoted in the log.
-const SHOWN_MAX: usize = 100;
+pub(super) const SHOWN_MAX: usize = 100;
 
 /// The seconds by which the time of an IAMAT is ahead of this server's clock; `None`: no more than
 /// `limits.max_future_s`.

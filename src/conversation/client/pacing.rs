@@ -93,7 +93,9 @@ impl Client {
         self.timing.get_or_insert_default().pace = Some(pace);
         match self.standing {
             Standing::Finished => data.len(),
-            Standing::Unidentified | Standing::PeersOnly | Standing::Client if offered < data.len() => {
+            Standing::Unidentified | Standing::PeersOnly | Standing::Client | Standing::Following
+                if offered < data.len() =>
+            {
                 context.transport.pause_reading();
                 used
             }

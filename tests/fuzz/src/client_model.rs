@@ -9,7 +9,7 @@ use herd::geo::Centre;
 use herd::protocol::Close;
 
 use super::conversation::{self, EPOCH, HERD, Harness, NAME, NEIGHBOUR, START};
-use super::grammar::{self, ClientLine, Location, NearCentre, Statement};
+use super::grammar::{self, ClientLine, Location, NearCentre, Statement, Whom};
 use super::pieces::Pieces;
 
 /// A client gets exactly the replies of the model, and the store has exactly the winning statements, however
@@ -55,6 +55,14 @@ pub struct Model<'a> {
     refused: bool,
     /// The stored lines, by client ID.
     stored: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// The numbers of the stored changes, and their clients.
+    changes: BTreeMap<u64, Vec<u8>>,
+    /// The number of the newest change.
+    sequence: u64,
+    /// A FOLLOW is pending or running. The next line ends it.
+    is_following: bool,
+    /// The answers to telnet commands that wait for its end.
+    answers: Vec<u8>,
     /// The locations of all questions to Places.
     asked: Vec<String>,
     /// The last MARK of the neighbour.
@@ -88,6 +96,10 @@ impl<'a> Model<'a> {
             written: Vec::new(),
             refused: false,
             stored: BTreeMap::new(),
+            changes: BTreeMap::new(),
+            sequence: 0,
+            is_following: false,
+            answers: Vec::new(),
             asked: Vec::new(),
             marked: 0,
             acknowledged: false,
@@ -143,16 +155,18 @@ impl<'a> Model<'a> {
             self.line(rest, ends);
             break;
         }
-        if eof && self.closing.is_none() {
+        // A stream goes on after the end of the input.
+        if eof && self.closing.is_none() && !self.is_following {
             self.closing = Some(Close::Drain);
         }
     }
 
     pub fn check(&self, harness: &Harness, pieces: Pieces) {
-        let written = harness.written();
+        let written = with_single_marks(&harness.written());
+        let own_written = with_single_marks(&self.written);
         let shown = |bytes: &[u8]| bytes.escape_ascii().to_string();
-        let (replies, rest) = written.split_at(written.len().min(self.written.len()));
-        assert_eq!(shown(replies), shown(&self.written), "{pieces:?}");
+        let (replies, rest) = written.split_at(written.len().min(own_written.len()));
+        assert_eq!(shown(replies), shown(&own_written), "{pieces:?}");
         let is_refusal =
             rest.starts_with(b"REFUSED ") && rest.iter().position(|&b| b == b'\n') == Some(rest.len() - 1);
         assert!(if self.refused { is_refusal } else { rest.is_empty() }, "{pieces:?} {}", shown(rest));
@@ -197,7 +211,7 @@ impl<'a> Model<'a> {
         self.has_negotiated = true;
         if let Some(answer) = answer.filter(|_| self.options_refused < 64) {
             self.options_refused += 1;
-            self.written.extend(answer);
+            if self.is_following { &mut self.answers } else { &mut self.written }.extend(answer);
         }
         Some(length)
     }
@@ -218,6 +232,7 @@ impl<'a> Model<'a> {
             }
             ClientLine::WhatsAt { id, .. } | ClientLine::Forget { id } => self.known(id).is_some(),
             ClientLine::Near { centre, .. } => self.place(&centre).is_some(),
+            ClientLine::Follow { .. } => true,
             _ => false,
         }
     }
@@ -267,6 +282,46 @@ impl<'a> Model<'a> {
         Some(reply)
     }
 
+    /// The lines of a stream up to its first MARK, by a look at all changes.
+    fn snapshot(&self, whom: &Whom<'_>, from: Option<(&[u8], u64)>) -> Vec<u8> {
+        let is_own = |from: &(&[u8], u64)| grammar::epoch(from.0) == Some(EPOCH) && from.1 <= self.sequence;
+        let since = from.filter(is_own).map_or(0, |from| from.1);
+        let mut lines = Vec::new();
+        for id in self.changes.range(since + 1..).map(|(_, id)| id) {
+            let line = &self.stored[id];
+            let statement = grammar::statement(&line[..line.len() - 1]).expect("a stored statement");
+            let matches = match *whom {
+                Whom::Client(own) => id == own,
+                Whom::Prefix(prefix) => id.starts_with(prefix),
+                Whom::Area(centre, radius_km) => statement.location.is_some_and(|location| {
+                    let [(latitude, longitude), there] = [degrees(&centre), degrees(&location)];
+                    let radius_km: f64 = str::from_utf8(radius_km).expect("ASCII").parse().expect("a number");
+                    Centre::new(latitude, longitude).distance_m(there.0, there.1) <= radius_km * 1000.0
+                }),
+            };
+            match statement.location {
+                Some(_) if matches => lines.extend_from_slice(line),
+                // What was never sent need not be taken back.
+                None if matches && since > 0 => lines.extend([b"LEFT ", &id[..], b"\n"].concat()),
+                _ => {}
+            }
+        }
+        lines
+    }
+
+    fn mark(&mut self) {
+        self.written.extend(format!("MARK {EPOCH:016x} {}\n", self.sequence).bytes());
+    }
+
+    /// A line ends the stream.
+    fn end_stream(&mut self) {
+        if std::mem::take(&mut self.is_following) {
+            self.mark();
+            self.written.push(b'\n');
+            self.written.append(&mut self.answers);
+        }
+    }
+
     fn may_become_a_peer(&self) -> bool {
         matches!(self.role, Role::Undecided | Role::PeerOnly)
     }
@@ -296,6 +351,7 @@ impl<'a> Model<'a> {
     }
 
     fn client_line(&mut self, line: &[u8]) {
+        self.end_stream();
         let received = i128::from(self.clock);
         self.clock += 1;
         let parsed = grammar::client_line(line);
@@ -358,6 +414,13 @@ impl<'a> Model<'a> {
                     return;
                 }
             }
+            ClientLine::Follow { whom, from } => {
+                let snapshot = self.snapshot(&whom, from);
+                self.written.extend(snapshot);
+                self.mark();
+                self.is_following = true;
+                return;
+            }
             ClientLine::HttpRequest => self.closing = Some(Close::Drain),
             ClientLine::Blank | ClientLine::Invalid => {}
         }
@@ -365,6 +428,7 @@ impl<'a> Model<'a> {
     }
 
     fn too_long(&mut self, line: &[u8], beginning: &[u8], ended: bool) {
+        self.end_stream();
         if self.role == Role::PeerOnly {
             self.closing = Some(Close::Abort);
             return;
@@ -437,6 +501,9 @@ impl<'a> Model<'a> {
         } else if self.stored.len() >= self.limits.max_clients {
             return false;
         }
+        self.sequence += 1;
+        self.changes.retain(|_, id| id != statement.id);
+        self.changes.insert(self.sequence, statement.id.to_vec());
         self.stored.insert(statement.id.to_vec(), grammar::statement_line(statement));
         true
     }
@@ -446,6 +513,19 @@ impl<'a> Model<'a> {
 fn degrees(location: &Location<'_>) -> (f64, f64) {
     let number = |text: &[u8]| str::from_utf8(text).expect("ASCII").parse().expect("a number");
     (number(location.latitude), number(location.longitude))
+}
+
+/// The output with one MARK in place of several equal ones: the last MARK of a stream may be the one of its snapshot.
+fn with_single_marks(output: &[u8]) -> Vec<u8> {
+    let mut single: Vec<u8> = Vec::new();
+    let mut last: &[u8] = b"";
+    for line in output.split_inclusive(|&byte| byte == b'\n') {
+        if line != last || !line.starts_with(b"MARK ") {
+            single.extend_from_slice(line);
+        }
+        last = line;
+    }
+    single
 }
 
 /// Bounds of docs/protocol.md, section 6.

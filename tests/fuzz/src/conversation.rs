@@ -35,6 +35,8 @@ pub struct Harness {
     water_marks: WaterMarks,
     input: Vec<u8>,
     eof: bool,
+    /// Reading was resumed while the input was delivered.
+    was_resumed: bool,
     now: Moment,
     wall: u64,
     /// The output that was sent.
@@ -59,6 +61,7 @@ impl Harness {
             water_marks,
             input: Vec::new(),
             eof: false,
+            was_resumed: false,
             now: Moment::START,
             wall: START,
             sent: Vec::new(),
@@ -101,6 +104,8 @@ impl Harness {
     pub fn settle(&mut self) {
         loop {
             let before = (self.sent.len(), self.pending.len(), self.input.len());
+            self.offer();
+            self.carry_out_steps();
             self.send(usize::MAX);
             self.answer_one_question();
             let more = self.turn_ending();
@@ -153,7 +158,7 @@ impl Harness {
             let used = self.call(|protocol, context| protocol.data_received(context, &input)).unwrap_or(0);
             input.drain(..used);
             self.input = input;
-            if used == 0 {
+            if used == 0 && !std::mem::take(&mut self.was_resumed) {
                 break;
             }
         }
@@ -207,6 +212,12 @@ impl Harness {
                 }));
             }
         }
+        while self.server.followers.next_due().is_some() {
+            let was_paused = self.transport.reading_is_paused();
+            self.call(Handle::call(Client::follow_on));
+            self.was_resumed |= was_paused && !self.transport.reading_is_paused();
+        }
+        self.server.followers.turn_ended(self.server.store.sequence());
         while let Some(step) = self.server.desk.next_step(self.now) {
             match step {
                 Step::Connect(id) => {

@@ -7,10 +7,30 @@ use std::cmp::Reverse;
 #[derive(Debug, PartialEq)]
 pub enum ClientLine<'a> {
     Blank,
-    IamAt { id: &'a [u8], location: Location<'a>, time: i128, time_text: &'a [u8] },
-    WhatsAt { id: &'a [u8], radius_km: &'a [u8], bound: usize },
-    Near { centre: NearCentre<'a>, radius_km: &'a [u8], bound: usize },
-    Forget { id: &'a [u8] },
+    IamAt {
+        id: &'a [u8],
+        location: Location<'a>,
+        time: i128,
+        time_text: &'a [u8],
+    },
+    WhatsAt {
+        id: &'a [u8],
+        radius_km: &'a [u8],
+        bound: usize,
+    },
+    Near {
+        centre: NearCentre<'a>,
+        radius_km: &'a [u8],
+        bound: usize,
+    },
+    Forget {
+        id: &'a [u8],
+    },
+    /// `from`: the epoch and the number, [`u64::MAX`] if it is greater.
+    Follow {
+        whom: Whom<'a>,
+        from: Option<(&'a [u8], u64)>,
+    },
     HttpRequest,
     Invalid,
 }
@@ -20,6 +40,14 @@ pub enum ClientLine<'a> {
 pub enum NearCentre<'a> {
     Client(&'a [u8]),
     Location(Location<'a>),
+}
+
+/// The clients that a FOLLOW names.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Whom<'a> {
+    Client(&'a [u8]),
+    Prefix(&'a [u8]),
+    Area(Location<'a>, &'a [u8]),
 }
 
 /// `location`, with its two coordinates.
@@ -114,9 +142,33 @@ pub fn client_line(line: &[u8]) -> ClientLine<'_> {
             }
         }
         [b"FORGET", id] => return ClientLine::Forget { id },
+        [b"FOLLOW", ref operands @ ..] => {
+            if let Some((whom, from)) = follow(operands) {
+                return ClientLine::Follow { whom, from };
+            }
+        }
         _ => {}
     }
     if is_http_request(line) { ClientLine::HttpRequest } else { ClientLine::Invalid }
+}
+
+fn follow<'a>(operands: &[&'a [u8]]) -> Option<(Whom<'a>, Option<(&'a [u8], u64)>)> {
+    let by_id = |text: &'a [u8]| match text {
+        [prefix @ .., b'*'] => Whom::Prefix(prefix),
+        id => Whom::Client(id),
+    };
+    match *operands {
+        [text] => Some((by_id(text), None)),
+        [centre, radius_km] => {
+            let (whole, _, fraction) = number(radius_km)?;
+            at_most(whole, fraction, 20_100).then_some((Whom::Area(location(centre)?, radius_km), None))
+        }
+        [text, b"FROM", epoch, sequence] => {
+            let (digits, ..) = number(sequence).filter(|(_, point, _)| !point)?;
+            Some((by_id(text), Some((epoch, digits.parse().unwrap_or(u64::MAX)))))
+        }
+        _ => None,
+    }
 }
 
 /// The bound of a search whose radius and bound are valid.
@@ -253,7 +305,7 @@ fn skew(text: &[u8]) -> Option<i128> {
     [size, -size].into_iter().find(|&skew| skew_text(skew).as_bytes() == text)
 }
 
-fn epoch(text: &[u8]) -> Option<u64> {
+pub fn epoch(text: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(text).ok()?;
     (text.len() == 16 && !text.contains('+')).then(|| u64::from_str_radix(text, 16).ok())?
 }

@@ -2,6 +2,7 @@
 
 use herd::places::question::Question;
 use herd::text::command::{ClientCommand, Forget, IamAt, NearCentre, WhatsAt};
+use herd::text::follow::Whom;
 use herd::text::peer_line::{self, Epoch};
 use herd::text::record::Statement;
 use herd::text::time::Time;
@@ -50,6 +51,19 @@ fn command(data: &[u8]) {
                 }
                 (read, expected) => panic!("expected {expected:?}, got {read:?}"),
             }
+        }
+        (ClientCommand::Follow(read), ClientLine::Follow { whom, from }) => {
+            match (read.whom, whom) {
+                (Whom::Client(read), grammar::Whom::Client(text))
+                | (Whom::Prefix(read), grammar::Whom::Prefix(text)) => assert_eq!(read, text),
+                (Whom::Area { centre, radius_km }, grammar::Whom::Area(location, radius)) => {
+                    assert_eq!((centre.text, radius_km), (location.text, radius));
+                }
+                (read, expected) => panic!("expected {expected:?}, got {read:?}"),
+            }
+            let position = from.map(|(epoch, sequence)| (grammar::epoch(epoch), sequence));
+            let read = read.from.map(|from| (from.epoch.map(|epoch| epoch.0), from.sequence));
+            assert_eq!(read, position);
         }
         (ClientCommand::Forget(read), ClientLine::Forget { id }) => {
             assert_eq!(read, Forget { id });
