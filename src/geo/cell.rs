@@ -17,8 +17,8 @@ impl Key {
     /// The key of a location.
     #[inline]
     pub fn of(location: &Location<'_>) -> Key {
-        let latitude = ORIGIN.latitude.wrapping_add_signed(units(location.latitude)) * 2;
-        let longitude = ORIGIN.longitude.wrapping_add_signed(units(location.longitude));
+        let latitude = ORIGIN.latitude.wrapping_add_signed(location.latitude_e7) * 2;
+        let longitude = ORIGIN.longitude.wrapping_add_signed(location.longitude_e7);
         Key(spread(longitude) << 1 | spread(latitude))
     }
 }
@@ -130,27 +130,6 @@ fn cosine_min(angle: f64) -> f64 {
     (1.0 - square * (1.0 / 2.0 - square * (1.0 / 24.0 - square / 720.0))).max(0.0)
 }
 
-/// A coordinate in units of 1e-7 degrees, truncated.
-#[inline]
-fn units(coordinate: &[u8]) -> i32 {
-    let [sign, number @ ..] = coordinate else { return 0 };
-    let mut value = 0;
-    let mut left = DECIMALS;
-    let mut digits = number.iter();
-    for &byte in digits.by_ref() {
-        if byte == b'.' {
-            break;
-        }
-        value = value * 10 + i32::from(byte - b'0');
-    }
-    for &byte in digits.take(DECIMALS) {
-        value = value * 10 + i32::from(byte - b'0');
-        left -= 1;
-    }
-    value *= POWERS_OF_TEN[left];
-    if *sign == b'-' { -value } else { value }
-}
-
 /// Puts a zero before each bit.
 #[inline]
 fn spread(half: u32) -> u64 {
@@ -188,10 +167,8 @@ struct Origin {
 
 /// The south pole and 180° west, in units from the equator and from Greenwich.
 const ORIGIN: Origin = Origin { latitude: 900_000_000, longitude: 1_800_000_000 };
-/// Decimals of a coordinate in a key: 1e-7 degrees are 1.1 cm, and 360 degrees of them fit 32 bits.
-const DECIMALS: usize = 7;
+/// Units of a key in a degree: one is 1.1 cm, and 360 degrees of them fit 32 bits.
 const UNITS_PER_DEGREE: f64 = 1e7;
-const POWERS_OF_TEN: [i32; DECIMALS + 1] = [1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000];
 /// A unit of longitude in a key, in radians.
 const LONGITUDE_UNIT: f64 = PI / 180.0 / UNITS_PER_DEGREE;
 /// A unit of latitude in a key: half as much, so that both coordinates fill 32 bits.

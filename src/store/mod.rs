@@ -328,13 +328,14 @@ impl Store {
 
     /// Puts a record where its new statement is, or nowhere.
     fn locate(&mut self, statement: &Statement<'_>, index: u32) {
-        let key = statement.location.map(|location| Key::of(&location));
+        let key = statement.location.as_ref().map(Key::of);
         if key.is_some_and(|key| self.space.stays(self.records[index].place, key, index)) {
             return;
         }
-        self.space.remove(&mut self.records, index);
-        if let Some(key) = key {
-            self.space.add(&mut Owners { records: &mut self.records, lines: &self.lines }, key, index);
+        let Store { space, records, lines, .. } = self;
+        match key {
+            Some(key) => space.put_elsewhere(&mut Owners { records, lines }, key, index),
+            None => space.remove(records, index),
         }
     }
 

@@ -253,7 +253,7 @@ impl Search {
             Target::Node(number) => (space.nodes[number].path(), space.nodes[number].bits),
             Target::Page(number) => (space.pages[number].path(), space.pages[number].bits()),
         };
-        let cell = Cell { prefix: path.key(), bits: bits.min(u64::BITS) };
+        let cell = Cell { prefix: path.key, bits: bits.min(u64::BITS) };
         let haversine_min = cell.haversine_min(&self.bounds);
         Pending { haversine_min, at, version: space.version, path, bits }
     }

@@ -74,49 +74,74 @@ impl Link {
     }
 }
 
-/// The path to a record: the 64 bits of its key, then the 32 bits of its index. The rest is 0.
+/// The path to a record: the 64 bits of its key, then the 32 bits of its index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Path(u128);
+pub(super) struct Path {
+    pub(super) key: u64,
+    index: u32,
+}
 
 impl Path {
     fn of(key: Key, index: u32) -> Path {
-        Path(u128::from(key.0) << 64 | u128::from(index) << 32)
+        Path { key: key.0, index }
     }
 
+    /// A path as the highest bits of a word, and the inverse.
+    fn word(self) -> u128 {
+        u128::from(self.key) << 64 | u128::from(self.index) << 32
+    }
+
+    fn of_word(word: u128) -> Path {
+        Path { key: (word >> 64) as u64, index: (word >> 32) as u32 }
+    }
+
+    #[inline]
     fn bit(self, number: u32) -> usize {
-        (self.0 >> (127 - number)) as usize & 1
+        match number {
+            0..KEY_BITS => (self.key >> (KEY_BITS - 1 - number)) as usize & 1,
+            _ => (self.word() >> (127 - number)) as usize & 1,
+        }
     }
 
     /// The number of first bits that two paths have in common.
+    #[inline]
     fn common(self, other: Path) -> u32 {
-        (self.0 ^ other.0).leading_zeros()
+        match (self.key ^ other.key).leading_zeros() {
+            KEY_BITS => KEY_BITS + (self.index ^ other.index).leading_zeros(),
+            common => common,
+        }
     }
 
     /// The bits after the first `bits` bits.
+    #[inline]
     fn fine(self, bits: u32) -> u16 {
-        (self.0 << bits >> (128 - FINE_BITS)) as u16
-    }
-
-    pub(super) fn key(self) -> u64 {
-        (self.0 >> 64) as u64
+        match bits {
+            ..=48 => (self.key << bits >> (KEY_BITS - FINE_BITS)) as u16,
+            _ => (self.word() << bits >> (128 - FINE_BITS)) as u16,
+        }
     }
 
     /// The first `bits` bits; the others are 0.
     fn beginning(self, bits: u32) -> Path {
-        Path(self.0 & !(u128::MAX.checked_shr(bits).unwrap_or(0)))
+        Path::of_word(self.word() & !(u128::MAX.checked_shr(bits).unwrap_or(0)))
     }
 
     /// The beginning of the paths that differ from this one in the bit `at` first.
     fn beside(self, at: u32) -> Path {
-        Path(self.0 ^ 1 << (127 - at)).beginning(at + 1)
+        Path::of_word(self.word() ^ 1 << (127 - at)).beginning(at + 1)
+    }
+
+    /// The path with these bits after the first `bits` bits, which it has.
+    fn with_fine(self, bits: u32, fine: u16) -> Path {
+        Path::of_word(self.word() | u128::from(fine) << (128 - FINE_BITS) >> bits)
     }
 
     fn words(self) -> [u32; 3] {
-        [(self.0 >> 96) as u32, (self.0 >> 64) as u32, (self.0 >> 32) as u32]
+        [(self.key >> 32) as u32, self.key as u32, self.index]
     }
 
-    fn of_words([first, second, third]: [u32; 3]) -> Path {
-        Path(u128::from(first) << 96 | u128::from(second) << 64 | u128::from(third) << 32)
+    fn of_words([first, second, index]: [u32; 3]) -> Path {
+        Path { key: u64::from(first) << 32 | u64::from(second), index }
     }
 }
 
@@ -171,16 +196,14 @@ impl Page {
     fn widened(&self, bits: u32) -> Page {
         let by = self.bits() - bits;
         let known = (u32::from(self.known) + by).min(FINE_BITS) as u8;
-        let path = |fine: u16| Path(self.path().0 | u128::from(fine) << (128 - FINE_BITS) >> self.bits);
-        let fine = self.fine.map(|fine| path(fine).fine(bits));
+        let fine = self.fine.map(|fine| self.path().with_fine(self.bits(), fine).fine(bits));
         Page { prefix: self.path().beginning(bits).words(), bits: bits as u8, known, fine, ..*self }
     }
 
     /// The cell that the record in a slot is in.
     pub(super) fn cell(&self, slot: usize) -> Cell {
         let bits = (self.bits() + u32::from(self.known)).min(KEY_BITS);
-        let fine = u128::from(self.fine[slot]) << (128 - FINE_BITS) >> self.bits;
-        Cell { prefix: Path(self.path().0 | fine).key(), bits }
+        Cell { prefix: self.path().with_fine(self.bits(), self.fine[slot]).key, bits }
     }
 }
 
@@ -214,7 +237,7 @@ impl Space {
             return false;
         }
         let page = &mut self.pages[place.page()];
-        let common = (page.path().key() ^ key.0).leading_zeros();
+        let common = (page.path().key ^ key.0).leading_zeros();
         let stays = common >= page.bits().min(KEY_BITS);
         if stays {
             page.fine[place.slot()] = Path::of(key, index).fine(page.bits());
@@ -222,10 +245,31 @@ impl Space {
         stays
     }
 
-    /// Adds a record that is not in the index.
-    pub(super) fn add(&mut self, owners: &mut Owners<'_>, key: Key, index: u32) {
-        let path = Path::of(key, index);
+    /// Moves a record to another cell: mostly one near by.
+    pub(super) fn put_elsewhere(&mut self, owners: &mut Owners<'_>, key: Key, index: u32) {
+        let place = owners.records[index].place;
+        if place == Place::NOWHERE {
+            return self.add(owners, None, Path::of(key, index));
+        }
+        let (from, version) = (self.pages[place.page()].parent, self.version);
+        self.remove(owners.records, index);
+        let from = Some(from).filter(|&from| from != NONE && version == self.version);
+        self.add(owners, from, Path::of(key, index));
+    }
+
+    /// Adds a record that is not in the index. Searches its cell from this node upwards, and then down.
+    fn add(&mut self, owners: &mut Owners<'_>, from: Option<u32>, path: Path) {
+        let index = path.index;
         let (mut at, mut parent) = (self.root, NONE);
+        let mut above = from.unwrap_or(NONE);
+        while above != NONE {
+            let node = &self.nodes[above];
+            if node.path().common(path) >= node.bits {
+                (at, parent) = (Some(Link::node(above)), node.parent);
+                break;
+            }
+            above = node.parent;
+        }
         loop {
             match at.map(Link::target) {
                 None => {
@@ -337,8 +381,11 @@ impl Space {
 
     /// Removes a page that became empty, or merges one that became small with the page beside it.
     fn merge(&mut self, records: &mut Chunks<Record>, number: u32) {
-        let page = self.pages[number];
+        let page = &self.pages[number];
         let count = page.indices().len();
+        if count > MERGED_MAX {
+            return;
+        }
         if page.parent == NONE {
             if count == 0 {
                 self.root = None;
@@ -360,9 +407,10 @@ impl Space {
             Target::Node(_) if count == 0 => {}
             Target::Page(_) | Target::Node(_) => return,
         }
+        let above = self.pages[number].parent;
         self.set_parent(beside, node.parent);
-        self.replace_child(node.parent, Link::node(page.parent), beside);
-        self.nodes[page.parent].parent = self.vacant_node.replace(page.parent).unwrap_or(NONE);
+        self.replace_child(node.parent, Link::node(above), beside);
+        self.nodes[above].parent = self.vacant_node.replace(above).unwrap_or(NONE);
         self.drop_page(number);
     }
 
@@ -433,11 +481,11 @@ impl Space {
 /// The path to a record of a page.
 fn path_of(owners: &Owners<'_>, page: &Page, index: u32) -> Path {
     if page.bits() >= KEY_BITS {
-        return Path::of(Key(page.path().key()), index);
+        return Path::of(Key(page.path().key), index);
     }
     let line = owners.lines.id_and_rest(owners.records[index].line);
     let location = line.split(|&byte| byte == b' ').nth(1).and_then(Location::parse);
-    location.map_or(Path(0), |location| Path::of(Key::of(&location), index))
+    Path::of(location.map_or(Key(0), |location| Key::of(&location)), index)
 }
 
 /// Records of a page. With more, a search looks at more records that are too far away; with fewer, the trie

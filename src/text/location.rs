@@ -1,12 +1,13 @@
 //! The parser of locations: decimal degrees after ISO 6709, `+34.068930-118.445127`. It computes no
 //! distances.
 
-use super::decimal::Decimal;
+use super::decimal::digits_at_front;
+use super::simd::{EIGHT, leading_digits};
 
 /// The greatest latitude, in degrees, north or south.
-const LATITUDE_MAX: u32 = 90;
+const LATITUDE_MAX: i32 = 90;
 /// The greatest longitude, in degrees, east or west.
-const LONGITUDE_MAX: u32 = 180;
+const LONGITUDE_MAX: i32 = 180;
 /// ISO 6709 writes latitudes with two digits of degrees; one digit is accepted because existing clients send
 /// it.
 const LATITUDE_DIGITS_MAX: usize = 2;
@@ -22,27 +23,73 @@ pub struct Location<'a> {
     pub latitude: &'a [u8],
     /// The longitude in degrees, with its sign; east is positive.
     pub longitude: &'a [u8],
+    /// The latitude in units of 1e-7 degrees, without further digits.
+    pub latitude_e7: i32,
+    /// The longitude in units of 1e-7 degrees, without further digits.
+    pub longitude_e7: i32,
 }
 
 impl<'a> Location<'a> {
     /// Parses `[+-]D{1,2}(.D+)?[+-]D{1,3}(.D+)?`, from -90 to 90 and from -180 to 180 degrees.
     pub fn parse(text: &'a [u8]) -> Option<Location<'a>> {
-        let middle = coordinate(text, LATITUDE_DIGITS_MAX, LATITUDE_MAX)?;
+        let (middle, latitude_e7) = coordinate(text, LATITUDE_DIGITS_MAX, LATITUDE_MAX)?;
         let (latitude, longitude) = text.split_at_checked(middle)?;
-        let end = coordinate(longitude, LONGITUDE_DIGITS_MAX, LONGITUDE_MAX)?;
-        (end == longitude.len()).then_some(Location { text, latitude, longitude })
+        let (end, longitude_e7) = coordinate(longitude, LONGITUDE_DIGITS_MAX, LONGITUDE_MAX)?;
+        (end == longitude.len()).then_some(Location { text, latitude, longitude, latitude_e7, longitude_e7 })
     }
 }
 
-/// Parses one signed coordinate at the front of `text`. Returns its end.
+/// Parses one signed coordinate at the front of `text`. Returns its end, and its value in units of 1e-7 degrees.
 #[inline]
-fn coordinate(text: &[u8], digits_max: usize, limit: u32) -> Option<usize> {
-    let (b'+' | b'-', number) = text.split_first()? else {
+fn coordinate(text: &[u8], digits_max: usize, limit: i32) -> Option<(usize, i32)> {
+    let (sign @ (b'+' | b'-'), _) = text.split_first()? else {
         return None;
     };
-    let (degrees, rest) = Decimal::prefix(number)?;
-    (degrees.whole.len() <= digits_max && degrees.at_most(limit)).then_some(text.len() - rest.len())
+    let (mut end, mut degrees) = (1, 0);
+    while let Some(digit) = text.get(end).map(|byte| byte.wrapping_sub(b'0')).filter(|&digit| digit <= 9) {
+        if end > digits_max {
+            return None;
+        }
+        degrees = degrees * 10 + i32::from(digit);
+        end += 1;
+    }
+    if end == 1 || degrees > limit {
+        return None;
+    }
+    let mut value = degrees * UNITS_PER_DEGREE;
+    if text.get(end) == Some(&b'.') {
+        let start = end + 1;
+        let (digits, first) = digits_at_front_of(text, start);
+        end = start + digits;
+        if digits == 0 || degrees == limit && text[start..end].iter().any(|&byte| byte != b'0') {
+            return None;
+        }
+        // Eight decimals are one more than a unit has.
+        value += (first / 10) as i32;
+    }
+    Some((end, if *sign == b'-' { -value } else { value }))
 }
+
+/// The number of digits from `start` on, and the value of the first eight of them, zeros after the last included.
+#[inline]
+fn digits_at_front_of(text: &[u8], start: usize) -> (usize, u32) {
+    let rest = &text[start..];
+    let word = match (rest.first_chunk(), text.last_chunk()) {
+        (Some(word), _) => u64::from_le_bytes(*word),
+        // Fewer than eight bytes are left: those before them are shifted out.
+        (None, Some(word)) if !rest.is_empty() => u64::from_le_bytes(*word) >> (8 * (EIGHT - rest.len())),
+        _ => {
+            let mut word = [0; EIGHT];
+            word[..rest.len()].copy_from_slice(rest);
+            u64::from_le_bytes(word)
+        }
+    };
+    let (digits, value) = leading_digits(word);
+    if digits == EIGHT { (EIGHT + digits_at_front(&rest[EIGHT..]), value) } else { (digits, value) }
+}
+
+/// Units of 1e-7 degrees in a degree.
+const UNITS_PER_DEGREE: i32 = 10_000_000;
 
 #[cfg(test)]
 mod tests {
@@ -93,7 +140,45 @@ mod tests {
         }
     }
 
+    #[test]
+    fn values_have_seven_decimals() {
+        for (text, latitude, longitude) in [
+            ("+34.068930-118.445127", 340_689_300, -1_184_451_270),
+            ("-0+0", 0, 0),
+            ("+1.2-3.4", 12_000_000, -34_000_000),
+            ("-90.0+180.00000000000", -900_000_000, 1_800_000_000),
+            ("+1.123456789-179.99999999999", 11_234_567, -1_799_999_999),
+            ("+5-5.1234567", 50_000_000, -51_234_567),
+        ] {
+            let location = Location::parse(text.as_bytes()).unwrap();
+            assert_eq!((location.latitude_e7, location.longitude_e7), (latitude, longitude), "{text}");
+        }
+    }
+
     proptest! {
+        /// Against a parser that reads digit by digit.
+        #[test]
+        fn a_coordinate_is_read_as_digit_by_digit(text in "[+-][0-9]{0,4}(\\.[0-9]{0,12})?[-+x0-9.]{0,3}") {
+            let naive = || {
+                let number = &text[1..];
+                let whole = number.bytes().take_while(u8::is_ascii_digit).count();
+                let (degrees, rest) = number.split_at(whole);
+                let fraction = rest.strip_prefix('.').map(|rest| {
+                    &rest[..rest.bytes().take_while(u8::is_ascii_digit).count()]
+                });
+                if !(1..=3).contains(&whole) || fraction == Some("") {
+                    return None;
+                }
+                let fraction_digits = format!("{:0<7}", fraction.unwrap_or(""));
+                let value: i64 = format!("{degrees}{}", &fraction_digits[..7]).parse().unwrap();
+                let is_above = value > 1_800_000_000
+                    || value == 1_800_000_000 && fraction.is_some_and(|digits| digits.bytes().any(|d| d != b'0'));
+                let end = 1 + whole + fraction.map_or(0, |digits| 1 + digits.len());
+                (!is_above).then_some((end, if text.starts_with('-') { -value } else { value } as i32))
+            };
+            prop_assert_eq!(coordinate(text.as_bytes(), 3, 180), naive());
+        }
+
         #[test]
         fn bounds_agree_with_integer_arithmetic(lat in -95_000i64..95_000, lon in -185_000i64..185_000) {
             let part = |v: i64| format!("{}{}.{:03}", if v < 0 { '-' } else { '+' }, v.abs() / 1000, v.abs() % 1000);

@@ -83,10 +83,30 @@ pub fn eight_digits(text: &[u8]) -> Option<u64> {
     if (values.wrapping_add(EACH * (0x80 - 10)) | values) & (EACH * 0x80) != 0 {
         return None;
     }
+    Some(value_of(values))
+}
+
+/// The number of bytes before the first one that is not a digit, and the value of these digits and of a zero in place of
+/// each further byte.
+#[inline]
+pub fn leading_digits(word: u64) -> (usize, u32) {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let values = word ^ (EACH * b'0' as u64);
+    // As above; what is carried does not reach bytes before the one that is not a digit.
+    let others = (values.wrapping_add(EACH * (0x80 - 10)) | values) & (EACH * 0x80);
+    let digits = (others.trailing_zeros() / u8::BITS) as usize;
+    // All bits below the first byte that is not a digit.
+    let values = values & ((others & others.wrapping_neg()) >> 7).wrapping_sub(1);
+    (digits, value_of(values) as u32)
+}
+
+/// The number of which a word has the digits.
+#[inline]
+fn value_of(values: u64) -> u64 {
     // Adds up pairs: eight numbers below 10, four below 100, two below 10,000, one.
     let tens = values.wrapping_mul(1 + (10 << 8)) >> 8;
     let hundreds = (tens & 0x00ff_00ff_00ff_00ff).wrapping_mul(1 + (100 << 16)) >> 16;
-    Some((hundreds & 0x0000_ffff_0000_ffff).wrapping_mul(1 + (10_000 << 32)) >> 32)
+    (hundreds & 0x0000_ffff_0000_ffff).wrapping_mul(1 + (10_000 << 32)) >> 32
 }
 
 /// The digits of a number below 10^8, padded with leading zeros.
@@ -161,6 +181,22 @@ mod tests {
         assert_eq!(eight_digits(b"99999999."), Some(99_999_999));
         for text in ["", "1234567", "1234567.", "/2345678", "1234:678", "-2345678", "1234567\u{e9}"] {
             assert_eq!(eight_digits(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn leading_digits_end_at_the_first_other_byte() {
+        for (text, digits, value) in [
+            (b"12345678", 8, 12_345_678),
+            (b"445127\0\0", 6, 44_512_700),
+            (b"-1234567", 0, 0),
+            (b"0689-118", 4, 6_890_000),
+            (b"1\xff345678", 1, 10_000_000),
+            (b"99999999", 8, 99_999_999),
+            (b"9:999999", 1, 90_000_000),
+            (b"0\x00000000", 1, 0),
+        ] {
+            assert_eq!(leading_digits(u64::from_le_bytes(*text)), (digits, value), "{}", text.escape_ascii());
         }
     }
 

@@ -23,6 +23,7 @@ mod faults_places;
 mod faults_shutdown;
 mod faults_tls;
 mod flooding;
+mod forgetting;
 mod lab;
 mod logs;
 mod process;

@@ -583,7 +583,11 @@ impl Client {
                 }
                 oracle.note_forget_reply(self.server, id, Some(&record));
                 let incarnation = world.connections[self.connection].incarnation;
-                if self.floor(world, oracle, command, id).is_some_and(|floor| floor.is_gone())
+                let floor = self.floor(world, oracle, command, id);
+                if floor.as_ref().is_some_and(|floor| floor.beats(&record)) {
+                    return Err("it loses against what it replaces".into());
+                }
+                if floor.is_some_and(|floor| floor.is_gone())
                     && !oracle.has_changed(self.server, incarnation, id, command.since)
                 {
                     return Err("that client was forgotten before".into());
