@@ -78,7 +78,7 @@ impl Prefixes {
                 // The empty prefix has always room.
                 let length = if has_room { wanted } else { 0 };
                 self.lengths.push((length, 1));
-                self.lengths.sort_unstable_by_key(|length| std::cmp::Reverse(length.0));
+                self.lengths.sort_unstable_by_key(|known| std::cmp::Reverse(known.0));
                 length
             }
         };

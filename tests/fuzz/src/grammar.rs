@@ -152,7 +152,10 @@ pub fn client_line(line: &[u8]) -> ClientLine<'_> {
     if is_http_request(line) { ClientLine::HttpRequest } else { ClientLine::Invalid }
 }
 
-fn follow<'a>(operands: &[&'a [u8]]) -> Option<(Whom<'a>, Option<(&'a [u8], u64)>)> {
+/// The operands of a FOLLOW: whom, and the epoch and the number of FROM.
+type Follow<'a> = (Whom<'a>, Option<(&'a [u8], u64)>);
+
+fn follow<'a>(operands: &[&'a [u8]]) -> Option<Follow<'a>> {
     let by_id = |text: &'a [u8]| match text {
         [prefix @ .., b'*'] => Whom::Prefix(prefix),
         id => Whom::Client(id),
