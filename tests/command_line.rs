@@ -365,7 +365,10 @@ fn send_explains_refusals() {
     let error = refused("unquoted", &["IAMAT", "kiwi", "+34-118", "5"]);
     assert!(error.contains("in quotes") && error.lines().count() == 1, "{error}");
     let error = refused("unknown", &["FOO"]);
-    assert_eq!(error, "herd: Solo refused \"FOO\": unknown command \"FOO\": expected IAMAT or WHATSAT\n");
+    assert_eq!(
+        error,
+        "herd: Solo refused \"FOO\": unknown command \"FOO\": expected IAMAT, WHATSAT, NEAR, FOLLOW or FORGET\n"
+    );
 }
 
 #[test]

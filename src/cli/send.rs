@@ -255,7 +255,7 @@ Lines that a server understands
   NEAR CLIENT RADIUS BOUND     asks which clients are near a client, or near a
                                location: a radius of at most 20100 km, at most
                                1000 results
-  FOLLOW CLIENT                prints where a client is and each move of it, until
+  FOLLOW CLIENT                prints where a client is and its moves, until
                                Ctrl-C; kiwi* for all whose names begin so, * for
                                all, a location and a radius in km for an area
   FORGET CLIENT                has a client forgotten by every server

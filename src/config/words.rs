@@ -39,7 +39,7 @@ fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Optio
     let written = lower_case(written);
     let distance = |known: &str| strsim::osa_distance(&written, &lower_case(known));
     let is_typo = |distance: usize, known: &str| {
-        distance * CHARS_PER_TYPO <= written.chars().count().max(known.chars().count())
+        distance * CHARS_PER_TYPO < written.chars().count().max(known.chars().count())
     };
     let (distance, best) =
         known.into_iter().map(|known| (distance(known), known)).min_by_key(|(distance, _)| *distance)?;
