@@ -516,6 +516,15 @@ impl Client {
         }
     }
 
+    /// Leaves a stream that goes on because the line that should end it was lost with the end of the connection.
+    pub fn leave_stream(&mut self, world: &mut World, oracle: &mut Oracle) {
+        let is_cut_off = self.is_excused || self.truncates;
+        let has_stream = self.pending.front().is_some_and(|first| first.stream.is_some());
+        if !self.is_gone && self.is_finishing && self.has_half_closed && is_cut_off && has_stream {
+            self.close(world, oracle);
+        }
+    }
+
     /// Whether a stream is pending that no line has ended.
     fn has_endless_stream(&self) -> bool {
         self.pending.back().is_some_and(|last| last.stream.is_some() && last.line == self.lines.count)

@@ -43,6 +43,12 @@ impl Simulation {
             if let Some(client) = waiting.filter(|_| now > clients_until) {
                 return Err(format!("at {}: {}", show(now), client.complaint()));
             }
+            if waiting.is_some() && now > begin + STREAM_CUT_OFF_AFTER {
+                let shared = self.world.clone();
+                let mut world = shared.borrow_mut();
+                self.clients.iter_mut().for_each(|client| client.leave_stream(&mut world, &mut self.oracle));
+                continue;
+            }
             if let (None, Some(agreed_at)) = (waiting, agreed_at) {
                 return Ok(agreed_at);
             }
@@ -133,6 +139,9 @@ const LOITERERS_ONE_IN: u64 = 6;
 const STEP: Time = 200 * MILLISECOND;
 /// The time limit for the pending replies of all clients, besides the time limits of Places.
 const CLIENTS_MAX: Time = 30 * SECOND;
+/// How long a client waits for the end of a stream, if the line that ends it may have been lost: its connection is over
+/// TLS, and its end was not announced.
+const STREAM_CUT_OFF_AFTER: Time = 20 * SECOND;
 /// The time limit for freeing the connections of clients that have left.
 const FREED_WITHIN: Time = 5 * SECOND;
 /// The time limit for freeing idle connections to Places.

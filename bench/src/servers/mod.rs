@@ -147,7 +147,7 @@ impl Kind {
                 format!("{} {name} {file}", source("Herd.java"))
             }
             Kind::RedisSet | Kind::RedisGeoadd => {
-                format!("--bind 127.0.0.1 --port {port} --appendonly no --io-threads 1 --save")
+                format!("--bind 127.0.0.1 --port {port} --appendonly no --io-threads 1 --maxclients 20000 --save")
             }
             Kind::Nats => format!("-a 127.0.0.1 -p {port}"),
             Kind::Memcached => format!("-u nobody -l 127.0.0.1 -p {port} -U 0 -t 1 -m 1024 -c 1100"),
