@@ -17,7 +17,7 @@ use super::lines::Lines;
 use super::refusals::NotLogged;
 use super::replies::Replies;
 use super::telnet::Telnet;
-use super::{Context, Handle, Server, Waiter, prefetch, receipt_time};
+use super::{Context, Server, prefetch, receipt_time};
 use crate::clock::Moment;
 use crate::config::{ClientsSection, Limits};
 use crate::places::answer::Answer;
@@ -459,12 +459,7 @@ impl Protocol for Client {
             ));
         }
         context.shared.log.event(format_args!("Connection from ({host}, {port}) was dropped"));
-        for ticket in self.replies.waiting() {
-            let waiter = Waiter { client: Handle::new(context.id), ticket };
-            let Server { desk, searches, store, .. } = &mut *context.shared;
-            desk.withdraw(&waiter);
-            searches.withdraw(store, &waiter);
-        }
+        self.withdraw(context);
         self.leave_stream(context);
         self.replies.clear(&mut context.shared.unread_answer_bytes);
     }

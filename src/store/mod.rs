@@ -23,6 +23,7 @@ mod arena;
 mod chunks;
 mod keyed_hasher;
 mod list;
+mod path;
 mod record;
 mod record_id;
 mod retention;

@@ -11,9 +11,10 @@ use std::collections::BinaryHeap;
 
 use super::arena::Arena;
 use super::chunks::Chunks;
+use super::path::Path;
 use super::record::Record;
 use super::retention::Horizons;
-use super::space::{Link, Path, SLOTS, Space, Target};
+use super::space::{Link, SLOTS, Space, Target};
 use super::{Store, line_received_ns};
 use crate::geo::{Bounds, Cell, Centre, degrees};
 use crate::text::location::Location;

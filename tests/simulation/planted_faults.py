@@ -170,7 +170,7 @@ FAULTS = [
     ("a skew is always zero", "src/conversation/client/commands.rs",
      "        let statement = Statement::of(iam_at, server.identity.name.as_bytes(), received);\n",
      "        let statement = Statement::of(iam_at, server.identity.name.as_bytes(), iam_at.time);\n"),
-    ("a lost client does not withdraw its questions", "src/conversation/client.rs",
+    ("a lost client does not withdraw its questions", "src/conversation/client/near.rs",
      "            desk.withdraw(&waiter);\n", "            let _ = desk;\n"),
     ("a telnet command that is not complete is lost", "src/conversation/telnet.rs",
      "let Some((length, effect)) = command(rest) else { return (used, false) };",

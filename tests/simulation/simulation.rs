@@ -628,7 +628,7 @@ const KEPT_ONE_IN: u64 = 4;
 /// One seed in so many has silent clients.
 const SILENCES_ONE_IN: u64 = 6;
 /// The same for clients that follow.
-const FOLLOWS: u64 = 0x66_6f6c_6c6f_77;
+const FOLLOWS: u64 = 0x666f_6c6c_6f77;
 /// The same for changes of settings.
 pub const RELOADS: u64 = 0x72_656c_6f61_6473;
 /// Bytes of a burst, at most: more than a server reads from one connection in one turn.

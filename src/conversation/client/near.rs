@@ -53,6 +53,16 @@ impl Client {
         }
         self.send_replies(context);
     }
+
+    /// Withdraws the questions to Places and the searches of a client that is gone.
+    pub(super) fn withdraw(&self, context: &mut Context<'_>) {
+        let Server { desk, searches, store, .. } = &mut *context.shared;
+        for ticket in self.replies.waiting() {
+            let waiter = Waiter { client: Handle::new(context.id), ticket };
+            desk.withdraw(&waiter);
+            searches.withdraw(store, &waiter);
+        }
+    }
 }
 
 /// The search of a NEAR; `None`: its client is unknown.
