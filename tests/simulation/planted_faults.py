@@ -152,7 +152,7 @@ FAULTS = [
     ("a fast reply overtakes a slow one", "src/conversation/replies.rs",
      "            Some(Reply::Text(text)) => text,\n            _ => transport.output(),\n",
      "            _ => transport.output(),\n"),
-    ("a half-close cuts off pending replies", "src/conversation/client.rs",
+    ("a half-close cuts off pending replies", "src/conversation/client/replying.rs",
      "        if last && self.replies.is_empty() {\n", "        if last {\n"),
     ("input is discarded when reading is paused", "src/conversation/client.rs",
      "                context.transport.pause_reading();\n                break;\n",
