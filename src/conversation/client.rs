@@ -7,6 +7,7 @@ mod commands;
 mod following;
 mod near;
 mod pacing;
+mod replying;
 
 use std::time::Duration;
 
@@ -246,41 +247,6 @@ impl Client {
 
     fn may_be_a_peer(&self) -> bool {
         matches!(self.standing, Standing::Unidentified | Standing::PeersOnly)
-    }
-
-    /// Sends replies that no longer wait for Places, and resumes reading if that made room.
-    fn send_replies(&mut self, context: &mut Context<'_>) {
-        let last = self.standing == Standing::Finished;
-        let Server { log, unread_answer_bytes, .. } = &mut *context.shared;
-        self.replies.send(context.transport, log, unread_answer_bytes, last);
-        self.begin_stream(context);
-        self.resume_stream(context);
-        if last && self.replies.is_empty() {
-            context.transport.close();
-        }
-        if context.transport.has_room() && self.replies.has_room() {
-            if !self.stream_is_ending() {
-                context.transport.resume_reading();
-            }
-            self.renew_deadline(context);
-        }
-    }
-
-    /// Sets the deadline anew when nothing was received.
-    fn renew_deadline(&mut self, context: &mut Context<'_>) {
-        if self.standing == Standing::Finished {
-            context.transport.set_deadline(self.mark_at());
-        } else {
-            // A discarded line leaves no input that is offered again and restarts the limit.
-            self.set_deadline(context, self.is_discarding() || self.line_since != Moment::NEVER);
-        }
-    }
-
-    /// Takes no further command. Closes the connection after the pending replies.
-    fn finish(&mut self, context: &mut Context<'_>) {
-        self.standing = Standing::Finished;
-        self.end_stream_soon(context);
-        self.send_replies(context);
     }
 
     /// Acts on what was received, of which so many bytes are left.

@@ -39,6 +39,8 @@ impl Simulation {
             },
         };
         let limits = Limits {
+            // A rush of clients must not be refused.
+            max_followers: 1_000_000,
             max_line: self.max_line(server),
             line_timeout: Duration::from_nanos(self.plan.line_timeout),
             max_connections: self.plan.connections_max,
