@@ -24,6 +24,7 @@ mod faults_places;
 mod faults_shutdown;
 mod faults_tls;
 mod flooding;
+mod following;
 mod forgetting;
 mod lab;
 mod logs;
