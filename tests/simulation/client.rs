@@ -151,7 +151,9 @@ impl Client {
         self.excuse_if_too_slow(world.now);
         self.script.clear();
         if self.has_endless_stream() {
-            self.script.push_back(Act::Send(b"\n".to_vec()));
+            // A telnet command that has begun may take the first LF.
+            let end: &[u8] = if self.lines.is_in_telnet_command() { b"\n\n" } else { b"\n" };
+            self.script.push_back(Act::Send(end.to_vec()));
         }
         self.script.push_back(Act::HalfClose);
         self.is_finishing = true;
@@ -219,7 +221,7 @@ impl Client {
                     let commands = self.lines.end();
                     self.note_sent(world, oracle, commands);
                     if self.is_finishing && self.has_endless_stream() {
-                        // The last line, which was cut off, was a FOLLOW.
+                        // The last line, which was cut off, was a FOLLOW; or a telnet command has not ended.
                         return self.close(world, oracle);
                     }
                     self.end_output(world, oracle);
@@ -527,7 +529,9 @@ impl Client {
 
     /// Whether a stream is pending that no line has ended.
     fn has_endless_stream(&self) -> bool {
-        self.pending.back().is_some_and(|last| last.stream.is_some() && last.line == self.lines.count)
+        // Answers of telnet wait for its end.
+        let last = self.pending.iter().rfind(|reply| reply.meaning != Meaning::Telnet);
+        last.is_some_and(|last| last.stream.is_some() && last.line == self.lines.count)
     }
 
     /// Goes on with an endless stream, if there is one that must work: from now on the client does nothing but read.
@@ -545,9 +549,10 @@ impl Client {
 
     /// How the stream differs from what its server knows; `None`: it does not, or nothing can be said.
     pub fn stream_difference(&self, world: &World, oracle: &Oracle) -> Option<String> {
-        let is_excused = self.is_gone || !self.has_endless_stream() || self.pending.len() > 1;
-        let stream = self.pending.front()?.stream.as_ref().filter(|_| !is_excused)?;
-        let copy = self.pending.front()?.copy.escape_ascii().to_string();
+        let first = self.pending.front()?;
+        let is_excused = self.is_gone || !self.has_endless_stream() || first.line != self.lines.count;
+        let stream = first.stream.as_ref().filter(|_| !is_excused)?;
+        let copy = first.copy.escape_ascii().to_string();
         let difference =
             stream.difference(oracle.content(self.server), oracle.lifetimes, world.wall(self.server));
         let difference = difference.or_else(|| stream.marked.is_none().then(|| "it has no MARK".to_owned()));

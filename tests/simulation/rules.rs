@@ -460,6 +460,11 @@ impl Lines {
         true
     }
 
+    /// Whether a telnet command has begun that has not ended.
+    pub fn is_in_telnet_command(&self) -> bool {
+        !self.telnet.is_empty()
+    }
+
     /// Whether the line that has begun is a HELLO.
     pub fn begins_like_hello(&self) -> bool {
         !self.has_command && meaning(&self.begun) == Meaning::Hello
