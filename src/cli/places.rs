@@ -90,7 +90,7 @@ fn question(location: &str, radius_km: &str) -> Result<Question, Failure> {
     if !is_radius {
         return Err(wrong(&format!("--radius KM: expected kilometres from 0 to {RADIUS_KM_MAX}")));
     }
-    Ok(Question::new(place.latitude, place.longitude, radius_km.as_bytes()))
+    Ok(Question::new(place.latitude(), place.longitude(), radius_km.as_bytes()))
 }
 
 /// The places around the location of a question, a line for each, and the source of the data.

@@ -6,6 +6,8 @@
 
 use std::f64::consts::{FRAC_PI_2, PI, TAU};
 
+use wide::u64x2;
+
 use super::distance::{Centre, EARTH_RADIUS_M};
 use crate::text::location::Location;
 
@@ -19,7 +21,7 @@ impl Key {
     pub fn of(location: &Location<'_>) -> Key {
         let latitude = ORIGIN.latitude.wrapping_add_signed(location.latitude_e7) * 2;
         let longitude = ORIGIN.longitude.wrapping_add_signed(location.longitude_e7);
-        Key(spread(longitude) << 1 | spread(latitude))
+        Key(interleave(longitude, latitude))
     }
 }
 
@@ -130,17 +132,19 @@ fn cosine_min(angle: f64) -> f64 {
     (1.0 - square * (1.0 / 2.0 - square * (1.0 / 24.0 - square / 720.0))).max(0.0)
 }
 
-/// Puts a zero before each bit.
+/// The bits of two numbers in turn, from the highest on; the first bit is one of `odd`.
 #[inline]
-fn spread(half: u32) -> u64 {
-    let mut bits = u64::from(half);
+fn interleave(odd: u32, even: u32) -> u64 {
+    // Puts a zero before each bit, in both at once.
+    let mut bits = u64x2::from([odd, even].map(u64::from));
     for (shift, mask) in SPREADING {
-        bits = (bits | bits << shift) & mask;
+        bits = (bits | bits << shift) & u64x2::splat(mask);
     }
-    bits
+    let [odd, even] = bits.to_array();
+    odd << 1 | even
 }
 
-/// The inverse of [`spread`]; the bits between are dropped.
+/// Every second bit, from the lowest on: `even` of [`interleave`].
 #[inline]
 fn gather(bits: u64) -> u32 {
     let mut bits = bits & SPREADING[4].1;
@@ -151,7 +155,7 @@ fn gather(bits: u64) -> u32 {
     bits as u32
 }
 
-/// The steps of [`spread`]: how far the upper half of each group of bits moves, and the bits that stay.
+/// The steps of [`interleave`]: how far the upper half of each group of bits moves, and the bits that stay.
 const SPREADING: [(u32, u64); 5] = [
     (16, 0x0000_ffff_0000_ffff),
     (8, 0x00ff_00ff_00ff_00ff),
@@ -195,9 +199,9 @@ mod tests {
     #[test]
     fn a_key_is_the_path_to_a_point() {
         assert_eq!(key("-90-180"), Key(0));
-        assert_eq!(key("+90+180"), Key(spread(3_600_000_000) * 3));
-        assert_eq!(key("-89.9999999-180"), Key(spread(2)), "a unit of latitude is half as large");
-        assert_eq!(key("-90-179.9999999"), Key(spread(1) << 1));
+        assert_eq!(key("+90+180"), Key(0xf33c_c30f_cc30_0000));
+        assert_eq!(key("-89.9999999-180"), Key(0b100), "a unit of latitude is half as large");
+        assert_eq!(key("-90-179.9999999"), Key(0b10));
         assert_eq!(key("-0.00+000.0"), key("+0-0"));
         assert_eq!(key("+34.068930-118.445127"), key("+34.06893-118.4451270000"));
         assert_eq!(
@@ -218,9 +222,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn spreading_is_undone_by_gathering(half: u32) {
-            prop_assert_eq!(gather(spread(half)), half);
-            prop_assert_eq!(gather(spread(half) | spread(!half) << 1), half);
+        fn interleaving_is_undone_by_gathering(odd: u32, even: u32) {
+            prop_assert_eq!(gather(interleave(odd, even)), even);
+            prop_assert_eq!(gather(interleave(odd, even) >> 1), odd);
         }
 
         /// Whatever the cell, a point in it is at least as far away as the bound says.

@@ -10,7 +10,7 @@ use crate::text::location::Location;
 
 /// The latitude and the longitude of a location in degrees, each the nearest double to the digits.
 pub fn degrees(location: &Location<'_>) -> (f64, f64) {
-    (coordinate(location.latitude), coordinate(location.longitude))
+    (coordinate(location.latitude()), coordinate(location.longitude()))
 }
 
 fn coordinate(text: &[u8]) -> f64 {

@@ -225,18 +225,19 @@ impl Store {
                 if !self.searches.is_empty() {
                     self.keep_for_searches(index);
                 }
-                let Record { source, received, .. } = self.records[index];
+                let record = &mut self.records[index];
+                let Record { source, received, place, .. } = *record;
                 let horizons = &self.horizons;
                 let replaces = |known: &[u8]| {
                     horizons.passed_second(source.is_gone(), received, || line_received_ns(known))
                         || wins(statement, known)
                 };
-                match self.lines.replace_if(&mut self.records[index].line, line, id_start, replaces) {
+                match self.lines.replace_if(&mut record.line, line, id_start, replaces) {
                     Some(true) => {}
                     Some(false) => return Outcome::Lost,
                     None => return Outcome::Full,
                 }
-                self.locate(statement, index);
+                self.locate(statement, index, place);
                 self.list.remove(&mut self.records, index);
                 self.tombstones -= usize::from(source.is_gone());
                 index
@@ -244,7 +245,7 @@ impl Store {
             None if self.used >= self.records_max => return Outcome::Full,
             None => match self.add(hash, line, id_start) {
                 Some(index) => {
-                    self.locate(statement, index);
+                    self.locate(statement, index, Place::NOWHERE);
                     index
                 }
                 None => return Outcome::Full,
@@ -327,10 +328,11 @@ impl Store {
         std::hint::black_box(sum);
     }
 
-    /// Puts a record where its new statement is, or nowhere.
-    fn locate(&mut self, statement: &Statement<'_>, index: u32) {
+    /// Puts a record, which is at a place of the index, where its new statement is, or nowhere.
+    #[inline]
+    fn locate(&mut self, statement: &Statement<'_>, index: u32, place: Place) {
         let key = statement.location.as_ref().map(Key::of);
-        if key.is_some_and(|key| self.space.stays(self.records[index].place, key, index)) {
+        if key.is_some_and(|key| self.space.stays(place, key, index)) {
             return;
         }
         let Store { space, records, lines, .. } = self;

@@ -19,10 +19,8 @@ const LONGITUDE_DIGITS_MAX: usize = 3;
 pub struct Location<'a> {
     /// The whole text.
     pub text: &'a [u8],
-    /// The latitude in degrees, with its sign; north is positive.
-    pub latitude: &'a [u8],
-    /// The longitude in degrees, with its sign; east is positive.
-    pub longitude: &'a [u8],
+    /// Where the longitude begins in the text.
+    middle: u32,
     /// The latitude in units of 1e-7 degrees, without further digits.
     pub latitude_e7: i32,
     /// The longitude in units of 1e-7 degrees, without further digits.
@@ -33,14 +31,26 @@ impl<'a> Location<'a> {
     /// Parses `[+-]D{1,2}(.D+)?[+-]D{1,3}(.D+)?`, from -90 to 90 and from -180 to 180 degrees.
     pub fn parse(text: &'a [u8]) -> Option<Location<'a>> {
         let (middle, latitude_e7) = coordinate(text, LATITUDE_DIGITS_MAX, LATITUDE_MAX)?;
-        let (latitude, longitude) = text.split_at_checked(middle)?;
+        let longitude = text.get(middle..)?;
         let (end, longitude_e7) = coordinate(longitude, LONGITUDE_DIGITS_MAX, LONGITUDE_MAX)?;
-        (end == longitude.len()).then_some(Location { text, latitude, longitude, latitude_e7, longitude_e7 })
+        // Lines are far shorter than 4 GiB.
+        let middle = middle as u32;
+        (end == longitude.len()).then_some(Location { text, middle, latitude_e7, longitude_e7 })
+    }
+
+    /// The latitude in degrees, with its sign; north is positive.
+    pub fn latitude(&self) -> &'a [u8] {
+        &self.text[..self.middle as usize]
+    }
+
+    /// The longitude in degrees, with its sign; east is positive.
+    pub fn longitude(&self) -> &'a [u8] {
+        &self.text[self.middle as usize..]
     }
 }
 
 /// Parses one signed coordinate at the front of `text`. Returns its end, and its value in units of 1e-7 degrees.
-#[inline]
+#[inline(always)]
 fn coordinate(text: &[u8], digits_max: usize, limit: i32) -> Option<(usize, i32)> {
     let (sign @ (b'+' | b'-'), _) = text.split_first()? else {
         return None;
@@ -71,18 +81,15 @@ fn coordinate(text: &[u8], digits_max: usize, limit: i32) -> Option<(usize, i32)
 }
 
 /// The number of digits from `start` on, and the value of the first eight of them, zeros after the last included.
-#[inline]
+#[inline(always)]
 fn digits_at_front_of(text: &[u8], start: usize) -> (usize, u32) {
     let rest = &text[start..];
     let word = match (rest.first_chunk(), text.last_chunk()) {
         (Some(word), _) => u64::from_le_bytes(*word),
         // Fewer than eight bytes are left: those before them are shifted out.
         (None, Some(word)) if !rest.is_empty() => u64::from_le_bytes(*word) >> (8 * (EIGHT - rest.len())),
-        _ => {
-            let mut word = [0; EIGHT];
-            word[..rest.len()].copy_from_slice(rest);
-            u64::from_le_bytes(word)
-        }
+        // A loop over few bytes: a call would have registers saved for all coordinates.
+        _ => rest.iter().rev().fold(0, |word, byte| word << u8::BITS | u64::from(*byte)),
     };
     let (digits, value) = leading_digits(word);
     if digits == EIGHT { (EIGHT + digits_at_front(&rest[EIGHT..]), value) } else { (digits, value) }
@@ -99,7 +106,7 @@ mod tests {
     #[test]
     fn valid_forms_are_accepted() {
         let kiwi = Location::parse(b"+34.068930-118.445127").unwrap();
-        assert_eq!((kiwi.latitude, kiwi.longitude), (&b"+34.068930"[..], &b"-118.445127"[..]));
+        assert_eq!((kiwi.latitude(), kiwi.longitude()), (&b"+34.068930"[..], &b"-118.445127"[..]));
         for text in ["+12-118", "+27.5916+086.5640", "-90.000-180.0", "+90+180", "-0+0", "+5.1-3.2"] {
             assert!(Location::parse(text.as_bytes()).is_some(), "{text}");
         }
@@ -190,7 +197,7 @@ mod tests {
         #[test]
         fn an_accepted_location_is_its_latitude_and_longitude(text in "[+-][0-9.+-]{0,12}") {
             if let Some(l) = Location::parse(text.as_bytes()) {
-                prop_assert_eq!([l.latitude, l.longitude].concat(), text.as_bytes());
+                prop_assert_eq!([l.latitude(), l.longitude()].concat(), text.as_bytes());
             }
         }
     }

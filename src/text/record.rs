@@ -3,9 +3,9 @@
 use std::cmp::Ordering;
 
 use super::command::IamAt;
-use super::decimal::digits_at_front;
 use super::fields::exactly;
 use super::location::Location;
+use super::simd::are_digits;
 use super::time::{FRACTION_DIGITS, Skew, Time};
 
 /// A statement about a client, and the server that received it first. `AT SERVER SKEW ID LOCATION TIME`: its location
@@ -155,8 +155,9 @@ fn comparable_time<'a>(time_text: &[u8], line: &'a [u8]) -> Option<&'a [u8]> {
     let point = time_text.len().checked_sub(FRACTION_DIGITS + 1)?;
     let (before, known) = line.split_at_checked(line.len().checked_sub(time_text.len())?)?;
     // If the time of the line is shorter, `known` begins in an earlier field, or at its start.
-    let is_whole = before.last() == Some(&b' ') && digits_at_front(known) == point;
-    let has_fraction = known[point] == b'.' && digits_at_front(&known[point + 1..]) == FRACTION_DIGITS;
+    let (seconds, fraction) = known.split_last_chunk::<{ FRACTION_DIGITS + 1 }>()?;
+    let is_whole = before.last() == Some(&b' ') && are_digits(seconds);
+    let has_fraction = fraction[0] == b'.' && are_digits(&fraction[1..]);
     (time_text[point] == b'.' && is_whole && has_fraction).then_some(known)
 }
 

@@ -11,6 +11,8 @@ use wide::{CmpEq, CmpGt, CmpLt, i8x16};
 pub const EIGHT: usize = 8;
 /// Bytes in a vector.
 const SIXTEEN: usize = 16;
+/// A word with 1 in each byte.
+const EACH_BYTE: u64 = 0x0101_0101_0101_0101;
 /// Bytes that one mask of positions covers: a bit of a word for each.
 const BLOCK: usize = 64;
 
@@ -74,30 +76,49 @@ pub fn is_printable(text: &[u8]) -> bool {
     bits(found) | last_mask(text, rest, others) == 0
 }
 
-/// The value of the first eight bytes, if all of them are digits.
+/// Whether all bytes are digits.
 #[inline]
-pub fn eight_digits(text: &[u8]) -> Option<u64> {
-    const EACH: u64 = 0x0101_0101_0101_0101;
-    let values = u64::from_le_bytes(*text.first_chunk()?) ^ (EACH * b'0' as u64);
-    // Adding 0x80 - 10 keeps the value of a digit below 0x80. Only a byte that is not a digit can carry.
-    if (values.wrapping_add(EACH * (0x80 - 10)) | values) & (EACH * 0x80) != 0 {
-        return None;
-    }
-    Some(value_of(values))
+pub fn are_digits(text: &[u8]) -> bool {
+    let Some(last) = text.last_chunk() else {
+        return text.iter().all(u8::is_ascii_digit);
+    };
+    // The last word has bytes of the one before it, too.
+    let words = text.as_chunks().0.iter().chain([last]);
+    words.fold(0, |others, word| others | others_than_digits(values(u64::from_le_bytes(*word)))) == 0
+}
+
+/// The value of the first eight bytes, if all of them are digits, and the bytes after them.
+#[inline]
+pub fn eight_digits(text: &[u8]) -> Option<(u64, &[u8])> {
+    let (word, rest) = text.split_first_chunk()?;
+    let values = values(u64::from_le_bytes(*word));
+    (others_than_digits(values) == 0).then(|| (value_of(values), rest))
 }
 
 /// The number of bytes before the first one that is not a digit, and the value of these digits and of a zero in place of
 /// each further byte.
 #[inline]
 pub fn leading_digits(word: u64) -> (usize, u32) {
-    const EACH: u64 = 0x0101_0101_0101_0101;
-    let values = word ^ (EACH * b'0' as u64);
-    // As above; what is carried does not reach bytes before the one that is not a digit.
-    let others = (values.wrapping_add(EACH * (0x80 - 10)) | values) & (EACH * 0x80);
+    let values = values(word);
+    let others = others_than_digits(values);
     let digits = (others.trailing_zeros() / u8::BITS) as usize;
     // All bits below the first byte that is not a digit.
     let values = values & ((others & others.wrapping_neg()) >> 7).wrapping_sub(1);
     (digits, value_of(values) as u32)
+}
+
+/// The values of digits, one in each byte.
+#[inline]
+fn values(word: u64) -> u64 {
+    word ^ (EACH_BYTE * b'0' as u64)
+}
+
+/// The highest bit of the first byte whose value is not that of a digit, and bits after it; 0: all are digits.
+#[inline]
+fn others_than_digits(values: u64) -> u64 {
+    // Adding 0x80 - 10 keeps the value of a digit below 0x80. Only a byte that is not a digit can carry, and only into
+    // the bytes after it.
+    (values.wrapping_add(EACH_BYTE * (0x80 - 10)) | values) & (EACH_BYTE * 0x80)
 }
 
 /// The number of which a word has the digits.
@@ -176,9 +197,9 @@ mod tests {
 
     #[test]
     fn eight_digits_need_eight_digits() {
-        assert_eq!(eight_digits(b"12345678"), Some(12_345_678));
-        assert_eq!(eight_digits(b"000000019"), Some(1));
-        assert_eq!(eight_digits(b"99999999."), Some(99_999_999));
+        assert_eq!(eight_digits(b"12345678"), Some((12_345_678, &b""[..])));
+        assert_eq!(eight_digits(b"000000019"), Some((1, &b"9"[..])));
+        assert_eq!(eight_digits(b"99999999."), Some((99_999_999, &b"."[..])));
         for text in ["", "1234567", "1234567.", "/2345678", "1234:678", "-2345678", "1234567\u{e9}"] {
             assert_eq!(eight_digits(text.as_bytes()), None, "{text}");
         }
@@ -229,13 +250,16 @@ mod tests {
         #[test]
         fn eight_digits_are_written_as_they_are_read(value in 0..100_000_000u32) {
             prop_assert_eq!(write_eight(value).to_vec(), format!("{value:08}").into_bytes());
-            prop_assert_eq!(eight_digits(&write_eight(value)), Some(u64::from(value)));
+            let written = write_eight(value);
+            prop_assert_eq!(eight_digits(&written), Some((u64::from(value), &[][..])));
         }
 
         #[test]
         fn eight_digits_are_found(text in proptest::collection::vec(prop_oneof![any::<u8>(), b'0'..=b'9', Just(b' ')], 0..40)) {
             let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
             prop_assert_eq!(eight_digits(&text).is_some(), digits >= EIGHT);
+            prop_assert_eq!(are_digits(&text), digits == text.len());
+            prop_assert!(are_digits(&text[..digits]));
         }
     }
 }

@@ -22,8 +22,9 @@ pub struct Time {
 impl Time {
     /// Parses `D{1,18}(.D{1,9})?`.
     pub fn parse(text: &[u8]) -> Option<Time> {
-        let (mut seconds, mut digits) = eight_digits(text).map_or((0, 0), |value| (value, EIGHT));
-        let mut bytes = text[digits..].iter();
+        let (mut seconds, rest) = eight_digits(text).unwrap_or((0, text));
+        let mut digits = text.len() - rest.len();
+        let mut bytes = rest.iter();
         for &byte in bytes.by_ref() {
             let digit = byte.wrapping_sub(b'0');
             if digit > 9 {
@@ -73,8 +74,9 @@ fn nanoseconds(fraction: &[u8]) -> Option<u32> {
         [0, 100_000_000, 10_000_000, 1_000_000, 100_000, 10_000, 1_000, 100, 10, 1];
     // Without a digit the weight is 0.
     let weight = *WEIGHTS.get(fraction.len()).filter(|&&weight| weight > 0)?;
-    let (mut value, parsed) = eight_digits(fraction).map_or((0, 0), |value| (value as u32, EIGHT));
-    for &byte in &fraction[parsed..] {
+    let (value, rest) = eight_digits(fraction).unwrap_or((0, fraction));
+    let mut value = value as u32;
+    for &byte in rest {
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
             return None;

@@ -38,7 +38,7 @@ impl Dialect {
 
     /// The template of a statement, with the placeholders that [`Messages`] replaces.
     fn statement(self) -> String {
-        let location = format!("+34.06{PLACE}-118.44{PLACE}");
+        let location = format!("+34.{LATITUDE}-118.{LONGITUDE}");
         let at = format!("AT Riley +0.263873386 {CLIENT} {location} {TIME}");
         let (key, length) = (CLIENT.len(), at.len());
         match self {
@@ -48,7 +48,7 @@ impl Dialect {
                 format!("*3\r\n$3\r\nSET\r\n${key}\r\n{CLIENT}\r\n${length}\r\n{at}\r\n")
             }
             Dialect::RedisGeoadd => format!(
-                "*5\r\n$6\r\nGEOADD\r\n$4\r\nherd\r\n$11\r\n-118.44{PLACE}\r\n$9\r\n34.06{PLACE}\r\n\
+                "*5\r\n$6\r\nGEOADD\r\n$4\r\nherd\r\n$11\r\n-118.{LONGITUDE}\r\n$9\r\n34.{LATITUDE}\r\n\
                  ${key}\r\n{CLIENT}\r\n"
             ),
             Dialect::Nats => format!("PUB {CLIENT} {length}\r\n{at}\r\n"),
@@ -74,7 +74,8 @@ impl Dialect {
 const CLIENT: &str = "c#######.cs.ucla";
 const CLIENT_DIGITS: usize = 7;
 const TIME: &str = "@@@@@@@@@@.@@@@@@@@@";
-const PLACE: &str = "%%%%";
+const LATITUDE: &str = "%%%%%%";
+const LONGITUDE: &str = "^^^^^^";
 
 /// A generator of messages of many clients, with increasing times.
 pub struct Messages {
@@ -86,6 +87,9 @@ pub struct Messages {
     /// The number of messages so far.
     number: u32,
     time: TimeText,
+    /// Where in its block each client begins: another start for each generator, so that clients which two of them
+    /// report about move, too.
+    start: u32,
 }
 
 impl Messages {
@@ -96,13 +100,15 @@ impl Messages {
 
     /// A generator of messages of a number of clients, from the client with the number `first`.
     pub fn of_clients(dialect: Dialect, first: u32, clients: u32) -> Messages {
+        let time = TimeText::now();
         Messages {
+            start: time.nanosecond_digits(),
             first,
             statement: Template::new(&dialect.statement()),
             whatsat: Template::new(&dialect.question()),
             clients,
             number: 0,
-            time: TimeText::now(),
+            time,
         }
     }
 
@@ -110,13 +116,14 @@ impl Messages {
     pub fn statement(&mut self, output: &mut Vec<u8>) {
         self.time.advance();
         let client = self.next_client();
-        self.statement.write(client, &self.time.0, output);
+        let moves = self.start.wrapping_add(self.number / self.clients);
+        self.statement.write(client, Spot::of(client, moves), &self.time.0, output);
     }
 
     /// Appends the next WHATSAT.
     pub fn whatsat(&mut self, output: &mut Vec<u8>) {
         let client = self.next_client();
-        self.whatsat.write(client, &self.time.0, output);
+        self.whatsat.write(client, Spot::default(), &self.time.0, output);
     }
 
     /// The ID of a client.
@@ -137,13 +144,35 @@ impl Messages {
     }
 }
 
+/// The digits after the points of a location.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Spot {
+    latitude: u32,
+    longitude: u32,
+}
+
+impl Spot {
+    /// The location of a client after a number of moves. Each client has a block of its own, some hundred metres wide,
+    /// in a region of some hundred kilometres, and moves within it, as a phone does between two reports. Any first so
+    /// many clients are spread over the whole region.
+    fn of(client: u32, moves: u32) -> Spot {
+        let (number, moves) = (client % 1000, moves % 1000);
+        // The factors are coprime to a thousand: each move changes both coordinates, and a million clients have a
+        // million blocks.
+        let block = [number * 753 % 1000, (number * 569 + client / 1000) % 1000];
+        let within = [moves * 379 % 1000, moves * 617 % 1000];
+        Spot { latitude: block[0] * 1000 + within[0], longitude: block[1] * 1000 + within[1] }
+    }
+}
+
 /// A message with placeholders that are overwritten with digits, which is faster than formatting.
 struct Template {
     text: Vec<u8>,
     /// The offsets of the placeholders.
     clients: Vec<usize>,
     times: Vec<usize>,
-    places: Vec<usize>,
+    latitudes: Vec<usize>,
+    longitudes: Vec<usize>,
 }
 
 impl Template {
@@ -152,32 +181,38 @@ impl Template {
         Template {
             clients: all(&"#".repeat(CLIENT_DIGITS)),
             times: all(TIME),
-            places: all(PLACE),
+            latitudes: all(LATITUDE),
+            longitudes: all(LONGITUDE),
             text: text.into(),
         }
     }
 
-    fn write(&self, client: u32, time: &[u8; TIME.len()], output: &mut Vec<u8>) {
+    fn write(&self, client: u32, spot: Spot, time: &[u8; TIME.len()], output: &mut Vec<u8>) {
         let start = output.len();
         output.extend_from_slice(&self.text);
         let message = &mut output[start..];
-        let mut digits = [0; CLIENT_DIGITS];
-        let mut rest = client;
-        for digit in digits.iter_mut().rev() {
-            *digit = b'0' + (rest % 10) as u8;
-            rest /= 10;
-        }
-        for &at in &self.clients {
-            message[at..at + CLIENT_DIGITS].copy_from_slice(&digits);
-        }
-        for &at in &self.times {
-            message[at..at + TIME.len()].copy_from_slice(time);
-        }
+        put(message, &self.clients, &digits::<CLIENT_DIGITS>(client));
+        put(message, &self.times, time);
         // Each statement has another location: GEOADD of an unchanged location does no work.
-        for &at in &self.places {
-            message[at..at + PLACE.len()].copy_from_slice(&time[TIME.len() - PLACE.len()..]);
-        }
+        put(message, &self.latitudes, &digits::<{ LATITUDE.len() }>(spot.latitude));
+        put(message, &self.longitudes, &digits::<{ LONGITUDE.len() }>(spot.longitude));
     }
+}
+
+fn put(message: &mut [u8], places: &[usize], text: &[u8]) {
+    for &at in places {
+        message[at..at + text.len()].copy_from_slice(text);
+    }
+}
+
+/// The last decimal digits of a number, with leading zeros.
+fn digits<const N: usize>(mut value: u32) -> [u8; N] {
+    let mut digits = [0; N];
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (value % 10) as u8;
+        value /= 10;
+    }
+    digits
 }
 
 /// A POSIX time as text, incremented by one nanosecond for each message. It never overtakes the clock, so
@@ -189,6 +224,11 @@ impl TimeText {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
         let text = format!("{:010}.{:09}", now.as_secs(), now.subsec_nanos());
         TimeText(text.into_bytes().try_into().expect("a text of ten digits, a point and nine digits"))
+    }
+
+    /// The last digits as a number.
+    fn nanosecond_digits(&self) -> u32 {
+        self.0[TIME.len() - 3..].iter().fold(0, |value, digit| value * 10 + u32::from(digit - b'0'))
     }
 
     fn advance(&mut self) {
@@ -229,6 +269,52 @@ mod tests {
         let mut text = Vec::new();
         Messages::of_clients(Dialect::Herd, 1000, 1).statement(&mut text);
         assert_eq!(&text[6..22], Messages::client_name(1000).as_bytes());
+    }
+
+    /// The digits after the points of the location of each statement.
+    fn spots(messages: &mut Messages, count: usize) -> Vec<(String, [u32; 2])> {
+        let mut text = Vec::new();
+        (0..count).for_each(|_| messages.statement(&mut text));
+        let of_line = |line: &str| {
+            let fields: Vec<&str> = line.split(' ').collect();
+            let location = fields[2].strip_prefix("+34.").unwrap();
+            let digits: Vec<u32> = location.split("-118.").map(|digits| digits.parse().unwrap()).collect();
+            assert_eq!(location.len(), 2 * LATITUDE.len() + "-118.".len());
+            (fields[1].to_owned(), digits.try_into().unwrap())
+        };
+        String::from_utf8(text).unwrap().lines().map(of_line).collect()
+    }
+
+    #[test]
+    fn each_statement_of_a_client_moves_it_within_its_block() {
+        // Numbers of clients that go with the factors and the digits.
+        for clients in [1, 379, 383, 621, 1000, 2000] {
+            let mut last = std::collections::HashMap::new();
+            for (client, spot) in spots(&mut Messages::new(Dialect::Herd, clients), 5 * clients as usize) {
+                let Some(earlier) = last.insert(client, spot) else { continue };
+                assert!(spot[0] != earlier[0] && spot[1] != earlier[1], "{spot:?}");
+                assert_eq!(spot.map(|digits| digits / 1000), earlier.map(|digits| digits / 1000));
+            }
+            assert_eq!(last.len(), clients as usize);
+        }
+    }
+
+    #[test]
+    fn a_million_clients_have_a_million_blocks() {
+        let mut blocks: Vec<_> = (0..1_000_000)
+            .map(|client| Spot::of(client, 7))
+            .map(|spot| (spot.latitude / 1000, spot.longitude / 1000))
+            .collect();
+        blocks.sort_unstable();
+        blocks.dedup();
+        assert_eq!(blocks.len(), 1_000_000);
+        // Few clients are spread over the region, too.
+        for part in 0..16 {
+            let is_in =
+                |spot: Spot| [spot.latitude / 250_000, spot.longitude / 250_000] == [part / 4, part % 4];
+            let found = (0..160).filter(|&client| is_in(Spot::of(client, 0))).count();
+            assert!((5..=15).contains(&found), "{found} of 160 clients in a sixteenth of the region");
+        }
     }
 
     #[test]

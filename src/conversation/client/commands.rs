@@ -144,7 +144,7 @@ impl Client {
         else {
             return Err(Refusal::Line);
         };
-        let question = Question::new(location.latitude, location.longitude, whats_at.radius_km);
+        let question = Question::new(location.latitude(), location.longitude(), whats_at.radius_km);
         let ticket = self.replies.reserve(line.to_vec(), whats_at.bound);
         let waiter = Waiter { client: Handle::new(context.id), ticket };
         context.shared.desk.ask(context.now, question, waiter);

@@ -28,7 +28,7 @@ fn command(data: &[u8]) {
         (ClientCommand::IamAt(read), ClientLine::IamAt { id, location, time, time_text }) => {
             assert_eq!((read.id, read.location.text, read.time_text), (id, location.text, time_text));
             assert_eq!(
-                (read.location.latitude, read.location.longitude),
+                (read.location.latitude(), read.location.longitude()),
                 (location.latitude, location.longitude)
             );
             assert_eq!(read.time.nanoseconds(), time);
