@@ -412,8 +412,6 @@ FAULTS = [
      "            self.repetitions.insert((now + after, id));\n", "            let _ = (now + after, id);\n"),
     ("a waiting question is not answered when the breaker opens", "src/places/desk/mod.rs",
      "        ids.into_iter().for_each(|id| self.answer(id, answer.clone()));\n    }\n\n    /// Forgets a waiter", "        ids.into_iter().for_each(|id| _ = self.waiting.remove(&id));\n    }\n\n    /// Forgets a waiter"),
-    ("a connection that is made too late for its question is forgotten", "src/places/desk/connections.rs",
-     "        self.unmade.extend(unmade);\n", "        let _ = unmade;\n"),
     ("an open breaker lets every question through when its time is over", "src/places/desk/breaker.rs",
      "now < open.until || open.trial.is_some()", "now < open.until"),
     ("the breaker never opens", "src/places/desk/breaker.rs",
