@@ -1,11 +1,10 @@
 //! Why a server refused a line, as far as its text shows.
 
 use crate::config::words::{did_you_mean, quoted};
-use crate::text::command::{ClientCommand, NEAR_RADIUS_KM_MAX, NEAR_RESULTS_MAX, RADIUS_KM_MAX, RESULTS_MAX};
+use crate::text::command::{ClientCommand, NEAR_RESULTS_MAX, RADIUS_KM_MAX, RESULTS_MAX};
 use crate::text::decimal::{Decimal, integer};
 use crate::text::fields::fields;
-use crate::text::follow::AREA_RADIUS_KM_MAX;
-use crate::text::location::Location;
+use crate::text::location::{AREA_RADIUS_KM_MAX, Location};
 use crate::text::time::Time;
 
 /// The reason why a line was refused.
@@ -128,7 +127,7 @@ fn near(operands: &[&[u8]]) -> String {
     let &[centre, radius, bound] = operands else {
         return count(operands, "a client or a location, a radius and a bound", &NEAR);
     };
-    if let Some(problem) = search(radius, NEAR_RADIUS_KM_MAX, bound, NEAR_RESULTS_MAX) {
+    if let Some(problem) = search(radius, AREA_RADIUS_KM_MAX, bound, NEAR_RESULTS_MAX) {
         return problem;
     }
     if Location::parse(centre).is_some() {

@@ -4,15 +4,13 @@
 use super::decimal::{Decimal, integer};
 use super::fields::{Fields, fields};
 use super::follow::Follow;
-use super::location::Location;
+use super::location::{AREA_RADIUS_KM_MAX, Location};
 use super::time::Time;
 
 /// The greatest radius of a WHATSAT, in kilometres: the limit of Google Places.
 pub const RADIUS_KM_MAX: u32 = 50;
 /// The greatest number of results of a WHATSAT: one page of Google Places.
 pub const RESULTS_MAX: u64 = 20;
-/// The greatest radius of a NEAR, in kilometres: a little more than half the circumference.
-pub const NEAR_RADIUS_KM_MAX: u32 = 20_100;
 /// The greatest number of results of a NEAR.
 pub const NEAR_RESULTS_MAX: u64 = 1000;
 
@@ -67,7 +65,7 @@ pub struct WhatsAt<'a> {
 pub struct Near<'a> {
     /// The centre of the search.
     pub centre: NearCentre<'a>,
-    /// The radius in km, `D+(.D+)?`, 0 to [`NEAR_RADIUS_KM_MAX`].
+    /// The radius in km, `D+(.D+)?`, 0 to [`AREA_RADIUS_KM_MAX`].
     pub radius_km: &'a [u8],
     /// The upper bound of results, 0 to [`NEAR_RESULTS_MAX`].
     pub bound: usize,
@@ -146,7 +144,7 @@ fn whats_at<'a>(mut words: Fields<'a>) -> Option<ClientCommand<'a>> {
 
 fn near<'a>(mut words: Fields<'a>) -> Option<ClientCommand<'a>> {
     let (centre, radius_km, bound) = (words.next()?, words.next()?, words.next()?);
-    if words.next().is_some() || !Decimal::parse(radius_km)?.at_most(NEAR_RADIUS_KM_MAX) {
+    if words.next().is_some() || !Decimal::parse(radius_km)?.at_most(AREA_RADIUS_KM_MAX) {
         return None;
     }
     let bound = integer(bound).filter(|&bound| bound <= NEAR_RESULTS_MAX)? as usize;

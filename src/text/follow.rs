@@ -2,11 +2,8 @@
 
 use super::decimal::{Decimal, integer};
 use super::fields::Fields;
-use super::location::Location;
+use super::location::{AREA_RADIUS_KM_MAX, Location};
 use super::peer_line::Epoch;
-
-/// The greatest radius of an area in kilometres: more than half the circumference of the earth.
-pub const AREA_RADIUS_KM_MAX: u32 = 20_100;
 
 /// The operands of a FOLLOW.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,6 +14,10 @@ const LATITUDE_DIGITS_MAX: usize = 2;
 /// ISO 6709 writes longitudes with three digits of degrees; fewer are accepted as well.
 const LONGITUDE_DIGITS_MAX: usize = 3;
 
+/// The greatest radius around a location that NEAR and FOLLOW take, in kilometres: a little more than half the
+/// circumference of the earth.
+pub const AREA_RADIUS_KM_MAX: u32 = 20_100;
+
 /// A valid location, in the client's own bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Location<'a> {

@@ -1,12 +1,9 @@
 //! The reasons why a line is not a valid command, in words for the log. The reply has no room for them.
 
-use super::command::{
-    NEAR_RADIUS_KM_MAX, NEAR_RESULTS_MAX, RADIUS_KM_MAX, RESULTS_MAX, is_http_method, is_http_version,
-};
+use super::command::{NEAR_RESULTS_MAX, RADIUS_KM_MAX, RESULTS_MAX, is_http_method, is_http_version};
 use super::decimal::{Decimal, integer};
 use super::fields::fields;
-use super::follow::AREA_RADIUS_KM_MAX;
-use super::location::Location;
+use super::location::{AREA_RADIUS_KM_MAX, Location};
 use super::time::Time;
 
 /// The reason why a line is an invalid command, or an HTTP request. It quotes nothing of the line.
@@ -44,7 +41,7 @@ pub fn reason(line: &[u8]) -> String {
         }
         (b"WHATSAT", [_, radius, bound]) => mistake_of_search(radius, RADIUS_KM_MAX, bound, RESULTS_MAX),
         (b"NEAR", [_, radius, bound]) => {
-            mistake_of_search(radius, NEAR_RADIUS_KM_MAX, bound, NEAR_RESULTS_MAX)
+            mistake_of_search(radius, AREA_RADIUS_KM_MAX, bound, NEAR_RESULTS_MAX)
         }
         (b"WHATSAT", _) => {
             format!("WHATSAT takes client, radius and bound: 3 operands, got {}", count(operands))

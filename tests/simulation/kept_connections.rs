@@ -14,19 +14,13 @@ impl Simulation {
     /// One client asks a question, a second one just after the connection of the first was closed, and two at
     /// once when no further connection can be made. Each is answered by Places.
     pub fn check_kept_connections(&mut self) -> Result<(), String> {
-        // Only where an answer takes far less time than the limits of Places, and where there is room.
-        if self.plan.conditions.window_min < WINDOW_MIN || self.plan.connections_max < CONNECTIONS_MIN {
+        if !self.await_calm_places()? {
             return Ok(());
         }
-        self.places.behaviour = Behaviour::Patient;
-        self.was_places_asked = true;
-        let now = self.world.borrow().now;
-        self.run_until(now + FORGOTTEN_WITHIN)?;
         let begin = self.world.borrow().now;
-        let id = String::from_utf8_lossy(&self.plan.vocabulary.ids[0]).into_owned();
+        let id = self.first_id();
         let question = format!("WHATSAT {id} 10 5\n");
         let first = format!("IAMAT {id} +34.07-118.44 1621461482\n{question}");
-        let send = |text: &str| Act::Send(text.as_bytes().to_vec());
         let script = VecDeque::from([
             send(&first),
             Act::Wait(CLOSED_AFTER),
@@ -48,13 +42,37 @@ impl Simulation {
         self.places.behaviour = Behaviour::Fast;
         self.settle().map(drop)
     }
+
+    /// Lets Places answer after a while, and waits until earlier questions have no effect. Returns false where an answer
+    /// may take as long as the limits of Places, or where there may be no room for a client.
+    pub fn await_calm_places(&mut self) -> Result<bool, String> {
+        if self.plan.conditions.window_min < WINDOW_MIN || self.plan.connections_max < CONNECTIONS_MIN {
+            return Ok(false);
+        }
+        self.places.behaviour = Behaviour::Patient;
+        self.was_places_asked = true;
+        let now = self.world.borrow().now;
+        self.run_until(now + FORGOTTEN_WITHIN)?;
+        Ok(true)
+    }
+
+    /// A client that scripts use.
+    pub fn first_id(&self) -> String {
+        String::from_utf8_lossy(&self.plan.vocabulary.ids[0]).into_owned()
+    }
+}
+
+/// Sends a text.
+pub fn send(text: &str) -> Act {
+    Act::Send(text.as_bytes().to_vec())
 }
 
 /// With this window an answer takes a few round trips.
 const WINDOW_MIN: usize = 4096;
 /// A server with fewer places may be full of clients that have just left.
 const CONNECTIONS_MIN: usize = 20;
-/// Connections of earlier questions, and the failures that faults have caused, are gone after this time.
+/// Connections of earlier questions, and the failures that faults have caused, are gone after this time, and the
+/// breaker lets a question through, whatever faults there were.
 const FORGOTTEN_WITHIN: Time = 36 * SECOND;
 /// A server closes an idle connection after 30 s, and waits for the other end for up to 2 s. The first answer
 /// arrives less than 900 ms after its question.

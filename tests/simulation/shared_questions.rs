@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use crate::kept_connections::send;
 use crate::places::Behaviour;
 use crate::scripts::Act;
 use crate::simulation::Simulation;
@@ -11,14 +12,9 @@ use crate::world::{MILLISECOND, SECOND, Time};
 impl Simulation {
     /// Three clients ask the same while Places takes a second. Then Places is broken for a while.
     pub fn check_shared_questions(&mut self) -> Result<(), String> {
-        // Only where an answer takes far less time than the limits of Places, and where there is room.
-        if self.plan.conditions.window_min < WINDOW_MIN || self.plan.connections_max < CONNECTIONS_MIN {
+        if !self.await_calm_places()? {
             return Ok(());
         }
-        self.places.behaviour = Behaviour::Patient;
-        self.was_places_asked = true;
-        let now = self.world.borrow().now;
-        self.run_until(now + FORGOTTEN_WITHIN)?;
         let server = self.service_chance.index(self.loops.len());
         self.check_sharing(server)?;
         self.oracle.places_may_fail(Time::MAX / 2);
@@ -89,19 +85,4 @@ impl Simulation {
             asked => Err(format!("Places was asked {asked} questions instead of {expected}: {when}")),
         }
     }
-
-    fn first_id(&self) -> String {
-        String::from_utf8_lossy(&self.plan.vocabulary.ids[0]).into_owned()
-    }
 }
-
-fn send(text: &str) -> Act {
-    Act::Send(text.as_bytes().to_vec())
-}
-
-/// With this window an answer takes a few round trips.
-const WINDOW_MIN: usize = 4096;
-/// A server with fewer places may be full of clients that have just left.
-const CONNECTIONS_MIN: usize = 20;
-/// The breaker lets a question through after this time, whatever faults there were.
-const FORGOTTEN_WITHIN: Time = 36 * SECOND;

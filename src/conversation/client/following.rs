@@ -1,7 +1,8 @@
 //! FOLLOW, from the side of its client: when its stream begins, what is written, and when it ends
 //! (docs/protocol.md, section 1).
 
-use std::fmt::{Display, Write};
+use std::fmt::Display;
+use std::io::Write;
 use std::time::Duration;
 
 use super::commands::{Refusal, SHOWN_MAX};
@@ -178,9 +179,8 @@ impl Client {
 
     fn write_mark(&mut self, context: &mut Context<'_>, sequence: u64) {
         let epoch = context.shared.identity.epoch;
-        let mut text = TextInto(context.transport.output());
         // Writing into a buffer does not fail.
-        let _ = writeln!(text, "MARK {epoch} {sequence}");
+        let _ = writeln!(context.transport.output(), "MARK {epoch} {sequence}");
         if let Some(following) = &mut self.following {
             following.marked_at = context.now;
         }
@@ -220,16 +220,6 @@ impl Client {
         let Some(Following { whom, .. }) = self.following.as_deref() else { return };
         let (host, port) = (context.address.ip(), context.address.port());
         context.shared.log.event(format_args!("'{whom}' from ({host}, {port}) {what}"));
-    }
-}
-
-/// Formats into bytes.
-struct TextInto<'a>(&'a mut Vec<u8>);
-
-impl Write for TextInto<'_> {
-    fn write_str(&mut self, text: &str) -> std::fmt::Result {
-        self.0.extend_from_slice(text.as_bytes());
-        Ok(())
     }
 }
 

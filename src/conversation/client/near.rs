@@ -60,7 +60,9 @@ impl Client {
         for ticket in self.replies.waiting() {
             let waiter = Waiter { client: Handle::new(context.id), ticket };
             desk.withdraw(&waiter);
-            searches.withdraw(store, &waiter);
+            if self.replies.is_searching() {
+                searches.withdraw(store, &waiter);
+            }
         }
     }
 }
