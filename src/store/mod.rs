@@ -21,6 +21,7 @@
 
 mod arena;
 mod chunks;
+pub mod journal;
 mod keyed_hasher;
 mod list;
 mod path;
