@@ -16,6 +16,7 @@ mod run_all;
 mod send;
 mod send_lines;
 mod serve;
+mod store;
 
 pub use check::draw;
 pub use failure::Failure;
@@ -96,8 +97,15 @@ fn help() -> String {
 }
 
 /// In the order in which a new user needs them.
-const COMMANDS: [&Subcommand; 6] =
-    [&run_all::COMMAND, &send::COMMAND, &serve::COMMAND, &places::COMMAND, &keys::COMMAND, &check::COMMAND];
+const COMMANDS: [&Subcommand; 7] = [
+    &run_all::COMMAND,
+    &send::COMMAND,
+    &serve::COMMAND,
+    &places::COMMAND,
+    &keys::COMMAND,
+    &store::COMMAND,
+    &check::COMMAND,
+];
 
 const VERSION: &str = concat!("herd ", env!("CARGO_PKG_VERSION"), "\n");
 

@@ -83,9 +83,10 @@ impl OsFolder {
         })
     }
 
-    /// When a file was written last.
-    pub fn modified(&self, name: &str) -> io::Result<SystemTime> {
-        fs::metadata(self.path.join(name))?.modified()
+    /// The bytes of a file, and when it was written last.
+    pub fn facts(&self, name: &str) -> io::Result<(u64, SystemTime)> {
+        let facts = fs::metadata(self.path.join(name))?;
+        Ok((facts.len(), facts.modified()?))
     }
 }
 

@@ -11,9 +11,18 @@
 //! 00000008.new        which replaces all of them when it is complete: 00000008.snapshot
 //! ```
 //!
-//! A *generation* is a log and the snapshot before it; the first one needs no snapshot. `Writer` carries out a
-//! `Batch` after the other on a thread of its own. It does not know what a batch is for: which changes are written, and
+//! A *generation* is a log and the snapshot before it; the first one needs no snapshot. [`Writer`] carries out a
+//! [`Batch`] after the other on a thread of its own. It does not know what a batch is for: which changes are written, and
 //! when a generation begins, is decided by the server, which has cursors in the list of changes.
 
 pub mod disk;
-pub mod frame;
+mod frame;
+mod names;
+mod notes;
+mod reading;
+mod writer;
+
+pub use frame::{Frame, Front, seal};
+pub use notes::{Header, Position, State};
+pub use reading::{Damage, Problem, Reading, Refused, read};
+pub use writer::{Batch, Failure, Writer};
