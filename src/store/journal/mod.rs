@@ -26,3 +26,8 @@ pub use frame::{Frame, Front, seal};
 pub use notes::{Header, Position, State};
 pub use reading::{Damage, Problem, Reading, Refused, read};
 pub use writer::{Batch, Failure, Writer};
+
+#[cfg(test)]
+pub mod testing;
+#[cfg(test)]
+mod tests;
