@@ -140,6 +140,9 @@ impl JournalDriver {
             positions: Vec::new(),
             has_ended: false,
         };
+        if sync == Sync::Always {
+            server.durability.let_replies_wait();
+        }
         if !must_repair {
             server.durability.reached(until);
         }
@@ -449,3 +452,6 @@ const LOGS_MAX: usize = 16;
 /// The pause before a failure is retried, which doubles from the least to the greatest.
 const RETRY_MIN: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(4);
+
+#[cfg(test)]
+mod tests;

@@ -408,6 +408,8 @@ impl Application for Herd {
             }
             if let Some(signal) = self.server.signals.pop_front() {
                 self.signalled(signal, clocks.now);
+            } else if let Some(client) = self.server.durability.next_client() {
+                return Some(Command::Deliver { to: client.id(), call: Handle::call(Client::disk_reached) });
             } else {
                 let Some(step) = self.server.desk.next_step(clocks.now) else {
                     let follower = self.server.followers.next_due()?;
@@ -428,6 +430,9 @@ impl Application for Herd {
         self.log.hand_over(&mut self.server.log, clocks.now, is_last, &mut self.commands);
         if let Some(journal) = &mut self.journal {
             journal.hand_over(&mut self.server, clocks.now, is_last, &mut self.commands);
+        }
+        if self.server.durability.turn_ended() {
+            self.commands.push_back(Command::Timer { at: clocks.now, tag: Tag::Store });
         }
         if self.server.followers.turn_ended(self.server.store.sequence()) {
             // The next turn does not wait.
