@@ -1,4 +1,4 @@
-//! What the disk has of the store, and the clients whose replies wait for it (docs/protocol.md, section 8). It writes no
+//! What the disk has of the store, and the clients whose replies wait for it (docs/protocol.md, section 7). It writes no
 //! file.
 
 use std::collections::VecDeque;

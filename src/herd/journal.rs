@@ -45,6 +45,9 @@ pub struct JournalDriver {
     write_at: Moment,
     /// When the log is synced; [`Moment::NEVER`]: nothing was written since.
     sync_at: Moment,
+    /// When a snapshot replaces the logs because they have the last location of a client that was forgotten;
+    /// [`Moment::NEVER`]: they have none.
+    forget_at: Moment,
     /// When another generation begins after a failure.
     retry_at: Moment,
     /// The pause before the next failure is retried.
@@ -95,8 +98,11 @@ impl JournalDriver {
         now_s: u64,
     ) -> Result<(JournalDriver, Vec<String>), String> {
         let (herd, name) = (server.identity.herd.clone(), server.identity.name.clone());
-        let (store, mut left_out) = (&mut server.store, 0);
-        let reading = read(&*folder, &herd, &name, |frame| load(store, frame, &mut left_out));
+        let (store, mut left_out, mut has_gone) = (&mut server.store, 0, false);
+        let reading = read(&*folder, &herd, &name, |frame| {
+            has_gone |= frame.content.starts_with(b"GONE ");
+            load(store, frame, &mut left_out)
+        });
         let reading = reading.map_err(|refused| refused.to_string())?;
         if let Some(end) = reading.end() {
             server.identity.epoch = end.epoch;
@@ -133,6 +139,7 @@ impl JournalDriver {
             logs: reading.logs + 1,
             write_at: Moment::NEVER,
             sync_at: Moment::NEVER,
+            forget_at: if has_gone { Moment::START + FORGET_MAX } else { Moment::NEVER },
             retry_at: Moment::NEVER,
             retry_after: RETRY_MIN,
             timer_at: Moment::NEVER,
@@ -177,7 +184,7 @@ impl JournalDriver {
 
     /// Sets a timer for what is due next.
     fn set_timer(&mut self, now: Moment, commands: &mut VecDeque<Command>) {
-        let mut next = self.write_at.min(self.sync_at).min(self.retry_at);
+        let mut next = self.write_at.min(self.sync_at).min(self.retry_at).min(self.forget_at);
         if self.snapshot.is_some() {
             next = now;
         }
@@ -199,7 +206,7 @@ impl JournalDriver {
             }
             self.retry_at = Moment::NEVER;
             self.begin(batch, &mut server.store, true);
-        } else if self.snapshot.is_none() && !is_last && self.logs_are_long() {
+        } else if self.snapshot.is_none() && !is_last && (self.logs_are_long() || now >= self.forget_at) {
             self.begin(batch, &mut server.store, false);
         }
         let Some(log) = self.log else { return };
@@ -236,6 +243,7 @@ impl JournalDriver {
         let until = store.sequence();
         self.snapshot = Some(Snapshot { cursor: store.follow(0), until, bytes: 0, is_repair });
         self.log.get_or_insert_with(|| store.follow(until));
+        self.forget_at = Moment::NEVER;
         // The files that have the last note are about to be removed.
         self.positions.clear();
     }
@@ -249,6 +257,9 @@ impl JournalDriver {
                 && let Some(change) = store.next_change(log)
             {
                 Frame { number: change.sequence, content: change.line }.write(&mut batch.log);
+                if change.is_gone {
+                    self.forget_at = self.forget_at.min(now + FORGET_MAX);
+                }
             }
             // The others are due at once.
             self.write_at = if store.seen(log) < store.sequence() { now } else { Moment::NEVER };
@@ -348,6 +359,7 @@ impl JournalDriver {
         let cursors = [self.log.take(), self.snapshot.take().map(|snapshot| snapshot.cursor)];
         cursors.into_iter().flatten().for_each(|cursor| server.store.unfollow(cursor));
         (self.write_at, self.sync_at, self.noted) = (Moment::NEVER, Moment::NEVER, None);
+        self.forget_at = Moment::NEVER;
         // An end that was not written is none.
         self.has_ended = false;
         self.retry_at = now + self.retry_after;
@@ -449,6 +461,9 @@ const BATCH_BYTES: usize = 128 * 1024;
 const LOGS_EXTRA: u64 = 8 << 20;
 /// Logs before a snapshot replaces them: each start begins one.
 const LOGS_MAX: usize = 16;
+/// The longest time for which the last location of a client that was forgotten stays in the files of a running server, apart
+/// from the time that a snapshot takes (docs/protocol.md, section 7).
+const FORGET_MAX: Duration = Duration::from_secs(3600);
 /// The pause before a failure is retried, which doubles from the least to the greatest.
 const RETRY_MIN: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(4);

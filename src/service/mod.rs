@@ -81,10 +81,14 @@ pub fn serve(herd: &config::HerdFile, name: &str, file: Option<PathBuf>) -> Resu
         }
         event_loop.update(|herd, clocks| herd.reload(read, clocks));
     })?;
-    if !event_loop.finish(LAST_LINES_MAX).map_err(|error| format!("poll failed: {error}"))? {
+    let (patience, store) = match &herd.store {
+        Some(section) => (LAST_BATCHES_MAX, format!(" or {}", section.folder.join(name).display())),
+        None => (LAST_LINES_MAX, String::new()),
+    };
+    if !event_loop.finish(patience).map_err(|error| format!("poll failed: {error}"))? {
         warn(format_args!(
-            "{name} has ended before its last log lines were written: {} took nothing for {LAST_LINES_MAX:?}, or a \
-             second signal came",
+            "{name} has ended before everything was written: {}{store} took nothing for {patience:?}, or a second signal \
+             came",
             log_path.display()
         ));
     }
@@ -229,6 +233,9 @@ fn connections_max(wanted: usize, kept: usize) -> usize {
 /// How long a server that ends waits for its last log lines to be written: a disk that works needs milliseconds, and
 /// one that hangs must not keep the process.
 const LAST_LINES_MAX: Duration = Duration::from_secs(2);
+/// The same with a store on disk: a disk that has fallen behind has at most the newest statement of each client to write, and
+/// what is not written then has to come from the neighbours.
+const LAST_BATCHES_MAX: Duration = Duration::from_secs(10);
 /// Nanoseconds of a second.
 const NANOSECONDS: u64 = 1_000_000_000;
 /// Descriptors for the poll, the listener, signals, the log, the herd file while it is read, and the spare

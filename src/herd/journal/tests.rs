@@ -273,3 +273,25 @@ fn positions_that_cover_lost_changes_are_not_written() {
     let id = machine.server.neighbours.find(b"Jaquez").unwrap();
     assert_eq!(machine.server.neighbours.get(id).received(Epoch(77)), 0);
 }
+
+#[test]
+fn a_location_of_a_forgotten_client_leaves_the_disk_within_an_hour() {
+    let folder = MemoryFolder::default();
+    let holds_location = |folder: &MemoryFolder| {
+        folder.files().values().any(|bytes| bytes.windows(16).any(|text| text == b"client7 +34-118 "))
+    };
+    let mut machine = Machine::start(&folder, Sync::EverySecond, 1);
+    machine.report(7, 10);
+    machine.settle(100);
+    let line = "GONE Riley +0.200000000 client7 11.000000000\n";
+    let statement = Statement::parse(&line.as_bytes()[..line.len() - 1]).unwrap();
+    machine.server.store.report(&statement, line.as_bytes(), Origin::CLIENT);
+    machine.settle(100);
+    assert!(holds_location(&folder) && machine.timer.is_some());
+    machine.turn(FORGET_MAX.as_millis() as u64, false);
+    machine.carry_out();
+    machine.settle(100);
+    assert!(!holds_location(&folder), "{:?}", folder.names());
+    // A later start finds the GONE in the snapshot, and no earlier line.
+    assert!(!holds_location(&folder) && Machine::start(&folder, Sync::EverySecond, 2).clients() == 0);
+}
