@@ -449,8 +449,10 @@ impl Simulation {
             && tls.chance.one_in(TLS_CLIENTS_ONE_IN)
         {
             let (wire, truncates) = (tls.wire(None), tls.chance.one_in(4));
+            let keeps_socket = !truncates && tls.socket_chance.one_in(2);
             let client = self.connect_over(server, script, wire);
             client.truncates = truncates;
+            client.keeps_socket = keeps_socket;
             client.learns_nothing = true;
             return;
         }
