@@ -276,7 +276,7 @@ mod tests {
         wrong("{", "line 1, column 1", "not JSON");
         wrong("{}", "herd", "is missing");
         wrong(r#"{"herd": "x"}"#, "servers", "is missing");
-        wrong(&with(r#", "color": "red""#), "color", "herd, servers, places, peers, log, limits");
+        wrong(&with(r#", "color": "red""#), "color", "herd, servers, places, peers, log, store, limits");
         wrong(&with(r#", "herd": "i""#), "herd", "duplicate key");
         wrong(&with(r#", "a\nb": 1"#), "a\\nb", "unknown key");
         assert!(parse(&format!("\u{feff}{}", with(""))).is_ok());
