@@ -3,12 +3,14 @@
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 /// A child process. It is killed when the value is dropped, and when the bench is killed.
@@ -27,6 +29,15 @@ pub enum Affinity {
     TwoProcessors,
     /// All processors, for herds of several servers.
     Anywhere,
+}
+
+/// The end of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// By SIGTERM: the process can write what it has to.
+    InOrder,
+    /// By SIGKILL.
+    Killed,
 }
 
 impl Process {
@@ -91,6 +102,22 @@ impl Process {
     /// The process ID.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Ends the process and waits for it.
+    pub fn end(&mut self, end: End) -> io::Result<()> {
+        match end {
+            End::InOrder => kill_process(Pid::from_child(&self.child), Signal::TERM)?,
+            End::Killed => self.child.kill()?,
+        }
+        let patience = Instant::now() + END_MAX;
+        while self.child.try_wait()?.is_none() {
+            if Instant::now() > patience {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "a server does not end"));
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        Ok(())
     }
 
     /// The resident memory in bytes.
@@ -202,6 +229,32 @@ impl Folder {
         &self.0
     }
 
+    /// The bytes that its files take on the disk, reserved room included.
+    pub fn bytes_on_disk(&self) -> u64 {
+        bytes_on_disk(&self.0)
+    }
+
+    /// Waits until its files have not changed their size for a while, as when a program rewrites them in the
+    /// background. Returns the size.
+    pub fn until_settled(&self) -> io::Result<u64> {
+        let end = Instant::now() + SETTLED_MAX;
+        let (mut bytes, mut changed) = (0, Instant::now());
+        while changed.elapsed() < SETTLED_AFTER {
+            let now = self.bytes_on_disk();
+            if now != bytes {
+                (bytes, changed) = (now, Instant::now());
+            }
+            if Instant::now() > end {
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the files of a server grow without end",
+                ));
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(bytes)
+    }
+
     /// Truncates all logs, so that long runs do not fill the disk. Servers append, so they continue at the
     /// start.
     pub fn empty_logs(&self) {
@@ -214,6 +267,26 @@ impl Folder {
     }
 }
 
+fn bytes_on_disk(folder: &Path) -> u64 {
+    // A file may be removed meanwhile.
+    let bytes = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(about) if about.is_dir() => bytes_on_disk(&entry.path()),
+        Ok(about) => about.blocks() * BLOCK,
+        Err(_) => 0,
+    };
+    fs::read_dir(folder).into_iter().flatten().flatten().map(bytes).sum()
+}
+
+/// Fails if temporary folders are in memory, where everything that waits for a disk would be too fast.
+pub fn check_disk() -> io::Result<()> {
+    let folder = std::env::temp_dir();
+    if rustix::fs::statfs(&folder)?.f_type as u32 != TMPFS {
+        return Ok(());
+    }
+    let folder = folder.display();
+    Err(io::Error::other(format!("{folder} is in memory (tmpfs): set TMPDIR to a folder on a disk")))
+}
+
 impl Drop for Folder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
@@ -222,3 +295,13 @@ impl Drop for Folder {
 
 /// The bound until a program listens. A Java program is compiled first.
 const START_MAX: Duration = Duration::from_secs(30);
+/// The bound until a program has ended in order. It may have gigabytes to write.
+const END_MAX: Duration = Duration::from_secs(60);
+/// The time without change after which files have their size.
+const SETTLED_AFTER: Duration = Duration::from_millis(500);
+/// The bound until then.
+const SETTLED_MAX: Duration = Duration::from_secs(120);
+/// The bytes of a block in the figures of the system.
+const BLOCK: u64 = 512;
+/// The type of a file system in memory (statfs(2)).
+const TMPFS: u32 = 0x0102_1994;

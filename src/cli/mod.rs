@@ -16,6 +16,7 @@ mod run_all;
 mod send;
 mod send_lines;
 mod serve;
+mod store;
 
 pub use check::draw;
 pub use failure::Failure;
@@ -96,8 +97,15 @@ fn help() -> String {
 }
 
 /// In the order in which a new user needs them.
-const COMMANDS: [&Subcommand; 6] =
-    [&run_all::COMMAND, &send::COMMAND, &serve::COMMAND, &places::COMMAND, &keys::COMMAND, &check::COMMAND];
+const COMMANDS: [&Subcommand; 7] = [
+    &run_all::COMMAND,
+    &send::COMMAND,
+    &serve::COMMAND,
+    &places::COMMAND,
+    &keys::COMMAND,
+    &store::COMMAND,
+    &check::COMMAND,
+];
 
 const VERSION: &str = concat!("herd ", env!("CARGO_PKG_VERSION"), "\n");
 
@@ -162,16 +170,16 @@ mod tests {
         };
         assert_eq!(
             failure(&[]),
-            "no command: expected one of run-all, send, serve, places, keys, check; see herd --help"
+            "no command: expected one of run-all, send, serve, places, keys, store, check; see herd --help"
         );
         assert_eq!(
             failure(&["runall"]),
-            "unknown command \"runall\": expected one of run-all, send, serve, places, keys, check; \
+            "unknown command \"runall\": expected one of run-all, send, serve, places, keys, store, check; \
              see herd --help; did you mean run-all?"
         );
         assert_eq!(
             failure(&["fly"]),
-            "unknown command \"fly\": expected one of run-all, send, serve, places, keys, check; see herd --help"
+            "unknown command \"fly\": expected one of run-all, send, serve, places, keys, store, check; see herd --help"
         );
         assert!(failure(&["help", "fly"]).starts_with("unknown command \"fly\""));
         assert!(failure(&["-c", "x"]).starts_with("unknown option \"-c\""));

@@ -9,6 +9,7 @@ use super::places::{LOCAL_PLACES_PORT, PlacesSection};
 use super::section::Item;
 use super::server_names;
 use super::servers::{self, ServerSection};
+use super::store::StoreSection;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -27,6 +28,8 @@ pub struct HerdFile {
     pub peers: PeersSection,
     /// The log of each server.
     pub log: LogSection,
+    /// The store on disk of each server; `None`: servers keep everything in memory.
+    pub store: Option<StoreSection>,
     /// The limits of each server.
     pub limits: Limits,
     /// The folder of the file, in which `run/` lies; empty for the current folder. The paths in the other
@@ -99,6 +102,7 @@ impl HerdFile {
             },
             peers,
             log: LogSection::read(&file.section("log", &LogSection::KEYS)?, folder)?,
+            store: StoreSection::read(&file.section("store", &StoreSection::KEYS)?, folder)?,
             limits: Limits::read(
                 &file.section("limits", &Limits::KEYS)?,
                 &file.section("clients", &ClientsSection::KEYS)?,
@@ -178,7 +182,7 @@ fn is_local_places(listen: SocketAddr) -> bool {
 /// The file that is read without `-c`.
 pub const DEFAULT_FILE: &str = "herd.json";
 
-const KEYS: [&str; 7] = ["herd", "servers", "places", "peers", "log", "limits", "clients"];
+const KEYS: [&str; 8] = ["herd", "servers", "places", "peers", "log", "store", "limits", "clients"];
 
 /// Bytes of a herd file, far more than the largest herd needs. A device or a core dump that was named by
 /// mistake is not read to its end.
@@ -272,7 +276,7 @@ mod tests {
         wrong("{", "line 1, column 1", "not JSON");
         wrong("{}", "herd", "is missing");
         wrong(r#"{"herd": "x"}"#, "servers", "is missing");
-        wrong(&with(r#", "color": "red""#), "color", "herd, servers, places, peers, log, limits");
+        wrong(&with(r#", "color": "red""#), "color", "herd, servers, places, peers, log, store, limits");
         wrong(&with(r#", "herd": "i""#), "herd", "duplicate key");
         wrong(&with(r#", "a\nb": 1"#), "a\\nb", "unknown key");
         assert!(parse(&format!("\u{feff}{}", with(""))).is_ok());

@@ -17,6 +17,7 @@ mod places_url;
 mod section;
 mod server_names;
 mod servers;
+mod store;
 #[cfg(test)]
 mod testing;
 pub(crate) mod words;
@@ -32,3 +33,4 @@ pub use peers::PeersSection;
 pub use places::{LOCAL_PLACES_PORT, PlacesSection, local_places_trust};
 pub use places_url::PlacesUrl;
 pub use servers::ServerSection;
+pub use store::{StoreSection, Sync};

@@ -6,6 +6,7 @@
 
 mod acknowledgements;
 mod client;
+mod durability;
 mod followers;
 mod handle;
 mod idle_times;
@@ -26,6 +27,7 @@ use crate::text::fields::fields;
 use crate::text::time::Time;
 
 pub use client::Client;
+pub use durability::Durability;
 pub use followers::Followers;
 pub use handle::{Handle, Kind};
 pub use inbound_peer::InboundPeer;

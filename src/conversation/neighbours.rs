@@ -64,6 +64,11 @@ impl Neighbour {
         self.received.filter(|received| received.0 == epoch).map_or(0, |received| received.1)
     }
 
+    /// The last change that was received, and the epoch that counts it.
+    pub fn received_last(&self) -> Option<(Epoch, u64)> {
+        self.received
+    }
+
     /// Every change of this epoch up to `sequence` was received.
     pub fn note_received(&mut self, epoch: Epoch, sequence: u64) {
         self.received = Some((epoch, sequence));
@@ -75,6 +80,8 @@ impl Neighbour {
 pub struct Neighbours {
     all: Vec<Neighbour>,
     origins: u32,
+    /// Changes that this server had received before it was started, by the names of neighbours that were not added yet.
+    received_before: Vec<(Box<str>, Epoch, u64)>,
 }
 
 impl Neighbours {
@@ -84,6 +91,7 @@ impl Neighbours {
             self.all[known].present = true;
             return NeighbourId(known);
         }
+        let received = self.take_received_before(name);
         self.all.push(Neighbour {
             name: name.into(),
             present: true,
@@ -93,10 +101,22 @@ impl Neighbours {
             down_since: Moment::START,
             troubles: Vec::new(),
             one_way_was_logged: false,
-            received: None,
+            received,
             incarnations: [None; INCARNATIONS_KEPT],
         });
         NeighbourId(self.all.len() - 1)
+    }
+
+    /// Before a neighbour of this name is added: every change of this epoch up to `sequence` was received, before this
+    /// server was started.
+    pub fn note_received_before(&mut self, name: &str, epoch: Epoch, sequence: u64) {
+        self.received_before.push((name.into(), epoch, sequence));
+    }
+
+    fn take_received_before(&mut self, name: &str) -> Option<(Epoch, u64)> {
+        let found = self.received_before.iter().position(|(known, ..)| **known == *name)?;
+        let (_, epoch, sequence) = self.received_before.swap_remove(found);
+        Some((epoch, sequence))
     }
 
     /// The neighbour of this name, if the herd file names it.

@@ -20,6 +20,8 @@ pub(super) struct Replies {
     unbegun: Option<u32>,
     /// Bytes in the output that count as unread answers; see [`Replies::send`].
     held: u32,
+    /// The client is in the list of those that wait for the disk.
+    waits_for_disk: bool,
 }
 
 #[derive(Debug)]
@@ -32,6 +34,8 @@ enum Reply {
     Stream,
     /// A WHATSAT or a NEAR that has its answer. It is logged when it is sent.
     Answered(Vec<u8>),
+    /// The reply to a statement, and after `reply_end` bytes its refusal. It waits until the disk has this change.
+    Unsynced { number: u64, text: Vec<u8>, reply_end: usize },
 }
 
 impl Replies {
@@ -51,7 +55,7 @@ impl Replies {
     /// Bytes of pending replies.
     fn bytes(&self) -> usize {
         let bytes = |reply: &Reply| match reply {
-            Reply::Text(text) | Reply::Answered(text) => text.len(),
+            Reply::Text(text) | Reply::Answered(text) | Reply::Unsynced { text, .. } => text.len(),
             Reply::Waiting { line, .. } => line.len(),
             Reply::Stream => 0,
         };
@@ -60,7 +64,7 @@ impl Replies {
 
     /// The buffer to which the next reply is appended: the output, or the end of the queue.
     pub(super) fn output<'a>(&'a mut self, transport: &'a mut Transport) -> &'a mut Vec<u8> {
-        if matches!(self.queue.back(), Some(Reply::Waiting { .. } | Reply::Stream | Reply::Answered(_))) {
+        if self.queue.back().is_some_and(|reply| !matches!(reply, Reply::Text(_))) {
             self.queue.push_back(Reply::Text(Vec::new()));
         }
         match self.queue.back_mut() {
@@ -147,7 +151,7 @@ impl Replies {
     pub(super) fn waiting(&self) -> impl Iterator<Item = u32> {
         self.queue.iter().filter_map(|reply| match reply {
             Reply::Waiting { ticket, .. } => Some(*ticket),
-            Reply::Text(_) | Reply::Stream | Reply::Answered(_) => None,
+            Reply::Text(_) | Reply::Stream | Reply::Answered(_) | Reply::Unsynced { .. } => None,
         })
     }
 
@@ -179,6 +183,48 @@ impl Replies {
                 return;
             }
         }
+    }
+
+    /// Has the last reply, which was written to [`Replies::output`] from `start` on, wait until the disk has this change.
+    /// `refusal` takes its place if that fails. Returns whether the client is to be put into the list of those that wait.
+    pub(super) fn wait_for_disk(
+        &mut self,
+        transport: &mut Transport,
+        start: usize,
+        number: u64,
+        refusal: &[u8],
+    ) -> bool {
+        let output = self.output(transport);
+        let mut text = output.split_off(start);
+        if output.is_empty() && matches!(self.queue.back(), Some(Reply::Text(_))) {
+            self.queue.pop_back();
+        }
+        let reply_end = text.len();
+        text.extend_from_slice(refusal);
+        self.queue.push_back(Reply::Unsynced { number, text, reply_end });
+        !std::mem::replace(&mut self.waits_for_disk, true)
+    }
+
+    /// The client has left the list of those that wait for the disk, which has the changes up to `on_disk`, or fails.
+    /// Decides each reply that need not wait any longer. Returns the change that the last of the others waits for; the client
+    /// is to be put into the list again.
+    pub(super) fn disk_reached(&mut self, on_disk: u64, fails: bool, of_all: &mut usize) -> Option<u64> {
+        let mut last = None;
+        for reply in &mut self.queue {
+            let Reply::Unsynced { number, text, reply_end } = reply else { continue };
+            if *number <= on_disk {
+                text.truncate(*reply_end);
+            } else if fails {
+                text.drain(..*reply_end);
+            } else {
+                last = Some(*number);
+                continue;
+            }
+            *of_all += text.len();
+            *reply = Reply::Answered(std::mem::take(text));
+        }
+        self.waits_for_disk = last.is_some();
+        last
     }
 
     /// Drops all pending replies: the client is gone.
@@ -215,7 +261,7 @@ impl Replies {
                     log.sent_to_client(&text);
                     transport.write(&text);
                 }
-                Some(waiting @ (Reply::Waiting { .. } | Reply::Stream)) => {
+                Some(waiting @ (Reply::Waiting { .. } | Reply::Stream | Reply::Unsynced { .. })) => {
                     self.queue.push_front(waiting);
                     return;
                 }

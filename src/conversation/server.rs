@@ -5,7 +5,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::{
-    Client, EventLimit, Followers, Handle, NeighbourId, Neighbours, OlderStatements, PlacesRequest, Searches,
+    Client, Durability, EventLimit, Followers, Handle, NeighbourId, Neighbours, OlderStatements,
+    PlacesRequest, Searches,
 };
 use crate::config::{Limits, PlacesSection};
 use crate::log::Log;
@@ -67,6 +68,8 @@ pub struct Server {
     pub keys: Option<Rc<dyn TlsKeys>>,
     /// The newest statement of each client.
     pub store: Store,
+    /// What the disk has of the store.
+    pub durability: Durability,
     /// The connections that follow clients.
     pub followers: Followers,
     /// The neighbours.
@@ -107,6 +110,7 @@ impl Server {
             limits,
             silence,
             keys: None,
+            durability: Durability::default(),
             followers: Followers::new(),
             neighbours: Neighbours::default(),
             log,

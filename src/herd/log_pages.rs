@@ -97,7 +97,7 @@ impl Task for FallsBehind {
 /// The lane that writes the log.
 pub const LOG: Lane = Lane("log");
 /// The lane that writes to standard error.
-const WARNINGS: Lane = Lane("warnings");
+pub(super) const WARNINGS: Lane = Lane("warnings");
 /// The longest time that log lines wait for others, so that a server that has little to do writes them together,
 /// after the replies, unless earlier ones are still being written. A reader who follows the log does not notice it.
 const DELAY: Duration = Duration::from_millis(10);

@@ -7,6 +7,7 @@
 mod backoff;
 mod certificate_end;
 pub mod dialler;
+mod journal;
 mod log_pages;
 mod places;
 mod reload;
@@ -29,6 +30,7 @@ use crate::protocol::{
 use crate::text::peer_line::Epoch;
 use certificate_end::CertificateEnd;
 use dialler::Dialler;
+pub use journal::{JournalDriver, STORE};
 pub use log_pages::LOG;
 use log_pages::LogDriver;
 use places::PlacesDriver;
@@ -57,6 +59,8 @@ pub enum Tag {
     Searches,
     /// A page of the log is due, or was written.
     Log,
+    /// A batch for the store on disk is due, or was carried out.
+    Store,
     /// Followers are to be served.
     Followers,
     /// The time for draining is over.
@@ -76,6 +80,8 @@ pub struct Herd {
     certificate_end: CertificateEnd,
     shutdown: Shutdown,
     log: LogDriver,
+    /// `None`: there is no store on disk.
+    journal: Option<JournalDriver>,
     /// The timer of the next portion of a pass through the records runs.
     sweep_is_timed: bool,
     /// The timer of the next portion of the searches runs.
@@ -86,9 +92,15 @@ pub struct Herd {
 }
 
 impl Herd {
-    /// A server that dials its neighbours as soon as its commands are carried out. `seed` decides the jitter
-    /// of retries.
-    pub fn new(mut server: Server, settings: Settings, seed: u64, clocks: Clocks) -> Herd {
+    /// A server that dials its neighbours as soon as its commands are carried out. `journal` is its store on disk, if it
+    /// has one. `seed` decides the jitter of retries.
+    pub fn new(
+        mut server: Server,
+        settings: Settings,
+        journal: Option<JournalDriver>,
+        seed: u64,
+        clocks: Clocks,
+    ) -> Herd {
         let places = PlacesDriver::new(settings.places.clone(), &mut server.desk);
         let mut herd = Herd {
             server,
@@ -98,6 +110,7 @@ impl Herd {
             certificate_end: CertificateEnd::default(),
             shutdown: Shutdown::default(),
             log: LogDriver::new(),
+            journal,
             sweep_is_timed: false,
             searches_are_timed: false,
             random_state: seed,
@@ -347,6 +360,16 @@ impl Application for Herd {
                 self.places.resolved(lookup, addresses, desk, now, commands);
             }
             Notice::Done { tag: Tag::Log, done: Done::Ran(task) } => self.log.ran(&mut self.server.log, task),
+            Notice::Done { tag: Tag::Store, done: Done::Ran(task) } => {
+                if let Some(journal) = &mut self.journal {
+                    journal.ran(&mut self.server, task, now, &mut self.commands);
+                }
+            }
+            Notice::Timer(Tag::Store) => {
+                if let Some(journal) = &mut self.journal {
+                    journal.timer_fired();
+                }
+            }
             Notice::Timer(Tag::Neighbour(id)) => {
                 let step = self.diallers[id.0].wake(now);
                 self.dial(id, step, now);
@@ -385,6 +408,8 @@ impl Application for Herd {
             }
             if let Some(signal) = self.server.signals.pop_front() {
                 self.signalled(signal, clocks.now);
+            } else if let Some(client) = self.server.durability.next_client() {
+                return Some(Command::Deliver { to: client.id(), call: Handle::call(Client::disk_reached) });
             } else {
                 let Some(step) = self.server.desk.next_step(clocks.now) else {
                     let follower = self.server.followers.next_due()?;
@@ -403,6 +428,12 @@ impl Application for Herd {
         self.time_sweep(clocks.now);
         self.time_searches(clocks.now);
         self.log.hand_over(&mut self.server.log, clocks.now, is_last, &mut self.commands);
+        if let Some(journal) = &mut self.journal {
+            journal.hand_over(&mut self.server, clocks.now, is_last, &mut self.commands);
+        }
+        if self.server.durability.turn_ended() {
+            self.commands.push_back(Command::Timer { at: clocks.now, tag: Tag::Store });
+        }
         if self.server.followers.turn_ended(self.server.store.sequence()) {
             // The next turn does not wait.
             self.commands.push_back(Command::Timer { at: clocks.now, tag: Tag::Followers });

@@ -58,7 +58,7 @@ fn herd(neighbours: &[(&str, &str)]) -> Herd {
     let identity = Identity { herd: "bruins".into(), name: "Riley".into(), epoch: Epoch(1) };
     let silence = Duration::from_secs(3);
     let server = Server::new(identity, Limits::default(), silence, Log::new("Riley", Level::Events));
-    Herd::new(server, settings(neighbours), 1, clocks(0))
+    Herd::new(server, settings(neighbours), None, 1, clocks(0))
 }
 
 /// The pending commands, in words, and the tags of the lookups and timers among them.
@@ -450,7 +450,7 @@ fn with_keys_listeners_and_dialled_links_are_tls() {
         let silence = Duration::from_secs(3);
         let log = Log::new("Riley", Level::Events);
         let server = Server::new(identity, Limits::default(), silence, log);
-        let mut herd = Herd::new(server, secured(&keys, have_own_port), 1, clocks(0));
+        let mut herd = Herd::new(server, secured(&keys, have_own_port), None, 1, clocks(0));
         let all = commands(&mut herd, 0);
         let tls = "tls Some(TLS within 2s, with plain text: true)";
         assert_eq!(all.iter().filter(|command| *command == tls).count(), listeners, "{all:?}");

@@ -20,10 +20,11 @@ use crate::conversation::{Identity, Server};
 use crate::event_loop::mio_system::MioSystem;
 use crate::event_loop::system::System;
 use crate::event_loop::{EventLoop, Turn};
-use crate::herd::{Herd, LinkSettings, PlacesSettings, Settings};
+use crate::herd::{Herd, JournalDriver, LinkSettings, PlacesSettings, Settings};
 use crate::keys::{self, Expiry};
 use crate::log::{Log, LogFile, warn};
 use crate::protocol::{Application, ListenerTag, WaterMarks};
+use crate::store::journal::disk::OsFolder;
 use crate::text::peer_line::Epoch;
 use crate::tls::LinkKeys;
 
@@ -55,10 +56,15 @@ pub fn serve(herd: &config::HerdFile, name: &str, file: Option<PathBuf>) -> Resu
     let epoch = Epoch(system.random());
     let identity = Identity { herd: herd.name.as_str().into(), name: name.into(), epoch };
     let log = Log::writing_to(name, herd.log.level, Arc::new(Mutex::new(log_file)));
-    let server = Server::new(identity, herd.limits.clone(), herd.peers.silence, log);
+    let mut server = Server::new(identity, herd.limits.clone(), herd.peers.silence, log);
     let (quota, clocks) =
         (Herd::quota(settings.connections_max, herd.limits.max_connections_per_address), system.clocks());
-    let application = Herd::new(server, settings, system.random(), clocks);
+    server.set_time(clocks.wall);
+    let journal = match &herd.store {
+        Some(section) => Some(open_store(section, &mut server, clocks.wall)?),
+        None => None,
+    };
+    let application = Herd::new(server, settings, journal, system.random(), clocks);
     let mut event_loop = EventLoop::new(system, application, WaterMarks::default());
     // TLS on the listeners, if there is any, is among the first commands of the application.
     event_loop.add_listener(listener, None, quota);
@@ -75,14 +81,39 @@ pub fn serve(herd: &config::HerdFile, name: &str, file: Option<PathBuf>) -> Resu
         }
         event_loop.update(|herd, clocks| herd.reload(read, clocks));
     })?;
-    if !event_loop.finish(LAST_LINES_MAX).map_err(|error| format!("poll failed: {error}"))? {
+    let (patience, store) = match &herd.store {
+        Some(section) => (LAST_BATCHES_MAX, format!(" or {}", section.folder.join(name).display())),
+        None => (LAST_LINES_MAX, String::new()),
+    };
+    if !event_loop.finish(patience).map_err(|error| format!("poll failed: {error}"))? {
         warn(format_args!(
-            "{name} has ended before its last log lines were written: {} took nothing for {LAST_LINES_MAX:?}, or a \
-             second signal came",
+            "{name} has ended before everything was written: {}{store} took nothing for {patience:?}, or a second signal \
+             came",
             log_path.display()
         ));
     }
     Ok(())
+}
+
+/// Reads the store of a server from its folder, and begins to write there.
+fn open_store(
+    section: &config::StoreSection,
+    server: &mut Server,
+    wall: u64,
+) -> Result<JournalDriver, String> {
+    let name = server.identity.name.clone();
+    let path = section.folder.join(&*name);
+    let cannot =
+        |problem: String| format!("the store of {name} in {} cannot be used: {problem}", path.display());
+    let folder = OsFolder::to_write(&path).map_err(|error| cannot(in_words(&error)))?;
+    let in_use = "another server has it, perhaps the same one: end that, or give this one another store.dir";
+    let folder = Box::new(folder.ok_or_else(|| cannot(in_use.to_owned()))?);
+    let opened = JournalDriver::open(folder, section.sync, server, wall / NANOSECONDS);
+    let (journal, messages) = opened.map_err(cannot)?;
+    for message in messages {
+        warn(format_args!("store of {name}: {message}"));
+    }
+    Ok(journal)
 }
 
 /// Runs a loop until it is over.
@@ -202,6 +233,11 @@ fn connections_max(wanted: usize, kept: usize) -> usize {
 /// How long a server that ends waits for its last log lines to be written: a disk that works needs milliseconds, and
 /// one that hangs must not keep the process.
 const LAST_LINES_MAX: Duration = Duration::from_secs(2);
+/// The same with a store on disk: a disk that has fallen behind has at most the newest statement of each client to write, and
+/// what is not written then has to come from the neighbours.
+const LAST_BATCHES_MAX: Duration = Duration::from_secs(10);
+/// Nanoseconds of a second.
+const NANOSECONDS: u64 = 1_000_000_000;
 /// Descriptors for the poll, the listener, signals, the log, the herd file while it is read, and the spare
 /// connections of the listener.
 const OWN_DESCRIPTORS: usize = 32;

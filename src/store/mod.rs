@@ -21,6 +21,7 @@
 
 mod arena;
 mod chunks;
+pub mod journal;
 mod keyed_hasher;
 mod list;
 mod path;
@@ -260,6 +261,23 @@ impl Store {
         self.groups.note(index, is_gone, record.received);
         self.compact_lines();
         Outcome::Stored
+    }
+
+    /// Stores a statement that was stored before this server was started, if it is not over and wins. `number` is the number
+    /// of its change. Statements are to be loaded in the order of their numbers; one that is not gets a later number.
+    pub fn load(&mut self, statement: &Statement<'_>, line: &[u8], number: u64) -> Outcome {
+        let newest = self.sequence;
+        self.sequence = newest.max(number.saturating_sub(1));
+        let outcome = self.report(statement, line, Origin::CLIENT);
+        if outcome != Outcome::Stored {
+            self.sequence = newest;
+        }
+        outcome
+    }
+
+    /// The next change has a number above `sequence`.
+    pub fn continue_at(&mut self, sequence: u64) {
+        self.sequence = self.sequence.max(sequence);
     }
 
     /// Creates a cursor for a reader that has every change up to `since`; 0: it has none. A number above

@@ -33,7 +33,7 @@ fn event_loop(sink: &Arc<Mutex<CountingSink>>) -> EventLoop<MemorySystem, Herd> 
     };
     let system = MemorySystem::default();
     let quota = Herd::quota(settings.connections_max, 0);
-    let herd = Herd::new(server, settings, 7, system.clocks());
+    let herd = Herd::new(server, settings, None, 7, system.clocks());
     let mut event_loop = EventLoop::new(system, herd, WaterMarks::default());
     event_loop.add_listener((), None, quota);
     event_loop

@@ -33,6 +33,8 @@ pub struct Client {
     wire: Wire,
     /// Its end is not announced by close_notify, so that a line that has begun is no command.
     pub truncates: bool,
+    /// Its end is announced by close_notify alone: the socket is not shut down.
+    pub keeps_socket: bool,
     /// The end of its output waits for room.
     is_ending: bool,
     /// It has shown no certificate, so that a refusal must not describe the herd.
@@ -99,6 +101,7 @@ impl Client {
             connection,
             wire: Wire::Plain,
             truncates: false,
+            keeps_socket: false,
             is_ending: false,
             learns_nothing: false,
             script,
@@ -243,7 +246,7 @@ impl Client {
             Ok(()) => {}
         }
         self.is_ending = false;
-        if world.shut_down_writing(self.connection, Side::Dialler).is_err() {
+        if !self.keeps_socket && world.shut_down_writing(self.connection, Side::Dialler).is_err() {
             self.close(world, oracle);
         }
     }

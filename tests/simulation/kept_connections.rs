@@ -26,7 +26,7 @@ impl Simulation {
             Act::Wait(CLOSED_AFTER),
             send(&question),
             Act::Wait(2 * SECOND),
-            send(&question.repeat(2)),
+            send(&format!("{question}WHATSAT {id} 1.25 5\n")),
             Act::HalfClose,
         ]);
         let server = self.kept_chance.index(self.loops.len());

@@ -21,6 +21,8 @@ use crate::world::{Happening, MILLISECOND, SECOND, Time};
 /// TLS on the links of a herd.
 pub struct Tls {
     pub chance: Chance,
+    /// Random numbers for clients that leave their sockets open, which older seeds do not have.
+    pub socket_chance: Chance,
     /// The time between two acts of mischief in the storm.
     every: Time,
     /// Keys change, and bytes are altered, in the storm.
@@ -56,6 +58,7 @@ impl Tls {
         let mut tls = Tls {
             every: chance.magnitude(100 * MILLISECOND, 4 * SECOND),
             has_faults: !plan.faults.is_empty() && chance.one_in(2),
+            socket_chance: Chance::new(chance.clone().number() ^ SOCKETS),
             chance,
             states: states.collect(),
             keys: Vec::new(),
@@ -307,6 +310,8 @@ fn half_a_handshake() -> VecDeque<Act> {
     [Act::Send(crate::strangers::client_hello())].into()
 }
 
+/// Derives other random numbers from the same seed.
+const SOCKETS: u64 = 0x73_6f63_6b65_7473;
 /// One seed in so many has links in plain text.
 const PLAIN_ONE_IN: u64 = 4;
 /// Bytes of plain text in one record, at most.

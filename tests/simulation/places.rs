@@ -24,6 +24,8 @@ pub enum Behaviour {
     Late,
     /// It says that it is broken.
     Broken,
+    /// It wants to be asked once more, a second later.
+    Busy,
 }
 
 pub struct PlacesActor {
@@ -162,6 +164,10 @@ fn response(
             let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=UTF-8\r\n";
             let delay = if behaviour == Behaviour::Late { SECOND } else { chance.below(20 * MILLISECOND) };
             Some((delay, chunked(chance, head, &body), false))
+        }
+        Behaviour::Busy => {
+            let bytes = b"HTTP/1.1 503 Busy\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n";
+            Some((0, bytes.to_vec(), false))
         }
         Behaviour::Broken => Some((0, b"HTTP/1.1 502 Oh\r\nContent-Length: 0\r\n\r\n".to_vec(), false)),
         Behaviour::Slow => {

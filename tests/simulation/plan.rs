@@ -74,6 +74,8 @@ pub struct Plan {
     pub high_water: u32,
     pub line_timeout: Time,
     pub places_timeout: Time,
+    /// Questions to Places of one server in flight.
+    pub places_connections: usize,
     pub connections_max: usize,
     pub logs: bool,
     /// How long statements count.
@@ -169,6 +171,7 @@ impl Plan {
             high_water: chance.magnitude(200, 4000) as u32,
             line_timeout: chance.magnitude(4 * SECOND, 60 * SECOND),
             places_timeout: chance.magnitude(ANSWER_MAX, 5 * SECOND),
+            places_connections: PLACES_CONNECTIONS,
             connections_max: if chance.one_in(6) { chance.between(2, 12) as usize } else { 10_000 },
             logs: chance.one_in(8),
             // Decided later, as above.
@@ -245,8 +248,10 @@ const RELOADS_ONE_IN: u64 = 4;
 const LARGE: usize = 200;
 /// Bytes of waiting replies above which a client is not read from.
 const REPLIES_MAX: usize = 64 * 1024;
-/// Bytes of the answers to the questions of one client in flight: 64, each of less than 2 KiB.
-const ANSWERS_MAX: usize = 64 * 2048;
+/// Questions to Places of one server in flight, mostly.
+const PLACES_CONNECTIONS: usize = 64;
+/// Bytes of the answers to the questions of one client in flight, each of less than 2 KiB.
+const ANSWERS_MAX: usize = PLACES_CONNECTIONS * 2048;
 /// Bytes of a reply to NEAR: a line of the longest form about each client.
 const NEAR_MAX: usize = 8 * 10 * 1024;
 /// The longest time of a question to Places without a fault, and its answer: 6 KiB in chunks of one byte, 16

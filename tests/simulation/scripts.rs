@@ -93,7 +93,7 @@ impl Vocabulary {
         let id = chance.pick(&self.ids).clone();
         let location = chance.pick(&self.locations).to_string().into_bytes();
         let mut words = if chance.one_in(self.questions_one_in) {
-            let radius = chance.pick(&RADII).0.as_bytes().to_vec();
+            let radius = chance.pick(&RADII[..USUAL_RADII]).0.as_bytes().to_vec();
             let bound = chance.pick(&["0", "1", "2", "5", "20", "020"]).as_bytes().to_vec();
             vec![b"WHATSAT".to_vec(), id, radius, bound]
         } else if chance.one_in(self.near_one_in) {
@@ -175,7 +175,7 @@ pub fn kilometres(radius: &[u8]) -> Option<&'static str> {
 /// Bytes that a server reads from one connection in one turn.
 const BURST_MIN: u64 = 64 * 1024;
 /// Radii in kilometres, the same in metres, and in kilometres without needless zeros.
-const RADII: [(&str, &str, &str); 7] = [
+const RADII: [(&str, &str, &str); 9] = [
     ("10", "10000", "10"),
     ("0", "0", "0"),
     ("1.25", "1250", "1.25"),
@@ -183,7 +183,11 @@ const RADII: [(&str, &str, &str); 7] = [
     ("50.000", "50000", "50"),
     ("007", "7000", "7"),
     ("0.0", "0", "0"),
+    ("2", "2000", "2"),
+    ("3.5", "3500", "3.5"),
 ];
+/// Those of them that random scripts have.
+const USUAL_RADII: usize = 7;
 /// Radii in kilometres of NEAR: nothing, the distance of two of the locations, any distance.
 const NEAR_RADII: [&str; 7] = ["0", "0.000", "0.1", "1", "8000.5", "20015.2", "20100"];
 const BAD_LOCATIONS: [&str; 7] =

@@ -58,6 +58,7 @@ impl Simulation {
             key_env: Some("KEY".into()),
             bounds: Bounds {
                 timeout: Duration::from_nanos(self.plan.places_timeout),
+                connections: self.plan.places_connections,
                 cache: self.plan.cache,
                 ..PlacesSection::default().bounds
             },

@@ -299,7 +299,7 @@ impl Simulation {
         let water_marks = WaterMarks { high: self.plan.high_water, low: self.plan.high_water / 4 };
         let quota = Herd::quota(settings.connections_max, 0);
         let (clocks, seed) = (system.clocks(), system.random());
-        let herd = Herd::new(state, settings, seed, clocks);
+        let herd = Herd::new(state, settings, None, seed, clocks);
         let mut event_loop = EventLoop::new(system, herd, water_marks);
         event_loop.add_listener((), None, quota);
         if self.tls.is_some() {
@@ -449,8 +449,10 @@ impl Simulation {
             && tls.chance.one_in(TLS_CLIENTS_ONE_IN)
         {
             let (wire, truncates) = (tls.wire(None), tls.chance.one_in(4));
+            let keeps_socket = !truncates && tls.socket_chance.one_in(2);
             let client = self.connect_over(server, script, wire);
             client.truncates = truncates;
+            client.keeps_socket = keeps_socket;
             client.learns_nothing = true;
             return;
         }

@@ -201,8 +201,15 @@ impl World {
     }
 
     pub fn is_connected(&mut self, index: usize, side: Side) -> io::Result<bool> {
-        match self.connections[index].endpoint(side).progress {
-            Progress::Connected => Ok(true),
+        let connection = &mut self.connections[index];
+        let (own, other) = (connection.host(side), connection.host(side.other()));
+        match connection.endpoint(side).progress {
+            Progress::Connected => {
+                if own < self.servers && other < self.servers && self.trusted[own].is_some() {
+                    self.handshake_begins(own, index);
+                }
+                Ok(true)
+            }
             Progress::Connecting => Ok(false),
             Progress::Failed(error) => Err(io::Error::from_raw_os_error(error)),
         }

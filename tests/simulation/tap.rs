@@ -30,8 +30,10 @@ pub struct Handshake {
     /// The certificates, by side.
     pub shown: [Option<Certificate>; 2],
     offered: Option<Ticket>,
+    /// The end of the accepting side's flight, in bytes sent.
+    answered_at: Option<u64>,
     /// The end of the dialling side's last flight, in bytes sent.
-    pub finished_at: Option<u64>,
+    finished_at: Option<u64>,
 }
 
 /// The keys of a server, as it has read them last.
@@ -43,7 +45,8 @@ pub struct Trusted {
 /// The handshakes that servers have begun and not completed.
 #[derive(Default)]
 pub struct Handshakes {
-    /// By server: the connections, and when the server has read their first byte.
+    /// By server: the connections, and when the server has read their first byte, or when one that it has dialled was
+    /// made.
     begun: BTreeMap<usize, BTreeMap<usize, Time>>,
     /// The servers that have ever had almost too many.
     crowded: BTreeSet<usize>,
@@ -112,27 +115,33 @@ impl World {
         self.connections[index].pipe_from(side).sent = before + bytes.len() as u64;
     }
 
-    /// A server has read the first bytes of a connection that it has accepted.
+    /// A server has read the first bytes of a connection that it has accepted, or knows that one is made that it has
+    /// dialled.
     pub fn handshake_begins(&mut self, server: usize, index: usize) {
         let now = self.now;
-        self.handshakes.begun.entry(server).or_default().insert(index, now);
+        self.handshakes.begun.entry(server).or_default().entry(index).or_insert(now);
     }
 
     /// A server has ended a turn: handshakes that are not complete must end in time, and be few.
     pub fn check_handshakes(&mut self, server: usize, is_idle: bool) {
         let World { handshakes, connections, now, .. } = self;
         let Some(begun) = handshakes.begun.get_mut(&server) else { return };
+        let is_accepted = |index: usize| connections[index].host(Side::Acceptor) == server;
         begun.retain(|&index, _| {
             let connection = &connections[index];
-            let read = connection.pipes[Side::Dialler as usize].read;
-            let is_complete = connection.handshake.finished_at.is_some_and(|end| end <= read);
+            let (own, last) = match is_accepted(index) {
+                true => (Side::Acceptor, connection.handshake.finished_at),
+                false => (Side::Dialler, connection.handshake.answered_at),
+            };
+            let read = connection.pipes[own.other() as usize].read;
+            let is_complete = last.is_some_and(|end| end <= read);
             // A server may take what was altered for something else.
-            let is_open = connection.endpoints[Side::Acceptor as usize].open;
+            let is_open = connection.endpoints[own as usize].open;
             is_open && !is_complete && !connection.was_altered
         });
         let late =
             begun.values().find(|&&since| *now > since.saturating_add(HANDSHAKE_MAX + MARGIN)).copied();
-        let count = begun.len();
+        let count = begun.keys().filter(|&&index| is_accepted(index)).count();
         if count > HANDSHAKES_MAX / 2 {
             handshakes.crowded.insert(server);
         }
@@ -224,12 +233,13 @@ impl Handshake {
     fn record_sent(&mut self, payload: &[u8], end: u64) {
         match Message::read(payload) {
             Some(Message::ClientHello(ticket)) => self.offered = ticket,
-            Some(Message::ServerHello(None)) => {
-                self.shown = self.offered.take().map(|ticket| ticket.shown).unwrap_or_default();
-            }
             Some(Message::ServerHello(certificate)) => {
-                self.offered = None;
-                self.shown[Side::Acceptor as usize] = certificate;
+                self.answered_at = Some(end);
+                let offered = self.offered.take();
+                match certificate {
+                    None => self.shown = offered.map(|ticket| ticket.shown).unwrap_or_default(),
+                    Some(_) => self.shown[Side::Acceptor as usize] = certificate,
+                }
             }
             Some(Message::Finished(certificate)) => {
                 if certificate.is_some() {
@@ -242,7 +252,8 @@ impl Handshake {
     }
 }
 
-/// The time limit of a handshake from its first byte (docs/protocol.md, section 4), and how late its end may be:
+/// The time limit of a handshake, from its first byte or from the connection (docs/protocol.md, section 4), and how late
+/// its end may be:
 /// a deadline is noticed late where a process is.
 const HANDSHAKE_MAX: Time = 2 * SECOND;
 const MARGIN: Time = 200 * MILLISECOND;

@@ -114,9 +114,14 @@ impl Messages {
 
     /// Appends the next statement.
     pub fn statement(&mut self, output: &mut Vec<u8>) {
-        self.time.advance();
         let client = self.next_client();
         let moves = self.start.wrapping_add(self.number / self.clients);
+        self.statement_of(client, moves, output);
+    }
+
+    /// Appends the next statement, one of this client, after a number of moves.
+    pub fn statement_of(&mut self, client: u32, moves: u32, output: &mut Vec<u8>) {
+        self.time.advance();
         self.statement.write(client, Spot::of(client, moves), &self.time.0, output);
     }
 

@@ -21,6 +21,19 @@ pub struct HerdFile {
     pub places_timeout_ms: u32,
     /// The links between servers.
     pub links: Links,
+    /// The store on disk.
+    pub store: Store,
+}
+
+/// The store on disk of a server. Redis gets the same by its append-only file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Store {
+    /// Everything is in memory only.
+    Off,
+    /// On the disk about a second after the reply.
+    EverySecond,
+    /// On the disk before the reply.
+    Always,
 }
 
 /// The links between the servers of a herd.
@@ -62,6 +75,7 @@ impl HerdFile {
             places_trust: None,
             places_timeout_ms: 5000,
             links: Links::Plain,
+            store: Store::Off,
         }
     }
 
@@ -130,9 +144,15 @@ impl HerdFile {
         let places = self.places.clone().unwrap_or_else(|| "http://127.0.0.1:9".to_owned());
         let trust =
             self.places_trust.as_ref().map_or(String::new(), |file| format!("\"trust\": \"{file}\", "));
+        let store = |sync| format!("  \"store\": {{ \"dir\": \"store\", \"sync\": \"{sync}\" }},\n");
+        let store = match self.store {
+            Store::Off => String::new(),
+            Store::EverySecond => store("every second"),
+            Store::Always => store("always"),
+        };
         let text = format!(
             "{{\n  \"herd\": \"bench\",\n  \"servers\": {{\n{}\n  }},\n  \"places\": {{ \"url\": \"{places}\", {trust}\
-             \"timeout_ms\": {} }},\n  \"peers\": {{ \"tls\": {}, \"silence_ms\": 60000 }},\n  \
+             \"timeout_ms\": {} }},\n  \"peers\": {{ \"tls\": {}, \"silence_ms\": 60000 }},\n{store}  \
              \"log\": {{ \"dir\": \"logs\", \"level\": \"{}\" }},\n  \
              \"limits\": {{ \"max_connections\": 20000, \"max_followers\": 20000 }}\n}}\n",
             servers.join(",\n"),

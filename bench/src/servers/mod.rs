@@ -9,11 +9,12 @@ pub mod relay;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use crate::load::dialect::Dialect;
-use crate::process::{Affinity, Folder, Process, free_address};
+use crate::process::{Affinity, End, Folder, Process, free_address};
 use crate::traffic_log::{self, LogLines};
-use herd_file::HerdFile;
+use herd_file::{HerdFile, Store};
 
 /// A kind of server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,7 +148,12 @@ impl Kind {
                 format!("{} {name} {file}", source("Herd.java"))
             }
             Kind::RedisSet | Kind::RedisGeoadd => {
-                format!("--bind 127.0.0.1 --port {port} --appendonly no --io-threads 1 --maxclients 20000 --save")
+                let file = match herd.store {
+                    Store::Off => "--appendonly no",
+                    Store::EverySecond => "--appendonly yes --appendfsync everysec",
+                    Store::Always => "--appendonly yes --appendfsync always",
+                };
+                format!("--bind 127.0.0.1 --port {port} {file} --io-threads 1 --maxclients 20000 --save")
             }
             Kind::Nats => format!("-a 127.0.0.1 -p {port}"),
             Kind::Memcached => format!("-u nobody -l 127.0.0.1 -p {port} -U 0 -t 1 -m 1024 -c 1100"),
@@ -170,6 +176,8 @@ pub struct SingleServer {
     pub folder: Folder,
     /// Whether it writes a traffic log to a file whose lines can be counted.
     has_log: bool,
+    herd: HerdFile,
+    affinity: Affinity,
 }
 
 impl SingleServer {
@@ -197,7 +205,16 @@ impl SingleServer {
         let has_log =
             kind == Kind::Herd && herd.log_level == "traffic" && !SingleServer::log_in(&logs).exists();
         let process = kind.start(&herd, NAME, affinity, folder.path())?;
-        Ok(SingleServer { kind, process, folder, has_log })
+        Ok(SingleServer { kind, process, folder, has_log, herd, affinity })
+    }
+
+    /// Ends the server, and starts it again in the same folder. Returns the moment of the start, without waiting until
+    /// the server listens.
+    pub fn start_again(&mut self, end: End) -> io::Result<Instant> {
+        self.process.end(end)?;
+        let begin = Instant::now();
+        self.process = self.kind.spawn(&self.herd, NAME, self.affinity, self.folder.path())?;
+        Ok(begin)
     }
 
     /// The path of the log of a single server.

@@ -2,6 +2,7 @@
 
 mod asking;
 mod disturbed;
+mod engines;
 mod flood;
 mod follow;
 mod growing;
@@ -12,10 +13,12 @@ mod million;
 mod near;
 mod nearest;
 mod proxy;
+mod restart;
 mod size;
 mod slow_disk;
 mod slow_log;
 mod steady;
+mod stored;
 mod visits;
 
 use std::fs;
@@ -40,7 +43,7 @@ pub struct Bench {
 }
 
 /// The letters of all workloads.
-pub const ALL: &str = "abcdefghijklmnopq";
+pub const ALL: &str = "abcdefghijklmnopqrstu";
 
 impl Bench {
     /// A run of these workloads.
@@ -90,7 +93,7 @@ impl Bench {
 type Workload = fn(&mut Bench) -> io::Result<()>;
 
 /// The letters of each workload, and the processors of its load generator.
-const WORKLOADS: [(&str, Affinity, Workload); 16] = [
+const WORKLOADS: [(&str, Affinity, Workload); 20] = [
     ("ab", Affinity::OwnProcessor, steady::one_at_a_time),
     ("c", Affinity::OwnProcessor, steady::pipelined),
     ("d", Affinity::OwnProcessor, visits::connection_per_message),
@@ -107,4 +110,8 @@ const WORKLOADS: [(&str, Affinity, Workload); 16] = [
     ("o", Affinity::OwnProcessor, asking::asking),
     ("p", Affinity::OwnProcessor, nearest::nearest),
     ("q", Affinity::OwnProcessor, follow::follow),
+    ("r", Affinity::OwnProcessor, stored::every_second),
+    ("s", Affinity::OwnProcessor, stored::always),
+    ("t", Affinity::Anywhere, restart::restart),
+    ("u", Affinity::Anywhere, engines::engines),
 ];

@@ -64,11 +64,11 @@ impl Client {
         self.standing = Standing::Client;
         context.shared.log.received(line, context.address);
         let result = match command {
-            ClientCommand::IamAt(iam_at) => self.iam_at(context, &iam_at, received),
+            ClientCommand::IamAt(iam_at) => self.iam_at(context, &iam_at, line, received),
             ClientCommand::WhatsAt(whats_at) => self.whats_at(context, &whats_at),
             ClientCommand::Follow(follow) => self.follow(context, &follow, trim(line)),
             ClientCommand::Near(near) => self.near(context, &near, trim(line)),
-            ClientCommand::Forget(forget) => self.forget(context, &forget, received),
+            ClientCommand::Forget(forget) => self.forget(context, &forget, line, received),
             ClientCommand::HttpRequest => {
                 self.standing = Standing::Finished;
                 Err(Refusal::Line)
@@ -85,9 +85,13 @@ impl Client {
         &mut self,
         context: &mut Context<'_>,
         iam_at: &IamAt<'_>,
+        line: &[u8],
         received: Time,
     ) -> Result<(), Refusal> {
         let server = &mut *context.shared;
+        if server.durability.refuses() {
+            return Err(Refusal::DiskFails);
+        }
         if let Some(seconds) = seconds_too_far_ahead(server, iam_at.time, received) {
             return Err(Refusal::TooFarAhead { seconds });
         }
@@ -101,7 +105,11 @@ impl Client {
             output.truncate(start);
             return Err(Refusal::StoreFull);
         }
-        server.log.sent_to_client(&output[start..]);
+        if server.durability.must_wait(server.store.sequence()) {
+            self.wait_for_disk(context, start, line);
+        } else {
+            server.log.sent_to_client(&output[start..]);
+        }
         if outcome == Outcome::Lost {
             log_older_statement(context, iam_at);
         }
@@ -113,9 +121,13 @@ impl Client {
         &mut self,
         context: &mut Context<'_>,
         forget: &Forget<'_>,
+        line: &[u8],
         received: Time,
     ) -> Result<(), Refusal> {
         let server = &mut *context.shared;
+        if server.durability.refuses() {
+            return Err(Refusal::DiskFails);
+        }
         let Some(known) = server.store.statement(forget.id) else {
             return Err(Refusal::Line);
         };
@@ -131,8 +143,32 @@ impl Client {
             output.truncate(start);
             return Err(Refusal::StoreFull);
         }
-        server.log.sent_to_client(&output[start..]);
+        if server.durability.must_wait(server.store.sequence()) {
+            self.wait_for_disk(context, start, line);
+        } else {
+            server.log.sent_to_client(&output[start..]);
+        }
         Ok(())
+    }
+
+    /// Has the reply to a statement, which was written to the output from `start` on, wait for the disk.
+    #[cold]
+    fn wait_for_disk(&mut self, context: &mut Context<'_>, start: usize, line: &[u8]) {
+        let sequence = context.shared.store.sequence();
+        let refusal = [b"? ", trim(line), b"\n"].concat();
+        if self.replies.wait_for_disk(context.transport, start, sequence, &refusal) {
+            context.shared.durability.wait(sequence, Handle::new(context.id));
+        }
+    }
+
+    /// The disk has changes that replies of this client wait for, or it fails.
+    pub fn disk_reached(&mut self, context: &mut Context<'_>) {
+        let Server { durability, unread_answer_bytes, .. } = &mut *context.shared;
+        let (on_disk, fails) = (durability.on_disk(), durability.fails());
+        if let Some(sequence) = self.replies.disk_reached(on_disk, fails, unread_answer_bytes) {
+            durability.wait(sequence, Handle::new(context.id));
+        }
+        self.send_replies(context);
     }
 
     /// Asks Places about the location of a client.
@@ -209,6 +245,8 @@ pub(super) enum Refusal {
     TooFarAhead { seconds: u64 },
     /// The store is full: the client is new, or the line of its statement finds no room.
     StoreFull,
+    /// The reply would have to wait for a disk that fails.
+    DiskFails,
     /// As many connections follow as `limits.max_followers` allows.
     TooManyFollowers,
     /// A NEAR has a large reply, and too many earlier answers were not read.
@@ -227,6 +265,7 @@ pub(super) fn log_refusal(context: &mut Context<'_>, copy: &[u8], refusal: Refus
             let hint = if seconds > CENTURY_S { " (is the time in milliseconds?)" } else { "" };
             format!("limits.max_future_s: {} ahead of this server's clock{hint}", in_words(seconds))
         }
+        Refusal::DiskFails => "store.sync: the disk fails, so that the statement could be lost".to_owned(),
         Refusal::Unread => "too many bytes of earlier answers were not read by clients".to_owned(),
         Refusal::StoreFull => {
             format!("limits.max_clients: the store is full with {}", server.store_contents())

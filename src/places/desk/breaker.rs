@@ -39,12 +39,12 @@ impl Breaker {
         }
     }
 
-    /// A question has failed. Returns whether the breaker opens now.
+    /// A question has failed, and is forgotten next. Returns whether the breaker opens now.
     pub(super) fn failed(&mut self, now: Moment, id: QuestionId, message: String) -> bool {
         match &mut self.open {
             Some(open) if open.trial == Some(id) => {
                 open.pause = (2 * open.pause).min(PAUSE_MAX);
-                (open.until, open.last, open.trial) = (now + open.pause, message, None);
+                (open.until, open.last) = (now + open.pause, message);
                 true
             }
             // It was put before the breaker opened.

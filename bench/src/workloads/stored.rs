@@ -1,0 +1,201 @@
+//! Workloads (r) and (s): statements that are stored on the disk, beside Redis with its append-only file.
+
+use std::io;
+
+use super::{Bench, steady};
+use crate::comparison::{Comparison, Contender, load_for};
+use crate::load::{Generator, Load, Measured};
+use crate::process::{Affinity, check_disk};
+use crate::report::{Bound, Section, short, thousands};
+use crate::servers::herd_file::Store;
+use crate::servers::{Kind, SingleServer};
+
+/// A measured server.
+struct Entrant {
+    title: &'static str,
+    kind: Kind,
+    store: Store,
+    log_level: &'static str,
+}
+
+impl Entrant {
+    const fn new(title: &'static str, kind: Kind, store: Store) -> Entrant {
+        Entrant { title, kind, store, log_level: "off" }
+    }
+}
+
+/// Runs workload (r).
+pub fn every_second(bench: &mut Bench) -> io::Result<()> {
+    check_disk()?;
+    let clients = if bench.effort.quick { 20_000 } else { 200_000 };
+    let mut section = Section::new("(r) Fifty connections, with a store on disk");
+    section.paragraph(&format!(
+        "{} clients, all of them known. The statements are on the disk about a second after the reply: `store.sync` is \
+         `every second`, Redis has an append-only file and `appendfsync everysec`. The traffic log is off where it is not \
+         mentioned, because Redis has none. Between two measurements the bench waits until the files of the server have \
+         their size, so that no snapshot and no rewrite of one takes time of another.",
+        thousands(f64::from(clients))
+    ));
+    for (affinity, processors) in PROCESSORS {
+        let field = Field::start(&EVERY_SECOND, affinity, clients)?;
+        for depth in [16, 128] {
+            let known = Load { clients, ..steady::load(50, depth) };
+            let comparison = field.compare(bench, known)?;
+            section.paragraph(&format!("**{depth} messages in flight on each, {processors}**"));
+            field.table(&mut section, &comparison, BESIDE);
+            let name = |ratio: &str| format!("(r) 50 × {depth}, {processors}: rate with the store ÷ {ratio}");
+            let rate = |other| field.ratio(&comparison, STORED, other, Measured::rate);
+            bench.report.goal(&name("without"), Bound::AtLeast, 0.9, "×", rate(OFF));
+            bench.report.goal(&name("Redis SET's, everysec"), Bound::AtLeast, 2.0, "×", rate(BESIDE));
+        }
+        let at_rate = Load { clients, rate: Some(OPEN_RATE), ..steady::load(50, 1) };
+        let comparison = field.compare(bench, at_rate)?;
+        section.paragraph(&format!(
+            "**In an open loop, at {} messages per second, {processors}**",
+            thousands(f64::from(OPEN_RATE))
+        ));
+        field.table(&mut section, &comparison, BESIDE);
+        let ratio = field.ratio(&comparison, STORED, OFF, |round| round.microseconds(0.999));
+        let name = format!("(r) open loop, {processors}: p99.9 with the store ÷ without");
+        bench.report.goal(&name, Bound::AtMost, 1.5, "×", ratio);
+    }
+    bench.report.add(section);
+    Ok(())
+}
+
+/// Runs workload (s).
+pub fn always(bench: &mut Bench) -> io::Result<()> {
+    check_disk()?;
+    let mut section = Section::new("(s) Fifty connections that wait for the disk");
+    section.paragraph(
+        "Each client waits for its reply, and each reply until its statement is on the disk: `store.sync` is `always`, \
+         Redis has an append-only file and `appendfsync always`. Both sync once for all statements that have arrived \
+         meanwhile.",
+    );
+    for (affinity, processors) in PROCESSORS {
+        let field = Field::start(&ALWAYS, affinity, CLIENTS)?;
+        let comparison = field.compare(bench, Load { clients: CLIENTS, ..steady::load(50, 1) })?;
+        section.paragraph(&format!("**{processors}**"));
+        field.table(&mut section, &comparison, BESIDE_ALWAYS);
+        let ratio =
+            |figure: fn(&Measured) -> f64| field.ratio(&comparison, STORED_ALWAYS, BESIDE_ALWAYS, figure);
+        let name = |figure: &str| format!("(s) {processors}: {figure} ÷ Redis SET's, always");
+        bench.report.goal(&name("rate"), Bound::AtLeast, 1.0, "×", ratio(Measured::rate));
+        let p99 = ratio(|round| round.microseconds(0.99));
+        bench.report.goal(&name("p99"), Bound::AtMost, 1.0, "×", p99);
+    }
+    bench.report.add(section);
+    Ok(())
+}
+
+/// Running servers, in the order of the entrants. Those that are not installed are absent at the end.
+struct Field {
+    titles: Vec<&'static str>,
+    servers: Vec<SingleServer>,
+}
+
+impl Field {
+    /// Starts the servers and reports all clients to them.
+    fn start(entrants: &[Entrant], affinity: Affinity, clients: u32) -> io::Result<Field> {
+        let mut field = Field { titles: Vec::new(), servers: Vec::new() };
+        for entrant in entrants.iter().filter(|entrant| entrant.kind.is_present()) {
+            let server = SingleServer::start_on(affinity, entrant.kind, |herd, _| {
+                (herd.store, herd.log_level) = (entrant.store, entrant.log_level);
+                Ok(())
+            })?;
+            let load = Load { clients, ..steady::load(50, 128) };
+            Generator::connect(load_for(&server, load))?.send(u64::from(clients))?;
+            server.empty_log()?;
+            server.folder.until_settled()?;
+            field.titles.push(entrant.title);
+            field.servers.push(server);
+        }
+        Ok(field)
+    }
+
+    fn compare(&self, bench: &Bench, load: Load) -> io::Result<Comparison> {
+        Comparison::of(&self.servers, bench.effort, |server| {
+            let mut generator = Generator::connect(load_for(server, load))?;
+            let mut measured =
+                generator.measure(server.process.id(), bench.effort.warm_up, bench.effort.time)?;
+            measured.log = server.log_lines(generator.sent())?;
+            server.folder.until_settled()?;
+            Ok(measured)
+        })
+    }
+
+    /// The ratio of the figures of two servers; `None`: one of them is absent.
+    fn ratio(
+        &self,
+        comparison: &Comparison,
+        number: usize,
+        other: usize,
+        figure: impl Fn(&Measured) -> f64,
+    ) -> Option<f64> {
+        comparison.contenders.get(number)?.to(comparison.contenders.get(other)?, figure)
+    }
+
+    /// Adds the figures of all servers, and the ratios of their rates to that of the server `beside`.
+    fn table(&self, section: &mut Section, comparison: &Comparison, beside: usize) {
+        let beside = comparison.contenders.get(beside);
+        let row = |(title, contender): (&&str, &Contender)| {
+            let mut title = (*title).to_owned();
+            for (count, what) in
+                [(contender.wrong(), "wrong replies"), (contender.log_lost(), "log lines lost")]
+            {
+                if count > 0 {
+                    title = format!("{title} (**{count} {what}**)");
+                }
+            }
+            let ratio = beside.and_then(|beside| contender.to(beside, Measured::rate));
+            let microseconds =
+                |quantile: f64| short(contender.latency.value_at_quantile(quantile) as f64 / 1000.0);
+            vec![
+                title,
+                thousands(contender.median(Measured::rate)),
+                ratio.map_or("·".into(), |ratio| format!("{ratio:.2} ×")),
+                short(contender.median(|round| round.microseconds(0.5))),
+                microseconds(0.99),
+                microseconds(0.999),
+                microseconds(1.0),
+                short(contender.median(Measured::server_cpu_each)),
+            ]
+        };
+        let rows: Vec<_> = self.titles.iter().zip(&comparison.contenders).map(row).collect();
+        section.table(&COLUMNS, &rows);
+    }
+}
+
+const COLUMNS: [&str; 8] =
+    ["server", "messages/s", "it ÷ Redis with a file", "p50 µs", "p99", "p99.9", "max", "its CPU µs each"];
+/// The servers of workload (r), and their positions.
+const EVERY_SECOND: [Entrant; 5] = [
+    Entrant::new("herd, no store", Kind::Herd, Store::Off),
+    Entrant::new("herd, every second", Kind::Herd, Store::EverySecond),
+    Entrant {
+        log_level: "traffic",
+        ..Entrant::new("herd, every second, and the log", Kind::Herd, Store::EverySecond)
+    },
+    Entrant::new("Redis SET, everysec", Kind::RedisSet, Store::EverySecond),
+    Entrant::new("Redis SET, no file", Kind::RedisSet, Store::Off),
+];
+const OFF: usize = 0;
+const STORED: usize = 1;
+const BESIDE: usize = 3;
+/// The servers of workload (s), and their positions. Those that do not wait for the disk are for comparison.
+const ALWAYS: [Entrant; 4] = [
+    Entrant::new("herd, always", Kind::Herd, Store::Always),
+    Entrant::new("herd, every second", Kind::Herd, Store::EverySecond),
+    Entrant::new("Redis SET, always", Kind::RedisSet, Store::Always),
+    Entrant::new("Redis SET, everysec", Kind::RedisSet, Store::EverySecond),
+];
+const STORED_ALWAYS: usize = 0;
+const BESIDE_ALWAYS: usize = 2;
+/// The clients of workload (s).
+const CLIENTS: u32 = 1000;
+/// With two processors, the thread that writes the files need not share that of the loop. The second one is also the
+/// load generator's if the machine has no more.
+const PROCESSORS: [(Affinity, &str); 2] =
+    [(Affinity::OwnProcessor, "one processor"), (Affinity::TwoProcessors, "two processors")];
+/// A rate that every server can serve, in messages per second, high enough that the writing of files takes time.
+const OPEN_RATE: u32 = 50_000;

@@ -1,0 +1,472 @@
+//! The way of the changes to the disk: what a batch has, when it is written, and when a snapshot replaces the log. It
+//! opens no file.
+//!
+//! The disk is one more reader of the list of changes. The log has a cursor, and a batch has the changes after it, so that a
+//! slow disk gets the newest statement of each client only, and no queue grows. A snapshot is a second cursor, which begins
+//! before all records, and is complete at the change that was the newest when it was begun. There is one batch, which is on
+//! its way to the disk or waits here: the changes that arrive while it is written are the next one.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::fmt::{self, Debug};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::{Command, Tag};
+use crate::clock::Moment;
+use crate::config::Sync;
+use crate::conversation::Server;
+use crate::log;
+use crate::protocol::{Lane, Task, Work};
+use crate::store::journal::disk::Folder;
+use crate::store::journal::{Batch, Damage, Failure, Frame, Position, Problem, State, Writer, read};
+use crate::store::{Cursor, Outcome, Store};
+use crate::text::peer_line::Epoch;
+use crate::text::record::Statement;
+
+/// The driver of the store on disk.
+#[derive(Debug)]
+pub struct JournalDriver {
+    sync: Sync,
+    /// `None`: it is being carried out.
+    batch: Option<Box<Batch>>,
+    carried_out: CarriedOut,
+    generation: u64,
+    /// The cursor of the log. `None`: the disk fails.
+    log: Option<Cursor>,
+    snapshot: Option<Snapshot>,
+    /// Bytes of the snapshot that is complete, of the logs since then except the last one, and of that.
+    snapshot_bytes: u64,
+    earlier_log_bytes: u64,
+    log_bytes: u64,
+    /// The number of these logs.
+    logs: usize,
+    /// When the changes that are not in the log are written; [`Moment::NEVER`]: there are none.
+    write_at: Moment,
+    /// When the log is synced; [`Moment::NEVER`]: nothing was written since.
+    sync_at: Moment,
+    /// When a snapshot replaces the logs because they have the last location of a client that was forgotten;
+    /// [`Moment::NEVER`]: they have none.
+    forget_at: Moment,
+    /// When another generation begins after a failure.
+    retry_at: Moment,
+    /// The pause before the next failure is retried.
+    retry_after: Duration,
+    /// The moment of the timer that runs; [`Moment::NEVER`]: none does.
+    timer_at: Moment,
+    /// A note that is written when the cursor of the log has passed the change of this number.
+    noted: Option<(u64, Vec<u8>)>,
+    /// The positions that were noted last.
+    positions: Vec<Position>,
+    has_ended: bool,
+}
+
+/// What the batch that is being carried out does, as far as it matters afterwards.
+#[derive(Clone, Copy, Debug, Default)]
+struct CarriedOut {
+    /// The last change that the log then has; so it has all before.
+    newest: u64,
+    begins: bool,
+    syncs: bool,
+    completes: bool,
+}
+
+/// A snapshot that is being written.
+#[derive(Debug)]
+struct Snapshot {
+    cursor: Cursor,
+    /// It is complete when the cursor has passed this change.
+    until: u64,
+    bytes: u64,
+    /// Until it is complete, the files do not have everything that they should: some were damaged, or could not be
+    /// written.
+    is_repair: bool,
+}
+
+impl JournalDriver {
+    /// Reads the store of a server from its folder, and begins to write there. The server has its time and its limits, and
+    /// an epoch that is new; it goes on in the last one if it has ended in order. `now_s` is the time in seconds since
+    /// 1970. Returns messages for the operator, too.
+    ///
+    /// # Errors
+    ///
+    /// The folder is of another server or of a later version, or cannot be written; as one line.
+    pub fn open(
+        folder: Box<dyn Folder>,
+        sync: Sync,
+        server: &mut Server,
+        now_s: u64,
+    ) -> Result<(JournalDriver, Vec<String>), String> {
+        let (herd, name) = (server.identity.herd.clone(), server.identity.name.clone());
+        let (store, mut left_out, mut has_gone) = (&mut server.store, 0, false);
+        let reading = read(&*folder, &herd, &name, |frame| {
+            has_gone |= frame.content.starts_with(b"GONE ");
+            load(store, frame, &mut left_out)
+        });
+        let reading = reading.map_err(|refused| refused.to_string())?;
+        if let Some(end) = reading.end() {
+            server.identity.epoch = end.epoch;
+            server.store.continue_at(end.sequence);
+        }
+        let mut messages = keep_aside(&*folder, &reading.damage, now_s);
+        if left_out > 0 {
+            messages.push(format!("{left_out} statements are left out: limits.max_clients is reached"));
+        }
+        for Position { name, epoch, received } in reading.state.iter().flat_map(|state| &state.positions) {
+            server.neighbours.note_received_before(name, *epoch, *received);
+        }
+        let writer = Writer::new(folder, &herd, &name, reading.generation);
+        let mut batch = Box::new(Batch::new(Arc::new(Mutex::new(writer))));
+        let must_repair = !reading.damage.is_empty();
+        let generation = reading.generation + 1;
+        (batch.begins, batch.begins_snapshot) = (Some(generation), must_repair);
+        batch.write();
+        batch.take_outcome().map_err(|failure| failure.to_string())?;
+        let store = &mut server.store;
+        let until = store.sequence();
+        let snapshot =
+            must_repair.then(|| Snapshot { cursor: store.follow(0), until, bytes: 0, is_repair: true });
+        let driver = JournalDriver {
+            sync,
+            batch: Some(batch),
+            carried_out: CarriedOut { newest: until, ..CarriedOut::default() },
+            generation,
+            log: Some(store.follow(until)),
+            snapshot,
+            snapshot_bytes: reading.snapshot_bytes,
+            earlier_log_bytes: reading.log_bytes,
+            log_bytes: 0,
+            logs: reading.logs + 1,
+            write_at: Moment::NEVER,
+            sync_at: Moment::NEVER,
+            forget_at: if has_gone { Moment::START + FORGET_MAX } else { Moment::NEVER },
+            retry_at: Moment::NEVER,
+            retry_after: RETRY_MIN,
+            timer_at: Moment::NEVER,
+            noted: None,
+            positions: Vec::new(),
+            has_ended: false,
+        };
+        if sync == Sync::Always {
+            server.durability.let_replies_wait();
+        }
+        if !must_repair {
+            server.durability.reached(until);
+        }
+        Ok((driver, messages))
+    }
+
+    /// Fills the batch and hands it over, unless it is being carried out, or nothing is due. `is_last`: the server ends.
+    pub(super) fn hand_over(
+        &mut self,
+        server: &mut Server,
+        now: Moment,
+        is_last: bool,
+        commands: &mut VecDeque<Command>,
+    ) {
+        let Some(mut batch) = self.batch.take() else { return };
+        if !self.has_ended {
+            self.fill(&mut batch, server, now, is_last);
+        }
+        if batch.is_empty() {
+            self.batch = Some(batch);
+            self.set_timer(now, commands);
+            return;
+        }
+        self.carried_out = CarriedOut {
+            newest: self.log.map_or(0, |log| server.store.seen(log)),
+            begins: batch.begins.is_some(),
+            syncs: batch.syncs || batch.ends,
+            completes: batch.completes,
+        };
+        commands.push_back(Command::Run { tag: Tag::Store, work: Work::Run(batch) });
+    }
+
+    /// Sets a timer for what is due next.
+    fn set_timer(&mut self, now: Moment, commands: &mut VecDeque<Command>) {
+        let mut next = self.write_at.min(self.sync_at).min(self.retry_at).min(self.forget_at);
+        if self.snapshot.is_some() {
+            next = now;
+        }
+        if next < self.timer_at && !self.has_ended {
+            self.timer_at = next;
+            commands.push_back(Command::Timer { at: next, tag: Tag::Store });
+        }
+    }
+
+    /// The timer has fired: the end of the turn hands over what is due.
+    pub(super) fn timer_fired(&mut self) {
+        self.timer_at = Moment::NEVER;
+    }
+
+    fn fill(&mut self, batch: &mut Batch, server: &mut Server, now: Moment, is_last: bool) {
+        if self.log.is_none() {
+            if now < self.retry_at || is_last {
+                return;
+            }
+            self.retry_at = Moment::NEVER;
+            self.begin(batch, &mut server.store, true);
+        } else if self.snapshot.is_none() && !is_last && (self.logs_are_long() || now >= self.forget_at) {
+            self.begin(batch, &mut server.store, false);
+        }
+        let Some(log) = self.log else { return };
+        self.fill_log(log, batch, &mut server.store, now, is_last);
+        // One that is no repair is of no use any more.
+        if !is_last || self.is_repairing() {
+            self.fill_snapshot(batch, &mut server.store);
+        }
+        if !self.is_repairing() {
+            self.note(log, batch, server, is_last);
+        }
+        batch.syncs = now >= self.sync_at
+            || self.sync == Sync::Always && !batch.log.is_empty()
+            || batch.completes && self.is_repairing();
+        if !batch.log.is_empty() && self.sync_at == Moment::NEVER {
+            self.sync_at = now + SYNC_INTERVAL;
+        }
+    }
+
+    /// Whether the logs are so long that a snapshot pays.
+    fn logs_are_long(&self) -> bool {
+        self.earlier_log_bytes + self.log_bytes > self.snapshot_bytes + LOGS_EXTRA || self.logs > LOGS_MAX
+    }
+
+    /// Whether the files lack something until the snapshot is complete.
+    fn is_repairing(&self) -> bool {
+        self.snapshot.as_ref().is_some_and(|snapshot| snapshot.is_repair)
+    }
+
+    /// Begins another generation.
+    fn begin(&mut self, batch: &mut Batch, store: &mut Store, is_repair: bool) {
+        self.generation += 1;
+        (batch.begins, batch.begins_snapshot) = (Some(self.generation), true);
+        let until = store.sequence();
+        self.snapshot = Some(Snapshot { cursor: store.follow(0), until, bytes: 0, is_repair });
+        self.log.get_or_insert_with(|| store.follow(until));
+        self.forget_at = Moment::NEVER;
+        // The files that have the last note are about to be removed.
+        self.positions.clear();
+    }
+
+    /// Puts the changes after the cursor of the log into the batch, if they are due.
+    fn fill_log(&mut self, log: Cursor, batch: &mut Batch, store: &mut Store, now: Moment, is_last: bool) {
+        let behind = store.sequence() - store.seen(log);
+        let is_due = self.sync == Sync::Always || is_last || now >= self.write_at || behind >= BATCH_CHANGES;
+        if behind > 0 && is_due {
+            while batch.log.len() < BATCH_BYTES
+                && let Some(change) = store.next_change(log)
+            {
+                Frame { number: change.sequence, content: change.line }.write(&mut batch.log);
+                if change.is_gone {
+                    self.forget_at = self.forget_at.min(now + FORGET_MAX);
+                }
+            }
+            // The others are due at once.
+            self.write_at = if store.seen(log) < store.sequence() { now } else { Moment::NEVER };
+        } else if behind > 0 && self.write_at == Moment::NEVER {
+            self.write_at = now + DELAY;
+        }
+    }
+
+    /// Puts a portion of the records into the snapshot.
+    fn fill_snapshot(&mut self, batch: &mut Batch, store: &mut Store) {
+        let Some(snapshot) = &mut self.snapshot else { return };
+        while batch.snapshot.len() < BATCH_BYTES && store.seen(snapshot.cursor) < snapshot.until {
+            let Some(change) = store.next_change(snapshot.cursor) else { break };
+            Frame { number: change.sequence, content: change.line }.write(&mut batch.snapshot);
+        }
+        snapshot.bytes += batch.snapshot.len() as u64;
+        batch.completes = store.seen(snapshot.cursor) >= snapshot.until;
+    }
+
+    /// Notes the server's numbers in the log, after all changes that they cover.
+    fn note(&mut self, log: Cursor, batch: &mut Batch, server: &Server, is_last: bool) {
+        if batch.log.is_empty() && batch.begins.is_none() && !is_last {
+            return;
+        }
+        let (seen, sequence) = (server.store.seen(log), server.store.sequence());
+        if self.noted.is_none() && !positions(server).eq(self.positions.iter().map(Position::parts)) {
+            self.noted = Some((sequence, self.state(server, false)));
+        }
+        if let Some((_, note)) = self.noted.take_if(|(number, _)| *number <= seen) {
+            batch.log.extend_from_slice(&note);
+        }
+        if is_last && seen == sequence {
+            batch.log.extend_from_slice(&self.state(server, true));
+            batch.ends = true;
+            self.has_ended = true;
+        }
+    }
+
+    /// The frame of the numbers of the server.
+    fn state(&mut self, server: &Server, is_end: bool) -> Vec<u8> {
+        self.positions = positions(server)
+            .map(|(name, epoch, received)| Position { name: name.to_owned(), epoch, received })
+            .collect();
+        let (epoch, sequence) = (server.identity.epoch, server.store.sequence());
+        let state = State { is_end, epoch, sequence, positions: self.positions.clone() };
+        let (mut content, mut frame) = (Vec::new(), Vec::new());
+        state.write(&mut content);
+        Frame { number: 0, content: &content }.write(&mut frame);
+        frame
+    }
+
+    /// The batch was carried out.
+    pub(super) fn ran(
+        &mut self,
+        server: &mut Server,
+        task: Box<dyn Task>,
+        now: Moment,
+        commands: &mut VecDeque<Command>,
+    ) {
+        let Ok(mut batch) = (task as Box<dyn Any>).downcast::<Batch>() else { return };
+        let (bytes, outcome) = (batch.log.len() as u64, batch.take_outcome());
+        self.batch = Some(batch);
+        if let Err(failure) = outcome {
+            return self.failed(server, &failure, now, commands);
+        }
+        let CarriedOut { newest, begins, syncs, completes } = self.carried_out;
+        if begins {
+            self.earlier_log_bytes += std::mem::take(&mut self.log_bytes);
+            self.logs += 1;
+        }
+        self.log_bytes += bytes;
+        if syncs {
+            self.sync_at = Moment::NEVER;
+        }
+        if completes && let Some(snapshot) = self.snapshot.take() {
+            server.store.unfollow(snapshot.cursor);
+            (self.snapshot_bytes, self.earlier_log_bytes, self.logs) = (snapshot.bytes, 0, 1);
+            if server.durability.fails() {
+                self.retry_after = RETRY_MIN;
+                server.durability.works_again();
+                server.log.event(format_args!("The store is written to the disk again"));
+            }
+        }
+        if syncs && !self.is_repairing() {
+            server.durability.reached(newest);
+        }
+    }
+
+    /// The batch has failed: another generation begins later.
+    fn failed(
+        &mut self,
+        server: &mut Server,
+        failure: &Failure,
+        now: Moment,
+        commands: &mut VecDeque<Command>,
+    ) {
+        let cursors = [self.log.take(), self.snapshot.take().map(|snapshot| snapshot.cursor)];
+        cursors.into_iter().flatten().for_each(|cursor| server.store.unfollow(cursor));
+        (self.write_at, self.sync_at, self.noted) = (Moment::NEVER, Moment::NEVER, None);
+        self.forget_at = Moment::NEVER;
+        // An end that was not written is none.
+        self.has_ended = false;
+        self.retry_at = now + self.retry_after;
+        self.retry_after = (2 * self.retry_after).min(RETRY_MAX);
+        if !server.durability.fails() {
+            server.log.event(format_args!("The store cannot be written to the disk: {failure}"));
+            let name = server.identity.name.clone();
+            let warning = Failing { text: format!("store of {name}: {failure}; {ADVICE}") };
+            commands.push_back(Command::Run { tag: Tag::Store, work: Work::Run(Box::new(warning)) });
+        }
+        server.durability.failed();
+    }
+}
+
+/// How far the changes of each neighbour were received.
+fn positions(server: &Server) -> impl Iterator<Item = (&str, Epoch, u64)> {
+    let all = server.neighbours.ids().map(|id| server.neighbours.get(id));
+    all.filter_map(|known| known.received_last().map(|(epoch, received)| (&*known.name, epoch, received)))
+}
+
+/// Stores a change that was read. Returns whether it is a statement.
+fn load(store: &mut Store, frame: Frame<'_>, left_out: &mut u64) -> bool {
+    let Frame { number, content } = frame;
+    let Some(statement) = content.strip_suffix(b"\n").and_then(Statement::parse) else { return false };
+    *left_out += u64::from(store.load(&statement, content, number) == Outcome::Full);
+    true
+}
+
+/// Gives each damaged file a second name, because the first is removed with the next snapshot. Returns a message about
+/// each.
+fn keep_aside(folder: &dyn Folder, damage: &[Damage], now_s: u64) -> Vec<String> {
+    let keep = |damage: &Damage| {
+        let kept = format!("{}.damaged-{now_s}", damage.file);
+        let what_becomes = match &damage.problem {
+            Problem::Missing => return format!("{damage}; the neighbours supply what was in it"),
+            problem if folder.link(&damage.file, &kept).is_err() => match problem {
+                Problem::Torn { .. } => "what stands before them is used",
+                _ => "what can be read is used, and the neighbours supply the rest",
+            }
+            .to_owned(),
+            Problem::Torn { .. } => format!("what stands before them is used; the file is kept as {kept}"),
+            _ => format!(
+                "what can be read is used, and the neighbours supply the rest; the file is kept as {kept}"
+            ),
+        };
+        format!("{damage}; {what_becomes}")
+    };
+    damage.iter().map(keep).collect()
+}
+
+impl Task for Batch {
+    fn lane(&self) -> Lane {
+        STORE
+    }
+
+    fn run(&mut self) {
+        self.write();
+    }
+}
+
+/// A warning on standard error, which may block, too: the disk fails.
+struct Failing {
+    text: String,
+}
+
+impl Debug for Failing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Failing")
+    }
+}
+
+impl Task for Failing {
+    fn lane(&self) -> Lane {
+        super::log_pages::WARNINGS
+    }
+
+    fn run(&mut self) {
+        log::warn(format_args!("{}", self.text));
+    }
+}
+
+/// The lane that writes the store.
+pub const STORE: Lane = Lane("store");
+const ADVICE: &str = "the server goes on in memory, and writes everything as soon as the disk takes it: make room, or look \
+    for the reason in the log of the operating system";
+/// The longest time that changes wait for others before they are written, apart from the time that the batch before
+/// takes. Short enough for the promise of 100 ms before a SIGKILL, and long enough for few batches on an idle server.
+const DELAY: Duration = Duration::from_millis(20);
+/// The time from a write to the sync after it, unless every batch is synced. With the time of the sync itself it keeps the
+/// promise of a second.
+const SYNC_INTERVAL: Duration = Duration::from_millis(800);
+/// Changes that are written at once, however short they have waited: about a batch.
+const BATCH_CHANGES: u64 = 1024;
+/// The length from which on a batch is full, in bytes, and the same for its part of a snapshot: about 1,200 changes, which
+/// are copied in less than 0.2 ms.
+const BATCH_BYTES: usize = 128 * 1024;
+/// Bytes of the logs on top of those of the snapshot before the next one is begun. So the files of a small store are small,
+/// and what is written for snapshots is no more than what is written for changes.
+const LOGS_EXTRA: u64 = 8 << 20;
+/// Logs before a snapshot replaces them: each start begins one.
+const LOGS_MAX: usize = 16;
+/// The longest time for which the last location of a client that was forgotten stays in the files of a running server, apart
+/// from the time that a snapshot takes (docs/protocol.md, section 7).
+const FORGET_MAX: Duration = Duration::from_secs(3600);
+/// The pause before a failure is retried, which doubles from the least to the greatest.
+const RETRY_MIN: Duration = Duration::from_millis(500);
+const RETRY_MAX: Duration = Duration::from_secs(4);
+
+#[cfg(test)]
+mod tests;
