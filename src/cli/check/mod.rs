@@ -30,6 +30,7 @@ pub(super) const COMMAND: Subcommand = Subcommand {
 fn run(arguments: &Arguments) -> Result<(), Failure> {
     let loaded = LoadedHerd::find(arguments)?;
     service::check_places(&loaded.herd).map_err(Failure::at_run_time)?;
+    service::check_stores(&loaded.herd).map_err(Failure::at_run_time)?;
     let (keys, failure) = keys::report(&loaded.herd, &loaded.option(arguments), UnixTime::now());
     print((draw(&loaded.herd) + &keys).as_bytes())?;
     failure.map_or(Ok(()), Err)
@@ -54,7 +55,7 @@ Example
 
 Exit status
   0  the files are valid
-  1  places.trust, the key of Places or a key in run/keys is not usable, or the
-     drawing could not be printed
+  1  places.trust, the key of Places, a key in run/keys or a folder in store.dir
+     is not usable, or the drawing could not be printed
   2  the command line or the herd file is wrong
 ";

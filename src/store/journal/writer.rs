@@ -25,6 +25,8 @@ pub struct Writer {
     /// Without its snapshot, which is not complete, the log of the generation is worth nothing: the log before it may have
     /// lost its end. Both are removed if they fail, so that they take no room.
     is_worthless: bool,
+    /// A generation was begun.
+    has_begun: bool,
 }
 
 /// A log, and its length in bytes.
@@ -134,6 +136,7 @@ impl Writer {
             snapshot: None,
             snapshot_unsynced: 0,
             is_worthless: false,
+            has_begun: false,
         }
     }
 
@@ -187,7 +190,9 @@ impl Writer {
         }
         // Before a change number of this generation is known to another server: otherwise the end of the generation
         // before could be taken for the last one.
-        self.sync_names()
+        self.sync_names()?;
+        self.has_begun = true;
+        Ok(())
     }
 
     fn write_log(&mut self, batch: &mut Batch) -> Result<(), Failure> {
@@ -228,6 +233,12 @@ impl Writer {
     fn fail(&mut self) {
         self.log = None;
         self.snapshot = None;
+        if !self.has_begun {
+            // The server does not start, so that the folder stays as it was.
+            for kind in [Kind::Log, Kind::New] {
+                let _ = self.folder.remove(&Name::of(self.generation, kind).to_string());
+            }
+        }
     }
 
     fn create(&self, name: Name) -> Result<Box<dyn Output>, Failure> {
