@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// The row of this command in the table of commands.
 pub(super) const COMMAND: Subcommand = Subcommand {
     name: "store",
-    usage: "store NAME [--verify | --dump] [-c FILE]",
+    usage: "store NAME [-c FILE]",
     summary: "what a server has on the disk",
     help: HELP,
     options: &[CommandOption::HERD_FILE, VERIFY, DUMP],
@@ -198,7 +198,7 @@ const PRINTED: usize = 1 << 16;
 const RECORDS_MAX: usize = 1 << 30;
 
 const HELP: &str = "\
-herd store NAME [--verify | --dump] [-c FILE]
+herd store NAME [-c FILE]
 
 Prints what a server has on the disk (store.dir of the herd file): how many
 records, their size, the age of the last write, and whether all of it can be

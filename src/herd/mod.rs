@@ -261,42 +261,6 @@ impl Herd {
         }
     }
 
-    fn shut_down(&mut self, step: Option<shutdown::Step>) {
-        match step {
-            None => {}
-            Some(shutdown::Step::DrainUntil(at)) => {
-                self.server.log.event(format_args!("{} ends", self.server.identity.name));
-                self.commands.push_back(Command::Drain);
-                self.commands.push_back(Command::Timer { at, tag: Tag::DrainingOver });
-                // No WHATSAT may delay the replies after it any longer.
-                self.server.desk.close();
-                self.server.followers.close();
-            }
-            Some(shutdown::Step::CloseUntil(at)) => {
-                let dropped = self.server.statements_dropped;
-                if dropped > 0 {
-                    self.server.log.event(format_args!(
-                        "{dropped} statements of neighbours were dropped, because the store was full"
-                    ));
-                }
-                let not_logged = self.server.refusals.take_not_logged();
-                if not_logged > 0 {
-                    self.server.log.event(format_args!("{not_logged} refusals were not logged"));
-                }
-                let not_logged = self.server.connections_refused.take_not_logged()
-                    + self.server.handshakes_failed.take_not_logged();
-                if not_logged > 0 {
-                    self.server.log.event(format_args!(
-                        "{not_logged} refused connections and failed TLS handshakes were not logged"
-                    ));
-                }
-                self.commands.push_back(Command::Timer { at, tag: Tag::ClosingOver });
-                self.commands.push_back(Command::ShutDown);
-            }
-            Some(shutdown::Step::Exit) => self.commands.push_back(Command::Exit),
-        }
-    }
-
     /// The next pseudo-random number (splitmix64).
     fn chance(&mut self) -> u32 {
         self.random_state = self.random_state.wrapping_add(0x9e37_79b9_7f4a_7c15);
