@@ -16,30 +16,9 @@ fn bench() -> Bench {
     bench
 }
 
-/// Serves the clients that are due, in as many turns as it takes.
-fn serve(bench: &mut Bench) {
-    loop {
-        while let Some(client) = bench.server.durability.next_client() {
-            assert_eq!(client.id(), bench.id);
-            bench.deliver(Handle::call(Client::disk_reached));
-        }
-        if !bench.server.durability.turn_ended() {
-            return;
-        }
-    }
-}
-
 /// What is sent when the disk has the changes up to this one.
 fn reached(bench: &mut Bench, sequence: u64) -> String {
-    bench.server.durability.reached(sequence);
-    serve(bench);
-    bench.sent()
-}
-
-/// What is sent when the disk fails.
-fn failed(bench: &mut Bench) -> String {
-    bench.server.durability.failed();
-    serve(bench);
+    bench.disk_reaches(sequence, false);
     bench.sent()
 }
 
@@ -84,25 +63,7 @@ fn a_turn_names_few_clients() {
 }
 
 #[test]
-fn a_reply_waits_for_the_disk_and_its_statement_does_not() {
-    let mut bench = bench();
-    bench.receive(b"IAMAT a +1-1 7\n");
-    let line = "AT Riley +0.000000000 a +1-1 7\n";
-    assert_eq!(
-        bench.server.store.get(b"a"),
-        Some(line.as_bytes()),
-        "neighbours and followers get it at once"
-    );
-    assert_eq!((bench.sent(), bench.log().contains("sent to client")), (String::new(), false));
-    assert_eq!(reached(&mut bench, 1), line);
-    assert!(bench.log().contains("sent to client 'AT Riley +0.000000000 a +1-1 7'"));
-    bench.server.durability.reached(5);
-    bench.receive(b"IAMAT b +1-1 7\n");
-    assert!(bench.sent().starts_with("AT Riley +0.000000000 b"), "its change is on the disk already");
-}
-
-#[test]
-fn replies_keep_their_order_while_some_wait() {
+fn replies_keep_their_order_whether_the_disk_or_places_is_first() {
     let mut bench = bench();
     bench.receive(
         b"IAMAT a +1-1 7\nFOO\nWHATSAT a 10 1\nIAMAT b +1-1 7\nFORGET a\nNEAR +1-1 1 5\nBAR\nFORGET b\nFOO\n",
@@ -116,26 +77,25 @@ fn replies_keep_their_order_while_some_wait() {
         bench.sent(),
         "AT Riley +0.000000000 a +1-1 7\n{\"results\":[]}\n\nAT Riley +0.000000003 b +1-1 7\n"
     );
-    let near = "AT Riley +0.000000003 b +1-1 7\n\n";
-    assert_eq!(
-        reached(&mut bench, 3),
-        format!("GONE Riley +0.000000004 a 7.000000000\n{near}? BAR\n").as_str()
-    );
+    let near = "0.000 AT Riley +0.000000003 b +1-1 7\n\n";
+    assert_eq!(reached(&mut bench, 3), format!("GONE Riley +0.000000000 a 7.000000004\n{near}? BAR\n"));
     bench.receive(b"IAMAT c +1-1 7\nWHATSAT c 10 1\nBAR\n");
     // Places may be ahead of the disk.
     bench.answer_questions(r#"{"results":[]}"#);
     assert_eq!(bench.sent(), "");
-    assert_eq!(reached(&mut bench, 4), "GONE Riley +0.000000007 b 7.000000000\n? FOO\n");
-    let c = "AT Riley +0.000000009 c +1-1 7\n";
+    assert_eq!(reached(&mut bench, 4), "GONE Riley +0.000000000 b 7.000000007\n? FOO\n");
+    let c = "AT Riley +0.000000000 c +1-1 7\n";
     assert_eq!(reached(&mut bench, 5), format!("{c}{c}{{\"results\":[]}}\n\n? BAR\n"));
 }
 
 #[test]
 fn a_statement_that_loses_waits_for_the_one_that_is_stored() {
     let mut bench = bench();
-    bench.receive(b"IAMAT a +1-1 7\nIAMAT a +2-2 6\n");
+    // Of another client, or of a neighbour.
+    bench.report("a", 7, crate::store::Origin::CLIENT);
+    bench.receive(b"IAMAT a +2-2 6\n");
     assert_eq!((bench.sent(), bench.server.store.sequence()), (String::new(), 1));
-    assert_eq!(reached(&mut bench, 1), "AT Riley +0.000000000 a +1-1 7\nAT Riley +1.000000001 a +2-2 6\n");
+    assert_eq!(reached(&mut bench, 1), "AT Riley +1.000000000 a +2-2 6\n");
     bench.receive(b"IAMAT a +2-2 6\n");
     assert!(bench.sent().starts_with("AT Riley"), "the stored one is on the disk");
 }
@@ -154,37 +114,6 @@ fn a_client_is_listed_once_for_the_first_change_that_it_waits_for() {
 }
 
 #[test]
-fn replies_that_wait_for_a_disk_that_fails_become_refusals() {
-    let mut bench = bench();
-    bench.receive(b"IAMAT a +1-1 7\nFOO\n \tIAMAT  b +1-1  7\r\nBAR\nFORGET a\n");
-    bench.server.durability.reached(1);
-    assert_eq!(
-        failed(&mut bench),
-        "AT Riley +0.000000000 a +1-1 7\n? FOO\n? IAMAT  b +1-1  7\n? BAR\n? FORGET a\n"
-    );
-    assert!(bench.server.store.get(b"b").is_some(), "it may have been flooded");
-    assert_eq!(bench.log().matches("is refused: store.sync: the disk fails").count(), 2);
-    assert!(bench.log().contains("sent to client '? FORGET a'"));
-    assert!(bench.server.durability.waiting.is_empty());
-}
-
-#[test]
-fn while_the_disk_fails_statements_are_refused_and_not_stored() {
-    let mut bench = bench();
-    bench.receive(b"IAMAT a +1-1 7\n");
-    reached(&mut bench, 1);
-    bench.server.durability.failed();
-    bench.receive(b"IAMAT b +1-1 7\n  FORGET a\nIAMAT a +2-2 8\nNEAR +1-1 1 5\n");
-    let a = "AT Riley +0.000000000 a +1-1 7\n";
-    assert_eq!(bench.sent(), format!("? IAMAT b +1-1 7\n? FORGET a\n? IAMAT a +2-2 8\n{a}\n"));
-    assert_eq!((bench.server.store.sequence(), bench.server.store.get(b"a")), (1, Some(a.as_bytes())));
-    assert_eq!(bench.log().matches("is refused: store.sync: the disk fails").count(), 3);
-    bench.server.durability.works_again();
-    bench.receive(b"IAMAT b +1-1 7\n");
-    assert!(reached(&mut bench, 2).starts_with("AT Riley"));
-}
-
-#[test]
 fn without_always_a_disk_that_fails_refuses_nothing() {
     let mut bench = Bench::new(Conversation::Client(Client::unidentified()));
     bench.server.durability.failed();
@@ -194,24 +123,14 @@ fn without_always_a_disk_that_fails_refuses_nothing() {
 }
 
 #[test]
-fn after_a_half_close_the_replies_are_waited_for() {
-    let mut bench = bench();
-    bench.receive(b"IAMAT a +1-1 7\nIAMAT b +1-1 7");
-    bench.eof();
-    assert_eq!((bench.sent(), bench.closing()), (String::new(), None));
-    assert_eq!(reached(&mut bench, 1).lines().count(), 1);
-    assert_eq!(bench.closing(), None);
-    assert_eq!((reached(&mut bench, 2).lines().count(), bench.closing()), (1, Some(Close::Drain)));
-}
-
-#[test]
 fn a_server_that_ends_waits_for_the_disk_and_then_closes() {
     for fails in [false, true] {
         let mut bench = bench();
         bench.receive(b"IAMAT a +1-1 7\n");
         bench.shut_down();
         assert_eq!((bench.sent(), bench.closing()), (String::new(), None));
-        let sent = if fails { failed(&mut bench) } else { reached(&mut bench, 1) };
+        bench.disk_reaches(u64::from(!fails), fails);
+        let sent = bench.sent();
         assert_eq!(sent.starts_with("? IAMAT a"), fails, "{sent}");
         assert_eq!(bench.closing(), Some(Close::Drain));
     }
@@ -227,37 +146,6 @@ fn a_client_that_is_gone_leaves_the_list() {
 }
 
 #[test]
-fn a_client_with_many_replies_that_wait_is_not_read_from() {
-    let mut bench = bench();
-    bench.receive(iamats(0..200).as_bytes());
-    assert!(!bench.reading_is_paused(), "more than the WHATSATs that may wait");
-    bench.receive(iamats(200..5000).as_bytes());
-    assert!(bench.reading_is_paused() && bench.input_left() > 0);
-    let stored = bench.server.store.sequence();
-    assert!((500..2000).contains(&stored), "{stored}");
-    let mut replies = 0;
-    for _ in 0..20 {
-        let sequence = bench.server.store.sequence();
-        replies += reached(&mut bench, sequence).lines().count();
-    }
-    assert_eq!((replies, bench.input_left(), bench.reading_is_paused()), (5000, 0, false));
-}
-
-#[test]
-fn a_silent_connection_is_not_closed_before_its_reply_was_sent() {
-    let mut bench = bench();
-    bench.server.limits.clients.close_after = Duration::from_millis(800);
-    bench.receive(b"IAMAT a +1-1 7\n");
-    for _ in 0..3 {
-        bench.now = bench.now + Duration::from_millis(800);
-        bench.time_out();
-        assert_eq!(bench.closing(), None);
-    }
-    assert!(reached(&mut bench, 1).starts_with("AT Riley"));
-    assert_eq!(bench.deadline(), bench.now + Duration::from_millis(800), "the reply is a sign of life");
-}
-
-#[test]
 fn a_stream_waits_for_the_replies_before_it_and_not_for_the_disk() {
     let mut bench = bench();
     bench.receive(b"IAMAT a +1-1 7\nFOLLOW *\n");
@@ -270,4 +158,55 @@ fn a_stream_waits_for_the_replies_before_it_and_not_for_the_disk() {
     bench.report("b", 7, crate::store::Origin::CLIENT);
     bench.follow_on();
     assert_eq!(bench.sent(), "AT Riley +0.000000000 b +1-1 7\nMARK 00000000000000ee 2\n");
+}
+
+#[test]
+fn a_reply_is_logged_when_it_is_decided() {
+    let mut bench = bench();
+    bench.receive(b"IAMAT a +1-1 7\n IAMAT  b +1-1 7\r\nIAMAT c +1-1 7\n");
+    assert!(!bench.log().contains("sent to client"));
+    bench.disk_reaches(1, false);
+    assert!(bench.log().ends_with("sent to client 'AT Riley +0.000000000 a +1-1 7'\n"));
+    bench.disk_reaches(2, true);
+    bench.receive(b"FORGET a\n");
+    let log = bench.log();
+    assert_eq!(log.matches("sent to client").count(), 4);
+    assert!(log.contains("sent to client 'AT Riley +0.000000001 b +1-1 7'"));
+    assert!(log.contains("sent to client '? IAMAT c +1-1 7'"));
+    for refused in ["IAMAT c +1-1 7", "FORGET a"] {
+        let event = format!("'{refused}' from (127.0.0.1, 40000) is refused: store.sync: the disk fails");
+        assert!(log.contains(&event), "{log}");
+    }
+}
+
+#[test]
+fn replies_that_wait_for_the_disk_are_no_pending_questions() {
+    let mut bench = bench();
+    bench.receive(iamats(0..200).as_bytes());
+    assert_eq!((bench.reading_is_paused(), bench.server.store.len()), (false, 200));
+    // Many lines with other replies between take no more room than their bytes.
+    bench.receive("FOO\nIAMAT a +1-1 7\n".repeat(200).as_bytes());
+    assert_eq!((bench.reading_is_paused(), bench.input_left()), (false, 0));
+    bench.receive("FOO\nIAMAT a +1-1 7\n".repeat(2000).as_bytes());
+    assert!(bench.reading_is_paused() && bench.input_left() > 0);
+}
+
+#[test]
+fn a_connection_whose_reply_waits_for_the_disk_is_not_closed_as_silent() {
+    let mut bench = bench();
+    let time = Duration::from_millis(800);
+    bench.server.limits.clients.close_after = time;
+    bench.receive(b"IAMAT a +1-1 7\n");
+    for _ in 0..3 {
+        bench.now = bench.now + time;
+        bench.time_out();
+        assert_eq!(bench.closing(), None);
+    }
+    assert!(reached(&mut bench, 1).starts_with("AT Riley"));
+    bench.now = bench.now + (time - Duration::from_millis(1));
+    bench.time_out();
+    assert_eq!(bench.closing(), None, "its time counts from the reply");
+    bench.now = bench.now + time;
+    bench.time_out();
+    assert!(bench.closing().is_some());
 }
