@@ -170,16 +170,16 @@ mod tests {
         };
         assert_eq!(
             failure(&[]),
-            "no command: expected one of run-all, send, serve, places, keys, check; see herd --help"
+            "no command: expected one of run-all, send, serve, places, keys, store, check; see herd --help"
         );
         assert_eq!(
             failure(&["runall"]),
-            "unknown command \"runall\": expected one of run-all, send, serve, places, keys, check; \
+            "unknown command \"runall\": expected one of run-all, send, serve, places, keys, store, check; \
              see herd --help; did you mean run-all?"
         );
         assert_eq!(
             failure(&["fly"]),
-            "unknown command \"fly\": expected one of run-all, send, serve, places, keys, check; see herd --help"
+            "unknown command \"fly\": expected one of run-all, send, serve, places, keys, store, check; see herd --help"
         );
         assert!(failure(&["help", "fly"]).starts_with("unknown command \"fly\""));
         assert!(failure(&["-c", "x"]).starts_with("unknown option \"-c\""));

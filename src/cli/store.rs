@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// The row of this command in the table of commands.
 pub(super) const COMMAND: Subcommand = Subcommand {
     name: "store",
-    usage: "store NAME [--verify | --dump] [-c FILE]",
+    usage: "store NAME [-c FILE]",
     summary: "what a server has on the disk",
     help: HELP,
     options: &[CommandOption::HERD_FILE, VERIFY, DUMP],
@@ -118,14 +118,15 @@ impl OnDisk {
 
     fn report(&self, path: &Path, name: &str, now: SystemTime) -> String {
         let (records, clients) = (self.store.records(), self.store.len());
-        let mut text = format!("{name} has {records} records on the disk: {clients} clients");
+        let mut text =
+            format!("{name} has {} on the disk: {}", counted(records, "record"), counted(clients, "client"));
         let forgotten = records - clients;
         if forgotten > 0 {
             let _ = write!(text, " and {forgotten} forgotten ones");
         }
         let bytes: u64 = self.files.iter().map(|(_, bytes)| bytes).sum();
         let _ = writeln!(text, "\n  folder      {}", path.display());
-        let _ = writeln!(text, "  size        {}, {} files", in_units(bytes), self.files.len());
+        let _ = writeln!(text, "  size        {}, {}", in_units(bytes), counted(self.files.len(), "file"));
         let age = self.written.map(|written| now.duration_since(written).unwrap_or_default());
         let last = age.map_or("never".to_owned(), |age| format!("{} ago", in_time(age)));
         let _ = writeln!(text, "  last write  {last}");
@@ -172,6 +173,12 @@ fn empty_store(limits: &Limits) -> Store {
     store
 }
 
+/// `1 file`, `2 files`.
+fn counted(count: usize, what: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{ending}")
+}
+
 fn in_units(bytes: u64) -> String {
     match bytes {
         0..10_000 => format!("{bytes} bytes"),
@@ -198,7 +205,7 @@ const PRINTED: usize = 1 << 16;
 const RECORDS_MAX: usize = 1 << 30;
 
 const HELP: &str = "\
-herd store NAME [--verify | --dump] [-c FILE]
+herd store NAME [-c FILE]
 
 Prints what a server has on the disk (store.dir of the herd file): how many
 records, their size, the age of the last write, and whether all of it can be

@@ -188,6 +188,19 @@ impl Bench {
         }
     }
 
+    /// The disk has all changes now, or fails.
+    pub(super) fn disk_reaches(&mut self, sequence: u64, fails: bool) {
+        self.server.durability.reached(sequence);
+        if fails {
+            self.server.durability.failed();
+        }
+        while let Some(client) = self.server.durability.next_client() {
+            assert_eq!(client.id(), self.id);
+            self.deliver(Handle::call(Client::disk_reached));
+            self.server.durability.turn_ended();
+        }
+    }
+
     fn carry_out_steps(&mut self) {
         while let Some(step) = self.server.desk.next_step(self.now) {
             match step {

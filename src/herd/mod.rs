@@ -61,6 +61,8 @@ pub enum Tag {
     Log,
     /// A batch for the store on disk is due, or was carried out.
     Store,
+    /// Clients whose replies need not wait for the disk any longer are to be served.
+    Synced,
     /// Followers are to be served.
     Followers,
     /// The time for draining is over.
@@ -259,42 +261,6 @@ impl Herd {
         }
     }
 
-    fn shut_down(&mut self, step: Option<shutdown::Step>) {
-        match step {
-            None => {}
-            Some(shutdown::Step::DrainUntil(at)) => {
-                self.server.log.event(format_args!("{} ends", self.server.identity.name));
-                self.commands.push_back(Command::Drain);
-                self.commands.push_back(Command::Timer { at, tag: Tag::DrainingOver });
-                // No WHATSAT may delay the replies after it any longer.
-                self.server.desk.close();
-                self.server.followers.close();
-            }
-            Some(shutdown::Step::CloseUntil(at)) => {
-                let dropped = self.server.statements_dropped;
-                if dropped > 0 {
-                    self.server.log.event(format_args!(
-                        "{dropped} statements of neighbours were dropped, because the store was full"
-                    ));
-                }
-                let not_logged = self.server.refusals.take_not_logged();
-                if not_logged > 0 {
-                    self.server.log.event(format_args!("{not_logged} refusals were not logged"));
-                }
-                let not_logged = self.server.connections_refused.take_not_logged()
-                    + self.server.handshakes_failed.take_not_logged();
-                if not_logged > 0 {
-                    self.server.log.event(format_args!(
-                        "{not_logged} refused connections and failed TLS handshakes were not logged"
-                    ));
-                }
-                self.commands.push_back(Command::Timer { at, tag: Tag::ClosingOver });
-                self.commands.push_back(Command::ShutDown);
-            }
-            Some(shutdown::Step::Exit) => self.commands.push_back(Command::Exit),
-        }
-    }
-
     /// The next pseudo-random number (splitmix64).
     fn chance(&mut self) -> u32 {
         self.random_state = self.random_state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -395,7 +361,7 @@ impl Application for Herd {
                 self.server.log.event(format_args!("Connections cannot be accepted: {error}"));
             }
             // The end of the turn hands over what is due.
-            Notice::Timer(Tag::Log | Tag::Followers) => {}
+            Notice::Timer(Tag::Log | Tag::Synced | Tag::Followers) => {}
             // No command has these tags.
             Notice::Connecting { .. } | Notice::Done { .. } | Notice::Timer(_) => {}
         }
@@ -432,10 +398,10 @@ impl Application for Herd {
             journal.hand_over(&mut self.server, clocks.now, is_last, &mut self.commands);
         }
         if self.server.durability.turn_ended() {
-            self.commands.push_back(Command::Timer { at: clocks.now, tag: Tag::Store });
+            // The next turn does not wait.
+            self.commands.push_back(Command::Timer { at: clocks.now, tag: Tag::Synced });
         }
         if self.server.followers.turn_ended(self.server.store.sequence()) {
-            // The next turn does not wait.
             self.commands.push_back(Command::Timer { at: clocks.now, tag: Tag::Followers });
         }
         !self.commands.is_empty()

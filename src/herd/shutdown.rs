@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::{Command, Herd, Tag};
 use crate::clock::Moment;
 
 /// The progress of a shutdown.
@@ -54,6 +55,45 @@ impl Shutdown {
         }
         self.phase = Phase::Closing;
         Some(Step::CloseUntil(now + CLOSING_MAX))
+    }
+}
+
+impl Herd {
+    /// Carries out a step of the shutdown.
+    pub(super) fn shut_down(&mut self, step: Option<Step>) {
+        match step {
+            None => {}
+            Some(Step::DrainUntil(at)) => {
+                self.server.log.event(format_args!("{} ends", self.server.identity.name));
+                self.commands.push_back(Command::Drain);
+                self.commands.push_back(Command::Timer { at, tag: Tag::DrainingOver });
+                // No WHATSAT may delay the replies after it any longer.
+                self.server.desk.close();
+                self.server.followers.close();
+            }
+            Some(Step::CloseUntil(at)) => {
+                let dropped = self.server.statements_dropped;
+                if dropped > 0 {
+                    self.server.log.event(format_args!(
+                        "{dropped} statements of neighbours were dropped, because the store was full"
+                    ));
+                }
+                let not_logged = self.server.refusals.take_not_logged();
+                if not_logged > 0 {
+                    self.server.log.event(format_args!("{not_logged} refusals were not logged"));
+                }
+                let not_logged = self.server.connections_refused.take_not_logged()
+                    + self.server.handshakes_failed.take_not_logged();
+                if not_logged > 0 {
+                    self.server.log.event(format_args!(
+                        "{not_logged} refused connections and failed TLS handshakes were not logged"
+                    ));
+                }
+                self.commands.push_back(Command::Timer { at, tag: Tag::ClosingOver });
+                self.commands.push_back(Command::ShutDown);
+            }
+            Some(Step::Exit) => self.commands.push_back(Command::Exit),
+        }
     }
 }
 

@@ -203,6 +203,10 @@ fn changed_settings(
         "peers.tls"
     } else if changed.log.folder != herd.log.folder {
         "log.dir"
+    } else if store_folder(changed) != store_folder(herd) {
+        "store.dir"
+    } else if changed.store != herd.store {
+        "store.sync"
     } else {
         return settings(changed, name);
     };
@@ -217,6 +221,10 @@ fn listen_address(herd: &config::HerdFile, name: &str) -> Result<SocketAddr, Str
 
 fn peers_address(herd: &config::HerdFile, name: &str) -> Option<SocketAddr> {
     herd.server(name).and_then(|server| server.peers)
+}
+
+fn store_folder(herd: &config::HerdFile) -> Option<&Path> {
+    herd.store.as_ref().map(|store| &*store.folder)
 }
 
 /// The error of a port that cannot be bound, as one line.
@@ -285,6 +293,19 @@ mod tests {
         assert!(changed(&|herd| herd.peers.tls ^= true).unwrap_err().contains("`peers.tls`"));
         assert!(changed(&|herd| herd.log.folder = "x".into()).unwrap_err().contains("`log.dir`"));
         assert!(changed(&|herd| herd.servers[0].name = "x".into()).unwrap_err().contains("no server Riley"));
+    }
+
+    #[test]
+    fn the_store_on_disk_stays_as_it_is_while_the_server_runs() {
+        let store = |folder: &str, sync| Some(config::StoreSection { folder: folder.into(), sync });
+        let with = |store| config::HerdFile { store, ..config::HerdFile::built_in() };
+        let (every_second, always) = (config::Sync::EverySecond, config::Sync::Always);
+        let refused = |old, new| changed_settings(&with(old), &with(new), "Riley").err().unwrap_or_default();
+        assert_eq!(refused(store("x", always), store("x", always)), "");
+        assert!(refused(store("x", always), store("y", always)).contains("`store.dir`"));
+        assert!(refused(store("x", always), None).contains("`store.dir`"));
+        assert!(refused(None, store("x", every_second)).contains("`store.dir`"));
+        assert!(refused(store("x", every_second), store("x", always)).contains("`store.sync`"));
     }
 
     #[test]

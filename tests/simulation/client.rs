@@ -6,7 +6,7 @@ use std::io;
 use herd::places::dialect::Dialect;
 
 use crate::connection::{Progress, Side};
-use crate::followers::{Marked, Received, Stream};
+use crate::followers::{Marked, Received, Stream, Streamer};
 use crate::near::Near;
 use crate::oracle::Oracle;
 use crate::rules::{Command, Lines, Meaning, Record, coordinates, trimmed};
@@ -489,8 +489,10 @@ impl Client {
     fn stream_received(&mut self, world: &mut World, oracle: &mut Oracle, line: &[u8]) {
         let Some(first) = self.pending.front_mut() else { return };
         let Some(stream) = &mut first.stream else { return };
+        let incarnation = world.connections[self.connection].incarnation;
         let wall = world.wall(self.server);
-        let mut result = stream.receive(line, oracle.lifetimes, wall);
+        let streamer = Streamer { oracle, server: self.server, incarnation, wall };
+        let mut result = stream.receive(line, &streamer);
         match (&result, &stream.marked, &first.meaning) {
             (Ok(Received::Mark), Some((epoch, sequence)), Meaning::Follow { text, .. }) => {
                 let (epoch, sequence, known) = (epoch.clone(), *sequence, stream.knows());
@@ -505,7 +507,6 @@ impl Client {
             }
             _ => {}
         }
-        let incarnation = world.connections[self.connection].incarnation;
         let is_stored = |record: &Record| {
             if oracle.lifetimes.are_short() {
                 return oracle.has_had(self.server, incarnation, record, 0);

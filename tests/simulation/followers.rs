@@ -31,6 +31,45 @@ pub struct Stream {
     pub marked: Option<(Vec<u8>, u64)>,
 }
 
+/// The server of a stream.
+pub struct Streamer<'a> {
+    pub oracle: &'a Oracle,
+    pub server: usize,
+    pub incarnation: u32,
+    /// What its clock shows.
+    pub wall: u64,
+}
+
+impl Streamer<'_> {
+    /// The statements of a client that the server has stored, in that order. Of those of one turn it has the last.
+    fn stored(&self, id: &[u8]) -> impl DoubleEndedIterator<Item = &Record> + ExactSizeIterator {
+        let history = self.oracle.records_since(self.server, self.incarnation, id, 0);
+        history.iter().map(|(_, record)| record)
+    }
+
+    fn is_over(&self, record: &Record) -> bool {
+        record.is_over(self.oracle.lifetimes, self.wall)
+    }
+
+    /// Whether the server has stored `record` after `known`. Which may replace which, the oracle checks at the store:
+    /// an older statement may, after a winner that came between them, was never sent, and ended before `known`.
+    fn stored_later(&self, record: &Record, known: &Record) -> bool {
+        let first = self.stored(&known.id).position(|stored| stored == known);
+        let last = self.stored(&known.id).rposition(|stored| stored == record);
+        match (first, last) {
+            (Some(first), Some(last)) => first < last,
+            // One of them was replaced in its turn.
+            _ => record.beats(known) || self.is_over(known),
+        }
+    }
+
+    /// Whether a statement that a resumed stream had is over, or was replaced by one that is: a server keeps no trace
+    /// of either.
+    fn has_no_trace(&self, known: &Record) -> bool {
+        self.is_over(known) || self.stored(&known.id).next_back().is_some_and(|newest| self.is_over(newest))
+    }
+}
+
 /// What a line of a stream was.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Received {
@@ -49,8 +88,8 @@ impl Stream {
         self.known.clone()
     }
 
-    /// Takes a line with its LF. `lifetimes` and the clock of the server say which statements are over.
-    pub fn receive(&mut self, line: &[u8], lifetimes: Lifetimes, wall: u64) -> Result<Received, String> {
+    /// Takes a line with its LF.
+    pub fn receive(&mut self, line: &[u8], server: &Streamer<'_>) -> Result<Received, String> {
         if line == b"\n" {
             return if self.marked.is_some() { Ok(Received::End) } else { Err("no MARK came before".into()) };
         }
@@ -58,9 +97,9 @@ impl Stream {
             if self.whom.zone(&record.id, &record.location) == Zone::Outside {
                 return Err("it does not match".into());
             }
-            // Any statement replaces one that is over.
-            let is_kept = |known: &&Record| !record.beats(known) && !known.is_over(lifetimes, wall);
-            if let Some(known) = self.known.get(&record.id).filter(is_kept) {
+            if let Some(known) =
+                self.known.get(&record.id).filter(|known| !server.stored_later(&record, known))
+            {
                 return Err(format!("'{}' was sent before", known.line.escape_ascii()));
             }
             self.known.insert(record.id.clone(), record);
@@ -88,7 +127,7 @@ impl Stream {
                 {
                     // The server has sent only what is new. What has expired meanwhile is dropped by the client.
                     for (id, record) in from.known {
-                        if !record.is_over(lifetimes, wall) {
+                        if !server.has_no_trace(&record) {
                             self.known.entry(id).or_insert(record);
                         }
                     }

@@ -948,3 +948,81 @@ fn replies_to_near_that_are_not_read_are_bounded() {
     bench.lose();
     assert_eq!(bench.server.unread_answer_bytes, 0);
 }
+
+/// A client of a server whose replies wait for the disk.
+fn client_of_a_disk() -> Bench {
+    let mut bench = client();
+    bench.wall = 7_000_000_000;
+    bench.server.durability.let_replies_wait();
+    bench
+}
+
+#[test]
+fn a_reply_to_a_statement_waits_for_the_disk() {
+    let mut bench = client_of_a_disk();
+    bench.receive(b"IAMAT a +1-1 5\nIAMAT b +1-1 5\n");
+    assert_eq!(bench.sent(), "");
+    assert_eq!(bench.server.store.len(), 2, "neighbours and followers do not wait");
+    bench.disk_reaches(1, false);
+    assert_eq!(bench.sent(), "AT Riley +2.000000000 a +1-1 5\n");
+    bench.receive(b"IAMAT c +1-1 5\n");
+    bench.disk_reaches(3, false);
+    assert_eq!(bench.sent(), "AT Riley +2.000000001 b +1-1 5\nAT Riley +2.000000000 c +1-1 5\n");
+    bench.receive(b"IAMAT c +2-2 4\n");
+    assert_eq!(bench.sent(), "AT Riley +3.000000000 c +2-2 4\n", "what it lost against is on the disk");
+}
+
+#[test]
+fn replies_after_one_that_waits_for_the_disk_keep_their_order() {
+    let mut bench = client_of_a_disk();
+    bench.receive(b"FOO\nIAMAT a +1-1 5\nBAR\nWHATSAT a 1 1\nFORGET a\nBAZ\n");
+    answer_all(&mut bench, "{}");
+    assert_eq!(bench.sent(), "? FOO\n");
+    bench.disk_reaches(1, false);
+    let sent = bench.sent();
+    assert!(
+        sent.starts_with("AT Riley +2.000000001 a +1-1 5\n? BAR\nAT Riley +2.000000001 a +1-1 5\n{"),
+        "{sent}"
+    );
+    assert!(!sent.contains("GONE") && !sent.contains("BAZ"), "{sent}");
+    bench.disk_reaches(2, false);
+    assert_eq!(bench.sent(), "GONE Riley +0.000000000 a 7.000000004\n? BAZ\n");
+}
+
+#[test]
+fn a_disk_that_fails_refuses_statements() {
+    let mut bench = client_of_a_disk();
+    bench.receive(b"IAMAT a +1-1 5\nIAMAT  b +1-1 5 \r\nFORGET a\n");
+    bench.disk_reaches(1, true);
+    assert_eq!(bench.sent(), "AT Riley +2.000000000 a +1-1 5\n? IAMAT  b +1-1 5\n? FORGET a\n");
+    bench.receive(b"IAMAT c +1-1 5\nFORGET b\nNEAR b 10 5\n");
+    let sent = bench.sent();
+    assert!(sent.starts_with("? IAMAT c +1-1 5\n? FORGET b\n"), "{sent}");
+    assert_eq!(bench.server.store.newest(b"c"), None, "nothing is stored");
+    bench.server.durability.works_again();
+    bench.receive(b"IAMAT c +1-1 5\n");
+    bench.disk_reaches(4, false);
+    assert_eq!(bench.sent(), "AT Riley +2.000000000 c +1-1 5\n");
+}
+
+#[test]
+fn a_client_that_waits_for_the_disk_is_not_read_from_for_ever() {
+    let mut bench = client_of_a_disk();
+    let lines: String = (0..10_000).map(|number| format!("IAMAT {number} +1-1 5\n")).collect();
+    bench.receive(lines.as_bytes());
+    let stored = bench.server.store.len();
+    assert!(bench.input_left() > 0 && stored < 2_000, "{stored} replies wait");
+    bench.disk_reaches(stored as u64, false);
+    assert_eq!(bench.sent().lines().count(), stored);
+    assert!(bench.server.store.len() > stored, "it is read from again");
+}
+
+#[test]
+fn a_half_closed_client_gets_the_replies_that_wait_for_the_disk() {
+    let mut bench = client_of_a_disk();
+    bench.receive(b"IAMAT a +1-1 5\nIAMAT b +1-1 5");
+    bench.eof();
+    assert_eq!((bench.sent(), bench.closing()), (String::new(), None));
+    bench.disk_reaches(2, false);
+    assert_eq!((bench.sent().lines().count(), bench.closing()), (2, Some(Close::Drain)));
+}
