@@ -4,7 +4,7 @@
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .PHONY: help run-all build test check simulate planted-faults measure-faults soak fuzz
-.PHONY: bench bench-quick bench-setup bench-check bench-instructions clean
+.PHONY: bench bench-quick bench-programs bench-setup bench-check bench-instructions clean
 
 help:
 	@echo 'make run-all                             build, then run the whole herd until Ctrl-C'
@@ -60,11 +60,15 @@ measure-faults: build
 	HERD_BIN='$(abspath $(TARGET))/release/herd' cargo test --test herd -- --ignored --nocapture --test-threads 1
 
 HERD_PROGRAM := $(abspath $(TARGET)/release/herd)
-bench: build
-	cd bench && HERD_BIN='$(HERD_PROGRAM)' cargo run --release -- all
+bench: build bench-programs
+	cd bench && HERD_BIN='$(HERD_PROGRAM)' cargo run --release --features engines -- all
 
-bench-quick: build
-	cd bench && HERD_BIN='$(HERD_PROGRAM)' cargo run --release -- quick
+bench-quick: build bench-programs
+	cd bench && HERD_BIN='$(HERD_PROGRAM)' cargo run --release --features engines -- quick
+
+# With the storage engines of workload (u).
+bench-programs:
+	cd bench && cargo build --release --features engines
 
 # RUNLEVEL=1: the packages must not start their servers.
 bench-setup:

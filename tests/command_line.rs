@@ -173,6 +173,58 @@ fn check_draws_the_herd_or_names_the_wrong_place() {
     }
 }
 
+/// The folder of another server, of a later version, or something else than a folder is found by `check` and at the start of
+/// a server, and nothing is changed in it.
+#[test]
+fn a_store_of_another_server_is_found_at_the_start() {
+    let folder = Folder::new("foreign-store");
+    let text = r#"{ "herd": "h", "servers": { "Solo": { "listen": "127.0.0.1:0" } }, "places": { "key_env": null,
+        "url": "http://127.0.0.1:1" }, "peers": { "tls": false }, "store": { "dir": "store" } }"#;
+    // Only a server that is not refused would need a port.
+    fs::write(
+        folder.0.join("herd.json"),
+        text.replace(":0", &format!(":{}", listen().local_addr().unwrap().port())),
+    )
+    .unwrap();
+    let store = folder.0.join("store/Solo");
+    let fails = |words: &str| {
+        for arguments in [&["check"][..], &["serve", "Solo"]] {
+            let line = failure(&folder.run(arguments), 1);
+            assert!(
+                line.starts_with("the store of Solo in store/Solo cannot be used: ") && line.contains(words),
+                "{line}"
+            );
+        }
+    };
+    assert!(success(&folder.run(&["check"])).contains("h: 1 server"), "there is no folder yet");
+    fs::create_dir(folder.0.join("store")).unwrap();
+    fs::write(&store, "").unwrap();
+    fails("Not a directory");
+    fs::remove_file(&store).unwrap();
+    fs::create_dir(&store).unwrap();
+    let refused = [
+        ("HERD 1 h Other 1", "00000001.log is of server Other of the herd h"),
+        ("HERD 1 bruins Solo 1", "00000001.log is of server Solo of the herd bruins"),
+        ("HERD 2 h Solo 1 more", "00000001.log has version 2 of the format"),
+    ];
+    for (header, words) in refused {
+        fs::write(store.join("00000001.log"), store_file(header)).unwrap();
+        fails(words);
+        let names: Vec<_> = fs::read_dir(&store).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["00000001.log"]);
+    }
+    fs::write(store.join("00000001.log"), store_file("HERD 1 h Solo 1")).unwrap();
+    success(&folder.run(&["check"]));
+}
+
+/// A file of a store with one frame (docs/protocol.md, section 7).
+fn store_file(line: &str) -> Vec<u8> {
+    let content = format!("{line}\n").into_bytes();
+    let (length, number) = ((content.len() as u32).to_le_bytes(), 0u64.to_le_bytes());
+    let checksum = crc32c::crc32c(&[&length[..], &number, &content].concat());
+    [&length[..], &checksum.to_le_bytes(), &number, &content].concat()
+}
+
 /// `herd places --near` prints what it would answer: the embedded places with their source, or those of a file.
 #[test]
 fn places_near_a_location_are_printed() {

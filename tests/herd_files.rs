@@ -119,7 +119,10 @@ fn the_template_has_every_key_at_its_default() {
             assert!(explained.remove(key.as_str()), "{key} is not in the README");
         }
     }
-    assert_eq!(explained.into_iter().collect::<Vec<_>>(), ["places.trust", "servers.NAME.peers"]);
+    assert_eq!(
+        explained.into_iter().collect::<Vec<_>>(),
+        ["places.trust", "servers.NAME.peers", "store.dir", "store.sync"]
+    );
 }
 
 #[test]

@@ -91,8 +91,8 @@ fn iam_at(operands: &[&[u8]], now: u64) -> String {
                 allows; write now for the present"
             .to_owned();
     }
-    "the text is valid: the store of the server may be full (limits.max_clients), or the line longer than \
-     limits.max_line; its log may say more"
+    "the text is valid: the store of the server may be full (limits.max_clients), its disk may fail \
+     (store.sync), or the line longer than limits.max_line; its log may say more"
         .to_owned()
 }
 

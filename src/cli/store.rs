@@ -118,14 +118,15 @@ impl OnDisk {
 
     fn report(&self, path: &Path, name: &str, now: SystemTime) -> String {
         let (records, clients) = (self.store.records(), self.store.len());
-        let mut text = format!("{name} has {records} records on the disk: {clients} clients");
+        let mut text =
+            format!("{name} has {} on the disk: {}", counted(records, "record"), counted(clients, "client"));
         let forgotten = records - clients;
         if forgotten > 0 {
             let _ = write!(text, " and {forgotten} forgotten ones");
         }
         let bytes: u64 = self.files.iter().map(|(_, bytes)| bytes).sum();
         let _ = writeln!(text, "\n  folder      {}", path.display());
-        let _ = writeln!(text, "  size        {}, {} files", in_units(bytes), self.files.len());
+        let _ = writeln!(text, "  size        {}, {}", in_units(bytes), counted(self.files.len(), "file"));
         let age = self.written.map(|written| now.duration_since(written).unwrap_or_default());
         let last = age.map_or("never".to_owned(), |age| format!("{} ago", in_time(age)));
         let _ = writeln!(text, "  last write  {last}");
@@ -170,6 +171,12 @@ fn empty_store(limits: &Limits) -> Store {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     store.set_time(now.as_nanos() as u64);
     store
+}
+
+/// `1 file`, `2 files`.
+fn counted(count: usize, what: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{ending}")
 }
 
 fn in_units(bytes: u64) -> String {

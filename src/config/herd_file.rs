@@ -190,6 +190,7 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 
 #[cfg(test)]
 mod tests {
+    use super::super::store::Sync;
     use super::super::testing::{parse, with, with_a, wrong};
     use super::*;
     use crate::log::Level;
@@ -229,6 +230,7 @@ mod tests {
         };
         assert_eq!(herd.limits, expected);
         assert_eq!(herd.limits, Limits::default());
+        assert_eq!(herd.store, None);
     }
 
     #[test]
@@ -238,6 +240,7 @@ mod tests {
             "places": { "api": "google-legacy", "url": "http://localhost:8080/p", "trust": "/etc/ca.pem", "key_env": "_K1", "timeout_ms": 10, "max_connections": 1, "max_waiting": 2, "max_per_minute": 3, "cache_s": 4 },
             "peers": { "tls": false, "silence_ms": 100 },
             "log": { "dir": "deep/er", "level": "events" },
+            "store": { "dir": "st/ore", "sync": "always" },
             "limits": { "max_line": 64, "max_connections": 1, "max_connections_per_address": 7, "max_lines_per_second": 9, "max_clients": 1073741824, "max_future_s": 0, "max_followers": 5, "expire_s": 60, "remember_gone_s": 1, "line_timeout_s": 1 },
             "clients": { "end_line_after_ms": 1, "close_after_ms": 2 }"#,
         ))
@@ -258,6 +261,8 @@ mod tests {
             (herd.log.folder.as_path(), herd.log.level),
             (Path::new("some/folder/deep/er"), Level::Events)
         );
+        let folder = "some/folder/st/ore".into();
+        assert_eq!(herd.store, Some(StoreSection { folder, sync: Sync::Always }));
         let limits = herd.limits;
         assert_eq!((limits.max_line, limits.max_connections, limits.max_clients), (64, 1, 1 << 30));
         assert_eq!((limits.max_connections_per_address, limits.max_lines_per_second), (7, 9));
@@ -310,8 +315,8 @@ mod tests {
         fs::remove_dir_all(&folder).unwrap();
     }
 
-    const WORDS: &str = "herd servers places peers log limits listen peers address talks_to A \
-        api url trust key_env timeout_ms max_connections max_waiting max_per_minute cache_s tls silence_ms dir level max_line";
+    const WORDS: &str = "herd servers places peers log store limits listen peers address talks_to A \
+        api url trust key_env timeout_ms max_connections max_waiting max_per_minute cache_s tls silence_ms dir level sync max_line";
 
     /// JSON that resembles a herd file, so that every reader is reached.
     fn json() -> impl Strategy<Value = String> {

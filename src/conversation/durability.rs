@@ -1,7 +1,7 @@
 //! What the disk has of the store, and the clients whose replies wait for it (docs/protocol.md, section 7). It writes no
 //! file.
 
-use std::collections::VecDeque;
+use std::collections::BTreeSet;
 
 use super::{Client, Handle};
 
@@ -14,8 +14,8 @@ pub struct Durability {
     fails: bool,
     /// Every change up to this one is on the disk.
     on_disk: u64,
-    /// Clients with replies that wait, each once, with the newest change at that moment.
-    waiting: VecDeque<(u64, Handle<Client>)>,
+    /// Clients with replies that wait, each once, with the first change that they wait for.
+    waiting: BTreeSet<(u64, Handle<Client>)>,
     /// Clients that were named in this turn.
     named: usize,
 }
@@ -48,9 +48,14 @@ impl Durability {
         self.on_disk
     }
 
-    /// A client has replies that wait for this change, and was not in the list.
+    /// A client has a reply that waits for this change, and others that wait for later ones. It is not in the list yet.
     pub fn wait(&mut self, sequence: u64, client: Handle<Client>) {
-        self.waiting.push_back((sequence, client));
+        self.waiting.insert((sequence, client));
+    }
+
+    /// A client that may be in the list, with this change, is gone.
+    pub fn withdraw(&mut self, sequence: u64, client: Handle<Client>) {
+        self.waiting.remove(&(sequence, client));
     }
 
     /// Every change up to this one is on the disk now.
@@ -70,11 +75,11 @@ impl Durability {
 
     /// The next client whose first reply need not wait any longer; it leaves the list. At most [`NAMED_MAX`] in a turn.
     pub fn next_client(&mut self) -> Option<Handle<Client>> {
-        let &(sequence, client) = self.waiting.front()?;
+        let &(sequence, client) = self.waiting.first()?;
         if self.named == NAMED_MAX || sequence > self.on_disk && !self.fails {
             return None;
         }
-        self.waiting.pop_front();
+        self.waiting.pop_first();
         self.named += 1;
         Some(client)
     }
@@ -89,47 +94,4 @@ impl Durability {
 const NAMED_MAX: usize = if cfg!(test) { 4 } else { 512 };
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::protocol::ConnectionId;
-
-    fn client(slot: u32) -> Handle<Client> {
-        Handle::new(ConnectionId { slot, generation: 1 })
-    }
-
-    #[test]
-    fn clients_are_due_when_the_disk_has_their_changes() {
-        let mut durability = Durability::default();
-        assert!(!durability.must_wait(1), "without store.sync \"always\"");
-        durability.let_replies_wait();
-        assert!(durability.must_wait(1));
-        durability.wait(1, client(1));
-        durability.wait(3, client(2));
-        assert_eq!(durability.next_client(), None);
-        durability.reached(2);
-        assert!(!durability.must_wait(2) && durability.must_wait(3));
-        assert_eq!((durability.next_client(), durability.next_client()), (Some(client(1)), None));
-        durability.failed();
-        assert!(durability.refuses());
-        assert_eq!(durability.next_client(), Some(client(2)), "its reply is a refusal");
-        durability.works_again();
-        assert!(!durability.refuses());
-    }
-
-    #[test]
-    fn a_turn_names_few_clients() {
-        let mut durability = Durability::default();
-        (0..10).for_each(|slot| durability.wait(1, client(slot)));
-        durability.reached(1);
-        let mut turns = 0;
-        let mut named = 0;
-        loop {
-            named += std::iter::from_fn(|| durability.next_client()).count();
-            turns += 1;
-            if !durability.turn_ended() {
-                break;
-            }
-        }
-        assert_eq!((named, turns), (10, 3));
-    }
-}
+mod tests;

@@ -1,9 +1,13 @@
 //! The pending replies of a client, in the order of its commands.
 //!
-//! While a reply waits for Places or for a search, the replies to later commands wait in this queue. Usually the queue is
-//! empty and owns no memory, and replies go straight into the output.
+//! While a reply waits for Places, for a search or for the disk, the replies to later commands wait in this queue. Usually
+//! the queue is empty and owns no memory, and replies go straight into the output.
+
+mod text;
 
 use std::collections::VecDeque;
+
+use self::text::Text;
 
 use crate::log::Log;
 use crate::places::answer::Answer;
@@ -20,22 +24,20 @@ pub(super) struct Replies {
     unbegun: Option<u32>,
     /// Bytes in the output that count as unread answers; see [`Replies::send`].
     held: u32,
-    /// The client is in the list of those that wait for the disk.
-    waits_for_disk: bool,
+    /// The number of the change for which the client is in the list of those that wait for the disk; 0: it is not there.
+    listed_for: u64,
 }
 
 #[derive(Debug)]
 enum Reply {
-    /// The replies to commands that were carried out at once.
-    Text(Vec<u8>),
+    /// The replies to commands that were carried out at once. Some may wait for the disk.
+    Text(Text),
     /// A WHATSAT that waits for Places; or a NEAR that waits for its search, with its refusal as the line.
     Waiting { ticket: u32, line: Vec<u8>, bound: usize },
     /// A FOLLOW, whose stream is pending, or running if it is the first.
     Stream,
     /// A WHATSAT or a NEAR that has its answer. It is logged when it is sent.
     Answered(Vec<u8>),
-    /// The reply to a statement, and after `reply_end` bytes its refusal. It waits until the disk has this change.
-    Unsynced { number: u64, text: Vec<u8>, reply_end: usize },
 }
 
 impl Replies {
@@ -55,7 +57,8 @@ impl Replies {
     /// Bytes of pending replies.
     fn bytes(&self) -> usize {
         let bytes = |reply: &Reply| match reply {
-            Reply::Text(text) | Reply::Answered(text) | Reply::Unsynced { text, .. } => text.len(),
+            Reply::Text(text) => text.len(),
+            Reply::Answered(text) => text.len(),
             Reply::Waiting { line, .. } => line.len(),
             Reply::Stream => 0,
         };
@@ -64,11 +67,11 @@ impl Replies {
 
     /// The buffer to which the next reply is appended: the output, or the end of the queue.
     pub(super) fn output<'a>(&'a mut self, transport: &'a mut Transport) -> &'a mut Vec<u8> {
-        if self.queue.back().is_some_and(|reply| !matches!(reply, Reply::Text(_))) {
-            self.queue.push_back(Reply::Text(Vec::new()));
+        if matches!(self.queue.back(), Some(Reply::Waiting { .. } | Reply::Stream | Reply::Answered(_))) {
+            self.queue.push_back(Reply::Text(Text::default()));
         }
         match self.queue.back_mut() {
-            Some(Reply::Text(text)) => text,
+            Some(Reply::Text(text)) => text.output(),
             _ => transport.output(),
         }
     }
@@ -151,7 +154,7 @@ impl Replies {
     pub(super) fn waiting(&self) -> impl Iterator<Item = u32> {
         self.queue.iter().filter_map(|reply| match reply {
             Reply::Waiting { ticket, .. } => Some(*ticket),
-            Reply::Text(_) | Reply::Stream | Reply::Answered(_) | Reply::Unsynced { .. } => None,
+            Reply::Text(_) | Reply::Stream | Reply::Answered(_) => None,
         })
     }
 
@@ -186,45 +189,58 @@ impl Replies {
     }
 
     /// Has the last reply, which was written to [`Replies::output`] from `start` on, wait until the disk has this change.
-    /// `refusal` takes its place if that fails. Returns whether the client is to be put into the list of those that wait.
+    /// `refusal` takes its place if the disk fails. Returns whether the client is to be put into the list of those that
+    /// wait.
     pub(super) fn wait_for_disk(
         &mut self,
         transport: &mut Transport,
         start: usize,
         number: u64,
-        refusal: &[u8],
+        refusal: &[&[u8]],
     ) -> bool {
-        let output = self.output(transport);
-        let mut text = output.split_off(start);
-        if output.is_empty() && matches!(self.queue.back(), Some(Reply::Text(_))) {
-            self.queue.pop_back();
+        if let Some(Reply::Text(text)) = self.queue.back_mut() {
+            text.wait(start, number, refusal);
+        } else {
+            let mut text = Text::new(transport.output().split_off(start));
+            text.wait(0, number, refusal);
+            self.queue.push_back(Reply::Text(text));
         }
-        let reply_end = text.len();
-        text.extend_from_slice(refusal);
-        self.queue.push_back(Reply::Unsynced { number, text, reply_end });
-        !std::mem::replace(&mut self.waits_for_disk, true)
+        let is_listed = self.listed_for > 0;
+        if !is_listed {
+            self.listed_for = number;
+        }
+        !is_listed
+    }
+
+    /// The number of the change for which the client is in the list of those that wait for the disk; 0: it is not there.
+    pub(super) fn listed_for(&self) -> u64 {
+        self.listed_for
     }
 
     /// The client has left the list of those that wait for the disk, which has the changes up to `on_disk`, or fails.
-    /// Decides each reply that need not wait any longer. Returns the change that the last of the others waits for; the client
-    /// is to be put into the list again.
-    pub(super) fn disk_reached(&mut self, on_disk: u64, fails: bool, of_all: &mut usize) -> Option<u64> {
-        let mut last = None;
-        for reply in &mut self.queue {
-            let Reply::Unsynced { number, text, reply_end } = reply else { continue };
-            if *number <= on_disk {
-                text.truncate(*reply_end);
-            } else if fails {
-                text.drain(..*reply_end);
-            } else {
-                last = Some(*number);
-                continue;
+    /// Decides each reply that need not wait any longer; `decided` gets it, and whether it is a refusal. Returns the change
+    /// that the first of the others waits for: the client is to be put into the list again.
+    pub(super) fn disk_reached(
+        &mut self,
+        on_disk: u64,
+        fails: bool,
+        mut decided: impl FnMut(&[u8], bool),
+    ) -> Option<u64> {
+        let texts = self.queue.iter_mut().filter_map(|reply| match reply {
+            Reply::Text(text) => Some(text),
+            Reply::Waiting { .. } | Reply::Stream | Reply::Answered(_) => None,
+        });
+        let mut first = None;
+        for text in texts {
+            text.disk_reached(on_disk, fails, &mut decided);
+            first = text.waits_for();
+            // Those after it wait for later changes.
+            if first.is_some() {
+                break;
             }
-            *of_all += text.len();
-            *reply = Reply::Answered(std::mem::take(text));
         }
-        self.waits_for_disk = last.is_some();
-        last
+        self.listed_for = first.unwrap_or(0);
+        first
     }
 
     /// Drops all pending replies: the client is gone.
@@ -255,13 +271,19 @@ impl Replies {
     fn move_into(&mut self, transport: &mut Transport, log: &mut Log, of_all: &mut usize, last: bool) {
         while last || transport.has_room() {
             match self.queue.pop_front() {
-                Some(Reply::Text(text)) => transport.write(&text),
+                Some(Reply::Text(mut text)) => {
+                    text.send(transport);
+                    if text.waits_for().is_some() {
+                        self.queue.push_front(Reply::Text(text));
+                        return;
+                    }
+                }
                 Some(Reply::Answered(text)) => {
                     *of_all -= text.len();
                     log.sent_to_client(&text);
                     transport.write(&text);
                 }
-                Some(waiting @ (Reply::Waiting { .. } | Reply::Stream | Reply::Unsynced { .. })) => {
+                Some(waiting @ (Reply::Waiting { .. } | Reply::Stream)) => {
                     self.queue.push_front(waiting);
                     return;
                 }

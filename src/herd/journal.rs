@@ -104,6 +104,7 @@ impl JournalDriver {
             load(store, frame, &mut left_out)
         });
         let reading = reading.map_err(|refused| refused.to_string())?;
+        store.finish_loading();
         if let Some(end) = reading.end() {
             server.identity.epoch = end.epoch;
             server.store.continue_at(end.sequence);
@@ -258,7 +259,7 @@ impl JournalDriver {
     /// Puts the changes after the cursor of the log into the batch, if they are due.
     fn fill_log(&mut self, log: Cursor, batch: &mut Batch, store: &mut Store, now: Moment, is_last: bool) {
         let behind = store.sequence() - store.seen(log);
-        let is_due = self.sync == Sync::Always || is_last || now >= self.write_at || behind >= BATCH_CHANGES;
+        let is_due = self.sync == Sync::Always || is_last || now >= self.write_at;
         if behind > 0 && is_due {
             while batch.log.len() < BATCH_BYTES
                 && let Some(change) = store.next_change(log)
@@ -453,13 +454,12 @@ pub const STORE: Lane = Lane("store");
 const ADVICE: &str = "the server goes on in memory, and writes everything as soon as the disk takes it: make room, or look \
     for the reason in the log of the operating system";
 /// The longest time that changes wait for others before they are written, apart from the time that the batch before
-/// takes. Short enough for the promise of 100 ms before a SIGKILL, and long enough for few batches on an idle server.
+/// takes. Short enough for the promise of 100 ms before a SIGKILL, and long enough that the statements of a client that
+/// reports often are written once.
 const DELAY: Duration = Duration::from_millis(20);
 /// The time from a write to the sync after it, unless every batch is synced. With the time of the sync itself it keeps the
 /// promise of a second.
 const SYNC_INTERVAL: Duration = Duration::from_millis(800);
-/// Changes that are written at once, however short they have waited: about a batch.
-const BATCH_CHANGES: u64 = 1024;
 /// The length from which on a batch is full, in bytes, and the same for its part of a snapshot: about 1,200 changes, which
 /// are copied in less than 0.2 ms.
 const BATCH_BYTES: usize = 128 * 1024;

@@ -61,6 +61,8 @@ pub enum Tag {
     Log,
     /// A batch for the store on disk is due, or was carried out.
     Store,
+    /// Clients whose replies need not wait for the disk any longer are to be served.
+    Synced,
     /// Followers are to be served.
     Followers,
     /// The time for draining is over.
@@ -359,7 +361,7 @@ impl Application for Herd {
                 self.server.log.event(format_args!("Connections cannot be accepted: {error}"));
             }
             // The end of the turn hands over what is due.
-            Notice::Timer(Tag::Log | Tag::Followers) => {}
+            Notice::Timer(Tag::Log | Tag::Synced | Tag::Followers) => {}
             // No command has these tags.
             Notice::Connecting { .. } | Notice::Done { .. } | Notice::Timer(_) => {}
         }
@@ -396,10 +398,10 @@ impl Application for Herd {
             journal.hand_over(&mut self.server, clocks.now, is_last, &mut self.commands);
         }
         if self.server.durability.turn_ended() {
-            self.commands.push_back(Command::Timer { at: clocks.now, tag: Tag::Store });
+            // The next turn does not wait.
+            self.commands.push_back(Command::Timer { at: clocks.now, tag: Tag::Synced });
         }
         if self.server.followers.turn_ended(self.server.store.sequence()) {
-            // The next turn does not wait.
             self.commands.push_back(Command::Timer { at: clocks.now, tag: Tag::Followers });
         }
         !self.commands.is_empty()

@@ -653,3 +653,18 @@ fn full_pages_end_a_turn_before_all_of_them_are_in_use() {
     assert_eq!(end_turn(&mut herd, 0, false).iter().filter(|command| command.starts_with("run")).count(), 8);
     assert!(!herd.must_end_turn());
 }
+
+#[test]
+fn clients_that_waited_for_the_disk_are_served_some_in_each_turn() {
+    let mut herd = herd(&[]);
+    commands(&mut herd, 0);
+    for slot in 0..6 {
+        herd.server.durability.wait(1, Handle::new(ConnectionId { slot, generation: 1 }));
+    }
+    assert_eq!(commands(&mut herd, 0).len(), 0);
+    herd.server.durability.reached(1);
+    assert_eq!(commands(&mut herd, 0), ["deliver to 0", "deliver to 1", "deliver to 2", "deliver to 3"]);
+    let next_turn = end_turn(&mut herd, 0, false);
+    assert_eq!(next_turn, ["timer Synced at 0.000000000 s", "deliver to 4", "deliver to 5"]);
+    assert_eq!(end_turn(&mut herd, 0, false).len(), 0);
+}

@@ -5,9 +5,11 @@ mod certificate;
 mod local_places;
 mod places_check;
 
+use std::fmt::Display;
+use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -24,7 +26,7 @@ use crate::herd::{Herd, JournalDriver, LinkSettings, PlacesSettings, Settings};
 use crate::keys::{self, Expiry};
 use crate::log::{Log, LogFile, warn};
 use crate::protocol::{Application, ListenerTag, WaterMarks};
-use crate::store::journal::disk::OsFolder;
+use crate::store::journal::{self, disk::OsFolder};
 use crate::text::peer_line::Epoch;
 use crate::tls::LinkKeys;
 
@@ -35,6 +37,13 @@ pub use local_places::{run as places, shared_root_file, write_root};
 pub fn check_places(herd: &config::HerdFile) -> Result<(), String> {
     places_check::key(herd)?;
     places_check::trust(herd)
+}
+
+/// Checks the folders of the stores on disk that are here: whether they belong to these servers, and to no later version.
+/// The error is one line.
+pub fn check_stores(herd: &config::HerdFile) -> Result<(), String> {
+    let Some(section) = &herd.store else { return Ok(()) };
+    herd.servers.iter().try_for_each(|server| check_store(section, &herd.name, &server.name))
 }
 
 /// Runs the server `name` of a herd until SIGTERM or SIGINT. `file` is the herd file that was named; SIGHUP
@@ -103,17 +112,31 @@ fn open_store(
 ) -> Result<JournalDriver, String> {
     let name = server.identity.name.clone();
     let path = section.folder.join(&*name);
-    let cannot =
-        |problem: String| format!("the store of {name} in {} cannot be used: {problem}", path.display());
-    let folder = OsFolder::to_write(&path).map_err(|error| cannot(in_words(&error)))?;
+    let cannot = |problem: &dyn Display| cannot_use(&name, &path, problem);
+    // Before the lock is made: nothing is changed in the folder of another server.
+    check_store(section, &server.identity.herd, &name)?;
+    let folder = OsFolder::to_write(&path).map_err(|error| cannot(&in_words(&error)))?;
     let in_use = "another server has it, perhaps the same one: end that, or give this one another store.dir";
-    let folder = Box::new(folder.ok_or_else(|| cannot(in_use.to_owned()))?);
+    let folder = Box::new(folder.ok_or_else(|| cannot(&in_use))?);
     let opened = JournalDriver::open(folder, section.sync, server, wall / NANOSECONDS);
-    let (journal, messages) = opened.map_err(cannot)?;
+    let (journal, messages) = opened.map_err(|problem| cannot(&problem))?;
     for message in messages {
         warn(format_args!("store of {name}: {message}"));
     }
     Ok(journal)
+}
+
+fn check_store(section: &config::StoreSection, herd: &str, name: &str) -> Result<(), String> {
+    let path = section.folder.join(name);
+    if fs::symlink_metadata(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        return Ok(());
+    }
+    let checked = journal::check(&OsFolder::to_read(&path), herd, name);
+    checked.map_err(|refused| cannot_use(name, &path, &refused))
+}
+
+fn cannot_use(name: &str, path: &Path, problem: &dyn Display) -> String {
+    format!("the store of {name} in {} cannot be used: {problem}", path.display())
 }
 
 /// Runs a loop until it is over.
@@ -180,6 +203,10 @@ fn changed_settings(
         "peers.tls"
     } else if changed.log.folder != herd.log.folder {
         "log.dir"
+    } else if store_folder(changed) != store_folder(herd) {
+        "store.dir"
+    } else if changed.store != herd.store {
+        "store.sync"
     } else {
         return settings(changed, name);
     };
@@ -194,6 +221,10 @@ fn listen_address(herd: &config::HerdFile, name: &str) -> Result<SocketAddr, Str
 
 fn peers_address(herd: &config::HerdFile, name: &str) -> Option<SocketAddr> {
     herd.server(name).and_then(|server| server.peers)
+}
+
+fn store_folder(herd: &config::HerdFile) -> Option<&Path> {
+    herd.store.as_ref().map(|store| &*store.folder)
 }
 
 /// The error of a port that cannot be bound, as one line.
@@ -262,6 +293,19 @@ mod tests {
         assert!(changed(&|herd| herd.peers.tls ^= true).unwrap_err().contains("`peers.tls`"));
         assert!(changed(&|herd| herd.log.folder = "x".into()).unwrap_err().contains("`log.dir`"));
         assert!(changed(&|herd| herd.servers[0].name = "x".into()).unwrap_err().contains("no server Riley"));
+    }
+
+    #[test]
+    fn the_store_on_disk_stays_as_it_is_while_the_server_runs() {
+        let store = |folder: &str, sync| Some(config::StoreSection { folder: folder.into(), sync });
+        let with = |store| config::HerdFile { store, ..config::HerdFile::built_in() };
+        let (every_second, always) = (config::Sync::EverySecond, config::Sync::Always);
+        let refused = |old, new| changed_settings(&with(old), &with(new), "Riley").err().unwrap_or_default();
+        assert_eq!(refused(store("x", always), store("x", always)), "");
+        assert!(refused(store("x", always), store("y", always)).contains("`store.dir`"));
+        assert!(refused(store("x", always), None).contains("`store.dir`"));
+        assert!(refused(None, store("x", every_second)).contains("`store.dir`"));
+        assert!(refused(store("x", every_second), store("x", always)).contains("`store.sync`"));
     }
 
     #[test]

@@ -34,6 +34,7 @@ mod sweep;
 mod table;
 
 use crate::geo::Key;
+use crate::text::location::Location;
 use crate::text::record::Statement;
 use arena::Arena;
 use chunks::Chunks;
@@ -211,6 +212,17 @@ impl Store {
     /// Takes bounded time, whatever the number of clients: the table grows, and the lines are compacted, in
     /// portions.
     pub fn report(&mut self, statement: &Statement<'_>, line: &[u8], origin: Origin) -> Outcome {
+        self.store::<true>(statement, line, origin)
+    }
+
+    /// [`Store::report`]; with `LOCATES` the record is in the index of locations afterwards.
+    #[inline(always)]
+    fn store<const LOCATES: bool>(
+        &mut self,
+        statement: &Statement<'_>,
+        line: &[u8],
+        origin: Origin,
+    ) -> Outcome {
         debug_assert_eq!(Statement::parse(&line[..line.len() - 1]).as_ref(), Some(statement));
         let (is_gone, received_ns) = (statement.is_gone(), statement.received_ns());
         if self.horizons.passed(is_gone, received_ns) {
@@ -238,7 +250,9 @@ impl Store {
                     Some(false) => return Outcome::Lost,
                     None => return Outcome::Full,
                 }
-                self.locate(statement, index, place);
+                if LOCATES {
+                    self.locate(statement, index, place);
+                }
                 self.list.remove(&mut self.records, index);
                 self.tombstones -= usize::from(source.is_gone());
                 index
@@ -246,7 +260,9 @@ impl Store {
             None if self.used >= self.records_max => return Outcome::Full,
             None => match self.add(hash, line, id_start) {
                 Some(index) => {
-                    self.locate(statement, index, Place::NOWHERE);
+                    if LOCATES {
+                        self.locate(statement, index, Place::NOWHERE);
+                    }
                     index
                 }
                 None => return Outcome::Full,
@@ -264,15 +280,36 @@ impl Store {
     }
 
     /// Stores a statement that was stored before this server was started, if it is not over and wins. `number` is the number
-    /// of its change. Statements are to be loaded in the order of their numbers; one that is not gets a later number.
+    /// of its change. Statements are to be loaded in the order of their numbers; one that is not gets a later number. NEAR
+    /// finds them after [`Store::finish_loading`].
     pub fn load(&mut self, statement: &Statement<'_>, line: &[u8], number: u64) -> Outcome {
         let newest = self.sequence;
         self.sequence = newest.max(number.saturating_sub(1));
-        let outcome = self.report(statement, line, Origin::CLIENT);
+        let outcome = self.store::<false>(statement, line, Origin::CLIENT);
         if outcome != Outcome::Stored {
             self.sequence = newest;
         }
         outcome
+    }
+
+    /// All statements were loaded. Puts them into the index of locations in the order of their places, in which nearly every
+    /// one goes to the page of the one before: that takes a third of the time. It grows with the number of records, so this
+    /// is to be called before clients are served.
+    pub fn finish_loading(&mut self) {
+        let Store { records, lines, space, .. } = self;
+        let mut places: Vec<(u64, u32)> = Vec::with_capacity(self.used);
+        for index in 0..records.len() {
+            let Record { received, place, line, .. } = records[index];
+            if received != Second::VACANT && place == Place::NOWHERE {
+                let rest = lines.id_and_rest(line);
+                let location = rest.split(|&byte| byte == b' ').nth(1).and_then(Location::parse);
+                places.extend(location.map(|location| (Key::of(&location).0, index)));
+            }
+        }
+        places.sort_unstable();
+        for (key, index) in places {
+            space.put_elsewhere(&mut Owners { records, lines }, Key(key), index);
+        }
     }
 
     /// The next change has a number above `sequence`.

@@ -531,3 +531,32 @@ proptest! {
         prop_assert!(store.list.passed_max <= list::SEARCH_STEP);
     }
 }
+
+#[test]
+fn loaded_statements_keep_their_numbers_and_their_order() {
+    let load = |store: &mut Store, id: &str, time: u64, number: u64| {
+        let line = format!("AT Riley +0.200000000 {id} +1-1 {time}\n");
+        let statement = Statement::parse(&line.as_bytes()[..line.len() - 1]).unwrap();
+        store.load(&statement, line.as_bytes(), number)
+    };
+    let mut store = Store::new(3);
+    assert_eq!(load(&mut store, "a", 5, 10), Outcome::Stored);
+    assert_eq!(load(&mut store, "b", 5, 20), Outcome::Stored);
+    assert_eq!(load(&mut store, "a", 5, 10), Outcome::Lost, "it stands in two files");
+    assert_eq!(load(&mut store, "a", 4, 30), Outcome::Lost);
+    assert_eq!(store.sequence(), 20);
+    assert_eq!(load(&mut store, "a", 6, 40), Outcome::Stored);
+    assert_eq!(load(&mut store, "c", 6, 15), Outcome::Stored);
+    assert_eq!(load(&mut store, "d", 6, 50), Outcome::Full);
+    store.finish_loading();
+    assert_eq!(store.sequence(), 41, "a number out of order is replaced by a later one");
+    store.continue_at(100);
+    let cursor = store.follow(20);
+    let mut numbers = Vec::new();
+    while store.seen(cursor) < store.sequence() {
+        numbers.extend(store.next_change(cursor).map(|change| change.sequence));
+    }
+    assert_eq!(numbers, [40, 41], "a reader that has the changes up to 20 gets the later ones");
+    assert_eq!(load(&mut store, "b", 9, 0), Outcome::Stored);
+    assert_eq!(store.sequence(), 101);
+}

@@ -193,14 +193,18 @@ impl Client {
     /// Receives bytes. False: the server has closed the connection.
     fn receive(&mut self) -> bool {
         let mut bytes = [0; 16 * 1024];
-        match self.stream.read(&mut bytes) {
-            Ok(0) => false,
-            Ok(length) => {
-                self.received.extend_from_slice(&bytes[..length]);
-                true
+        loop {
+            match self.stream.read(&mut bytes) {
+                Ok(0) => return false,
+                Ok(length) => {
+                    self.received.extend_from_slice(&bytes[..length]);
+                    return true;
+                }
+                // A read with a timeout is not restarted by the system.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return false,
+                Err(error) => panic!("{error} after {:?}", String::from_utf8_lossy(&self.received)),
             }
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => false,
-            Err(error) => panic!("{error} after {:?}", String::from_utf8_lossy(&self.received)),
         }
     }
 }

@@ -153,7 +153,8 @@ impl Lab {
         self.start_by(shell, server);
     }
 
-    fn start_by(&mut self, command: Command, server: &str) {
+    /// Starts a server by a command, to which its arguments are added.
+    pub fn start_by(&mut self, command: Command, server: &str) {
         let process = self.spawn(command, server);
         self.servers.insert(server.to_owned(), process);
         self.await_listening(server);

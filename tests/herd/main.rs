@@ -34,6 +34,8 @@ mod restarts;
 mod run_all;
 mod secrecy;
 mod signals;
+mod store;
 mod telnet_session;
 mod test_lock;
 mod tls_client;
+mod tmpfs;

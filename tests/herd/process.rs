@@ -41,6 +41,10 @@ impl Process {
         Process { child, children: Vec::new(), mark: mark.to_owned() }
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }

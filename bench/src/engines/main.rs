@@ -232,3 +232,53 @@ const BATCH: usize = 10_000;
 /// The number of commits of a single record.
 const SINGLE: usize = 1000;
 const SEED: u64 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Commits records and updates of them, and reads them by another engine.
+    fn check(engine: &str, clients: u32, updates: usize) {
+        let folder = std::env::temp_dir().join(format!("herd-bench-{engine}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let (mut records, mut random) = (Records::new(), Random(SEED));
+        let mut writing = open(engine, &folder).unwrap();
+        let all: Vec<u32> = (0..clients).collect();
+        let updated: Vec<u32> = (0..updates).map(|_| random.below(clients)).collect();
+        for batch in all.chunks(BATCH).chain(updated.chunks(BATCH)) {
+            batch.iter().for_each(|&client| records.change(client));
+            writing.commit(batch, &records).unwrap();
+        }
+        drop(writing);
+        let mut found = HashMap::new();
+        let mut keep = |id: &[u8], line: &[u8]| _ = found.insert(id.to_vec(), line.to_vec());
+        open(engine, &folder).unwrap().read(&mut keep).unwrap();
+        std::fs::remove_dir_all(folder).unwrap();
+        assert_eq!(found.len(), clients as usize, "{engine}");
+        for client in 0..clients {
+            let line = String::from_utf8_lossy(&found[records.id(client)]);
+            assert_eq!(line, String::from_utf8_lossy(records.line(client)), "{engine}");
+        }
+    }
+
+    #[test]
+    fn an_engine_reads_the_newest_record_of_each_client() {
+        for engine in ["journal", "fjall", "redb", "sqlite"] {
+            check(engine, 300, 500);
+        }
+    }
+
+    #[test]
+    fn snapshots_of_the_journal_have_what_they_replace() {
+        // Twice the length of logs at which a snapshot begins.
+        check("journal", 50_000, 200_000);
+    }
+
+    #[test]
+    fn random_clients_are_all_clients() {
+        let mut random = Random(SEED);
+        let mut seen = [false; 100];
+        (0..2000).for_each(|_| seen[random.below(100) as usize] = true);
+        assert_eq!(seen, [true; 100]);
+    }
+}

@@ -30,7 +30,6 @@ pub fn engines(bench: &mut Bench) -> io::Result<()> {
         thousands(f64::from(updates))
     ));
     let mut rounds: [Vec<Figures>; ENGINES.len()] = Default::default();
-    // A slow engine needs a minute for a round.
     for round in 0..bench.effort.rounds.min(ROUNDS_MAX) {
         let mut order: Vec<usize> = (0..ENGINES.len()).collect();
         if round % 2 == 1 {
@@ -153,4 +152,5 @@ const COLUMNS: [&str; 10] = [
     "open s",
     "read all s",
 ];
+/// The greatest number of rounds: a slow engine needs a minute for each.
 const ROUNDS_MAX: usize = 3;

@@ -1,4 +1,4 @@
-//! A herd file as text: its servers and edges in columns, its weak points, Places and logs.
+//! A herd file as text: its servers and edges in columns, its weak points, Places, logs and stores on disk.
 
 use super::failures::draw_failures;
 use crate::config::{Graph, HerdFile, HostPort, ServerSection};
@@ -16,7 +16,11 @@ pub fn draw(herd: &HerdFile) -> String {
     let mut text = format!("{}: {servers}, {edge_count}\n\n", herd.name);
     draw_servers(&mut text, herd, &edges);
     draw_failures(&mut text, herd, &graph);
-    let _ = write!(text, "\nPlaces  {}\nLogs    {}\nLinks   {}\n", places(herd), logs(herd), links(herd));
+    let _ = write!(text, "\nPlaces  {}\nLogs    {}\n", places(herd), logs(herd));
+    if let Some(stores) = stores(herd) {
+        let _ = writeln!(text, "Stores  {stores}");
+    }
+    let _ = writeln!(text, "Links   {}", links(herd));
     text
 }
 
@@ -102,6 +106,13 @@ pub(in crate::cli) fn logs(herd: &HerdFile) -> String {
         Level::Off => "off".to_owned(),
         level => format!("{} ({})", tidy(&herd.log.folder.join("<server>.log")).display(), level.name()),
     }
+}
+
+/// Where the servers of a herd have their stores on disk, and when statements are there: `store/<server> (every second)`.
+/// `None`: they keep everything in memory.
+pub(in crate::cli) fn stores(herd: &HerdFile) -> Option<String> {
+    let store = herd.store.as_ref()?;
+    Some(format!("{} ({})", tidy(&store.folder.join("<server>")).display(), store.sync.name()))
 }
 
 /// `path` without detours such as `herds/..`, for a person to read. A symbolic link can make it another path.
@@ -201,12 +212,13 @@ Links   plain text (peers.tls is false)
     }
 
     #[test]
-    fn addresses_places_and_logs_are_shown() {
+    fn addresses_places_logs_and_stores_are_shown() {
         let text = r#"{
             "herd": "h",
             "servers": { "A": { "listen": "[::1]:1", "peers": "[::1]:3", "address": "localhost:2" } },
             "places": { "url": "http://127.0.0.1:8080/fake", "trust": "ca.pem", "key_env": "K" },
             "log": { "level": "off" },
+            "store": { "dir": "../st/ore", "sync": "always" },
             "peers": { "tls": true }
         }"#;
         let expected = "\
@@ -219,6 +231,7 @@ If one server fails
 
 Places  http://127.0.0.1:8080/fake (google-legacy, key in $K), trusting x/ca.pem
 Logs    off
+Stores  st/ore/<server> (always)
 Links   mutual TLS
 ";
         assert_eq!(draw(&HerdFile::parse(text, Path::new("x/herd.json")).unwrap()), expected);

@@ -7,7 +7,7 @@ mod keys;
 mod testing;
 
 pub use drawing::draw;
-pub(super) use drawing::{counted, logs, tidy};
+pub(super) use drawing::{counted, logs, stores, tidy};
 
 use super::Failure;
 use super::arguments::{Arguments, CommandOption, Subcommand};
@@ -30,6 +30,7 @@ pub(super) const COMMAND: Subcommand = Subcommand {
 fn run(arguments: &Arguments) -> Result<(), Failure> {
     let loaded = LoadedHerd::find(arguments)?;
     service::check_places(&loaded.herd).map_err(Failure::at_run_time)?;
+    service::check_stores(&loaded.herd).map_err(Failure::at_run_time)?;
     let (keys, failure) = keys::report(&loaded.herd, &loaded.option(arguments), UnixTime::now());
     print((draw(&loaded.herd) + &keys).as_bytes())?;
     failure.map_or(Ok(()), Err)
@@ -41,8 +42,9 @@ herd check [-c FILE]
 Reads a herd file, the files that it names, and the key of Places. If one of
 them is wrong, prints the place and the reason in one line. Otherwise draws the
 servers and the edges between them, and names the servers whose failure would
-cut off others, the Places service, the log files and the keys. Says which keys
-are missing, cannot be used, or end within 30 days. Starts nothing.
+cut off others, the Places service, the log files, the stores on disk and the
+keys. Says which keys are missing, cannot be used, or end within 30 days. Starts
+nothing.
 
 Options
   -c FILE      the herd file; without it herd.json in the current folder, or
@@ -54,7 +56,7 @@ Example
 
 Exit status
   0  the files are valid
-  1  places.trust, the key of Places or a key in run/keys is not usable, or the
-     drawing could not be printed
+  1  places.trust, the key of Places, a key in run/keys or a folder in store.dir
+     is not usable, or the drawing could not be printed
   2  the command line or the herd file is wrong
 ";

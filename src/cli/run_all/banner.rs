@@ -1,6 +1,6 @@
 //! The text that `run-all` prints when the herd is up: the servers, and a session to paste.
 
-use super::super::check::{counted, logs};
+use super::super::check::{counted, logs, stores};
 use super::super::loaded_herd::as_operand;
 use super::local_places::LocalPlaces;
 use super::screen::wrapped;
@@ -41,6 +41,9 @@ pub(super) fn banner(
     text.push('\n');
     text += &wrapped(&format!("Places  {}", places_line(herd, places, has_key)), "        ", wide);
     text += &wrapped(&format!("Logs    {}", logs(herd)), "        ", wide);
+    if let Some(stores) = stores(herd) {
+        text += &wrapped(&format!("Stores  {stores}"), "        ", wide);
+    }
     let (first, last) = (&herd.servers[0], herd.servers.last().unwrap_or(&herd.servers[0]));
     let asked = if first.name == last.name { "what" } else { "another server what" };
     text.push('\n');
@@ -139,7 +142,7 @@ shown below (UTC); the logs have all of it.
     #[test]
     fn the_banner_of_one_server_with_google_and_without_logs() {
         let text = r#"{ "herd": "h", "servers": { "A": { "listen": "[::1]:5" } },
-            "places": { "key_env": "K" }, "log": { "level": "off" } }"#;
+            "places": { "key_env": "K" }, "log": { "level": "off" }, "store": { "dir": "st" } }"#;
         let herd = HerdFile::parse(text, Path::new("herd.json")).unwrap();
         let text = |has_key: bool| {
             banner(&herd, &LocalPlaces::NotNeeded, "herd send", None, |name| has_key && name == "K")
@@ -148,7 +151,8 @@ shown below (UTC); the logs have all of it.
         assert!(text(true).contains("Places  https://maps.googleapis.com (google-legacy, key in $K)\n"));
         let denied = text(false).split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(denied.contains("(google-legacy), but $K has no key: WHATSAT is answered with"), "{denied}");
-        assert!(text(true).contains("Logs    off\n") && text(true).contains("log.level is off"));
+        assert!(text(true).contains("Logs    off\nStores  st/<server> (every second)\n"));
+        assert!(text(true).contains("log.level is off"));
         assert!(text(true).contains("telnet ::1 5 ") && text(true).contains("ask what is near:\n"));
     }
 }

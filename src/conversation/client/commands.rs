@@ -154,8 +154,9 @@ impl Client {
     /// Has the reply to a statement, which was written to the output from `start` on, wait for the disk.
     #[cold]
     fn wait_for_disk(&mut self, context: &mut Context<'_>, start: usize, line: &[u8]) {
+        // A statement that has lost waits, too: for the one that it has lost against, or a later change.
         let sequence = context.shared.store.sequence();
-        let refusal = [b"? ", trim(line), b"\n"].concat();
+        let refusal = [b"? ", trim(line), b"\n"];
         if self.replies.wait_for_disk(context.transport, start, sequence, &refusal) {
             context.shared.durability.wait(sequence, Handle::new(context.id));
         }
@@ -163,10 +164,17 @@ impl Client {
 
     /// The disk has changes that replies of this client wait for, or it fails.
     pub fn disk_reached(&mut self, context: &mut Context<'_>) {
-        let Server { durability, unread_answer_bytes, .. } = &mut *context.shared;
+        self.note_activity(context.now);
+        let durability = &context.shared.durability;
         let (on_disk, fails) = (durability.on_disk(), durability.fails());
-        if let Some(sequence) = self.replies.disk_reached(on_disk, fails, unread_answer_bytes) {
-            durability.wait(sequence, Handle::new(context.id));
+        let first = self.replies.disk_reached(on_disk, fails, |reply, is_refusal| {
+            context.shared.log.sent_to_client(reply);
+            if is_refusal {
+                log_refusal(context, &reply[b"? ".len()..reply.len() - 1], Refusal::DiskFails);
+            }
+        });
+        if let Some(sequence) = first {
+            context.shared.durability.wait(sequence, Handle::new(context.id));
         }
         self.send_replies(context);
     }

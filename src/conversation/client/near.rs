@@ -54,9 +54,10 @@ impl Client {
         self.send_replies(context);
     }
 
-    /// Withdraws the questions to Places and the searches of a client that is gone.
+    /// Withdraws the questions to Places, the searches and the wait for the disk of a client that is gone.
     pub(super) fn withdraw(&self, context: &mut Context<'_>) {
-        let Server { desk, searches, store, .. } = &mut *context.shared;
+        let Server { desk, searches, store, durability, .. } = &mut *context.shared;
+        durability.withdraw(self.replies.listed_for(), Handle::new(context.id));
         for ticket in self.replies.waiting() {
             let waiter = Waiter { client: Handle::new(context.id), ticket };
             desk.withdraw(&waiter);

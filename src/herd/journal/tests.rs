@@ -339,3 +339,24 @@ fn a_location_of_a_forgotten_client_leaves_the_disk_within_an_hour() {
     // A later start finds the GONE in the snapshot, and no earlier line.
     assert!(!holds_location(&folder) && Machine::start(&folder, Sync::EverySecond, 2).clients() == 0);
 }
+
+#[test]
+fn a_start_that_fails_changes_nothing() {
+    for failing in ["create", "append", "reserve", "sync 0", "sync folder"] {
+        let folder = MemoryFolder::default();
+        let mut machine = Machine::start(&folder, Sync::EverySecond, 1);
+        (1..=3).for_each(|client| machine.report(client, 1));
+        machine.end();
+        let before = folder.files();
+        folder.fail(Some(failing));
+        let opened = JournalDriver::open(Box::new(folder.clone()), Sync::EverySecond, &mut server(2), 5);
+        assert!(opened.is_err(), "{failing}");
+        assert_eq!(folder.files(), before, "{failing}");
+        folder.fail(None);
+        assert_eq!(
+            Machine::start(&folder, Sync::EverySecond, 3).server.identity.epoch,
+            Epoch(1),
+            "{failing}"
+        );
+    }
+}

@@ -24,7 +24,7 @@ mod writer;
 
 pub use frame::{Frame, Front, seal};
 pub use notes::{Header, Position, State};
-pub use reading::{Damage, Problem, Reading, Refused, read};
+pub use reading::{Damage, Problem, Reading, Refused, check, read};
 pub use writer::{Batch, Failure, Writer};
 
 #[cfg(test)]

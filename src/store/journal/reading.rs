@@ -122,7 +122,10 @@ pub enum Refused {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refused::Failed(error) => write!(f, "it cannot be read: {error}"),
+            Refused::Failed(error) => {
+                let text = error.to_string();
+                write!(f, "it cannot be read: {}", text.split(" (os error").next().unwrap_or(&text))
+            }
             Refused::OfAnotherServer { file, header: Header { herd, server, .. } } => write!(
                 f,
                 "{file} is of server {server} of the herd {herd}: move the folder to where that server looks for it, or \
@@ -169,6 +172,13 @@ pub fn read(
         }
     }
     Ok(reading)
+}
+
+/// Checks that a folder may be read as the store of this server. It reads the beginning of each file.
+pub fn check(folder: &dyn Folder, herd: &str, server: &str) -> Result<(), Refused> {
+    let names = folder.names().map_err(Refused::Failed)?;
+    let files: Vec<Name> = names.iter().filter_map(|name| Name::parse(name)).collect();
+    check_headers(folder, &files, herd, server)
 }
 
 fn check_headers(folder: &dyn Folder, files: &[Name], herd: &str, server: &str) -> Result<(), Refused> {

@@ -22,9 +22,13 @@ pub struct Writer {
     before: u64,
     log: Option<LogFile>,
     snapshot: Option<Box<dyn Output>>,
+    /// Bytes of the snapshot since it was synced last.
+    snapshot_unsynced: usize,
     /// Without its snapshot, which is not complete, the log of the generation is worth nothing: the log before it may have
     /// lost its end. Both are removed if they fail, so that they take no room.
     is_worthless: bool,
+    /// A generation was begun.
+    has_begun: bool,
 }
 
 /// A log, and its length in bytes.
@@ -133,7 +137,9 @@ impl Writer {
             before: 0,
             log: None,
             snapshot: None,
+            snapshot_unsynced: 0,
             is_worthless: false,
+            has_begun: false,
         }
     }
 
@@ -150,8 +156,13 @@ impl Writer {
         if !batch.snapshot.is_empty() {
             seal(&mut batch.snapshot);
             let snapshot = self.snapshot.as_mut().ok_or_else(not_begun)?;
-            let appended = snapshot.append(&batch.snapshot);
-            appended.map_err(failed(Name::of(self.generation, Kind::New), "cannot be written"))?;
+            let name = Name::of(self.generation, Kind::New);
+            snapshot.append(&batch.snapshot).map_err(failed(name, "cannot be written"))?;
+            self.snapshot_unsynced += batch.snapshot.len();
+            if self.snapshot_unsynced >= SNAPSHOT_UNSYNCED_MAX {
+                self.snapshot_unsynced = 0;
+                snapshot.sync().map_err(failed(name, "cannot be written to the disk"))?;
+            }
         }
         if batch.completes {
             self.complete()?;
@@ -189,7 +200,9 @@ impl Writer {
         }
         // Before a change number of this generation is known to another server: otherwise the end of the generation
         // before could be taken for the last one.
-        self.sync_names()
+        self.sync_names()?;
+        self.has_begun = true;
+        Ok(())
     }
 
     fn write_log(&mut self, batch: &mut Batch) -> Result<(), Failure> {
@@ -231,6 +244,12 @@ impl Writer {
     fn fail(&mut self) {
         self.log = None;
         self.snapshot = None;
+        if !self.has_begun {
+            // The server does not start, so that the folder stays as it was.
+            for kind in [Kind::Log, Kind::New] {
+                let _ = self.folder.remove(&Name::of(self.generation, kind).to_string());
+            }
+        }
     }
 
     fn create(&self, name: Name) -> Result<Box<dyn Output>, Failure> {
@@ -254,7 +273,8 @@ impl Writer {
 impl LogFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.length += bytes.len() as u64;
-        self.output.reserve(self.length.next_multiple_of(RESERVED))?;
+        let step = (self.length / 8).clamp(RESERVED_MIN, RESERVED_MAX).next_power_of_two();
+        self.output.reserve(self.length.next_multiple_of(step))?;
         self.output.append(bytes)
     }
 }
@@ -277,7 +297,10 @@ fn not_begun() -> Failure {
 }
 
 /// Bytes by which a log is made longer before it is written: enough for a thousand records, so that a sync of few of them
-/// seldom has to write the length of the file, too.
-const RESERVED: u64 = 128 * 1024;
+/// seldom has to write the length of the file, too. A long log gets more at once, an eighth of its length at most.
+const RESERVED_MIN: u64 = 128 * 1024;
+const RESERVED_MAX: u64 = 8 << 20;
+/// Bytes of a snapshot that are not synced: the batch that syncs them has changes of the log behind it.
+const SNAPSHOT_UNSYNCED_MAX: usize = 4 << 20;
 /// Bytes of a buffer that is kept.
 const KEPT: usize = 512 * 1024;

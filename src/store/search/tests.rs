@@ -251,3 +251,29 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn statements_that_were_loaded_are_found() {
+    let (mut store, mut reported) = (Store::new(10_000), Store::new(10_000));
+    let mut numbers = 0..;
+    for round in 0..3 {
+        for client in (0..600).rev() {
+            let location = format!("{:+}.{client}{:+}.5", client * 7 % 90, client * 13 % 180 - 90 + round);
+            let line = format!("AT Riley +0.200000000 c{client} {location} {round}\n");
+            let statement = Statement::parse(&line.as_bytes()[..line.len() - 1]).unwrap();
+            store.load(&statement, line.as_bytes(), numbers.next().unwrap());
+            reported.report(&statement, line.as_bytes(), Origin::CLIENT);
+        }
+    }
+    store.finish_loading();
+    for radius_km in [1.0, 300.0, 5000.0] {
+        let nearby = Nearby { centre: point("+10+20"), radius_km, bound: 1000, left_out: None };
+        let expected = found(&mut reported, &nearby, 1000);
+        assert_eq!(found(&mut store, &nearby, 1000), expected);
+    }
+    // They move and go as others do.
+    report(&mut store, "c5", "+10+20", 9);
+    forget(&mut store, "c6", 9);
+    let nearby = Nearby { centre: point("+10+20"), radius_km: 0.0, bound: 10, left_out: None };
+    assert_eq!(found(&mut store, &nearby, 1000).len(), 1);
+}
