@@ -116,9 +116,16 @@ impl JournalDriver {
         for Position { name, epoch, received } in reading.state.iter().flat_map(|state| &state.positions) {
             server.neighbours.note_received_before(name, *epoch, *received);
         }
-        let writer = Writer::new(folder, &herd, &name, reading.generation);
+        // An earlier process may have written them, and the machine may still lose its power.
+        let is_on_disk = reading.files.iter().all(|file| folder.sync_file(file).is_ok());
+        // The next log gets the name of one that was begun, and must not find it.
+        for leftover in &reading.leftovers {
+            folder.remove(leftover).map_err(|error| format!("{leftover} cannot be removed: {error}"))?;
+        }
+        let writer =
+            Writer::new(folder, &herd, &name, reading.generation).after_log_of(reading.last_log_bytes);
         let mut batch = Box::new(Batch::new(Arc::new(Mutex::new(writer))));
-        let must_repair = !reading.damage.is_empty();
+        let must_repair = !reading.damage.is_empty() || !is_on_disk;
         let generation = reading.generation + 1;
         (batch.begins, batch.begins_snapshot) = (Some(generation), must_repair);
         batch.write();

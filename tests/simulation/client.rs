@@ -589,6 +589,11 @@ impl Client {
                     oracle.note_refusal(self.server, id, location, time_text);
                     return if reply == refusal { Ok(()) } else { Err("its time is too far ahead".into()) };
                 }
+                if reply == refusal && oracle.may_refuse(self.server, command.since) {
+                    // It may be stored all the same.
+                    oracle.promises_of(self.server).iter_mut().for_each(|promises| promises.refused += 1);
+                    return Ok(());
+                }
                 let record = Record::parse(reply).ok_or("it is no AT line")?;
                 let own = [&record.id, &record.location, &record.time_text] == [id, location, time_text];
                 if !own || record.server != oracle.names[self.server].as_bytes() {
@@ -601,12 +606,17 @@ impl Client {
                 if record.is_gone() {
                     return Err("it is no AT line".into());
                 }
+                let incarnation = world.connections[self.connection].incarnation;
                 oracle.note_reply(self.server, &record);
+                oracle.note_answered(self.server, incarnation, world.now, &record);
                 self.check_stored(world, oracle, command, &record)?;
                 self.note_seen(record);
                 Ok(())
             }
             Meaning::Forget { id } => {
+                if reply == refusal && oracle.may_refuse(self.server, command.since) {
+                    return Ok(());
+                }
                 if reply == refusal {
                     oracle.note_forget_reply(self.server, id, None);
                     return self.check_unknown(world, oracle, command, id);
@@ -615,8 +625,9 @@ impl Client {
                 if record.id != *id || record.server != oracle.names[self.server].as_bytes() {
                     return Err("it is about something else".into());
                 }
-                oracle.note_forget_reply(self.server, id, Some(&record));
                 let incarnation = world.connections[self.connection].incarnation;
+                oracle.note_forget_reply(self.server, id, Some(&record));
+                oracle.note_answered(self.server, incarnation, world.now, &record);
                 let floor = self.floor(world, oracle, command, id);
                 if floor.as_ref().is_some_and(|floor| floor.beats(&record)) {
                     return Err("it loses against what it replaces".into());

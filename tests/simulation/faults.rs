@@ -1,7 +1,5 @@
 //! The faults of a simulation, and their repairs.
 
-use herd::event_loop::system::Event;
-
 use crate::places::Behaviour;
 use crate::plan::Fault;
 use crate::simulation::Simulation;
@@ -16,6 +14,7 @@ pub enum Repair {
     Descriptors(usize),
     PlacesBehaviour,
     PlacesUp,
+    Disk(usize),
 }
 
 impl Simulation {
@@ -61,13 +60,7 @@ impl Simulation {
                 let is_paused = self.world.borrow().hosts[server].is_paused;
                 let is_running = self.loops[server].is_some() && !is_paused;
                 if is_running && self.stopping_since[server].is_none() {
-                    self.excuse_connections(server);
-                    let mut world = self.world.borrow_mut();
-                    self.stopping_since[server] = Some(world.now);
-                    self.idle_since[server] = None;
-                    world.hosts[server].is_stopping = true;
-                    world.notify(server, Event::Stop);
-                    drop(world);
+                    self.stop(server);
                     self.repair_in(length, Repair::Start(server));
                 }
             }
@@ -103,6 +96,32 @@ impl Simulation {
                 for _ in 0..self.chance.between(10, RUSH_MAX) {
                     self.client_connects();
                 }
+            }
+            Fault::AllKilled | Fault::AllLosePower => {
+                let running = self.running();
+                self.end_all(fault == Fault::AllLosePower);
+                for server in running {
+                    let delay = self.chance.between(length / 2, length);
+                    self.repair_in(delay, Repair::Start(server));
+                }
+            }
+            Fault::AllStop => {
+                for server in self.running() {
+                    let is_paused = self.world.borrow().hosts[server].is_paused;
+                    if !is_paused && self.stopping_since[server].is_none() {
+                        self.stop(server);
+                        let delay = self.chance.between(length / 2, length);
+                        self.repair_in(delay, Repair::Start(server));
+                    }
+                }
+            }
+            Fault::DiskFails => self.disk_fails(server, length),
+            Fault::DiskIsDamaged => {
+                if self.loops[server].is_some() {
+                    self.end(server);
+                    self.repair_in(length, Repair::Start(server));
+                }
+                self.damage_store(server);
             }
         }
     }
@@ -140,7 +159,11 @@ impl Simulation {
         }
     }
 
-    fn repair_in(&mut self, delay: Time, repair: Repair) {
+    fn running(&self) -> Vec<usize> {
+        (0..self.loops.len()).filter(|&server| self.loops[server].is_some()).collect()
+    }
+
+    pub fn repair_in(&mut self, delay: Time, repair: Repair) {
         self.repairs.push(Some(repair));
         let fault = self.repairs.len() - 1;
         self.world.borrow_mut().schedule_in(delay, Happening::Repair { fault });
@@ -163,9 +186,13 @@ impl Simulation {
                 if self.stopping_since[server].is_some() {
                     self.end(server);
                 }
-                if self.loops[server].is_none() {
-                    self.start(server);
+                if self.loops[server].is_none() && self.start(server).is_err() {
+                    self.repair_in(START_AGAIN, Repair::Start(server));
                 }
+            }
+            Repair::Disk(server) => {
+                drop(world);
+                self.set_trouble(server, None);
             }
             Repair::Resume(server) => {
                 if std::mem::take(&mut world.hosts[server].is_paused) && world.hosts[server].is_up {
@@ -187,6 +214,9 @@ impl Simulation {
         self.world.borrow().print(|| "the storm is over".to_owned());
         self.is_storm = false;
         self.world.borrow_mut().conditions.make_reliable();
+        for server in 0..self.loops.len() {
+            self.set_trouble(server, None);
+        }
         for fault in 0..self.repairs.len() {
             self.repair(fault);
         }
@@ -197,7 +227,7 @@ impl Simulation {
                 self.end(server);
             }
             if self.loops[server].is_none() {
-                self.start(server);
+                let _ = self.start(server);
             }
         }
         let now = self.world.borrow().now;
@@ -207,5 +237,7 @@ impl Simulation {
 
 /// How far a wall clock jumps from the right time, forward or back.
 const CLOCK_JUMP_MAX: Time = 3600 * SECOND;
+/// The time until a server that could not start is started again.
+const START_AGAIN: Time = SECOND;
 /// Clients that connect at once.
 const RUSH_MAX: u64 = 80;

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::connection::Side;
 use crate::oracle::Oracle;
+use crate::rules::Record;
 use crate::world::{MILLISECOND, Time, World, show};
 
 /// The links between servers.
@@ -17,6 +18,8 @@ pub struct Links {
     welcomed: BTreeMap<(usize, usize), usize>,
     /// Servers and neighbours whose links were welcomed in this turn.
     welcomed_now: Vec<(usize, usize)>,
+    /// The number of statements that were sent.
+    pub statements: u64,
 }
 
 /// The statements that one incarnation of a server has sent to one incarnation of another.
@@ -106,6 +109,7 @@ impl World {
             return;
         }
         transfer.lines.insert(line.to_vec());
+        self.links.statements += 1;
         if is_new {
             self.check_identity(link, from, Side::Acceptor);
         }
@@ -138,8 +142,10 @@ impl World {
             let is_open = |link: usize| self.connections[link].endpoints[Side::Dialler as usize].open;
             let is_current = self.links.welcomed(server, other).is_some_and(is_open);
             let Some(transfer) = self.links.transfers.get(&(server, other)) else { continue };
-            let is_earlier =
-                transfer.incarnations.0 == incarnations.0 && transfer.incarnations.1 != incarnations.1;
+            // One that has ended in order goes on in its epoch.
+            let epochs = &self.hosts[other].epochs;
+            let is_other = epochs.get(&transfer.incarnations.1) != epochs.get(&incarnations.1);
+            let is_earlier = transfer.incarnations.0 == incarnations.0 && is_other;
             if is_current && is_earlier && is_open(transfer.link) {
                 self.violate(|| {
                     format!("server {server} keeps a link to an earlier incarnation of server {other}")
@@ -190,11 +196,23 @@ impl World {
             return;
         }
         let received = transfer(neighbour, server, (incarnations.1, incarnations.0));
+        // What it has from its disk crossed before.
+        let has_store = self.hosts[neighbour].disk.is_some() || self.hosts[server].disk.is_some();
+        let has_had = |line: &Vec<u8>| {
+            let Some(record) = Record::parse(line) else { return false };
+            // A statement may have lost against one that is over since and is not read again.
+            if oracle.lifetimes.are_short() {
+                return true;
+            }
+            let best = oracle.best(neighbour, incarnations.1, &record.id);
+            line.len() > self.statement_limits[neighbour].0 || best.is_some_and(|best| !record.beats(best))
+        };
         let is_known = |line: &Vec<u8>| {
             let may_be_passed_over = line.len() > self.statement_limits[server].0;
             may_be_passed_over
                 || sent.lines.contains(line)
                 || received.is_some_and(|received| received.lines.contains(line))
+                || has_store && has_had(line)
         };
         if let Some(missing) = oracle.content(server).values().find(|record| !is_known(&record.line)) {
             let line = missing.line.escape_ascii().to_string();

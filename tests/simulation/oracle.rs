@@ -8,6 +8,7 @@ use herd::store::Store;
 
 use crate::followers::Marked;
 use crate::long_lines::{Group, LONG_IDS};
+use crate::promises::Promises;
 use crate::rules::{Lifetimes, Record};
 use crate::world::{SECOND, Time, World};
 
@@ -38,6 +39,10 @@ pub struct Oracle {
     /// The service that Places is.
     pub dialect: Dialect,
     pub places_timeout: Time,
+    /// What the store of each server must have; `None`: it has none.
+    pub promises: Vec<Option<Promises>>,
+    /// For each server, the incarnation and the change when it last knew that everything was on the disk.
+    on_disk: Vec<(u32, u64)>,
 }
 
 /// An IAMAT: the server that it was sent to, the id, the location, the time.
@@ -85,7 +90,72 @@ impl Oracle {
             marked: BTreeMap::new(),
             places_may_fail_until: 0,
             places_timeout,
+            promises: Vec::new(),
+            on_disk: Vec::new(),
         }
+    }
+
+    /// What the stores on disk must have.
+    pub fn has_stores(&mut self, promises: Vec<Option<Promises>>) {
+        self.on_disk = vec![(0, 0); promises.len()];
+        self.promises = promises;
+    }
+
+    pub fn promises_of(&mut self, server: usize) -> Option<&mut Promises> {
+        self.promises.get_mut(server)?.as_mut()
+    }
+
+    /// Whether a statement that was sent to a server at `since` may be refused because its disk fails.
+    pub fn may_refuse(&self, server: usize, since: Time) -> bool {
+        let promises = self.promises.get(server).and_then(Option::as_ref);
+        promises.is_some_and(|promises| promises.may_refuse(since))
+    }
+
+    /// A client has received this reply to an IAMAT or FORGET.
+    pub fn note_answered(&mut self, server: usize, incarnation: u32, now: Time, record: &Record) {
+        let is_current = self.incarnations[server].len() == incarnation as usize + 1;
+        if let Some(promises) = self.promises_of(server) {
+            promises.answered(now, incarnation, is_current, record);
+        }
+    }
+
+    /// A server knows that everything is on its disk, in this incarnation at this change.
+    /// Returns whether that is new.
+    pub fn all_is_on_disk(&mut self, server: usize, moment: (u32, u64)) -> bool {
+        let content = self.incarnations[server].last().map(|last| &last.content);
+        if let (Some(Some(promises)), Some(content)) = (self.promises.get_mut(server), content)
+            && std::mem::replace(&mut self.on_disk[server], moment) != moment
+        {
+            promises.all_is_on_disk(content);
+            return true;
+        }
+        false
+    }
+
+    /// Checks the statements and the epoch of a server that has read its store. `is_sure`: it could read everything.
+    pub fn check_promises(
+        &mut self,
+        server: usize,
+        is_sure: bool,
+        messages: &[String],
+        read: (&Store, u64),
+        wall: u64,
+    ) -> Result<(), String> {
+        let Some(mut promises) = self.promises.get_mut(server).and_then(Option::take) else { return Ok(()) };
+        if !is_sure {
+            promises.forget(self.incarnations[server].len() as u32 - 2);
+        }
+        let has_lost = |record: &Record| {
+            let best = |incarnation: &Incarnation| incarnation.best.get(&record.id).cloned();
+            self.incarnations[server].iter().filter_map(best).any(|best| best.beats(record))
+        };
+        let may_lack = |record: &Record| {
+            self.lifetimes.are_short()
+                && (record.is_over(self.lifetimes, wall + PROGRESS_MAX) || has_lost(record))
+        };
+        let result = promises.check(read, messages, may_lack);
+        self.promises[server] = Some(promises);
+        result
     }
 
     /// There are long statements, on which only the servers of each of these groups agree.

@@ -36,6 +36,14 @@ pub enum Fault {
     PlacesDown,
     /// Many clients connect at once.
     Rush,
+    /// All servers are killed at once, or lose their power, or are asked to shut down.
+    AllKilled,
+    AllLosePower,
+    AllStop,
+    /// The disk with the store of a server fails.
+    DiskFails,
+    /// A server is killed, and what is on its disk changes.
+    DiskIsDamaged,
 }
 
 const FAULTS: [Fault; 13] = [
@@ -82,6 +90,8 @@ pub struct Plan {
     pub lifetimes: Lifetimes,
     /// Some statements are too long for some servers.
     pub has_long_lines: bool,
+    /// Servers have stores on disk.
+    pub has_stores: bool,
     /// Links are TLS.
     pub has_tls: bool,
     /// The service that Places is.
@@ -134,6 +144,7 @@ impl Plan {
             // Decided later from other random numbers, so that older seeds keep their meaning.
             short_reads_empty: false,
             disk_max: MILLISECOND,
+            store_max: MILLISECOND,
         };
         let max_line = *chance.pick(&[80, 100, 300, 8192]);
         let (all_ids, all_locations) = (IDS, LOCATIONS);
@@ -177,6 +188,7 @@ impl Plan {
             // Decided later, as above.
             lifetimes: Lifetimes::default(),
             has_long_lines: false,
+            has_stores: false,
             has_tls: false,
             dialect: Dialect::GoogleLegacy,
             cache: Duration::ZERO,
@@ -200,7 +212,9 @@ impl Plan {
     /// Whether each statement crosses each edge once: the servers are a tree, and none restarts.
     pub fn statements_cross_once(&self) -> bool {
         let restarts = |fault: &Fault| matches!(fault, Fault::Kill | Fault::PowerLoss | Fault::Stop);
-        self.edges.len() + 1 == self.names.len() && !self.faults.iter().any(restarts)
+        // Checks of stores restart servers, too.
+        let restarts = self.has_stores || self.faults.iter().any(restarts);
+        self.edges.len() + 1 == self.names.len() && !restarts
     }
 
     /// Whether the host of addresses is a name that is looked up.

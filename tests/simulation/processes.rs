@@ -10,8 +10,10 @@ impl World {
         state.is_up = false;
         (state.is_paused, state.is_stopping) = (false, false);
         state.events.clear();
+        state.store_busy_until = 0;
         let (backlog, has_no_power) = (std::mem::take(&mut state.backlog), state.has_no_power);
         self.cancel_wake(host);
+        self.tasks_die(host);
         for index in backlog {
             self.connections[index].faulted = true;
             let endpoint = self.connections[index].endpoint(Side::Acceptor);
@@ -81,6 +83,12 @@ impl World {
             })
         };
         !self.hosts[server].backlog.is_empty() || self.connections.iter().any(has_input)
+    }
+
+    /// A process that has started has this epoch.
+    pub fn epoch_begins(&mut self, host: usize, epoch: u64) {
+        let incarnation = self.hosts[host].incarnation;
+        self.hosts[host].epochs.insert(incarnation, epoch);
     }
 
     /// A process starts on a host, whose power is on.

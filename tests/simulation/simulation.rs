@@ -31,8 +31,9 @@ use crate::places::PlacesActor;
 use crate::plan::{Fault, Plan};
 use crate::scripts::{Act, burst};
 use crate::settings::Changes;
+use crate::stores::{NotStarted, Stores};
 use crate::system::{SharedWorld, SimulatedSystem};
-use crate::world::{DISKS, Happening, MICROSECOND, MILLISECOND, Resolved, SECOND, Time, World, show};
+use crate::world::{DISKS, Happening, MICROSECOND, MILLISECOND, Resolved, SECOND, STORES, Time, World, show};
 
 pub struct Simulation {
     pub plan: Plan,
@@ -99,6 +100,8 @@ pub struct Simulation {
     pub oracle: Oracle,
     /// `None`: links are plain text.
     pub tls: Option<Tls>,
+    /// `None`: no server has a store on disk.
+    pub stores: Option<Stores>,
     pub repairs: Vec<Option<Repair>>,
     pub is_storm: bool,
 }
@@ -140,6 +143,7 @@ impl Simulation {
         plan.conditions.short_reads_empty = extra.clone().one_in(2);
         plan.vocabulary.near_one_in = *Chance::new(chance.clone().number() ^ NEAR).pick(&[0, 3, 10]);
         plan.conditions.disk_max = *disks.pick(&[MILLISECOND, 100 * MILLISECOND, 2 * SECOND]);
+        let mut stores = Stores::new(Chance::new(chance.clone().number() ^ STORES), &mut plan);
         let tls_chance = Chance::new(chance.clone().number() ^ TLS);
         let network_chance = Chance::new(chance.number());
         let mut world = World::new(network_chance, &plan, is_verbose);
@@ -158,6 +162,9 @@ impl Simulation {
         }
         let mut oracle = Oracle::new(plan.names.clone(), ids, plan.dialect, plan.places_timeout);
         oracle.lifetimes = plan.lifetimes;
+        if let Some(stores) = &mut stores {
+            oracle.has_stores(stores.give_disks(&mut world));
+        }
         if let Some(limits) = long_lines {
             oracle.has_long_lines(groups(&limits, &plan));
         }
@@ -197,6 +204,7 @@ impl Simulation {
             places: PlacesActor::new(plan.dialect),
             oracle,
             tls,
+            stores,
             repairs: Vec::new(),
             is_storm: true,
             plan,
@@ -216,7 +224,9 @@ impl Simulation {
         }
         self.set_clocks_apart();
         for server in 0..self.loops.len() {
-            self.start(server);
+            if self.start(server).is_err() {
+                self.repair_in(SECOND, Repair::Start(server));
+            }
         }
         if let Some(mut chance) = self.crowd.take() {
             let server = chance.index(self.loops.len());
@@ -265,6 +275,9 @@ impl Simulation {
         if self.tls.as_mut().is_some_and(|tls| tls.chance.one_in(TLS_CHECKS_ONE_IN)) {
             self.check_crowd_of_handshakes()?;
         }
+        if last {
+            self.check_stores()?;
+        }
         Ok(())
     }
 
@@ -272,8 +285,8 @@ impl Simulation {
         self.world.borrow_mut().schedule_in(delay, happening);
     }
 
-    /// Starts a server with an empty store.
-    pub fn start(&mut self, server: usize) {
+    /// Starts a server with an empty store, or with what is on its disk.
+    pub fn start(&mut self, server: usize) -> Result<(), NotStarted> {
         if let Some(tls) = &mut self.tls {
             tls.renew(server);
         }
@@ -294,12 +307,21 @@ impl Simulation {
         let identity = Identity { herd: "simulated".into(), name: name.as_str().into(), epoch };
         let written = self.world.borrow().hosts[server].log.clone();
         let log = Log::writing_to(name, settings.log_level, written);
-        let state = Server::new(identity, settings.limits.clone(), settings.silence, log);
+        let mut state = Server::new(identity, settings.limits.clone(), settings.silence, log);
+        let journal = match self.open_store(server, &mut state) {
+            Ok(journal) => journal,
+            Err(not_started) => {
+                self.world.borrow_mut().process_ended(server);
+                return Err(not_started);
+            }
+        };
+        let epoch = state.identity.epoch.0;
+        self.world.borrow_mut().epoch_begins(server, epoch);
         let mut system = SimulatedSystem::new(&self.world, server);
         let water_marks = WaterMarks { high: self.plan.high_water, low: self.plan.high_water / 4 };
         let quota = Herd::quota(settings.connections_max, 0);
         let (clocks, seed) = (system.clocks(), system.random());
-        let herd = Herd::new(state, settings, None, seed, clocks);
+        let herd = Herd::new(state, settings, journal, seed, clocks);
         let mut event_loop = EventLoop::new(system, herd, water_marks);
         event_loop.add_listener((), None, quota);
         if self.tls.is_some() {
@@ -308,6 +330,7 @@ impl Simulation {
         }
         self.loops[server] = Some(event_loop);
         self.stopping_since[server] = None;
+        Ok(())
     }
 
     /// Lets time pass until then.
@@ -354,7 +377,7 @@ impl Simulation {
                     world.notify(host, Event::Done { ticket, done: Done::Resolved(addresses) });
                 }
             }
-            Happening::Ran(ran) => world.ran(*ran),
+            Happening::TaskEnds { task } => world.task_ends(task),
             Happening::Wake { host } => {
                 let is_running = world.hosts[host].is_up && !world.hosts[host].is_paused;
                 drop(world);
@@ -498,6 +521,7 @@ impl Simulation {
         self.oracle.observe(&mut world, server, &state.store);
         if ended {
             drop(world);
+            self.finish_store(server);
             self.end(server);
             return;
         }
@@ -531,6 +555,8 @@ impl Simulation {
             let at = world.now.saturating_add((patience.as_nanos() as Time).max(cost));
             world.wake(server, at);
         }
+        drop(world);
+        self.note_store(server);
     }
 
     /// Checks the bounds of buffers and questions.
@@ -577,8 +603,11 @@ impl Simulation {
         }
         let has_bytes = holdings.input_bytes + holdings.output_bytes > 0;
         // A TLS session may have output, too.
-        let is_busy =
-            has_bytes || world.has_input(server) || self.tls.is_some() && world.has_blocked_output(server);
+        // Replies may wait for the disk.
+        let is_busy = has_bytes
+            || world.has_input(server)
+            || world.writes_store(server)
+            || self.tls.is_some() && world.has_blocked_output(server);
         self.idle_since[server] = self.idle_since[server].or(Some(world.now)).filter(|_| !is_busy);
     }
 
@@ -602,6 +631,7 @@ impl Simulation {
             connection.faulted |= connection.endpoints.iter().any(|endpoint| endpoint.host == server);
         }
         self.world.borrow().print(|| format!("server {server} is gone"));
+        self.store_ended(server);
         // This closes its connections.
         self.loops[server] = None;
         self.stopping_since[server] = None;

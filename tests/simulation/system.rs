@@ -11,7 +11,7 @@ use herd::event_loop::system::{Event, System};
 use herd::protocol::Work;
 
 use crate::connection::Side;
-use crate::world::{Happening, MILLISECOND, Resolved, World};
+use crate::world::{Happening, MILLISECOND, Resolved, Time, World};
 
 pub type SharedWorld = Rc<RefCell<World>>;
 
@@ -21,11 +21,13 @@ pub struct SimulatedSystem {
     host: usize,
     /// The number of times that the wall clock was read in this turn.
     ticks: Cell<u64>,
+    /// How far its process, which awaits its last tasks, is ahead of the world.
+    ahead: Time,
 }
 
 impl SimulatedSystem {
     pub fn new(world: &SharedWorld, host: usize) -> SimulatedSystem {
-        SimulatedSystem { world: world.clone(), host, ticks: Cell::new(0) }
+        SimulatedSystem { world: world.clone(), host, ticks: Cell::new(0), ahead: 0 }
     }
 }
 
@@ -65,9 +67,14 @@ impl System for SimulatedSystem {
     type Listener = ();
     type Stream = SimulatedStream;
 
-    fn poll(&mut self, _timeout: Option<Duration>, events: &mut Vec<Event>) -> io::Result<()> {
+    fn poll(&mut self, timeout: Option<Duration>, events: &mut Vec<Event>) -> io::Result<()> {
         self.ticks.set(0);
         let mut world = self.world.borrow_mut();
+        if world.hosts[self.host].is_finishing {
+            let patience = timeout.map_or(Time::MAX / 2, |timeout| timeout.as_nanos() as Time);
+            let until = world.now + self.ahead + patience;
+            self.ahead = world.await_task(self.host, until).unwrap_or(until).max(world.now) - world.now;
+        }
         events.append(&mut world.hosts[self.host].events);
         let spurious_one_in = world.conditions.spurious_one_in;
         if world.chance.one_in(spurious_one_in) && !world.connections.is_empty() {
@@ -127,7 +134,7 @@ impl System for SimulatedSystem {
     }
 
     fn now(&self) -> Moment {
-        Moment::after_start(Duration::from_nanos(self.world.borrow().now))
+        Moment::after_start(Duration::from_nanos(self.world.borrow().now + self.ahead))
     }
 
     fn wall(&self) -> u64 {

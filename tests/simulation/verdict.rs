@@ -114,9 +114,11 @@ impl Simulation {
             let (holdings, state) = (event_loop.holdings(), event_loop.application().server());
             let (cursors, questions) = (state.store.cursors(), state.desk.pending());
             let followers = state.followers.len();
+            // A store on disk is a reader of the changes.
+            let stores = usize::from(self.world.borrow().hosts[server].disk.is_some());
             let has_links_only = holdings.connections == links
                 && descriptors == links
-                && cursors == links / 2
+                && cursors == links / 2 + stores
                 && questions == 0
                 && followers == 0
                 && holdings.input_bytes <= links * HEARTBEAT_BYTES

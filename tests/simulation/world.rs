@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::cmp::{Ordering, Reverse};
-use std::collections::{BTreeSet, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -11,16 +11,17 @@ use std::sync::{Arc, Mutex};
 use herd::clock::Moment;
 use herd::event_loop::system::Event;
 use herd::log::Sink;
-use herd::protocol::{Done, Task};
 
 use crate::chance::{Chance, Trace};
 use crate::connection::{Connection, Side};
 use crate::crossings::Crossings;
 use crate::dialling::Dialling;
+use crate::disk::SimulatedDisk;
 use crate::links::Links;
 use crate::long_lines::LineLimits;
 use crate::plan::Plan;
 use crate::tap::{Handshakes, Trusted};
+use crate::tasks::Running;
 
 /// Nanoseconds of virtual time.
 pub type Time = u64;
@@ -44,7 +45,7 @@ pub enum Happening {
     /// A lookup ends.
     Resolved(Box<Resolved>),
     /// A task of a server has run.
-    Ran(Box<Ran>),
+    TaskEnds { task: u64 },
     /// The process of a host runs. These are kept apart from the others.
     Wake { host: usize },
     /// A client continues with its script.
@@ -75,8 +76,8 @@ pub struct Resolved {
 /// The lines of a log that were written since the last look.
 #[derive(Debug, Default)]
 pub struct WrittenLog {
-    lines: Vec<u8>,
-    lost: u64,
+    pub lines: Vec<u8>,
+    pub lost: u64,
 }
 
 impl Sink for WrittenLog {
@@ -87,15 +88,6 @@ impl Sink for WrittenLog {
     }
 
     fn reopen(&mut self, _now: Moment) {}
-}
-
-/// The end of a task.
-#[derive(Debug)]
-pub struct Ran {
-    pub host: usize,
-    pub incarnation: u32,
-    pub ticket: usize,
-    pub task: Box<dyn Task>,
 }
 
 struct Scheduled {
@@ -149,6 +141,14 @@ pub struct Host {
     pub descriptors: usize,
     /// When its disk has written the last page of the log that it was given.
     pub disk_busy_until: Time,
+    /// The same for its store.
+    pub store_busy_until: Time,
+    /// The disk with its store; `None`: it has none.
+    pub disk: Option<SimulatedDisk>,
+    /// The epochs of its incarnations.
+    pub epochs: BTreeMap<u32, u64>,
+    /// Its process has ended its last turn and awaits its tasks.
+    pub is_finishing: bool,
     pub log: Arc<Mutex<WrittenLog>>,
     pub descriptors_max: usize,
     /// The settings of its wall clock: from which time on it was ahead of virtual time by how much.
@@ -171,6 +171,10 @@ impl Host {
             accept_armed: true,
             descriptors: 0,
             disk_busy_until: 0,
+            store_busy_until: 0,
+            disk: None,
+            epochs: BTreeMap::new(),
+            is_finishing: false,
             log: Arc::default(),
             descriptors_max: usize::MAX,
             clock: vec![(0, wall)],
@@ -207,6 +211,8 @@ pub struct Conditions {
     pub short_reads_empty: bool,
     /// The longest time in which a disk writes a page of the log.
     pub disk_max: Time,
+    /// The longest time in which it carries out a batch for the store.
+    pub store_max: Time,
 }
 
 impl Conditions {
@@ -228,6 +234,11 @@ pub struct World {
     pub chance: Chance,
     /// Random numbers for disks, which older seeds do not have.
     pub disk_chance: Chance,
+    /// The same for stores.
+    pub store_chance: Chance,
+    /// The tasks that run.
+    pub tasks: BTreeMap<u64, Running>,
+    pub last_task: u64,
     pub trace: Trace,
     pub conditions: Conditions,
     /// First the servers, then Places, then the clients.
@@ -263,11 +274,15 @@ impl World {
     pub fn new(chance: Chance, plan: &Plan, is_verbose: bool) -> World {
         let servers = plan.names.len();
         let disk_chance = Chance::new(chance.clone().number() ^ DISKS);
+        let store_chance = Chance::new(chance.clone().number() ^ STORES);
         World {
             now: 0,
             clock: Rc::default(),
             chance,
             disk_chance,
+            store_chance,
+            tasks: BTreeMap::new(),
+            last_task: 0,
             trace: Trace::new(),
             conditions: plan.conditions.clone(),
             hosts: (0..=servers).map(|_| Host::new(WALL_AT_START)).collect(),
@@ -349,36 +364,6 @@ impl World {
     pub fn notify(&mut self, host: usize, event: Event) {
         self.hosts[host].events.push(event);
         let delay = self.chance.below(SCHEDULING_MAX);
-        self.wake(host, self.now + delay);
-    }
-
-    /// Starts a task of the process of a host. Its disk takes some time for it, and one task after the other.
-    pub fn run_task(&mut self, host: usize, ticket: usize, task: Box<dyn Task>) {
-        let time = self.disk_chance.magnitude(MICROSECOND, self.conditions.disk_max);
-        let at = self.now.max(self.hosts[host].disk_busy_until) + time;
-        self.hosts[host].disk_busy_until = at;
-        let incarnation = self.hosts[host].incarnation;
-        self.schedule(at, Happening::Ran(Box::new(Ran { host, incarnation, ticket, task })));
-    }
-
-    /// A task has run, unless its process has ended.
-    pub fn ran(&mut self, ran: Ran) {
-        let Ran { host, incarnation, ticket, mut task } = ran;
-        if self.hosts[host].incarnation != incarnation || !self.hosts[host].is_up {
-            return;
-        }
-        task.run();
-        let written = std::mem::take(&mut *self.hosts[host].log.lock().unwrap());
-        self.trace.add_bytes(&written.lines);
-        self.hosts[host].unread_log.extend_from_slice(&written.lines);
-        for line in written.lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-            self.print(|| format!("[{host}] {}", line.escape_ascii()));
-        }
-        if written.lost > 0 || !matches!(written.lines.last(), None | Some(b'\n')) {
-            self.violate(|| format!("server {host} has lost log lines, and there was room for all of them"));
-        }
-        self.hosts[host].events.push(Event::Done { ticket, done: Done::Ran(task) });
-        let delay = self.disk_chance.below(SCHEDULING_MAX);
         self.wake(host, self.now + delay);
     }
 
@@ -486,6 +471,8 @@ pub fn would_block() -> io::Error {
 pub const WALL_AT_START: u64 = 1_621_464_827_000_000_000;
 /// Derives the random numbers of disks from a seed.
 pub const DISKS: u64 = 0x64_6973_6b73;
+/// The same for stores.
+pub const STORES: u64 = 0x7374_6f72_6573;
 /// The port of server number 0.
 const FIRST_PORT: u16 = 10_000;
 /// The second port of server number 0.
@@ -493,7 +480,7 @@ const FIRST_SECOND_PORT: u16 = 20_000;
 /// The port of server number 0 at which it does not listen.
 const FIRST_ABSENT_PORT: u16 = 30_000;
 /// The longest time that a process with events waits for a processor.
-const SCHEDULING_MAX: Time = 50 * MICROSECOND;
+pub const SCHEDULING_MAX: Time = 50 * MICROSECOND;
 /// The longest time from the end of a cut to a retransmission.
 const RETRANSMISSION_MAX: Time = 400 * MILLISECOND;
 /// How far the time of a line may be ahead of the clock: lines that are read together are a nanosecond apart,

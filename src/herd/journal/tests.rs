@@ -132,6 +132,50 @@ fn a_server_that_has_ended_in_order_goes_on_in_its_epoch() {
 }
 
 #[test]
+fn what_an_earlier_process_wrote_is_synced_first() {
+    let folder = MemoryFolder::default();
+    let mut machine = Machine::start(&folder, Sync::EverySecond, 1);
+    machine.report(1, 10);
+    machine.settle(100);
+    // It is killed right after it has begun another log.
+    drop(machine);
+    folder.put("00000002.log", Vec::new());
+    folder.take_calls();
+    let machine = Machine::start(&folder, Sync::EverySecond, 2);
+    assert_eq!((machine.clients(), machine.messages.len()), (1, 0));
+    let calls = folder.take_calls();
+    let written: Vec<&str> = calls
+        .iter()
+        .map(|call| &**call)
+        .filter(|call| ["sync", "create", "remove"].iter().any(|what| call.starts_with(what)))
+        .collect();
+    let expected = [
+        "sync 00000001.log",
+        "remove 00000002.log",
+        "remove 00000001.new",
+        "create 00000002.log",
+        "sync 00000002.log",
+        "sync folder",
+    ];
+    assert!(written.starts_with(&expected), "{written:?}");
+}
+
+#[test]
+fn what_cannot_be_synced_is_written_again() {
+    let folder = MemoryFolder::default();
+    let mut machine = Machine::start(&folder, Sync::EverySecond, 1);
+    machine.report(1, 10);
+    machine.settle(100);
+    drop(machine);
+    folder.fail(Some("sync 00000001.log"));
+    let mut machine = Machine::start(&folder, Sync::EverySecond, 2);
+    assert_eq!((machine.clients(), machine.reached()), (1, 0));
+    machine.settle(100);
+    assert!(folder.names().contains(&"00000002.snapshot".to_owned()), "{:?}", folder.names());
+    assert_eq!(machine.reached(), 1);
+}
+
+#[test]
 fn changes_are_written_soon_and_synced_within_a_second() {
     let folder = MemoryFolder::default();
     let mut machine = Machine::start(&folder, Sync::EverySecond, 1);

@@ -29,6 +29,9 @@ pub trait Folder: Debug + Send {
     /// Removes a name of a file.
     fn remove(&self, name: &str) -> io::Result<()>;
 
+    /// Waits until a file is on the disk that an earlier process may have written.
+    fn sync_file(&self, name: &str) -> io::Result<()>;
+
     /// Waits until the names of all files are on the disk, as they are now.
     fn sync(&self) -> io::Result<()>;
 }
@@ -119,6 +122,10 @@ impl Folder for OsFolder {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         fs::remove_file(self.path.join(name))
+    }
+
+    fn sync_file(&self, name: &str) -> io::Result<()> {
+        File::open(self.path.join(name))?.sync_data()
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -99,7 +99,7 @@ pub const HEADER: usize = 16;
 /// (`limits.max_line`), and of the note about sixty-four neighbours.
 pub const CONTENT_MAX: usize = 2 * 1024 * 1024;
 /// The beginnings of the contents of frames.
-const STARTS: [&[u8]; 4] = [b"AT ", b"GONE ", b"STATE ", b"END "];
+const STARTS: [&[u8]; 5] = [b"AT ", b"GONE ", b"STATE ", b"END ", b"WHOLE\n"];
 
 #[cfg(test)]
 mod tests {

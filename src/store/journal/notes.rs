@@ -1,9 +1,10 @@
 //! The frames of a file that are no changes: its header, and the notes about the server's numbers.
 //!
 //! ```text
-//! HERD 1 graders Riley 7                                     the first frame of each file
+//! HERD 1 graders Riley 7 4711                                the first frame of each file
 //! STATE 00c0ffee00c0ffee 41 Jaquez 1badb002deadbeef 99       how far the server was
 //! END 00c0ffee00c0ffee 41 Jaquez 1badb002deadbeef 99         the same, and it ended in order
+//! WHOLE                                                      the last frame of a snapshot
 //! ```
 
 use std::fmt::Write;
@@ -12,6 +13,9 @@ use crate::text::peer_line::Epoch;
 
 /// The version of the files that this program writes, and the greatest that it reads.
 pub const VERSION: u64 = 1;
+
+/// The content of the last frame of a snapshot.
+pub const WHOLE: &[u8] = b"WHOLE\n";
 
 /// The first frame of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,13 +28,17 @@ pub struct Header {
     pub server: String,
     /// The generation of the file.
     pub generation: u64,
+    /// In a log, the length of the log before it, in bytes, without zeros at its end: a file that is cut between two
+    /// records looks whole. 0: it is unknown.
+    pub before: u64,
 }
 
 impl Header {
     /// Appends the line with its LF.
     pub fn write(&self, output: &mut Vec<u8>) {
-        let Header { version, herd, server, generation } = self;
-        output.extend_from_slice(format!("HERD {version} {herd} {server} {generation}\n").as_bytes());
+        let Header { version, herd, server, generation, before } = self;
+        output
+            .extend_from_slice(format!("HERD {version} {herd} {server} {generation} {before}\n").as_bytes());
     }
 
     /// Reads a line with its LF. A later version has at least the fields of this one.
@@ -39,7 +47,8 @@ impl Header {
         (words.next()? == "HERD").then_some(())?;
         let version = words.next()?.parse().ok()?;
         let (herd, server) = (words.next()?.to_owned(), words.next()?.to_owned());
-        Some(Header { version, herd, server, generation: words.next()?.parse().ok()? })
+        let (generation, before) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        Some(Header { version, herd, server, generation, before })
     }
 }
 
@@ -119,9 +128,10 @@ mod tests {
     #[test]
     fn notes_are_read_as_they_are_written() {
         let mut line = Vec::new();
-        let header = Header { version: 1, herd: "graders".into(), server: "Riley".into(), generation: 7 };
+        let (herd, server) = ("graders".into(), "Riley".into());
+        let header = Header { version: 1, herd, server, generation: 7, before: 4711 };
         header.write(&mut line);
-        assert_eq!(line, b"HERD 1 graders Riley 7\n");
+        assert_eq!(line, b"HERD 1 graders Riley 7 4711\n");
         assert_eq!(Header::parse(&line), Some(header));
         for is_end in [false, true] {
             let position = Position { name: "Jaquez".into(), epoch: Epoch(5), received: 99 };
@@ -140,7 +150,7 @@ mod tests {
         {
             assert_eq!(State::parse(line.as_bytes()), None, "{line}");
         }
-        for line in ["HERD 1 a b\n", "HERD x a b 1\n", "END 1 2\n"] {
+        for line in ["HERD 1 a b\n", "HERD 1 a b 1\n", "HERD x a b 1 0\n", "END 1 2\n"] {
             assert_eq!(Header::parse(line.as_bytes()), None, "{line}");
         }
     }

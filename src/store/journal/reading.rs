@@ -6,7 +6,7 @@ use std::io::Read;
 use super::disk::Folder;
 use super::frame::{Frame, Front, HEADER, next_candidate};
 use super::names::{Kind, Name};
-use super::notes::{Header, State, VERSION};
+use super::notes::{Header, State, VERSION, WHOLE};
 
 /// What the files of a store have, apart from their records.
 #[derive(Debug, Default)]
@@ -15,14 +15,21 @@ pub struct Reading {
     pub state: Option<State>,
     /// What could not be read.
     pub damage: Vec<Damage>,
-    /// The greatest generation of a file; 0: there is no file.
+    /// The greatest generation of a file that was read; 0: there is none.
     pub generation: u64,
+    /// The files that were read.
+    pub files: Vec<String>,
+    /// Files that were being begun when a server ended, and have nothing of worth: incomplete snapshots, and a last log
+    /// without a header.
+    pub leftovers: Vec<String>,
     /// Bytes of the logs and of the snapshot that were read.
     pub log_bytes: u64,
     /// Bytes of the snapshot.
     pub snapshot_bytes: u64,
     /// The number of logs that were read.
     pub logs: usize,
+    /// Bytes of the last log.
+    pub last_log_bytes: u64,
 }
 
 impl Reading {
@@ -66,6 +73,8 @@ pub enum Problem {
         /// The length of the part in bytes.
         bytes: u64,
     },
+    /// The file ends too early, between two records.
+    Cut,
     /// The file is not there.
     Missing,
     /// The operating system cannot read it.
@@ -82,6 +91,7 @@ impl fmt::Display for Damage {
             Problem::Torn { bytes } => {
                 write!(f, "{file} ends with {bytes} bytes of a record that was not written whole")
             }
+            Problem::Cut => write!(f, "{file} ends before its end"),
             Problem::Missing => write!(f, "{file} is missing"),
             Problem::Failed(why) => write!(f, "{file} cannot be read to its end: {why}"),
         }
@@ -141,9 +151,9 @@ pub fn read(
     let names = folder.names().map_err(Refused::Failed)?;
     let mut files: Vec<Name> = names.iter().filter_map(|name| Name::parse(name)).collect();
     files.sort_unstable();
-    let mut reading =
-        Reading { generation: files.last().map_or(0, |last| last.generation), ..Reading::default() };
-    files.retain(|file| file.kind != Kind::New);
+    let mut reading = Reading::default();
+    let incomplete = files.extract_if(.., |file| file.kind == Kind::New);
+    reading.leftovers.extend(incomplete.map(|file| file.to_string()));
     check_headers(folder, &files, herd, server)?;
     // What a snapshot replaces was about to be removed.
     if let Some(snapshot) = files.iter().rposition(|file| file.kind == Kind::Snapshot) {
@@ -154,7 +164,12 @@ pub fn read(
     }
     for (index, &file) in files.iter().enumerate() {
         let is_last = index + 1 == files.len();
-        read_file(folder, file, is_last, &mut reading, &mut found);
+        if read_file(folder, file, is_last, &mut reading, &mut found) {
+            reading.generation = file.generation;
+            reading.files.push(file.to_string());
+        } else {
+            reading.leftovers.push(file.to_string());
+        }
     }
     Ok(reading)
 }
@@ -197,29 +212,50 @@ fn missing(files: &[Name]) -> Vec<Name> {
     begin.into_iter().chain(lost).collect()
 }
 
+/// Reads a file. Returns whether it may have had something.
 fn read_file(
     folder: &dyn Folder,
     file: Name,
     is_last: bool,
     reading: &mut Reading,
     found: &mut impl FnMut(Frame<'_>) -> bool,
-) {
+) -> bool {
     let mut input = match folder.open(&file.to_string()) {
         Ok(input) => Input::new(input),
-        Err(error) => return reading.note(file, Problem::Failed(error.to_string())),
+        Err(error) => {
+            reading.note(file, Problem::Failed(error.to_string()));
+            return true;
+        }
     };
     // The first unreadable byte, how many there are, and whether records follow them.
     let mut unreadable: Option<(u64, u64, bool)> = None;
     let mut state = None;
     // Whether nothing was lost before the place that is being read.
-    let was_whole = reading.damage.is_empty();
+    let mut was_whole = reading.damage.is_empty();
     let mut first = true;
+    // Whether a snapshot has its last frame.
+    let mut is_whole = false;
     loop {
         let at = input.offset;
         let length = match input.front() {
             Front::Frame(frame, length) => {
                 let is_known = match frame.number {
-                    0 if first => Header::parse(frame.content).is_some(),
+                    0 if first => {
+                        let header = Header::parse(frame.content);
+                        if file.kind == Kind::Log
+                            && header.as_ref().is_some_and(|header| header.before > reading.last_log_bytes)
+                            && reading.logs > 0
+                            && was_whole
+                        {
+                            reading.note(Name::of(file.generation - 1, Kind::Log), Problem::Cut);
+                            was_whole = false;
+                        }
+                        header.is_some()
+                    }
+                    0 if frame.content == WHOLE && file.kind == Kind::Snapshot => {
+                        is_whole = true;
+                        true
+                    }
                     0 => {
                         let note = State::parse(frame.content);
                         let is_known = note.is_some();
@@ -264,8 +300,11 @@ fn read_file(
         input.take(length);
     }
     let is_last_log = is_last && file.kind == Kind::Log;
-    if first && input.failure.is_none() && !is_last_log {
-        // Not even a header. The last log may have been begun right before the server ended.
+    if first && input.failure.is_none() {
+        if is_last_log {
+            // Not even a header: it was begun right before the server ended.
+            return false;
+        }
         unreadable = Some((0, 0, false));
     }
     let bytes = input.offset;
@@ -275,16 +314,20 @@ fn read_file(
         let is_torn = is_last_log && !is_followed;
         let problem = if is_torn { Problem::Torn { bytes } } else { Problem::Unreadable { at, bytes } };
         reading.note(file, problem);
+    } else if file.kind == Kind::Snapshot && !is_whole {
+        reading.note(file, Problem::Cut);
     }
     if file.kind == Kind::Log {
         reading.logs += 1;
         reading.log_bytes += bytes;
+        reading.last_log_bytes = bytes;
         // A server that was started again and wrote nothing more has not ended in order.
         let ended_before = reading.state.take().map(|state| State { is_end: false, ..state });
         reading.state = state.or(ended_before);
     } else {
         reading.snapshot_bytes += bytes;
     }
+    true
 }
 
 /// A file that is being read from its start to its end.

@@ -91,6 +91,10 @@ impl Folder for MemoryFolder {
             .ok_or(io::ErrorKind::NotFound.into())
     }
 
+    fn sync_file(&self, name: &str) -> io::Result<()> {
+        self.call(format!("sync {name}"), |_| ())
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.call("sync folder".into(), |_| ())
     }

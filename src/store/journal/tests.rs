@@ -178,6 +178,35 @@ fn missing_files_are_noticed() {
 }
 
 #[test]
+fn a_file_that_is_cut_between_two_records_is_noticed() {
+    for name in ["00000002.snapshot", "00000002.log"] {
+        let folder = complete();
+        let whole = folder.files()[name].clone();
+        let mut length = 0;
+        while let Front::Frame(_, frame) = Frame::read(&whole[length..]) {
+            folder.put(name, whole[..length].to_vec());
+            let (_, reading) = read_all(&folder);
+            let files: Vec<&str> = reading.damage.iter().map(|damage| &*damage.file).collect();
+            assert_eq!((files, reading.state), (vec![name], None), "{name} is cut to {length} bytes");
+            length += frame;
+        }
+        assert!(length == whole.len() && length > 100);
+    }
+}
+
+#[test]
+fn a_log_that_was_only_begun_is_not_the_last_one() {
+    let folder = complete();
+    folder.put("00000004.log", vec![0; 100]);
+    folder.put("00000004.new", vec![0; 100]);
+    let (numbers, reading) = read_all(&folder);
+    assert_eq!((numbers.len(), reading.damage.len(), reading.generation), (9, 0, 3));
+    assert_eq!(reading.end().unwrap().sequence, 9);
+    assert_eq!(reading.files, ["00000002.snapshot", "00000002.log", "00000003.log"]);
+    assert_eq!(reading.leftovers, ["00000003.new", "00000004.new", "00000004.log"]);
+}
+
+#[test]
 fn other_folders_are_refused() {
     let folder = complete();
     let refused =
@@ -189,7 +218,7 @@ fn other_folders_are_refused() {
         refused("bruins", "Riley").starts_with("00000002.snapshot is of server Riley of the herd graders")
     );
     let mut frame = Vec::new();
-    Frame { number: 0, content: b"HERD 2 graders Riley 4 more\n" }.write(&mut frame);
+    Frame { number: 0, content: b"HERD 2 graders Riley 4 0 more\n" }.write(&mut frame);
     seal(&mut frame);
     folder.put("00000004.log", frame);
     assert!(refused("graders", "Riley").starts_with("00000004.log has version 2"));

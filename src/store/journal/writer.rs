@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::disk::{Folder, Output};
 use super::frame::{Frame, seal};
 use super::names::{Kind, Name};
-use super::notes::{Header, VERSION};
+use super::notes::{Header, VERSION, WHOLE};
 
 /// The writer of one store. A batch that fails ends its generation: what was written is of unknown worth, and is not
 /// written again, since an operating system that has reported an error once may drop the data and report none the
@@ -18,6 +18,8 @@ pub struct Writer {
     herd: String,
     server: String,
     generation: u64,
+    /// The length of the last log of an earlier process, in bytes; 0: there is none.
+    before: u64,
     log: Option<LogFile>,
     snapshot: Option<Box<dyn Output>>,
     /// Bytes of the snapshot since it was synced last.
@@ -132,12 +134,18 @@ impl Writer {
             herd: herd.into(),
             server: server.into(),
             generation,
+            before: 0,
             log: None,
             snapshot: None,
             snapshot_unsynced: 0,
             is_worthless: false,
             has_begun: false,
         }
+    }
+
+    /// The last log that is there has this length in bytes.
+    pub fn after_log_of(self, bytes: u64) -> Writer {
+        Writer { before: bytes, ..self }
     }
 
     fn carry_out(&mut self, batch: &mut Batch) -> Result<(), Failure> {
@@ -167,7 +175,9 @@ impl Writer {
         // A log that is not the last one has to be whole.
         let before = Name::of(self.generation, Kind::Log);
         let is_repair = self.log.is_none() && with_snapshot;
+        let mut length_before = std::mem::take(&mut self.before);
         if let Some(mut log) = self.log.take() {
+            length_before = log.length;
             log.output.truncate().map_err(failed(before, "cannot be cut to its length"))?;
             log.output.sync().map_err(failed(before, "cannot be written to the disk"))?;
         } else if self.is_worthless {
@@ -179,13 +189,13 @@ impl Writer {
         self.is_worthless = is_repair;
         let name = Name::of(generation, Kind::Log);
         let mut log = LogFile { output: self.create(name)?, length: 0 };
-        log.append(&self.header()).map_err(failed(name, "cannot be written"))?;
+        log.append(&self.header(length_before)).map_err(failed(name, "cannot be written"))?;
         log.output.sync().map_err(failed(name, "cannot be written to the disk"))?;
         self.log = Some(log);
         if with_snapshot {
             let name = Name::of(generation, Kind::New);
             let mut snapshot = self.create(name)?;
-            snapshot.append(&self.header()).map_err(failed(name, "cannot be written"))?;
+            snapshot.append(&self.header(0)).map_err(failed(name, "cannot be written"))?;
             self.snapshot = Some(snapshot);
         }
         // Before a change number of this generation is known to another server: otherwise the end of the generation
@@ -215,6 +225,7 @@ impl Writer {
     fn complete(&mut self) -> Result<(), Failure> {
         let (new, whole) = (Name::of(self.generation, Kind::New), Name::of(self.generation, Kind::Snapshot));
         let mut snapshot = self.snapshot.take().ok_or_else(not_begun)?;
+        snapshot.append(&note(WHOLE)).map_err(failed(new, "cannot be written"))?;
         snapshot.sync().map_err(failed(new, "cannot be written to the disk"))?;
         let renamed = self.folder.rename(&new.to_string(), &whole.to_string());
         renamed.map_err(failed(new, "cannot be renamed"))?;
@@ -251,15 +262,11 @@ impl Writer {
             .map_err(|error| Failure { what: "the folder cannot be written to the disk".into(), error })
     }
 
-    fn header(&self) -> Vec<u8> {
-        let Writer { herd, server, generation, .. } = self;
-        let header =
-            Header { version: VERSION, herd: herd.clone(), server: server.clone(), generation: *generation };
-        let (mut content, mut frame) = (Vec::new(), Vec::new());
-        header.write(&mut content);
-        Frame { number: 0, content: &content }.write(&mut frame);
-        seal(&mut frame);
-        frame
+    fn header(&self, before: u64) -> Vec<u8> {
+        let (herd, server, generation) = (self.herd.clone(), self.server.clone(), self.generation);
+        let mut content = Vec::new();
+        Header { version: VERSION, herd, server, generation, before }.write(&mut content);
+        note(&content)
     }
 }
 
@@ -270,6 +277,14 @@ impl LogFile {
         self.output.reserve(self.length.next_multiple_of(step))?;
         self.output.append(bytes)
     }
+}
+
+/// The frame of a note.
+fn note(content: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::new();
+    Frame { number: 0, content }.write(&mut frame);
+    seal(&mut frame);
+    frame
 }
 
 fn failed(name: Name, problem: &'static str) -> impl FnOnce(io::Error) -> Failure {
