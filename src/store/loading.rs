@@ -17,7 +17,8 @@ impl Store {
         self.sequence = newest.max(number.saturating_sub(1));
         let outcome = self.store::<false>(statement, line, Origin::CLIENT);
         if outcome != Outcome::Stored {
-            self.sequence = newest;
+            // It stays in the files, and may be stored at a later start: when what it lost against is over.
+            self.sequence = newest.max(number);
         }
         outcome
     }
