@@ -293,6 +293,11 @@ impl Protocol for OutboundPeer {
         let store = &context.shared.store;
         let is_behind = store.seen(cursor) != store.sequence();
         if self.shutting_down && !is_behind {
+            // Otherwise the neighbour could not tell that it has the changes that it sent itself, and they would be sent
+            // to it after the next start.
+            if self.link.as_ref().is_some_and(|link| link.marked != Some(context.shared.store.sequence())) {
+                self.mark(context);
+            }
             context.transport.close();
         }
         is_behind
@@ -689,6 +694,17 @@ mod tests {
         let mut unwelcomed = dialled();
         unwelcomed.shut_down();
         assert_eq!(unwelcomed.closing(), Some(Close::Drain));
+    }
+
+    #[test]
+    fn at_shutdown_the_last_mark_covers_what_was_not_sent_back() {
+        let mut bench = linked();
+        turn(&mut bench);
+        let own = bench.server.neighbours.origin(NeighbourId(0), EPOCH);
+        bench.report("a", 1, own);
+        assert_eq!(turn(&mut bench), "");
+        bench.shut_down();
+        assert_eq!((turn(&mut bench).as_str(), bench.closing()), ("MARK 1\n", Some(Close::Drain)));
     }
 
     #[test]

@@ -6,10 +6,11 @@
 //! before all records, and is complete at the change that was the newest when it was begun. There is one batch, which is on
 //! its way to the disk or waits here: the changes that arrive while it is written are the next one.
 
+mod opening;
+
 use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt::{self, Debug};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::{Command, Tag};
@@ -18,11 +19,9 @@ use crate::config::Sync;
 use crate::conversation::Server;
 use crate::log;
 use crate::protocol::{Lane, Task, Work};
-use crate::store::journal::disk::Folder;
-use crate::store::journal::{Batch, Damage, Failure, Frame, Position, Problem, State, Writer, read};
-use crate::store::{Cursor, Outcome, Store};
+use crate::store::journal::{Batch, Failure, Frame, Position, State};
+use crate::store::{Cursor, Store};
 use crate::text::peer_line::Epoch;
-use crate::text::record::Statement;
 
 /// The driver of the store on disk.
 #[derive(Debug)]
@@ -48,6 +47,8 @@ pub struct JournalDriver {
     /// When a snapshot replaces the logs because they have the last location of a client that was forgotten;
     /// [`Moment::NEVER`]: they have none.
     forget_at: Moment,
+    /// A timer runs for that, apart from that for what is due sooner.
+    forget_is_timed: bool,
     /// When another generation begins after a failure.
     retry_at: Moment,
     /// The pause before the next failure is retried.
@@ -84,86 +85,6 @@ struct Snapshot {
 }
 
 impl JournalDriver {
-    /// Reads the store of a server from its folder, and begins to write there. The server has its time and its limits, and
-    /// an epoch that is new; it goes on in the last one if it has ended in order. `now_s` is the time in seconds since
-    /// 1970. Returns messages for the operator, too.
-    ///
-    /// # Errors
-    ///
-    /// The folder is of another server or of a later version, or cannot be written; as one line.
-    pub fn open(
-        folder: Box<dyn Folder>,
-        sync: Sync,
-        server: &mut Server,
-        now_s: u64,
-    ) -> Result<(JournalDriver, Vec<String>), String> {
-        let (herd, name) = (server.identity.herd.clone(), server.identity.name.clone());
-        let (store, mut left_out, mut has_gone) = (&mut server.store, 0, false);
-        let reading = read(&*folder, &herd, &name, |frame| {
-            has_gone |= frame.content.starts_with(b"GONE ");
-            load(store, frame, &mut left_out)
-        });
-        let reading = reading.map_err(|refused| refused.to_string())?;
-        store.finish_loading();
-        if let Some(end) = reading.end() {
-            server.identity.epoch = end.epoch;
-            server.store.continue_at(end.sequence);
-        }
-        let mut messages = keep_aside(&*folder, &reading.damage, now_s);
-        if left_out > 0 {
-            messages.push(format!("{left_out} statements are left out: limits.max_clients is reached"));
-        }
-        for Position { name, epoch, received } in reading.state.iter().flat_map(|state| &state.positions) {
-            server.neighbours.note_received_before(name, *epoch, *received);
-        }
-        // An earlier process may have written them, and the machine may still lose its power.
-        let is_on_disk = reading.files.iter().all(|file| folder.sync_file(file).is_ok());
-        // The next log gets the name of one that was begun, and must not find it.
-        for leftover in &reading.leftovers {
-            folder.remove(leftover).map_err(|error| format!("{leftover} cannot be removed: {error}"))?;
-        }
-        let writer =
-            Writer::new(folder, &herd, &name, reading.generation).after_log_of(reading.last_log_bytes);
-        let mut batch = Box::new(Batch::new(Arc::new(Mutex::new(writer))));
-        let must_repair = !reading.damage.is_empty() || !is_on_disk;
-        let generation = reading.generation + 1;
-        (batch.begins, batch.begins_snapshot) = (Some(generation), must_repair);
-        batch.write();
-        batch.take_outcome().map_err(|failure| failure.to_string())?;
-        let store = &mut server.store;
-        let until = store.sequence();
-        let snapshot =
-            must_repair.then(|| Snapshot { cursor: store.follow(0), until, bytes: 0, is_repair: true });
-        let driver = JournalDriver {
-            sync,
-            batch: Some(batch),
-            carried_out: CarriedOut { newest: until, ..CarriedOut::default() },
-            generation,
-            log: Some(store.follow(until)),
-            snapshot,
-            snapshot_bytes: reading.snapshot_bytes,
-            earlier_log_bytes: reading.log_bytes,
-            log_bytes: 0,
-            logs: reading.logs + 1,
-            write_at: Moment::NEVER,
-            sync_at: Moment::NEVER,
-            forget_at: if has_gone { Moment::START + FORGET_MAX } else { Moment::NEVER },
-            retry_at: Moment::NEVER,
-            retry_after: RETRY_MIN,
-            timer_at: Moment::NEVER,
-            noted: None,
-            positions: Vec::new(),
-            has_ended: false,
-        };
-        if sync == Sync::Always {
-            server.durability.let_replies_wait();
-        }
-        if !must_repair {
-            server.durability.reached(until);
-        }
-        Ok((driver, messages))
-    }
-
     /// Fills the batch and hands it over, unless it is being carried out, or nothing is due. `is_last`: the server ends.
     pub(super) fn hand_over(
         &mut self,
@@ -192,7 +113,11 @@ impl JournalDriver {
 
     /// Sets a timer for what is due next.
     fn set_timer(&mut self, now: Moment, commands: &mut VecDeque<Command>) {
-        let mut next = self.write_at.min(self.sync_at).min(self.retry_at).min(self.forget_at);
+        if !self.forget_is_timed && self.forget_at != Moment::NEVER {
+            self.forget_is_timed = true;
+            commands.push_back(Command::Timer { at: self.forget_at, tag: Tag::Store });
+        }
+        let mut next = self.write_at.min(self.sync_at).min(self.retry_at);
         if self.snapshot.is_some() {
             next = now;
         }
@@ -251,7 +176,7 @@ impl JournalDriver {
         let until = store.sequence();
         self.snapshot = Some(Snapshot { cursor: store.follow(0), until, bytes: 0, is_repair });
         self.log.get_or_insert_with(|| store.follow(until));
-        self.forget_at = Moment::NEVER;
+        (self.forget_at, self.forget_is_timed) = (Moment::NEVER, false);
         // The files that have the last note are about to be removed.
         self.positions.clear();
     }
@@ -367,7 +292,7 @@ impl JournalDriver {
         let cursors = [self.log.take(), self.snapshot.take().map(|snapshot| snapshot.cursor)];
         cursors.into_iter().flatten().for_each(|cursor| server.store.unfollow(cursor));
         (self.write_at, self.sync_at, self.noted) = (Moment::NEVER, Moment::NEVER, None);
-        self.forget_at = Moment::NEVER;
+        (self.forget_at, self.forget_is_timed) = (Moment::NEVER, false);
         // An end that was not written is none.
         self.has_ended = false;
         self.retry_at = now + self.retry_after;
@@ -386,36 +311,6 @@ impl JournalDriver {
 fn positions(server: &Server) -> impl Iterator<Item = (&str, Epoch, u64)> {
     let all = server.neighbours.ids().map(|id| server.neighbours.get(id));
     all.filter_map(|known| known.received_last().map(|(epoch, received)| (&*known.name, epoch, received)))
-}
-
-/// Stores a change that was read. Returns whether it is a statement.
-fn load(store: &mut Store, frame: Frame<'_>, left_out: &mut u64) -> bool {
-    let Frame { number, content } = frame;
-    let Some(statement) = content.strip_suffix(b"\n").and_then(Statement::parse) else { return false };
-    *left_out += u64::from(store.load(&statement, content, number) == Outcome::Full);
-    true
-}
-
-/// Gives each damaged file a second name, because the first is removed with the next snapshot. Returns a message about
-/// each.
-fn keep_aside(folder: &dyn Folder, damage: &[Damage], now_s: u64) -> Vec<String> {
-    let keep = |damage: &Damage| {
-        let kept = format!("{}.damaged-{now_s}", damage.file);
-        let what_becomes = match &damage.problem {
-            Problem::Missing => return format!("{damage}; the neighbours supply what was in it"),
-            problem if folder.link(&damage.file, &kept).is_err() => match problem {
-                Problem::Torn { .. } => "what stands before them is used",
-                _ => "what can be read is used, and the neighbours supply the rest",
-            }
-            .to_owned(),
-            Problem::Torn { .. } => format!("what stands before them is used; the file is kept as {kept}"),
-            _ => format!(
-                "what can be read is used, and the neighbours supply the rest; the file is kept as {kept}"
-            ),
-        };
-        format!("{damage}; {what_becomes}")
-    };
-    damage.iter().map(keep).collect()
 }
 
 impl Task for Batch {

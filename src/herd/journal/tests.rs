@@ -5,7 +5,9 @@ use crate::config::Limits;
 use crate::conversation::Identity;
 use crate::log::{Level, Log};
 use crate::store::Origin;
+use crate::store::Outcome;
 use crate::store::journal::testing::MemoryFolder;
+use crate::text::record::Statement;
 
 /// A server with a store on disk, whose batches are carried out when a test says so.
 struct Machine {

@@ -148,6 +148,11 @@ impl Writer {
         Writer { before: bytes, ..self }
     }
 
+    /// The folder that it writes to.
+    pub fn folder(&self) -> &dyn Folder {
+        &*self.folder
+    }
+
     fn carry_out(&mut self, batch: &mut Batch) -> Result<(), Failure> {
         if let Some(generation) = batch.begins {
             self.begin(generation, batch.begins_snapshot)?;
