@@ -52,6 +52,7 @@ impl Simulation {
                 world.hosts[server].is_paused = true;
                 world.dialling.paused(server);
                 world.handshakes.paused(server);
+                self.oracle.promises_of(server).iter_mut().for_each(|promises| promises.paused(world.now));
                 drop(world);
                 self.oracle.places_may_fail(Time::MAX / 2);
                 self.repair_in(length, Repair::Resume(server));
@@ -195,6 +196,7 @@ impl Simulation {
                 self.set_trouble(server, None);
             }
             Repair::Resume(server) => {
+                self.oracle.promises_of(server).iter_mut().for_each(|promises| promises.resumed(world.now));
                 if std::mem::take(&mut world.hosts[server].is_paused) && world.hosts[server].is_up {
                     let now = world.now;
                     world.wake(server, now);

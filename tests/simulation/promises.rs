@@ -26,8 +26,13 @@ pub struct Promises {
     due: Content,
     /// The end was one in order: the epoch and the number of the last change stay.
     numbers: Option<(u64, u64)>,
-    /// Since when the disk fails, and when the store has recovered from that.
+    /// Since when nothing may be written, because the disk fails or the process is paused, and when the store has
+    /// recovered from that.
     failing: Option<(Time, Time)>,
+    is_in_trouble: bool,
+    is_paused: bool,
+    /// Until when IAMATs may be refused.
+    refuses_until: Time,
     /// Replies of earlier incarnations promise nothing any more.
     sure_since: u32,
     /// IAMATs and FORGETs that were refused because the disk fails.
@@ -51,6 +56,9 @@ impl Promises {
             due: Content::new(),
             numbers: None,
             failing: None,
+            is_in_trouble: false,
+            is_paused: false,
+            refuses_until: 0,
             sure_since: 0,
             refused: 0,
         }
@@ -74,12 +82,40 @@ impl Promises {
 
     /// The disk fails from now on.
     pub fn trouble_begins(&mut self, now: Time) {
+        (self.is_in_trouble, self.refuses_until) = (true, Time::MAX);
+        self.begin_to_fail(now);
+    }
+
+    /// The process is paused.
+    pub fn paused(&mut self, now: Time) {
+        self.is_paused = true;
+        self.begin_to_fail(now);
+    }
+
+    fn begin_to_fail(&mut self, now: Time) {
         let since = self.failing.filter(|failing| now < failing.1).map_or(now, |failing| failing.0);
         self.failing = Some((since, Time::MAX));
     }
 
     /// The disk works again.
     pub fn trouble_ends(&mut self, now: Time) {
+        if self.refuses_until == Time::MAX {
+            self.refuses_until = now + self.recovery();
+        }
+        self.is_in_trouble = false;
+        self.may_recover(now);
+    }
+
+    /// The process goes on.
+    pub fn resumed(&mut self, now: Time) {
+        self.is_paused = false;
+        self.may_recover(now);
+    }
+
+    fn may_recover(&mut self, now: Time) {
+        if self.is_paused || self.is_in_trouble {
+            return;
+        }
         let until = now + self.recovery();
         self.failing = self.failing.map(|(since, end)| (since, if end == Time::MAX { until } else { end }));
     }
@@ -96,7 +132,7 @@ impl Promises {
 
     /// Whether a statement that was sent at `since` may be refused.
     pub fn may_refuse(&self, since: Time) -> bool {
-        self.sync == Sync::Always && self.failing.is_some_and(|(_, until)| until >= since)
+        self.sync == Sync::Always && self.refuses_until >= since
     }
 
     /// The process has ended.
