@@ -143,17 +143,20 @@ impl JournalDriver {
             self.begin(batch, &mut server.store, false);
         }
         let Some(log) = self.log else { return };
-        self.fill_log(log, batch, &mut server.store, now, is_last);
         // One that is no repair is of no use any more.
         if !is_last || self.is_repairing() {
             self.fill_snapshot(batch, &mut server.store);
         }
+        // A record that has changed since the snapshot was begun may have left its place before the snapshot came there.
+        // Then only the log has it, when the files before are removed.
+        let must_be_whole = is_last || batch.completes;
+        self.fill_log(log, batch, &mut server.store, now, must_be_whole);
+        batch.completes &= server.store.seen(log) == server.store.sequence();
         if !self.is_repairing() {
             self.note(log, batch, server, is_last);
         }
-        batch.syncs = now >= self.sync_at
-            || self.sync == Sync::Always && !batch.log.is_empty()
-            || batch.completes && self.is_repairing();
+        batch.syncs =
+            now >= self.sync_at || self.sync == Sync::Always && !batch.log.is_empty() || batch.completes;
         if !batch.log.is_empty() && self.sync_at == Moment::NEVER {
             self.sync_at = now + SYNC_INTERVAL;
         }
@@ -181,10 +184,10 @@ impl JournalDriver {
         self.positions.clear();
     }
 
-    /// Puts the changes after the cursor of the log into the batch, if they are due.
-    fn fill_log(&mut self, log: Cursor, batch: &mut Batch, store: &mut Store, now: Moment, is_last: bool) {
+    /// Puts the changes after the cursor of the log into the batch, if they are due or wanted at once.
+    fn fill_log(&mut self, log: Cursor, batch: &mut Batch, store: &mut Store, now: Moment, at_once: bool) {
         let behind = store.sequence() - store.seen(log);
-        let is_due = self.sync == Sync::Always || is_last || now >= self.write_at;
+        let is_due = self.sync == Sync::Always || at_once || now >= self.write_at;
         if behind > 0 && is_due {
             while batch.log.len() < BATCH_BYTES
                 && let Some(change) = store.next_change(log)

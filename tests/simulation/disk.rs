@@ -205,7 +205,9 @@ impl Disk {
     }
 
     fn sync_file(&mut self, file: usize) -> io::Result<()> {
-        let fails = self.fails(true);
+        // After a sync that has failed, there is nothing to be written.
+        let is_clean = self.files[file].end == self.files[file].clean;
+        let fails = self.fails(true) && !(is_clean && matches!(self.trouble, Some(Trouble::Syncs { .. })));
         let Disk { chance, files, changes, .. } = self;
         let file = &mut files[file];
         if fails {

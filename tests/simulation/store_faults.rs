@@ -160,7 +160,9 @@ impl Simulation {
             simulation.oracle.promises_of(server).map_or(0, |promises| promises.refused)
         };
         let before = refused(self);
-        self.set_trouble(server, Some(Trouble::Errors { one_in: 1 }));
+        let is_silent = self.stores.as_mut().is_some_and(|stores| stores.chance.one_in(2));
+        let trouble = if is_silent { Trouble::Syncs { one_in: 1 } } else { Trouble::Errors { one_in: 1 } };
+        self.set_trouble(server, Some(trouble));
         // A client that cannot connect at once is not waited for.
         let id = self.plan.vocabulary.ids[0].clone();
         // One that loses is answered, because there is nothing to write.

@@ -298,6 +298,32 @@ fn a_damaged_file_is_kept_aside_and_replaced() {
 }
 
 #[test]
+fn a_record_that_changes_while_a_snapshot_is_written_is_never_lost() {
+    let folder = MemoryFolder::default();
+    let mut machine = Machine::start(&folder, Sync::EverySecond, 1);
+    (1..=9).for_each(|client| machine.report(client, 1));
+    machine.settle(50);
+    drop(machine);
+    let mut damaged = folder.files()["00000001.log"].clone();
+    damaged[150] ^= 1;
+    folder.put("00000001.log", damaged);
+    let mut machine = Machine::start(&folder, Sync::EverySecond, 2);
+    assert_eq!((machine.clients(), machine.server.store.get(b"client1").is_some()), (8, true));
+    // Its place is now after the end of the snapshot.
+    machine.report(1, 2);
+    machine.turn(1, false);
+    folder.take_calls();
+    machine.carry_out();
+    drop(machine);
+    let calls = folder.take_calls();
+    let at = |wanted: &str| calls.iter().position(|call| call == wanted);
+    let (synced, renamed) = (at("sync 00000002.log"), at("rename 00000002.new 00000002.snapshot"));
+    assert!(synced.is_some() && synced < renamed, "{calls:?}");
+    let machine = Machine::start(&folder, Sync::EverySecond, 3);
+    assert_eq!(machine.clients(), 8);
+}
+
+#[test]
 fn positions_that_cover_lost_changes_are_not_written() {
     let folder = MemoryFolder::default();
     let mut machine = Machine::start(&folder, Sync::EverySecond, 1);
