@@ -78,6 +78,8 @@ struct Snapshot {
     cursor: Cursor,
     /// It is complete when the cursor has passed this change.
     until: u64,
+    /// The change that was the newest when the cursor had passed it: the log must have all changes up to this one.
+    log_needed: Option<u64>,
     bytes: u64,
     /// Until it is complete, the files do not have everything that they should: some were damaged, or could not be
     /// written.
@@ -149,9 +151,9 @@ impl JournalDriver {
         }
         // A record that has changed since the snapshot was begun may have left its place before the snapshot came there.
         // Then only the log has it, when the files before are removed.
-        let must_be_whole = is_last || batch.completes;
-        self.fill_log(log, batch, &mut server.store, now, must_be_whole);
-        batch.completes &= server.store.seen(log) == server.store.sequence();
+        let log_needed = self.snapshot.as_ref().and_then(|snapshot| snapshot.log_needed);
+        self.fill_log(log, batch, &mut server.store, now, is_last || log_needed.is_some());
+        batch.completes = log_needed.is_some_and(|needed| server.store.seen(log) >= needed);
         if !self.is_repairing() {
             self.note(log, batch, server, is_last);
         }
@@ -177,7 +179,8 @@ impl JournalDriver {
         self.generation += 1;
         (batch.begins, batch.begins_snapshot) = (Some(self.generation), true);
         let until = store.sequence();
-        self.snapshot = Some(Snapshot { cursor: store.follow(0), until, bytes: 0, is_repair });
+        self.snapshot =
+            Some(Snapshot { cursor: store.follow(0), until, log_needed: None, bytes: 0, is_repair });
         self.log.get_or_insert_with(|| store.follow(until));
         (self.forget_at, self.forget_is_timed) = (Moment::NEVER, false);
         // The files that have the last note are about to be removed.
@@ -212,7 +215,9 @@ impl JournalDriver {
             Frame { number: change.sequence, content: change.line }.write(&mut batch.snapshot);
         }
         snapshot.bytes += batch.snapshot.len() as u64;
-        batch.completes = store.seen(snapshot.cursor) >= snapshot.until;
+        if store.seen(snapshot.cursor) >= snapshot.until {
+            snapshot.log_needed.get_or_insert(store.sequence());
+        }
     }
 
     /// Notes the server's numbers in the log, after all changes that they cover.

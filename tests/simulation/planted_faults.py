@@ -124,8 +124,8 @@ FAULTS = [
      "        if word(bytes, 4) != Some(checksum(bytes, length)) {\n",
      "        if false {\n"),
     ("a snapshot is complete before the log has the changes since it was begun", "src/herd/journal.rs",
-     "        let must_be_whole = is_last || batch.completes;\n        self.fill_log(log, batch, &mut server.store, now, must_be_whole);\n        batch.completes &= server.store.seen(log) == server.store.sequence();\n",
-     "        self.fill_log(log, batch, &mut server.store, now, is_last);\n"),
+     "log_needed.is_some_and(|needed| server.store.seen(log) >= needed);",
+     "log_needed.is_some();"),
     # The reactor: readiness
     ("a short read counts as the last one on every system", "src/event_loop/serving.rs",
      " && self.system.short_reads_empty();\n", ";\n"),

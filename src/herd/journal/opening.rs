@@ -63,8 +63,13 @@ impl JournalDriver {
         }
         let store = &mut server.store;
         let until = store.sequence();
-        let snapshot =
-            must_repair.then(|| Snapshot { cursor: store.follow(0), until, bytes: 0, is_repair: true });
+        let snapshot = must_repair.then(|| Snapshot {
+            cursor: store.follow(0),
+            until,
+            log_needed: None,
+            bytes: 0,
+            is_repair: true,
+        });
         let driver = JournalDriver {
             sync,
             batch: Some(batch),
