@@ -143,6 +143,14 @@ impl SimulatedDisk {
         disk.names.get(name).map(|&file| disk.files[file].memory.clone())
     }
 
+    /// The operating system has written everything that it has in memory.
+    pub fn write_back(&self) {
+        let mut disk = self.lock();
+        disk.files.iter_mut().for_each(Content::sync);
+        disk.synced_names = disk.names.clone();
+        disk.changes.clear();
+    }
+
     /// Puts other bytes in the place of a file, as if the disk had damaged it while no process ran.
     pub fn damage(&self, name: &str, content: Vec<u8>) {
         let mut disk = self.lock();

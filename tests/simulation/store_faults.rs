@@ -69,6 +69,8 @@ impl Simulation {
         let world = self.world.borrow();
         let (Some(stores), Some(disk)) = (&mut self.stores, &world.hosts[server].disk) else { return };
         let chance = &mut stores.chance;
+        // What is left then is left after a power cut, too.
+        disk.write_back();
         let names: Vec<String> = disk.names().into_iter().filter(|name| is_file(name)).collect();
         if names.is_empty() {
             return;
