@@ -105,7 +105,7 @@ impl JournalDriver {
             return;
         }
         self.carried_out = CarriedOut {
-            newest: self.log.map_or(0, |log| server.store.seen(log)),
+            newest: self.log.map_or(0, |log| all_before(log, &server.store)),
             begins: batch.begins.is_some(),
             syncs: batch.syncs || batch.ends,
             completes: batch.completes,
@@ -153,7 +153,7 @@ impl JournalDriver {
         // Then only the log has it, when the files before are removed.
         let log_needed = self.snapshot.as_ref().and_then(|snapshot| snapshot.log_needed);
         self.fill_log(log, batch, &mut server.store, now, is_last || log_needed.is_some());
-        batch.completes = log_needed.is_some_and(|needed| server.store.seen(log) >= needed);
+        batch.completes = log_needed.is_some_and(|needed| all_before(log, &server.store) >= needed);
         if !self.is_repairing() {
             self.note(log, batch, server, is_last);
         }
@@ -229,7 +229,7 @@ impl JournalDriver {
         if self.noted.is_none() && !positions(server).eq(self.positions.iter().map(Position::parts)) {
             self.noted = Some((sequence, self.state(server, false)));
         }
-        if let Some((_, note)) = self.noted.take_if(|(number, _)| *number <= seen) {
+        if let Some((_, note)) = self.noted.take_if(|(number, _)| *number <= all_before(log, &server.store)) {
             batch.log.extend_from_slice(&note);
         }
         if is_last && seen == sequence {
@@ -313,6 +313,13 @@ impl JournalDriver {
         }
         server.durability.failed();
     }
+}
+
+/// The number up to which a cursor has passed every change; 0: it is not at the end. Until then a record that it has not
+/// reached may have moved, so that no file has the change that the cursor seems to have passed.
+fn all_before(cursor: Cursor, store: &Store) -> u64 {
+    let seen = store.seen(cursor);
+    if seen == store.sequence() { seen } else { 0 }
 }
 
 /// How far the changes of each neighbour were received.
