@@ -10,7 +10,6 @@ use crate::config::Limits;
 use crate::store::journal::disk::{Folder, OsFolder};
 use crate::store::journal::{Damage, Problem, Reading, read};
 use crate::store::{Origin, Retention, Store};
-use crate::text::record::Statement;
 use std::fmt::Write;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -88,12 +87,10 @@ impl OnDisk {
                 Reading::default()
             } else {
                 let found = |frame: crate::store::journal::Frame<'_>| {
-                    let line = frame.content;
-                    let statement = line.strip_suffix(b"\n").and_then(Statement::parse);
-                    statement.is_some_and(|statement| {
-                        store.report(&statement, line, Origin::CLIENT);
-                        true
-                    })
+                    let statement = frame.statement();
+                    statement
+                        .map(|statement| store.report(&statement, frame.content, Origin::CLIENT))
+                        .is_some()
                 };
                 read(&folder, herd, name, found).map_err(|refused| cannot(&refused.to_string()))?
             };

@@ -55,8 +55,6 @@ pub struct JournalDriver {
     retry_after: Duration,
     /// The moment of the timer that runs; [`Moment::NEVER`]: none does.
     timer_at: Moment,
-    /// A note that is written when the cursor of the log has passed the change of this number.
-    noted: Option<(u64, Vec<u8>)>,
     /// The positions that were noted last.
     positions: Vec<Position>,
     has_ended: bool,
@@ -65,7 +63,7 @@ pub struct JournalDriver {
 /// What the batch that is being carried out does, as far as it matters afterwards.
 #[derive(Clone, Copy, Debug, Default)]
 struct CarriedOut {
-    /// The last change that the log then has; so it has all before.
+    /// The newest change, if the log then has all up to it; 0: it has not.
     newest: u64,
     begins: bool,
     syncs: bool,
@@ -76,10 +74,8 @@ struct CarriedOut {
 #[derive(Debug)]
 struct Snapshot {
     cursor: Cursor,
-    /// It is complete when the cursor has passed this change.
+    /// The cursor has walked far enough when it has passed this change.
     until: u64,
-    /// The change that was the newest when the cursor had passed it: the log must have all changes up to this one.
-    log_needed: Option<u64>,
     bytes: u64,
     /// Until it is complete, the files do not have everything that they should: some were damaged, or could not be
     /// written.
@@ -105,7 +101,10 @@ impl JournalDriver {
             return;
         }
         self.carried_out = CarriedOut {
-            newest: self.log.map_or(0, |log| all_before(log, &server.store)),
+            newest: self
+                .log
+                .filter(|&log| is_at_end(log, &server.store))
+                .map_or(0, |_| server.store.sequence()),
             begins: batch.begins.is_some(),
             syncs: batch.syncs || batch.ends,
             completes: batch.completes,
@@ -151,9 +150,10 @@ impl JournalDriver {
         }
         // A record that has changed since the snapshot was begun may have left its place before the snapshot came there.
         // Then only the log has it, when the files before are removed.
-        let log_needed = self.snapshot.as_ref().and_then(|snapshot| snapshot.log_needed);
-        self.fill_log(log, batch, &mut server.store, now, is_last || log_needed.is_some());
-        batch.completes = log_needed.is_some_and(|needed| all_before(log, &server.store) >= needed);
+        let has_walked = |snapshot: &Snapshot| server.store.seen(snapshot.cursor) >= snapshot.until;
+        let is_walked = self.snapshot.as_ref().is_some_and(has_walked);
+        self.fill_log(log, batch, &mut server.store, now, is_last || is_walked);
+        batch.completes = is_walked && is_at_end(log, &server.store);
         if !self.is_repairing() {
             self.note(log, batch, server, is_last);
         }
@@ -179,8 +179,7 @@ impl JournalDriver {
         self.generation += 1;
         (batch.begins, batch.begins_snapshot) = (Some(self.generation), true);
         let until = store.sequence();
-        self.snapshot =
-            Some(Snapshot { cursor: store.follow(0), until, log_needed: None, bytes: 0, is_repair });
+        self.snapshot = Some(Snapshot { cursor: store.follow(0), until, bytes: 0, is_repair });
         self.log.get_or_insert_with(|| store.follow(until));
         (self.forget_at, self.forget_is_timed) = (Moment::NEVER, false);
         // The files that have the last note are about to be removed.
@@ -215,9 +214,6 @@ impl JournalDriver {
             Frame { number: change.sequence, content: change.line }.write(&mut batch.snapshot);
         }
         snapshot.bytes += batch.snapshot.len() as u64;
-        if store.seen(snapshot.cursor) >= snapshot.until {
-            snapshot.log_needed.get_or_insert(store.sequence());
-        }
     }
 
     /// Notes the server's numbers in the log, after all changes that they cover.
@@ -225,31 +221,29 @@ impl JournalDriver {
         if batch.log.is_empty() && batch.begins.is_none() && !is_last {
             return;
         }
-        let (seen, sequence) = (server.store.seen(log), server.store.sequence());
-        if self.noted.is_none() && !positions(server).eq(self.positions.iter().map(Position::parts)) {
-            self.noted = Some((sequence, self.state(server, false)));
+        if !is_at_end(log, &server.store) {
+            return;
         }
-        if let Some((_, note)) = self.noted.take_if(|(number, _)| *number <= all_before(log, &server.store)) {
-            batch.log.extend_from_slice(&note);
+        if !positions(server).eq(self.positions.iter().map(Position::parts)) {
+            self.note_state(batch, server, false);
         }
-        if is_last && seen == sequence {
-            batch.log.extend_from_slice(&self.state(server, true));
+        if is_last {
+            self.note_state(batch, server, true);
             batch.ends = true;
             self.has_ended = true;
         }
     }
 
-    /// The frame of the numbers of the server.
-    fn state(&mut self, server: &Server, is_end: bool) -> Vec<u8> {
+    /// Adds the numbers of the server to the log.
+    fn note_state(&mut self, batch: &mut Batch, server: &Server, is_end: bool) {
         self.positions = positions(server)
             .map(|(name, epoch, received)| Position { name: name.to_owned(), epoch, received })
             .collect();
         let (epoch, sequence) = (server.identity.epoch, server.store.sequence());
         let state = State { is_end, epoch, sequence, positions: self.positions.clone() };
-        let (mut content, mut frame) = (Vec::new(), Vec::new());
+        let mut content = Vec::new();
         state.write(&mut content);
-        Frame { number: 0, content: &content }.write(&mut frame);
-        frame
+        Frame { number: 0, content: &content }.write(&mut batch.log);
     }
 
     /// The batch was carried out.
@@ -299,7 +293,7 @@ impl JournalDriver {
     ) {
         let cursors = [self.log.take(), self.snapshot.take().map(|snapshot| snapshot.cursor)];
         cursors.into_iter().flatten().for_each(|cursor| server.store.unfollow(cursor));
-        (self.write_at, self.sync_at, self.noted) = (Moment::NEVER, Moment::NEVER, None);
+        (self.write_at, self.sync_at) = (Moment::NEVER, Moment::NEVER);
         (self.forget_at, self.forget_is_timed) = (Moment::NEVER, false);
         // An end that was not written is none.
         self.has_ended = false;
@@ -315,11 +309,10 @@ impl JournalDriver {
     }
 }
 
-/// The number up to which a cursor has passed every change; 0: it is not at the end. Until then a record that it has not
-/// reached may have moved, so that no file has the change that the cursor seems to have passed.
-fn all_before(cursor: Cursor, store: &Store) -> u64 {
-    let seen = store.seen(cursor);
-    if seen == store.sequence() { seen } else { 0 }
+/// Whether a cursor has passed every change. Until then a record that it has not reached may have moved, so that no file
+/// has a change whose number it has passed.
+fn is_at_end(cursor: Cursor, store: &Store) -> bool {
+    store.seen(cursor) == store.sequence()
 }
 
 /// How far the changes of each neighbour were received.

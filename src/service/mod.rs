@@ -30,6 +30,7 @@ use crate::store::journal::{self, disk::OsFolder};
 use crate::text::peer_line::Epoch;
 use crate::tls::LinkKeys;
 
+pub use crate::text::system_error::in_words;
 pub use local_places::{run as places, shared_root_file, write_root};
 
 /// Checks the key and the root certificates of Places, as a server does when it starts. The error is one line
@@ -238,15 +239,6 @@ pub fn cannot_listen(program: &str, address: SocketAddr, error: &io::Error) -> S
         _ => "",
     };
     format!("{program} cannot listen on {address}: {}{advice}", in_words(error))
-}
-
-/// The message of the operating system, without the error number.
-pub fn in_words(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.rfind(" (os error ") {
-        Some(end) => text[..end].to_owned(),
-        None => text,
-    }
 }
 
 /// The connections that may be accepted, so that this many file descriptors are left for neighbours and Places.

@@ -11,5 +11,6 @@ pub mod record;
 pub mod refusal;
 pub mod request_line;
 pub mod simd;
+pub mod system_error;
 pub mod telnet;
 pub mod time;

@@ -64,6 +64,9 @@ impl Client {
         self.standing = Standing::Client;
         context.shared.log.received(line, context.address);
         let result = match command {
+            ClientCommand::IamAt(_) | ClientCommand::Forget(_) if context.shared.durability.refuses() => {
+                Err(Refusal::DiskFails)
+            }
             ClientCommand::IamAt(iam_at) => self.iam_at(context, &iam_at, line, received),
             ClientCommand::WhatsAt(whats_at) => self.whats_at(context, &whats_at),
             ClientCommand::Follow(follow) => self.follow(context, &follow, trim(line)),
@@ -89,9 +92,6 @@ impl Client {
         received: Time,
     ) -> Result<(), Refusal> {
         let server = &mut *context.shared;
-        if server.durability.refuses() {
-            return Err(Refusal::DiskFails);
-        }
         if let Some(seconds) = seconds_too_far_ahead(server, iam_at.time, received) {
             return Err(Refusal::TooFarAhead { seconds });
         }
@@ -125,9 +125,6 @@ impl Client {
         received: Time,
     ) -> Result<(), Refusal> {
         let server = &mut *context.shared;
-        if server.durability.refuses() {
-            return Err(Refusal::DiskFails);
-        }
         let Some(known) = server.store.statement(forget.id) else {
             return Err(Refusal::Line);
         };

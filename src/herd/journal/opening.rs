@@ -9,7 +9,6 @@ use crate::conversation::Server;
 use crate::store::journal::disk::Folder;
 use crate::store::journal::{Batch, Damage, Frame, Position, Problem, Writer, read};
 use crate::store::{Outcome, Store};
-use crate::text::record::Statement;
 
 impl JournalDriver {
     /// Reads the store of a server from its folder, and begins to write there. The server has its time and its limits, and
@@ -63,13 +62,8 @@ impl JournalDriver {
         }
         let store = &mut server.store;
         let until = store.sequence();
-        let snapshot = must_repair.then(|| Snapshot {
-            cursor: store.follow(0),
-            until,
-            log_needed: None,
-            bytes: 0,
-            is_repair: true,
-        });
+        let snapshot =
+            must_repair.then(|| Snapshot { cursor: store.follow(0), until, bytes: 0, is_repair: true });
         let driver = JournalDriver {
             sync,
             batch: Some(batch),
@@ -88,7 +82,6 @@ impl JournalDriver {
             retry_at: Moment::NEVER,
             retry_after: RETRY_MIN,
             timer_at: Moment::NEVER,
-            noted: None,
             positions: Vec::new(),
             has_ended: false,
         };
@@ -105,7 +98,7 @@ impl JournalDriver {
 /// Stores a change that was read. Returns whether it is a statement.
 fn load(store: &mut Store, frame: Frame<'_>, left_out: &mut u64) -> bool {
     let Frame { number, content } = frame;
-    let Some(statement) = content.strip_suffix(b"\n").and_then(Statement::parse) else { return false };
+    let Some(statement) = frame.statement() else { return false };
     *left_out += u64::from(store.load(&statement, content, number) == Outcome::Full);
     true
 }

@@ -11,6 +11,8 @@
 
 use memchr::memmem;
 
+use crate::text::record::Statement;
+
 /// One frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
@@ -34,6 +36,11 @@ pub enum Front<'a> {
 }
 
 impl<'a> Frame<'a> {
+    /// The statement of a change; `None`: the content is none.
+    pub fn statement(&self) -> Option<Statement<'a>> {
+        self.content.strip_suffix(b"\n").and_then(Statement::parse)
+    }
+
     /// Appends the frame, except its checksum; see [`seal`].
     pub fn write(&self, output: &mut Vec<u8>) {
         output.extend_from_slice(&(self.content.len() as u32).to_le_bytes());

@@ -7,6 +7,7 @@ use super::disk::Folder;
 use super::frame::{Frame, Front, HEADER, next_candidate};
 use super::names::{Kind, Name};
 use super::notes::{Header, State, VERSION, WHOLE};
+use crate::text::system_error::in_words;
 
 /// What the files of a store have, apart from their records.
 #[derive(Debug, Default)]
@@ -36,11 +37,6 @@ impl Reading {
     /// The numbers with which the server has ended in order, if nothing is lost since.
     pub fn end(&self) -> Option<&State> {
         self.state.as_ref().filter(|state| state.is_end && self.damage.is_empty())
-    }
-
-    /// Bytes of all files that were read.
-    pub fn bytes(&self) -> u64 {
-        self.log_bytes + self.snapshot_bytes
     }
 
     fn note(&mut self, file: Name, problem: Problem) {
@@ -122,10 +118,7 @@ pub enum Refused {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refused::Failed(error) => {
-                let text = error.to_string();
-                write!(f, "it cannot be read: {}", text.split(" (os error").next().unwrap_or(&text))
-            }
+            Refused::Failed(error) => write!(f, "it cannot be read: {}", in_words(error)),
             Refused::OfAnotherServer { file, header: Header { herd, server, .. } } => write!(
                 f,
                 "{file} is of server {server} of the herd {herd}: move the folder to where that server looks for it, or \
@@ -275,8 +268,7 @@ fn read_file(
                     state = None;
                 }
                 if !is_known || first && frame.number > 0 {
-                    let (at, bytes, _) = unreadable.unwrap_or((at, 0, true));
-                    unreadable = Some((at, bytes + if is_known { 0 } else { length as u64 }, true));
+                    extend(&mut unreadable, at, if is_known { 0 } else { length as u64 }, true);
                 }
                 length
             }
@@ -284,15 +276,13 @@ fn read_file(
                 None => break,
                 // Zeros before something else.
                 Some(zeros) => {
-                    let (at, bytes, _) = unreadable.unwrap_or((at, 0, false));
-                    unreadable = Some((at, bytes + zeros, false));
+                    extend(&mut unreadable, at, zeros, false);
                     0
                 }
             },
             Front::Part | Front::Damage => {
                 let passed = input.pass_damage();
-                let (at, bytes, _) = unreadable.unwrap_or((at, 0, false));
-                unreadable = Some((at, bytes + passed, false));
+                extend(&mut unreadable, at, passed, false);
                 0
             }
         };
@@ -328,6 +318,12 @@ fn read_file(
         reading.snapshot_bytes += bytes;
     }
     true
+}
+
+/// Adds bytes at an offset to the unreadable ones of a file: the first offset, their number, and whether records follow.
+fn extend(unreadable: &mut Option<(u64, u64, bool)>, at: u64, bytes: u64, is_followed: bool) {
+    let (at, before, _) = unreadable.unwrap_or((at, 0, false));
+    *unreadable = Some((at, before + bytes, is_followed));
 }
 
 /// A file that is being read from its start to its end.

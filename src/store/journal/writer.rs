@@ -8,6 +8,7 @@ use super::disk::{Folder, Output};
 use super::frame::{Frame, seal};
 use super::names::{Kind, Name};
 use super::notes::{Header, VERSION, WHOLE};
+use crate::text::system_error::in_words;
 
 /// The writer of one store. A batch that fails ends its generation: what was written is of unknown worth, and is not
 /// written again, since an operating system that has reported an error once may drop the data and report none the
@@ -67,8 +68,7 @@ pub struct Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = self.error.to_string();
-        write!(f, "{}: {}", self.what, text.split(" (os error").next().unwrap_or(&text))
+        write!(f, "{}: {}", self.what, in_words(&self.error))
     }
 }
 
