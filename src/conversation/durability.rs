@@ -53,6 +53,11 @@ impl Durability {
         self.waiting.insert((sequence, client));
     }
 
+    /// Whether replies wait for the disk.
+    pub fn is_awaited(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// A client that may be in the list, with this change, is gone.
     pub fn withdraw(&mut self, sequence: u64, client: Handle<Client>) {
         self.waiting.remove(&(sequence, client));

@@ -251,6 +251,10 @@ impl InboundPeer {
             // The session may be older than the keys, or resumed after its certificate has expired.
             keys.verify(peer).map_err(|error| error.to_string())?;
         }
+        if context.shared.unread_store.is_some() {
+            // It dials as soon as it has.
+            return Err("this server has not read its store to the end yet".into());
+        }
         Ok((neighbour, hello.epoch))
     }
 }

@@ -68,6 +68,8 @@ pub struct Server {
     pub keys: Option<Rc<dyn TlsKeys>>,
     /// The newest statement of each client.
     pub store: Store,
+    /// The part of the store on disk that was read, in percent, as long as that goes on; `None`: all of it was.
+    pub unread_store: Option<u8>,
     /// What the disk has of the store.
     pub durability: Durability,
     /// The connections that follow clients.
@@ -110,6 +112,7 @@ impl Server {
             limits,
             silence,
             keys: None,
+            unread_store: None,
             durability: Durability::default(),
             followers: Followers::new(),
             neighbours: Neighbours::default(),

@@ -69,9 +69,12 @@ impl Client {
             && !following.has_begun
             && self.replies.stream_is_next()
         {
+            let server = &mut *context.shared;
+            if server.unread_store.is_some() && !server.followers.is_closing() {
+                return server.followers.await_store(following.follower);
+            }
             following.has_begun = true;
             following.marked_at = context.now;
-            let server = &mut *context.shared;
             server.followers.begin(following.follower, &mut server.store, server.identity.epoch);
             self.log_stream(context, "has begun");
         }
@@ -131,7 +134,9 @@ impl Client {
 
     /// Writes the next portion of the stream.
     pub fn follow_on(&mut self, context: &mut Context<'_>) {
-        let Some(following) = self.following.as_mut().filter(|following| following.has_begun) else { return };
+        let Some(following) = self.following.as_mut().filter(|following| following.has_begun) else {
+            return self.begin_stream(context);
+        };
         let Server { followers, store, .. } = &mut *context.shared;
         let served = followers.serve(following.follower, store, context.transport);
         following.lines += served.lines;
