@@ -22,6 +22,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::clock::{Clocks, Moment};
+use crate::conversation::counts::{Party, Rejection, listener_index};
 use crate::conversation::{Client, Conversation, Handle, NeighbourId, OutboundPeer, Server, Signal};
 use crate::places::desk::QuestionId;
 use crate::protocol::{
@@ -103,6 +104,8 @@ impl Herd {
         seed: u64,
         clocks: Clocks,
     ) -> Herd {
+        server.course.started = clocks.now;
+        server.durability.written_mut().last = journal.as_ref().map(|_| clocks.now);
         let places = PlacesDriver::new(settings.places.clone(), &mut server.desk);
         let mut herd = Herd {
             server,
@@ -164,6 +167,7 @@ impl Herd {
         }
         for (name, address) in &settings.neighbours {
             let id = self.server.neighbours.add(name);
+            self.server.neighbours.get_mut(id).address = address.to_string().into();
             if id.0 == self.diallers.len() {
                 self.diallers.push(Dialler::new(address.clone()));
             }
@@ -211,7 +215,7 @@ impl Herd {
     /// Logs once that a neighbour reaches this server, but this server does not reach it: statements flow one way.
     fn log_one_way(&mut self, id: NeighbourId, now: Moment) {
         let known = self.server.neighbours.get_mut(id);
-        let since = known.inbound.map_or(Moment::NEVER, |_| known.inbound_since.max(known.down_since));
+        let since = known.inbound.map_or(Moment::NEVER, |_| known.inbound_since.max(known.outbound_since));
         if known.present && now >= since + self.server.silence && known.is_newly_one_way() {
             let (name, address) = (&known.name, self.diallers[id.0].address());
             self.server.log.event(format_args!(
@@ -280,6 +284,11 @@ impl Application for Herd {
     }
 
     fn accepted(&mut self, clocks: Clocks, arrival: &Arrival) -> Option<Conversation> {
+        let counts = &mut self.server.counts;
+        match arrival.admission {
+            Admission::Full => counts.rejected[Rejection::Full as usize] += 1,
+            Admission::Admitted | Admission::Spare => counts.accepted[listener_index(arrival.listener)] += 1,
+        }
         match arrival.admission {
             Admission::Admitted | Admission::Spare if arrival.listener == NEIGHBOURS => {
                 Some(Conversation::Client(Client::on_port_of_neighbours()))
@@ -358,6 +367,7 @@ impl Application for Herd {
                 self.shut_down(Some(step));
             }
             Notice::AcceptFailed(error) => {
+                self.server.counts.accept_errors += 1;
                 self.server.log.event(format_args!("Connections cannot be accepted: {error}"));
             }
             // The end of the turn hands over what is due.
@@ -388,6 +398,18 @@ impl Application for Herd {
 
     fn must_end_turn(&self) -> bool {
         self.server.log.full_pages() >= TURN_PAGES || self.server.searches.are_exhausted()
+    }
+
+    fn bytes_read(&mut self, conversation: &Conversation, bytes: usize) {
+        self.server.counts.bytes_read[Party::of(conversation) as usize] += bytes as u64;
+    }
+
+    fn bytes_written(&mut self, conversation: &Conversation, bytes: usize) {
+        self.server.counts.bytes_written[Party::of(conversation) as usize] += bytes as u64;
+    }
+
+    fn turn_lasted(&mut self, nanoseconds: u64) {
+        self.server.counts.turn_lasted(nanoseconds);
     }
 
     fn turn_ended(&mut self, clocks: Clocks, is_last: bool) -> bool {

@@ -67,6 +67,7 @@ impl Herd {
                 self.server.log.event(format_args!("{} ends", self.server.identity.name));
                 self.commands.push_back(Command::Drain);
                 self.commands.push_back(Command::Timer { at, tag: Tag::DrainingOver });
+                self.server.course.is_ending = true;
                 // No WHATSAT may delay the replies after it any longer.
                 self.server.desk.close();
                 self.server.followers.close();

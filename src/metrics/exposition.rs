@@ -114,12 +114,16 @@ impl Exposition {
             separator = ',';
         }
         match bound {
-            Some(Some(bound)) => drop(write!(self.text, "{separator}le=\"{bound}\"}} ")),
-            Some(None) => drop(write!(self.text, "{separator}le=\"+Inf\"}} ")),
-            None if separator == ',' => self.text.push_str("} "),
-            None => self.text.push(' '),
+            Some(Some(bound)) => {
+                let _ = write!(self.text, "{separator}le=\"{bound}\"}}");
+            }
+            Some(None) => {
+                let _ = write!(self.text, "{separator}le=\"+Inf\"}}");
+            }
+            None if separator == ',' => self.text.push('}'),
+            None => {}
         }
-        let _ = writeln!(self.text, "{value}");
+        let _ = writeln!(self.text, " {value}");
     }
 
     /// Ends the exposition.

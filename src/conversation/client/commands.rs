@@ -3,6 +3,7 @@
 use super::near::nearby;
 use super::{Client, Port, Standing};
 use crate::clock::Moment;
+use crate::conversation::counts::{Cause, Rejection, Verb};
 use crate::conversation::refusals::NotLogged;
 use crate::conversation::{Context, Handle, Server, Waiter};
 use crate::places::question::Question;
@@ -79,8 +80,15 @@ impl Client {
             ClientCommand::Blank | ClientCommand::Invalid => Err(Refusal::Line),
         };
         if let Err(refusal) = result {
+            context.shared.counts.commands[Verb::of(&command) as usize].refused += 1;
             self.reply_invalid(context, trim(line), refusal);
         }
+    }
+
+    /// Counts a reply that leaves in this turn.
+    #[inline]
+    fn count_reply(&self, server: &mut Server) {
+        server.counts.replies_of_turn += u64::from(self.replies.is_empty());
     }
 
     /// Answers an IAMAT, and stores it if it wins.
@@ -109,6 +117,13 @@ impl Client {
             self.wait_for_disk(context, start, line);
         } else {
             server.log.sent_to_client(&output[start..]);
+            self.count_reply(server);
+        }
+        let tally = &mut context.shared.counts.commands[Verb::IamAt as usize];
+        if outcome == Outcome::Stored {
+            tally.accepted += 1;
+        } else {
+            tally.outdated += 1;
         }
         if outcome == Outcome::Lost {
             log_older_statement(context, iam_at);
@@ -126,7 +141,7 @@ impl Client {
     ) -> Result<(), Refusal> {
         let server = &mut *context.shared;
         let Some(known) = server.store.statement(forget.id) else {
-            return Err(Refusal::Line);
+            return Err(Refusal::UnknownClient);
         };
         let (replaced, mut time_text) = (known.time, Vec::new());
         let name = server.identity.name.as_bytes();
@@ -144,7 +159,9 @@ impl Client {
             self.wait_for_disk(context, start, line);
         } else {
             server.log.sent_to_client(&output[start..]);
+            self.count_reply(server);
         }
+        context.shared.counts.commands[Verb::Forget as usize].accepted += 1;
         Ok(())
     }
 
@@ -183,12 +200,13 @@ impl Client {
         let (Some(line), Some(location)) =
             (store.get(whats_at.id), statement.and_then(|known| known.location))
         else {
-            return Err(Refusal::Line);
+            return Err(Refusal::UnknownClient);
         };
         let question = Question::new(location.latitude(), location.longitude(), whats_at.radius_km);
         let ticket = self.replies.reserve(line.to_vec(), whats_at.bound);
         let waiter = Waiter { client: Handle::new(context.id), ticket };
         context.shared.desk.ask(context.now, question, waiter);
+        context.shared.counts.commands[Verb::WhatsAt as usize].accepted += 1;
         Ok(())
     }
 
@@ -200,6 +218,7 @@ impl Client {
         self.standing = Standing::Client;
         let copy = &beginning[..context.shared.limits.max_line];
         context.shared.log.received(copy, context.address);
+        context.shared.counts.commands[Verb::Invalid as usize].refused += 1;
         self.reply_invalid(context, copy, Refusal::TooLong);
     }
 
@@ -213,9 +232,12 @@ impl Client {
     /// Ends a connection that proves not to be a neighbour's, where only neighbours may stay.
     pub(super) fn reject(&mut self, context: &mut Context<'_>) {
         self.standing = Standing::Finished;
+        let is_for_neighbours = self.port == Port::Neighbours;
+        let rejection = if is_for_neighbours { Rejection::NotANeighbour } else { Rejection::Full };
+        context.shared.counts.rejected[rejection as usize] += 1;
         if let Some(not_logged) = context.shared.connections_refused.admit(context.now) {
             let (host, port) = (context.address.ip(), context.address.port());
-            let why = if self.port == Port::Neighbours {
+            let why = if is_for_neighbours {
                 "it showed no certificate of a neighbour, or sent no HELLO, to the port of neighbours"
             } else {
                 "the server is full (limits.max_connections)"
@@ -235,6 +257,7 @@ impl Client {
         output.extend_from_slice(copy);
         output.push(b'\n');
         context.shared.log.sent_to_client(&output[start..]);
+        self.count_reply(context.shared);
         log_refusal(context, copy, refusal);
     }
 }
@@ -242,8 +265,10 @@ impl Client {
 /// Why a line gets the reply `? `.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// The line is no valid command, or names an unknown client.
+    /// The line is no valid command.
     Line,
+    /// The command names a client that is not known.
+    UnknownClient,
     /// The line is longer than `limits.max_line`.
     TooLong,
     /// The time of an IAMAT is further ahead of this server's clock than `limits.max_future_s`.
@@ -258,13 +283,29 @@ pub(super) enum Refusal {
     Unread,
 }
 
-/// Logs why a line was refused. `copy` is its copy in the reply.
+impl Refusal {
+    fn cause(self) -> Cause {
+        match self {
+            Refusal::Line => Cause::Invalid,
+            Refusal::UnknownClient => Cause::UnknownClient,
+            Refusal::TooLong => Cause::TooLong,
+            Refusal::TooFarAhead { .. } => Cause::TooFarAhead,
+            Refusal::StoreFull => Cause::StoreFull,
+            Refusal::DiskFails => Cause::Disk,
+            Refusal::TooManyFollowers => Cause::Followers,
+            Refusal::Unread => Cause::Unread,
+        }
+    }
+}
+
+/// Counts a refused line, and logs why. `copy` is its copy in the reply.
 #[cold]
 pub(super) fn log_refusal(context: &mut Context<'_>, copy: &[u8], refusal: Refusal) {
     let server = &mut *context.shared;
+    server.counts.refusals[refusal.cause() as usize] += 1;
     let Some(not_logged) = server.refusals.admit(context.now) else { return };
     let reason = match refusal {
-        Refusal::Line => reason(copy),
+        Refusal::Line | Refusal::UnknownClient => reason(copy),
         Refusal::TooLong => format!("limits.max_line: the line has more than {} bytes", copy.len()),
         Refusal::TooFarAhead { seconds } => {
             let hint = if seconds > CENTURY_S { " (is the time in milliseconds?)" } else { "" };
