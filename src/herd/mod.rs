@@ -374,12 +374,12 @@ impl Application for Herd {
             }
             if let Some(signal) = self.server.signals.pop_front() {
                 self.signalled(signal, clocks.now);
-            } else if let Some(client) = self.server.durability.next_client() {
-                return Some(Command::Deliver { to: client.id(), call: Handle::call(Client::disk_reached) });
+            } else if let Some(client) = self.server.durability.next_conversation() {
+                return Some(Command::Deliver { to: client.id(), call: Handle::call(Conversation::disk_reached) });
             } else {
                 let Some(step) = self.server.desk.next_step(clocks.now) else {
                     let follower = self.server.followers.next_due()?;
-                    return Some(Command::Deliver { to: follower, call: Handle::call(Client::follow_on) });
+                    return Some(Command::Deliver { to: follower, call: Handle::call(Conversation::follow_on) });
                 };
                 self.places.carry_out(step, &mut self.server.desk, clocks.now, &mut self.commands);
             }
