@@ -200,6 +200,10 @@ fn changed_settings(
         "listen"
     } else if peers_address(changed, name) != peers_address(herd, name) {
         "peers"
+    } else if http_address(changed, name) != http_address(herd, name) {
+        "http"
+    } else if changed.http.certificate.is_some() != herd.http.certificate.is_some() {
+        "http.certificate"
     } else if changed.peers.tls != herd.peers.tls {
         "peers.tls"
     } else if changed.log.folder != herd.log.folder {
@@ -222,6 +226,10 @@ fn listen_address(herd: &config::HerdFile, name: &str) -> Result<SocketAddr, Str
 
 fn peers_address(herd: &config::HerdFile, name: &str) -> Option<SocketAddr> {
     herd.server(name).and_then(|server| server.peers)
+}
+
+fn http_address(herd: &config::HerdFile, name: &str) -> Option<SocketAddr> {
+    herd.server(name).and_then(|server| server.http)
 }
 
 fn store_folder(herd: &config::HerdFile) -> Option<&Path> {
@@ -282,6 +290,12 @@ mod tests {
         assert!(changed(&|herd| herd.servers[0].listen.set_port(1)).unwrap_err().contains("`listen`"));
         let peers = Some("127.0.0.1:9".parse().unwrap());
         assert!(changed(&|herd| herd.servers[0].peers = peers).unwrap_err().contains("`peers`"));
+        let http = Some("127.0.0.1:9".parse().unwrap());
+        assert!(changed(&|herd| herd.servers[0].http = http).unwrap_err().contains("`http`"));
+        let certificate = config::HttpCertificate { chain: "x".into(), key: "y".into() };
+        let over_tls = changed(&|herd| herd.http.certificate = Some(certificate.clone()));
+        assert!(over_tls.unwrap_err().contains("`http.certificate`"));
+        assert_eq!(changed(&|herd| herd.http.tokens = Some("x".into())), Ok(2));
         assert!(changed(&|herd| herd.peers.tls ^= true).unwrap_err().contains("`peers.tls`"));
         assert!(changed(&|herd| herd.log.folder = "x".into()).unwrap_err().contains("`log.dir`"));
         assert!(changed(&|herd| herd.servers[0].name = "x".into()).unwrap_err().contains("no server Riley"));
