@@ -107,7 +107,7 @@ pub(super) fn write_head(
     let date = context.shared.web.date.at(context.wall / NANOSECONDS);
     let common =
         [("Date", date), ("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer")];
-    let fields = common.into_iter().chain(fields);
+    let fields = common.into_iter().chain(fields.into_iter().map(|field| -> (&str, &str) { field }));
     write_response_head(context.transport.output(), status.0, status.1, fields, framing, keep_alive);
 }
 
