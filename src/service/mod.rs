@@ -63,6 +63,13 @@ pub fn serve(herd: &config::HerdFile, name: &str, file: Option<PathBuf>) -> Resu
             system.listen(address, ListenerTag(1)).map_err(|error| cannot_listen(name, address, &error))?,
         ),
     };
+    let for_web = match http_address(herd, name) {
+        None => None,
+        Some(address) => {
+            let tag = ListenerTag(if for_neighbours.is_some() { 2 } else { 1 });
+            Some(system.listen(address, tag).map_err(|error| cannot_listen(name, address, &error))?)
+        }
+    };
     let epoch = Epoch(system.random());
     let identity = Identity { herd: herd.name.as_str().into(), name: name.into(), epoch };
     let log = Log::writing_to(name, herd.log.level, Arc::new(Mutex::new(log_file)));
@@ -80,6 +87,9 @@ pub fn serve(herd: &config::HerdFile, name: &str, file: Option<PathBuf>) -> Resu
     event_loop.add_listener(listener, None, quota);
     if let Some(listener) = for_neighbours {
         event_loop.add_listener(listener, None, Herd::quota_of_neighbours());
+    }
+    if let Some(listener) = for_web {
+        event_loop.add_listener(listener, None, Herd::quota_of_web(quota));
     }
     // Before the first line is written, so that the operator learns at once that the log cannot be written.
     event_loop.update(Herd::reopen_log);
@@ -163,11 +173,11 @@ fn settings(herd: &config::HerdFile, name: &str) -> Result<Settings, String> {
     let section = herd.places_or_local();
     let key = places_check::key(herd)?.map(Rc::from);
     places_check::trust(herd)?;
+    // The listeners for lines and for HTTP have as many connections each.
+    let listeners = if server.http.is_some() { 2 } else { 1 };
+    let kept = 4 * neighbours.len() + 2 * section.bounds.connections;
     Ok(Settings {
-        connections_max: connections_max(
-            herd.limits.max_connections,
-            4 * neighbours.len() + 2 * section.bounds.connections,
-        ),
+        connections_max: (connections_max(listeners * herd.limits.max_connections, kept) / listeners).max(1),
         limits: herd.limits.clone(),
         silence: herd.peers.silence,
         neighbours,
