@@ -3,7 +3,6 @@
 
 use super::Conversation;
 use crate::metrics::Durations;
-use crate::protocol::ListenerTag;
 use crate::store::Outcome;
 use crate::text::command::ClientCommand;
 
@@ -14,14 +13,18 @@ pub struct Counts {
     pub commands: [Tally; Verb::ALL.len()],
     /// Refused commands, by [`Cause`].
     pub refusals: [u64; Cause::ALL.len()],
+    /// Statements of clients that were stored, those over HTTP included.
+    pub changes_of_clients: u64,
     /// Statements of neighbours, by [`outcome_index`].
     pub statements_of_neighbours: [u64; OUTCOMES.len()],
     /// Clients whose statements have ended, and whose records were removed.
     pub clients_expired: u64,
+    /// Responses over HTTP, by the first digit of their status.
+    pub responses: [u64; 6],
     /// AT and LEFT lines that were sent to followers.
     pub lines_to_followers: u64,
-    /// Accepted connections, by listener.
-    pub accepted: [u64; LISTENERS.len()],
+    /// Accepted connections, by [`Listener`].
+    pub accepted: [u64; Listener::ALL.len()],
     /// Connections that were closed at once or after a HELLO, by [`Rejection`].
     pub rejected: [u64; Rejection::ALL.len()],
     /// Failures to accept; one that is retried counts once.
@@ -68,8 +71,7 @@ impl Counts {
 
     /// Changes of the store, of clients and of neighbours.
     pub fn changes(&self) -> [u64; 2] {
-        let of_clients = [Verb::IamAt, Verb::Forget].map(|verb| self.commands[verb as usize].accepted);
-        [of_clients.iter().sum(), self.statements_of_neighbours[outcome_index(Outcome::Stored)]]
+        [self.changes_of_clients, self.statements_of_neighbours[outcome_index(Outcome::Stored)]]
     }
 }
 
@@ -191,15 +193,18 @@ pub enum Party {
     NeighbourOut,
     /// The Places service.
     Places,
+    /// A client, a browser or a program over HTTP.
+    Http,
 }
 
 impl Party {
     /// All of them with their names.
-    pub const ALL: [(Party, &'static str); 4] = [
+    pub const ALL: [(Party, &'static str); 5] = [
         (Party::Client, "client"),
         (Party::NeighbourIn, "neighbour_in"),
         (Party::NeighbourOut, "neighbour_out"),
         (Party::Places, "places"),
+        (Party::Http, "http"),
     ];
 
     /// The other side of a conversation.
@@ -210,6 +215,7 @@ impl Party {
             Conversation::InboundPeer(_) => Party::NeighbourIn,
             Conversation::OutboundPeer(_) => Party::NeighbourOut,
             Conversation::PlacesRequest(_) => Party::Places,
+            Conversation::Web(_) => Party::Http,
         }
     }
 }
@@ -227,12 +233,21 @@ pub fn outcome_index(outcome: Outcome) -> usize {
 /// The names of the outcomes of a statement, by their index.
 pub const OUTCOMES: [&str; 4] = ["stored", "outdated", "expired", "store_full"];
 
-/// The names of the listeners, by their index.
-pub const LISTENERS: [&str; 2] = ["clients", "neighbours"];
+/// A listener of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listener {
+    /// That of clients, and of neighbours that have none of their own.
+    Clients,
+    /// That of neighbours.
+    Neighbours,
+    /// That of HTTP.
+    Http,
+}
 
-/// The index of a listener.
-pub fn listener_index(listener: ListenerTag) -> usize {
-    usize::from(listener.0).min(LISTENERS.len() - 1)
+impl Listener {
+    /// All of them with their names.
+    pub const ALL: [(Listener, &'static str); 3] =
+        [(Listener::Clients, "clients"), (Listener::Neighbours, "neighbours"), (Listener::Http, "http")];
 }
 
 #[cfg(test)]
@@ -244,6 +259,7 @@ mod tests {
         assert!(Verb::ALL.iter().enumerate().all(|(index, (verb, _))| *verb as usize == index));
         assert!(Cause::ALL.iter().enumerate().all(|(index, (cause, _))| *cause as usize == index));
         assert!(Rejection::ALL.iter().enumerate().all(|(index, (why, _))| *why as usize == index));
+        assert!(Listener::ALL.iter().enumerate().all(|(index, (one, _))| *one as usize == index));
         assert!(Party::ALL.iter().enumerate().all(|(index, (party, _))| *party as usize == index));
     }
 

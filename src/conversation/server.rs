@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::counts::outcome_index;
 use super::operating::{Course, ProcessFigures};
 use super::{
-    Client, Counts, Durability, EventLimit, Followers, Handle, NeighbourId, Neighbours, OlderStatements,
-    PlacesRequest, Searches,
+    Conversation, Counts, Durability, EventLimit, Followers, Handle, NeighbourId, Neighbours,
+    OlderStatements, PlacesRequest, Searches, WebShared,
 };
 use crate::config::{Limits, PlacesSection};
 use crate::log::Log;
@@ -30,12 +30,12 @@ pub struct Identity {
     pub epoch: Epoch,
 }
 
-/// A client that waits for an answer of Places, or for the end of a search.
+/// A conversation that waits for an answer of Places, or for the end of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Waiter {
-    /// The client.
-    pub client: Handle<Client>,
-    /// The number that the client has given to the question or the search.
+    /// The conversation.
+    pub conversation: Handle<Conversation>,
+    /// The number that it has given to the question or the search.
     pub ticket: u32,
 }
 
@@ -106,6 +106,10 @@ pub struct Server {
     pub handshakes_failed: EventLimit,
     /// The clients whose losing statements were logged.
     pub older_statements: OlderStatements,
+    /// What the web conversations share.
+    pub web: WebShared,
+    /// The server shuts down.
+    pub is_ending: bool,
 }
 
 impl Server {
@@ -138,6 +142,8 @@ impl Server {
             connections_refused: EventLimit::new(),
             handshakes_failed: EventLimit::new(),
             older_statements: OlderStatements::default(),
+            web: WebShared::new(),
+            is_ending: false,
         }
     }
 

@@ -4,6 +4,7 @@
 //! [`Herd`] is the [`Application`] that the event loop runs: it receives notices and returns commands. Its
 //! conversations share the [`Server`]; they report to the herd through its signals and its desk.
 
+mod accepting;
 mod backoff;
 mod certificate_end;
 pub mod dialler;
@@ -22,11 +23,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::clock::{Clocks, Moment};
-use crate::conversation::counts::{Party, Rejection, listener_index};
-use crate::conversation::{Client, Conversation, Handle, NeighbourId, OutboundPeer, Server, Signal};
+use crate::conversation::counts::Party;
+use crate::conversation::{Conversation, Handle, NeighbourId, OutboundPeer, Server, Signal};
 use crate::places::desk::QuestionId;
 use crate::protocol::{
-    Admission, Application, Arrival, Done, Lane, ListenerTag, Notice, Quota, TlsDial, Work,
+    Application, Arrival, Done, Lane, ListenerTag, Notice, Quota, TlsDial, Work,
 };
 use crate::text::peer_line::Epoch;
 use certificate_end::CertificateEnd;
@@ -66,6 +67,8 @@ pub enum Tag {
     Synced,
     /// Followers are to be served.
     Followers,
+    /// Lists over HTTP go on.
+    Lists,
     /// The time for draining is over.
     DrainingOver,
     /// The time for closing is over.
@@ -130,16 +133,6 @@ impl Herd {
         &self.server
     }
 
-    /// The quota of the listener for neighbours only, if there is one. Links do not count, once they are up.
-    pub fn quota_of_neighbours() -> Quota {
-        Quota { connections_max: GREETING_MAX, spare: 0, per_address: 0 }
-    }
-
-    /// The quota of the listener for `connections_max` connections, of them `per_address` of one address.
-    pub fn quota(connections_max: usize, per_address: usize) -> Quota {
-        Quota { connections_max, spare: SPARE, per_address }
-    }
-
     /// Takes over other settings. Clients stay; removed neighbours are dropped, new ones dialled.
     pub fn apply(&mut self, settings: Settings, clocks: Clocks) {
         if self.shutdown.has_begun() {
@@ -153,6 +146,7 @@ impl Herd {
         let spare = if self.have_own_port { 0 } else { SPARE };
         let quota = Herd::quota(settings.connections_max, self.server.limits.max_connections_per_address);
         self.commands.push_back(Command::SetQuota(LISTENER, Quota { spare, ..quota }));
+        self.commands.push_back(Command::SetQuota(self.web_listener(), Herd::quota_of_web(quota)));
         self.apply_keys(settings.links.keys);
         self.watch_certificate(settings.links.certificate_end, clocks);
         self.places.apply(settings.places, &mut self.server.desk, clocks.now, &mut self.commands);
@@ -265,6 +259,15 @@ impl Herd {
         }
     }
 
+    /// The call of a conversation that has more to write: to a follower, or of a list.
+    fn next_portion(&mut self) -> Option<Command> {
+        if let Some(to) = self.server.followers.next_due() {
+            return Some(Command::Deliver { to, call: Handle::call(Conversation::follow_on) });
+        }
+        let to = self.server.web.next_due()?;
+        Some(Command::Deliver { to, call: Handle::call(Conversation::list_on) })
+    }
+
     /// The next pseudo-random number (splitmix64).
     fn chance(&mut self) -> u32 {
         self.random_state = self.random_state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -284,33 +287,7 @@ impl Application for Herd {
     }
 
     fn accepted(&mut self, clocks: Clocks, arrival: &Arrival) -> Option<Conversation> {
-        let counts = &mut self.server.counts;
-        match arrival.admission {
-            Admission::Full => counts.rejected[Rejection::Full as usize] += 1,
-            Admission::Admitted | Admission::Spare => counts.accepted[listener_index(arrival.listener)] += 1,
-        }
-        match arrival.admission {
-            Admission::Admitted | Admission::Spare if arrival.listener == NEIGHBOURS => {
-                Some(Conversation::Client(Client::on_port_of_neighbours()))
-            }
-            Admission::Admitted if self.have_own_port => {
-                Some(Conversation::Client(Client::on_port_of_clients()))
-            }
-            Admission::Admitted => Some(Conversation::Client(Client::unidentified())),
-            Admission::Spare => Some(Conversation::Client(Client::peers_only())),
-            Admission::Full => {
-                self.server.set_time(clocks.wall);
-                let or_address = match self.server.limits.max_connections_per_address {
-                    0 => "",
-                    _ => ", or its address has limits.max_connections_per_address",
-                };
-                self.server.log.event(format_args!(
-                    "Connection from {} is closed at once: the server is full{or_address}",
-                    arrival.address
-                ));
-                None
-            }
-        }
+        self.accept(clocks, arrival)
     }
 
     fn is_preferred(&self, address: SocketAddr) -> bool {
@@ -371,7 +348,7 @@ impl Application for Herd {
                 self.server.log.event(format_args!("Connections cannot be accepted: {error}"));
             }
             // The end of the turn hands over what is due.
-            Notice::Timer(Tag::Log | Tag::Synced | Tag::Followers) => {}
+            Notice::Timer(Tag::Log | Tag::Synced | Tag::Followers | Tag::Lists) => {}
             // No command has these tags.
             Notice::Connecting { .. } | Notice::Done { .. } | Notice::Timer(_) => {}
         }
@@ -384,12 +361,11 @@ impl Application for Herd {
             }
             if let Some(signal) = self.server.signals.pop_front() {
                 self.signalled(signal, clocks.now);
-            } else if let Some(client) = self.server.durability.next_client() {
-                return Some(Command::Deliver { to: client.id(), call: Handle::call(Client::disk_reached) });
+            } else if let Some(client) = self.server.durability.next_conversation() {
+                return Some(Command::Deliver { to: client.id(), call: Handle::call(Conversation::disk_reached) });
             } else {
                 let Some(step) = self.server.desk.next_step(clocks.now) else {
-                    let follower = self.server.followers.next_due()?;
-                    return Some(Command::Deliver { to: follower, call: Handle::call(Client::follow_on) });
+                    return self.next_portion();
                 };
                 self.places.carry_out(step, &mut self.server.desk, clocks.now, &mut self.commands);
             }
@@ -426,6 +402,9 @@ impl Application for Herd {
         if self.server.followers.turn_ended(self.server.store.sequence()) {
             self.commands.push_back(Command::Timer { at: clocks.now, tag: Tag::Followers });
         }
+        if self.server.web.turn_ended() {
+            self.commands.push_back(Command::Timer { at: clocks.now, tag: Tag::Lists });
+        }
         !self.commands.is_empty()
     }
 }
@@ -436,8 +415,6 @@ const LISTENER: ListenerTag = ListenerTag(0);
 const NEIGHBOURS: ListenerTag = ListenerTag(1);
 /// The lane in which the names of neighbours are looked up.
 const NAMES: Lane = Lane("names");
-/// Connections on the port of neighbours that have not sent HELLO: one of each server of the largest herd.
-const GREETING_MAX: usize = 128;
 /// The time limit of the TLS handshake of a link, and of an accepted connection from its first byte
 /// (docs/protocol.md, section 4).
 const HANDSHAKE_MAX: Duration = Duration::from_secs(2);

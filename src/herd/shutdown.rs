@@ -65,9 +65,9 @@ impl Herd {
             None => {}
             Some(Step::DrainUntil(at)) => {
                 self.server.log.event(format_args!("{} ends", self.server.identity.name));
+                self.server.is_ending = true;
                 self.commands.push_back(Command::Drain);
                 self.commands.push_back(Command::Timer { at, tag: Tag::DrainingOver });
-                self.server.course.is_ending = true;
                 // No WHATSAT may delay the replies after it any longer.
                 self.server.desk.close();
                 self.server.followers.close();

@@ -5,12 +5,12 @@ use std::fmt::Display;
 use std::io::Write;
 use std::time::Duration;
 
-use super::commands::{Refusal, SHOWN_MAX};
 use super::{Client, Standing};
 use crate::clock::Moment;
 use crate::conversation::counts::Verb;
-use crate::conversation::followers::FollowerId;
+use crate::conversation::followers::{FollowerId, Lines as LineEncoder};
 use crate::conversation::lines::Lines;
+use crate::conversation::reporting::{Refusal, SHOWN_MAX};
 use crate::conversation::{Context, Server, receipt_time};
 use crate::text::follow::Follow;
 use crate::text::telnet::IAC;
@@ -135,7 +135,7 @@ impl Client {
     pub fn follow_on(&mut self, context: &mut Context<'_>) {
         let Some(following) = self.following.as_mut().filter(|following| following.has_begun) else { return };
         let Server { followers, store, counts, .. } = &mut *context.shared;
-        let served = followers.serve(following.follower, store, context.transport);
+        let served = followers.serve(following.follower, store, context.transport, &mut LineEncoder);
         following.lines += served.lines;
         counts.lines_to_followers += served.lines;
         if served.is_lost {

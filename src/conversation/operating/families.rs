@@ -31,6 +31,7 @@ families! {
     ACCEPTED = Counter "herd_connections_accepted_total": "Connections that were accepted, by listener.";
     REJECTED = Counter "herd_connections_refused_total": "Connections that were closed by this server, by reason.";
     OPEN = Gauge "herd_connections_open": "Open connections, by the other side.";
+    HTTP_RESPONSES = Counter "herd_http_responses_total": "Responses over HTTP, by class of status.";
     ACCEPT_ERRORS = Counter "herd_accept_errors_total":
         "Times that accepting began to fail, mostly for lack of file descriptors.";
     HANDSHAKES_FAILED = Counter "herd_tls_handshakes_failed_total": "TLS handshakes that have failed, by side.";

@@ -13,13 +13,11 @@ pub struct Course {
     pub started: Moment,
     /// The part of the store on disk that was read, in percent; `None`: all of it, or there is none.
     pub store_read: Option<u8>,
-    /// The server shuts down.
-    pub is_ending: bool,
 }
 
 impl Default for Course {
     fn default() -> Course {
-        Course { started: Moment::START, store_read: None, is_ending: false }
+        Course { started: Moment::START, store_read: None }
     }
 }
 
@@ -39,7 +37,7 @@ pub fn readiness(server: &Server, now: Moment) -> Readiness {
         // Writing into a string does not fail.
         let _ = writeln!(reasons, "{text}");
     };
-    if server.course.is_ending {
+    if server.is_ending {
         reason(format_args!("the server is shutting down"));
     }
     if let Some(percent) = server.course.store_read {
@@ -128,13 +126,13 @@ mod tests {
     fn each_reason_has_a_line() {
         let (mut server, _) = server();
         server.course.store_read = Some(40);
-        server.course.is_ending = true;
+        server.is_ending = true;
         server.durability.failed();
         let expected = "the server is shutting down\nthe store is being read: 40 %\nneighbour Jaquez: not reached yet\n\
                         store: it cannot be written to the disk; the log and standard error have the reason\n";
         assert_eq!(reasons(&server, 1000), expected);
         server.durability.works_again();
-        (server.course.store_read, server.course.is_ending) = (None, false);
+        (server.course.store_read, server.is_ending) = (None, false);
         assert_eq!(reasons(&server, 60_000), "ready\n");
     }
 }

@@ -1,0 +1,155 @@
+//! What a request may do.
+
+use super::Scope;
+
+/// What a request may do: the scopes of its token, or everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grant {
+    name: Option<Box<str>>,
+    report: Prefixes,
+    read: Prefixes,
+    forget: Prefixes,
+    places: bool,
+    operate: bool,
+}
+
+impl Grant {
+    /// Everything: the grant of each request to a server without tokens.
+    pub fn everything() -> Grant {
+        let all = || Prefixes::of([""]);
+        Grant { name: None, report: all(), read: all(), forget: all(), places: true, operate: true }
+    }
+
+    /// What the token of this name allows.
+    pub fn of(name: &str, scopes: &[Scope]) -> Grant {
+        let prefixes = |select: fn(&Scope) -> Option<&str>| Prefixes::of(scopes.iter().filter_map(select));
+        Grant {
+            name: Some(name.into()),
+            report: prefixes(|scope| if let Scope::Report(prefix) = scope { Some(prefix) } else { None }),
+            read: prefixes(|scope| if let Scope::Read(prefix) = scope { Some(prefix) } else { None }),
+            forget: prefixes(|scope| if let Scope::Forget(prefix) = scope { Some(prefix) } else { None }),
+            places: scopes.contains(&Scope::Places),
+            operate: scopes.contains(&Scope::Operate),
+        }
+    }
+
+    /// The name of the token; `None`: there are no tokens.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Whether it may report a location of this client.
+    pub fn may_report(&self, id: &[u8]) -> bool {
+        self.report.has(id)
+    }
+
+    /// Whether it may read what is known of this client.
+    pub fn may_read(&self, id: &[u8]) -> bool {
+        self.read.has(id)
+    }
+
+    /// Whether there are clients that it may read; else a list is refused instead of empty.
+    pub fn may_read_some(&self) -> bool {
+        !self.read.0.is_empty()
+    }
+
+    /// Whether it may read every client, so that a list needs no look at each.
+    pub fn may_read_all(&self) -> bool {
+        self.read.has(b"")
+    }
+
+    /// The prefixes of the clients that it may read, none of which begins with another one.
+    pub fn readable(&self) -> impl Iterator<Item = &[u8]> {
+        self.read.0.iter().map(|prefix| &**prefix)
+    }
+
+    /// Whether it may delete this client.
+    pub fn may_forget(&self, id: &[u8]) -> bool {
+        self.forget.has(id)
+    }
+
+    /// Whether it may ask Places about a client that it may read.
+    pub fn may_ask_places(&self) -> bool {
+        self.places
+    }
+
+    /// Whether it may read metrics and the state of the herd.
+    pub fn may_operate(&self) -> bool {
+        self.operate
+    }
+}
+
+/// Prefixes of client IDs in order, none of which begins with another one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Prefixes(Vec<Box<[u8]>>);
+
+impl Prefixes {
+    fn of<'a>(prefixes: impl IntoIterator<Item = &'a str>) -> Prefixes {
+        let mut sorted: Vec<Box<[u8]>> =
+            prefixes.into_iter().map(|prefix| prefix.as_bytes().into()).collect();
+        sorted.sort();
+        // Those that begin with a prefix follow it in this order.
+        sorted.dedup_by(|later, kept| later.starts_with(kept));
+        Prefixes(sorted)
+    }
+
+    /// Whether one of them is a prefix of `id`: the greatest that is not after `id` is the only candidate.
+    fn has(&self, id: &[u8]) -> bool {
+        let after = self.0.partition_point(|prefix| **prefix <= *id);
+        after.checked_sub(1).is_some_and(|at| id.starts_with(&self.0[at]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn grant(scopes: &[&str]) -> Grant {
+        let scopes: Vec<Scope> = scopes.iter().map(|text| text.parse().unwrap()).collect();
+        Grant::of("ada", &scopes)
+    }
+
+    #[test]
+    fn each_scope_allows_what_it_says_and_nothing_else() {
+        let id = b"bob/1";
+        let allowed = |grant: &Grant| {
+            [
+                grant.may_report(id),
+                grant.may_read(id),
+                grant.may_read_some(),
+                grant.may_read_all(),
+                grant.may_forget(id),
+                grant.may_ask_places(),
+                grant.may_operate(),
+            ]
+        };
+        let (yes, no) = (true, false);
+        assert_eq!(allowed(&Grant::everything()), [yes; 7]);
+        assert_eq!(allowed(&Grant::default()), [no; 7]);
+        assert_eq!(allowed(&grant(&["report:bob*"])), [yes, no, no, no, no, no, no]);
+        assert_eq!(allowed(&grant(&["read:bob/*"])), [no, yes, yes, no, no, no, no]);
+        assert_eq!(allowed(&grant(&["read:ada*"])), [no, no, yes, no, no, no, no]);
+        assert_eq!(allowed(&grant(&["read:*"])), [no, yes, yes, yes, no, no, no]);
+        assert_eq!(allowed(&grant(&["forget:bob/1*"])), [no, no, no, no, yes, no, no]);
+        assert_eq!(allowed(&grant(&["forget:bob/12*"])), [no; 7]);
+        assert_eq!(allowed(&grant(&["places"])), [no, no, no, no, no, yes, no]);
+        assert_eq!(allowed(&grant(&["operate"])), [no, no, no, no, no, no, yes]);
+        assert_eq!((Grant::everything().name(), grant(&[]).name()), (None, Some("ada")));
+    }
+
+    #[test]
+    fn no_readable_prefix_begins_with_another_one() {
+        let grant = grant(&["read:fam/*", "read:b*", "read:fam*", "read:ada*", "read:b*"]);
+        assert_eq!(grant.readable().collect::<Vec<_>>(), [&b"ada"[..], b"b", b"fam"]);
+    }
+
+    proptest! {
+        #[test]
+        fn prefixes_are_those_of_a_plain_search(prefixes in prop::collection::vec("[ab]{0,3}", 0..6), id in "[abc]{0,4}") {
+            let expected = prefixes.iter().any(|prefix| id.starts_with(prefix.as_str()));
+            let found = Prefixes::of(prefixes.iter().map(String::as_str)).has(id.as_bytes());
+            prop_assert_eq!(found, expected);
+        }
+    }
+}
