@@ -121,7 +121,8 @@ impl Conversation {
         match self {
             Conversation::Client(client) => client.answered(context, ticket, answer),
             Conversation::Web(web) => web.answered(context, ticket, answer),
-            Conversation::InboundPeer(_) | Conversation::OutboundPeer(_) | Conversation::PlacesRequest(_) => {}
+            Conversation::InboundPeer(_) | Conversation::OutboundPeer(_) | Conversation::PlacesRequest(_) => {
+            }
         }
     }
 
@@ -130,7 +131,8 @@ impl Conversation {
         match self {
             Conversation::Client(client) => client.found(context, ticket, lines),
             Conversation::Web(web) => web.found(context, ticket, &lines),
-            Conversation::InboundPeer(_) | Conversation::OutboundPeer(_) | Conversation::PlacesRequest(_) => {}
+            Conversation::InboundPeer(_) | Conversation::OutboundPeer(_) | Conversation::PlacesRequest(_) => {
+            }
         }
     }
 
@@ -139,7 +141,8 @@ impl Conversation {
         match self {
             Conversation::Client(client) => client.disk_reached(context),
             Conversation::Web(web) => web.disk_reached(context),
-            Conversation::InboundPeer(_) | Conversation::OutboundPeer(_) | Conversation::PlacesRequest(_) => {}
+            Conversation::InboundPeer(_) | Conversation::OutboundPeer(_) | Conversation::PlacesRequest(_) => {
+            }
         }
     }
 
@@ -148,7 +151,8 @@ impl Conversation {
         match self {
             Conversation::Client(client) => client.follow_on(context),
             Conversation::Web(web) => web.follow_on(context),
-            Conversation::InboundPeer(_) | Conversation::OutboundPeer(_) | Conversation::PlacesRequest(_) => {}
+            Conversation::InboundPeer(_) | Conversation::OutboundPeer(_) | Conversation::PlacesRequest(_) => {
+            }
         }
     }
 
