@@ -1,13 +1,17 @@
 //! What a request may do.
 
+use std::sync::Arc;
+
 use super::Scope;
+use crate::text::prefixes::Prefixes;
 
 /// What a request may do: the scopes of its token, or everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grant {
     name: Option<Box<str>>,
     report: Prefixes,
-    read: Prefixes,
+    /// Shared with the searches that look for clients on its behalf.
+    read: Arc<Prefixes>,
     forget: Prefixes,
     places: bool,
     operate: bool,
@@ -16,17 +20,19 @@ pub struct Grant {
 impl Grant {
     /// Everything: the grant of each request to a server without tokens.
     pub fn everything() -> Grant {
-        let all = || Prefixes::of([""]);
-        Grant { name: None, report: all(), read: all(), forget: all(), places: true, operate: true }
+        let all = || Prefixes::of([&b""[..]]);
+        Grant { name: None, report: all(), read: Arc::new(all()), forget: all(), places: true, operate: true }
     }
 
     /// What the token of this name allows.
     pub fn of(name: &str, scopes: &[Scope]) -> Grant {
-        let prefixes = |select: fn(&Scope) -> Option<&str>| Prefixes::of(scopes.iter().filter_map(select));
+        let prefixes = |select: fn(&Scope) -> Option<&str>| {
+            Prefixes::of(scopes.iter().filter_map(select).map(str::as_bytes))
+        };
         Grant {
             name: Some(name.into()),
             report: prefixes(|scope| if let Scope::Report(prefix) = scope { Some(prefix) } else { None }),
-            read: prefixes(|scope| if let Scope::Read(prefix) = scope { Some(prefix) } else { None }),
+            read: Arc::new(prefixes(|scope| if let Scope::Read(prefix) = scope { Some(prefix) } else { None })),
             forget: prefixes(|scope| if let Scope::Forget(prefix) = scope { Some(prefix) } else { None }),
             places: scopes.contains(&Scope::Places),
             operate: scopes.contains(&Scope::Operate),
@@ -50,17 +56,17 @@ impl Grant {
 
     /// Whether there are clients that it may read; else a list is refused instead of empty.
     pub fn may_read_some(&self) -> bool {
-        !self.read.0.is_empty()
+        !self.read.is_empty()
     }
 
     /// Whether it may read every client, so that a list needs no look at each.
     pub fn may_read_all(&self) -> bool {
-        self.read.has(b"")
+        self.read.is_everything()
     }
 
-    /// The prefixes of the clients that it may read, none of which begins with another one.
-    pub fn readable(&self) -> impl Iterator<Item = &[u8]> {
-        self.read.0.iter().map(|prefix| &**prefix)
+    /// The clients that it may read; `None`: all.
+    pub fn readable(&self) -> Option<&Arc<Prefixes>> {
+        if self.may_read_all() { None } else { Some(&self.read) }
     }
 
     /// Whether it may delete this client.
@@ -79,31 +85,9 @@ impl Grant {
     }
 }
 
-/// Prefixes of client IDs in order, none of which begins with another one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Prefixes(Vec<Box<[u8]>>);
-
-impl Prefixes {
-    fn of<'a>(prefixes: impl IntoIterator<Item = &'a str>) -> Prefixes {
-        let mut sorted: Vec<Box<[u8]>> =
-            prefixes.into_iter().map(|prefix| prefix.as_bytes().into()).collect();
-        sorted.sort();
-        // Those that begin with a prefix follow it in this order.
-        sorted.dedup_by(|later, kept| later.starts_with(kept));
-        Prefixes(sorted)
-    }
-
-    /// Whether one of them is a prefix of `id`: the greatest that is not after `id` is the only candidate.
-    fn has(&self, id: &[u8]) -> bool {
-        let after = self.0.partition_point(|prefix| **prefix <= *id);
-        after.checked_sub(1).is_some_and(|at| id.starts_with(&self.0[at]))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     fn grant(scopes: &[&str]) -> Grant {
         let scopes: Vec<Scope> = scopes.iter().map(|text| text.parse().unwrap()).collect();
@@ -139,17 +123,10 @@ mod tests {
     }
 
     #[test]
-    fn no_readable_prefix_begins_with_another_one() {
-        let grant = grant(&["read:fam/*", "read:b*", "read:fam*", "read:ada*", "read:b*"]);
-        assert_eq!(grant.readable().collect::<Vec<_>>(), [&b"ada"[..], b"b", b"fam"]);
-    }
-
-    proptest! {
-        #[test]
-        fn prefixes_are_those_of_a_plain_search(prefixes in prop::collection::vec("[ab]{0,3}", 0..6), id in "[abc]{0,4}") {
-            let expected = prefixes.iter().any(|prefix| id.starts_with(prefix.as_str()));
-            let found = Prefixes::of(prefixes.iter().map(String::as_str)).has(id.as_bytes());
-            prop_assert_eq!(found, expected);
-        }
+    fn readable_clients_are_given_by_prefixes() {
+        let grant = grant(&["read:fam/*", "read:ada*", "report:bob*"]);
+        let readable = grant.readable().unwrap();
+        assert_eq!(readable.iter().collect::<Vec<_>>(), [&b"ada"[..], b"fam/"]);
+        assert!(Grant::everything().readable().is_none());
     }
 }

@@ -1,7 +1,7 @@
 //! Access to the HTTP interface: tokens, what each of them allows, and their file.
 //!
 //! A token is a text of 192 random bits. The file of `http.tokens` has its SHA-256 only, so that a copy of the file
-//! opens nothing. [`Tokens`] finds what a token allows, the [`Grant`]; [`TokensFile`] is the file as `herd token`
+//! opens nothing. [`Access`] finds what a token allows, the [`Grant`]; [`TokensFile`] is the file as `herd token`
 //! changes it. The contract is "Access" in docs/protocol.md.
 
 mod grant;
@@ -13,5 +13,5 @@ mod tokens_file;
 pub use grant::Grant;
 pub use scope::Scope;
 pub use token::{Digest, Token};
-pub use tokens::Tokens;
+pub use tokens::{Access, Tokens};
 pub use tokens_file::{Entry, TokensFile};

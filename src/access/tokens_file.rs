@@ -165,7 +165,7 @@ const MAX_NAME_BYTES: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::Tokens;
+    use crate::access::{Access, Tokens};
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
@@ -213,8 +213,9 @@ mod tests {
         add(bob.clone()).unwrap();
         assert_eq!(TokensFile::read(&folder.file()).unwrap().entries(), [ada.clone(), bob.clone()]);
         assert_eq!(fs::metadata(folder.file()).unwrap().permissions().mode() & 0o7777, 0o600);
-        let tokens = Tokens::read(&folder.file()).unwrap();
-        assert!(tokens.grant_of(b"ada").unwrap().may_report(b"ada1"));
+        let mut access = Access::open();
+        access.replace(Some(Tokens::read(&folder.file()).unwrap()));
+        assert!(access.grant_of(Some(b"ada")).unwrap().may_report(b"ada1"));
         assert!(add(entry("ada", &[])).unwrap_err().contains("herd token ada --remove first"));
         assert!(add(entry("a b", &[])).unwrap_err().contains("has white space"));
         assert!(add(entry("", &[])).unwrap_err().contains("is empty"));

@@ -9,6 +9,7 @@ mod certificate;
 mod error;
 mod examining;
 mod files;
+mod http_keys;
 pub mod issuing;
 mod making;
 mod server_keys;
@@ -22,6 +23,7 @@ pub use error::KeysError;
 pub use examining::{Examination, Expiry, State, examine};
 pub(crate) use files::read_private_text;
 pub use files::{AUTHORITIES, AUTHORITY_KEY, FOLDER, certificate_file, key_file};
+pub use http_keys::HttpKeys;
 pub use making::{Made, Mode, Outcome, make};
 pub use server_keys::ServerKeys;
 
