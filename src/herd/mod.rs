@@ -26,9 +26,7 @@ use crate::clock::{Clocks, Moment};
 use crate::conversation::counts::Party;
 use crate::conversation::{Conversation, Handle, NeighbourId, OutboundPeer, Server, Signal};
 use crate::places::desk::QuestionId;
-use crate::protocol::{
-    Application, Arrival, Done, Lane, ListenerTag, Notice, Quota, TlsDial, Work,
-};
+use crate::protocol::{Application, Arrival, Done, Lane, ListenerTag, Notice, Quota, TlsDial, Work};
 use crate::text::peer_line::Epoch;
 use certificate_end::CertificateEnd;
 use dialler::Dialler;

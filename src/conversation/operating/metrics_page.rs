@@ -105,11 +105,16 @@ impl Page<'_> {
         let Server { counts, certificate_end, unread_answer_bytes, .. } = self.server;
         let by_party =
             |values: &[u64; Party::ALL.len()]| Party::ALL.map(|(party, name)| (name, values[party as usize]));
-        self.each(&ACCEPTED, "listener", Listener::ALL.map(|(listener, name)| (name, counts.accepted[listener as usize])));
+        self.each(
+            &ACCEPTED,
+            "listener",
+            Listener::ALL.map(|(listener, name)| (name, counts.accepted[listener as usize])),
+        );
         let rejected = Rejection::ALL.map(|(why, name)| (name, counts.rejected[why as usize]));
         self.each(&REJECTED, "reason", rejected);
         self.each(&OPEN, "kind", by_party(&counts.open));
-        let classes = ["1xx", "2xx", "3xx", "4xx", "5xx"].into_iter().zip(counts.responses.into_iter().skip(1));
+        let classes =
+            ["1xx", "2xx", "3xx", "4xx", "5xx"].into_iter().zip(counts.responses.into_iter().skip(1));
         self.each(&HTTP_RESPONSES, "status", classes);
         self.one(&ACCEPT_ERRORS, counts.accept_errors);
         self.each(

@@ -7,10 +7,11 @@ use super::access::{Admitted, authorize};
 use super::query::{Query, decoded};
 use super::representation::Format;
 use super::response::Response;
-use super::{Outcome, Web, changes, client, list, places, searches};
+use super::{Outcome, Web, changes, client, list, operators, places, searches};
 use crate::access::Grant;
 use crate::conversation::{Context, Server};
 use crate::http::server::RequestHead;
+use crate::metrics;
 use crate::text::fields::is_field;
 
 /// A resource, by its path.
@@ -26,6 +27,14 @@ enum Resource<'a> {
     Near,
     /// `/v1/changes`.
     Changes,
+    /// `/v1/herd`.
+    Herd,
+    /// `/metrics`.
+    Metrics,
+    /// `/livez`.
+    Alive,
+    /// `/readyz` and `/healthz`.
+    Ready,
 }
 
 impl<'a> Resource<'a> {
@@ -39,6 +48,10 @@ impl<'a> Resource<'a> {
             "/v1/clients" => Resource::Clients,
             "/v1/near" => Resource::Near,
             "/v1/changes" => Resource::Changes,
+            "/v1/herd" => Resource::Herd,
+            "/metrics" => Resource::Metrics,
+            "/livez" => Resource::Alive,
+            "/readyz" | "/healthz" => Resource::Ready,
             path => {
                 let Some(rest) = path.strip_prefix("/v1/clients/") else { return Ok(None) };
                 match rest.split_once('/') {
@@ -55,7 +68,7 @@ impl<'a> Resource<'a> {
     fn methods(&self) -> &'static str {
         match self {
             Resource::Client(_) => "GET, HEAD, PUT, DELETE",
-            Resource::Places(_) | Resource::Clients | Resource::Near | Resource::Changes => "GET, HEAD",
+            _ => "GET, HEAD",
         }
     }
 
@@ -69,6 +82,9 @@ impl<'a> Resource<'a> {
             },
             Resource::Places(id) => grant.may_ask_places() && grant.may_read(id),
             Resource::Clients | Resource::Near | Resource::Changes => grant.may_read_some(),
+            Resource::Herd | Resource::Metrics => grant.may_operate(),
+            // They need no token, and tell nothing about clients.
+            Resource::Alive | Resource::Ready => true,
         }
     }
 }
@@ -88,6 +104,8 @@ pub(super) struct Request<'a> {
     method: &'a str,
     pub(super) query: Query<'a>,
     pub(super) format: Format,
+    /// The format of metrics.
+    exposition: metrics::Format,
     /// The field Last-Event-ID.
     pub(super) last_event_id: Option<&'a [u8]>,
     pub(super) grant: Rc<Grant>,
@@ -117,8 +135,12 @@ pub(super) fn admit<'a>(server: &Server, head: &RequestHead<'a>) -> Result<Reque
         ));
     }
     let format = format(query, head)?;
+    let exposition = match resource {
+        Resource::Metrics => metrics::Format::accepted(head.fields.members("Accept")),
+        _ => metrics::Format::Prometheus,
+    };
     let last_event_id = head.fields.get("Last-Event-ID");
-    Ok(Request { resource, method: head.method, query, format, last_event_id, grant })
+    Ok(Request { resource, method: head.method, query, format, exposition, last_event_id, grant })
 }
 
 /// The format that is asked for: by the parameter `format`, or else by the field Accept.
@@ -147,6 +169,10 @@ impl Request<'_> {
             (Resource::Clients, _) => list::list(context, &self),
             (Resource::Near, _) => searches::near(web, context, &self),
             (Resource::Changes, _) => changes::stream(context, &self),
+            (Resource::Herd, _) => Ok(operators::herd(context)),
+            (Resource::Metrics, _) => Ok(operators::metrics(context, self.exposition)),
+            (Resource::Alive, _) => Ok(operators::alive()),
+            (Resource::Ready, _) => Ok(operators::ready(context)),
         };
         result.unwrap_or_else(Outcome::Response)
     }
