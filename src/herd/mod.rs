@@ -401,7 +401,10 @@ impl Application for Herd {
             if let Some(signal) = self.server.signals.pop_front() {
                 self.signalled(signal, clocks.now);
             } else if let Some(client) = self.server.durability.next_conversation() {
-                return Some(Command::Deliver { to: client.id(), call: Handle::call(Conversation::disk_reached) });
+                return Some(Command::Deliver {
+                    to: client.id(),
+                    call: Handle::call(Conversation::disk_reached),
+                });
             } else {
                 let Some(step) = self.server.desk.next_step(clocks.now) else {
                     return self.next_portion();

@@ -124,9 +124,9 @@ fn is_loopback(authority: &str) -> bool {
         _ => authority,
     };
     if let Some(address) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        return address.parse::<std::net::Ipv6Addr>().is_ok_and(|address| {
-            IpAddr::from(address).to_canonical().is_loopback()
-        });
+        return address
+            .parse::<std::net::Ipv6Addr>()
+            .is_ok_and(|address| IpAddr::from(address).to_canonical().is_loopback());
     }
     let host = host.strip_suffix('.').unwrap_or(host);
     host.eq_ignore_ascii_case("localhost")
@@ -161,7 +161,9 @@ fn check_origin(head: &RequestHead<'_>, authority: &str, changes: bool) -> Resul
     if !is_cross_site && head.fields.values("Origin").all(is_own) {
         return Ok(());
     }
-    Err(Response::forbidden("the request comes from a web page of another site, which may change nothing here"))
+    Err(Response::forbidden(
+        "the request comes from a web page of another site, which may change nothing here",
+    ))
 }
 
 /// What a client may try (RFC 9110, section 11.6.1).
@@ -192,9 +194,16 @@ mod tests {
     #[test]
     fn a_host_that_is_not_this_machine_is_misdirected() {
         let host = |host: &str| status(&format!("GET / HTTP/1.1\r\nHost: {host}"));
-        for own in
-            ["localhost", "LocalHost:13326", "localhost.", "127.0.0.1", "127.9.9.9:80", "[::1]", "[::1]:80", ""]
-        {
+        for own in [
+            "localhost",
+            "LocalHost:13326",
+            "localhost.",
+            "127.0.0.1",
+            "127.9.9.9:80",
+            "[::1]",
+            "[::1]:80",
+            "",
+        ] {
             assert_eq!(host(own), 200, "{own}");
         }
         for other in [
@@ -226,9 +235,13 @@ mod tests {
         let with = |method: &str, fields: &str| {
             status(&format!("{method} / HTTP/1.1\r\nHost: localhost:1\r\n{fields}"))
         };
-        for origin in
-            ["https://evil.example", "null", "http://localhost:2", "http://localhost", "http://localhost:1.evil.example"]
-        {
+        for origin in [
+            "https://evil.example",
+            "null",
+            "http://localhost:2",
+            "http://localhost",
+            "http://localhost:1.evil.example",
+        ] {
             let field = format!("Origin: {origin}");
             for method in ["PUT", "POST", "DELETE", "PATCH"] {
                 assert_eq!(with(method, &field), 403, "{method} {origin}");

@@ -39,7 +39,9 @@ pub(super) fn stream(context: &mut Context<'_>, request: &Request<'_>) -> Result
     let query = request.query;
     let (id, prefix, area) = (query.id("id")?, query.id("prefix")?, query.location()?);
     if [id.is_some(), prefix.is_some(), area.is_some()].into_iter().filter(|&is_there| is_there).count() > 1 {
-        return Err(Response::bad("id: expected only one of id, prefix, or latitude and longitude, got several"));
+        return Err(Response::bad(
+            "id: expected only one of id, prefix, or latitude and longitude, got several",
+        ));
     }
     let radius_km = if area.is_some() { query.kilometres(AREA_RADIUS_KM_MAX)? } else { b"".into() };
     let from = query.get("from")?;
@@ -100,20 +102,28 @@ impl Stream {
         followers.end(self.follower, store);
         let (host, port) = (context.address.ip(), context.address.port());
         let events = self.events;
-        context.shared.log.event(format_args!("The event stream of ({host}, {port}) has ended after {events} events"));
+        context
+            .shared
+            .log
+            .event(format_args!("The event stream of ({host}, {port}) has ended after {events} events"));
     }
 }
 
 impl Web {
     /// Writes the beginning of a stream.
-    pub(super) fn begin_stream(&mut self, context: &mut Context<'_>, exchange: Exchange, stream: Box<Stream>) {
+    pub(super) fn begin_stream(
+        &mut self,
+        context: &mut Context<'_>,
+        exchange: Exchange,
+        stream: Box<Stream>,
+    ) {
         let fields = [
             ("Content-Type", "text/event-stream"),
             // No proxy compresses the stream, or waits for more of it.
             ("Cache-Control", "no-store, no-transform"),
             ("X-Accel-Buffering", "no"),
         ];
-        write_head(context, OK, fields, Framing::UntilClose, false);
+        write_head(context, OK, &fields, Framing::UntilClose, false);
         let (host, port) = (context.address.ip(), context.address.port());
         let server = &mut *context.shared;
         server.log.event(format_args!(

@@ -112,7 +112,9 @@ pub(super) fn admit<'a>(server: &Server, head: &RequestHead<'a>) -> Result<Reque
         return Err(Response::error((417, "Expectation Failed"), text));
     }
     if !resource.is_granted(head.method, &grant) {
-        return Err(Response::forbidden("the token does not permit this; herd token --list shows what it may"));
+        return Err(Response::forbidden(
+            "the token does not permit this; herd token --list shows what it may",
+        ));
     }
     let format = format(query, head)?;
     let last_event_id = head.fields.get("Last-Event-ID");
