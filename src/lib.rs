@@ -12,6 +12,7 @@
 //! * [`places`]: questions, answers, the desk that asks them, the embedded gazetteer.
 //! * [`config`]: the herd file.
 //! * [`keys`]: the certificates and private keys of a herd.
+//! * [`access`]: access tokens and what they allow.
 //! * [`protocol`]: the contract between the event loop and the program that runs on it.
 //! * [`tls`]: TLS sessions with rustls.
 //! * [`conversation`]: the kinds of conversation, as state machines without sockets.
@@ -21,6 +22,7 @@
 //! * [`cli`]: the command line.
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules from the ground up. Each may import those above it in this list.
-const MODULES: [&str; 16] = [
+const MODULES: [&str; 17] = [
     "text",
     "geo",
     "clock",
@@ -15,6 +15,7 @@ const MODULES: [&str; 16] = [
     "places",
     "config",
     "keys",
+    "access",
     "protocol",
     "tls",
     "conversation",

@@ -6,11 +6,11 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::access::Grant;
 use super::representation::{EventEncoder, write_mark};
 use super::response::{Exchange, OK, Response, write_head};
 use super::routes::Request;
 use super::{Outcome, State, Web, log};
+use crate::access::Grant;
 use crate::clock::Moment;
 use crate::conversation::followers::FollowerId;
 use crate::conversation::reporting::Refusal;
@@ -24,6 +24,8 @@ use crate::text::location::{AREA_RADIUS_KM_MAX, Location};
 pub(super) struct Stream {
     follower: FollowerId,
     grant: Rc<Grant>,
+    /// The version of the tokens with which the grant was found to hold.
+    access_version: u64,
     /// It ends as soon as everything was sent.
     is_ending: bool,
     /// When the next comment is due.
@@ -74,6 +76,7 @@ pub(super) fn stream(context: &mut Context<'_>, request: &Request<'_>) -> Result
     Ok(Outcome::Streams(Box::new(Stream {
         follower,
         grant: Rc::clone(&request.grant),
+        access_version: server.access.version(),
         is_ending: false,
         comment_at: context.now + COMMENT_EVERY,
         events: 0,
@@ -138,8 +141,26 @@ impl Web {
         log::portions(context, "200 (event stream)");
     }
 
+    /// Ends the stream if its token does not allow any more what it did. Returns whether it goes on.
+    fn is_still_granted(&mut self, context: &mut Context<'_>) -> bool {
+        let State::Streaming(stream) = &mut self.state else { return false };
+        let access = &context.shared.access;
+        if stream.access_version != access.version() {
+            if !access.still_has(&stream.grant) {
+                stream.end(context);
+                self.finish(context);
+                return false;
+            }
+            stream.access_version = access.version();
+        }
+        true
+    }
+
     /// Writes the next portion of the stream.
     pub(in crate::conversation) fn follow_on(&mut self, context: &mut Context<'_>) {
+        if !self.is_still_granted(context) {
+            return;
+        }
         let State::Streaming(stream) = &mut self.state else { return };
         let Server { followers, store, identity, .. } = &mut *context.shared;
         let grant = &stream.grant;
@@ -185,6 +206,9 @@ impl Web {
     /// Writes a comment, so that no proxy takes the stream for dead, and a mark, so that the position from which it is
     /// resumed advances.
     pub(super) fn comment(&mut self, context: &mut Context<'_>) {
+        if !self.is_still_granted(context) {
+            return;
+        }
         let State::Streaming(stream) = &mut self.state else { return };
         stream.comment_at = context.now + COMMENT_EVERY;
         // Without room, the pending output serves as the sign of life.

@@ -4,11 +4,11 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::access::Grant;
 use super::representation::{Format, Representation};
 use super::response::{Exchange, OK, Response, write_head};
 use super::routes::Request;
 use super::{Outcome, State, Web, log};
+use crate::access::Grant;
 use crate::clock::Moment;
 use crate::conversation::followers::id_of;
 use crate::conversation::{Context, Server};

@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use super::access::{Grant, authorize};
+use super::access::{Admitted, authorize};
 use super::query::{Query, decoded};
 use super::representation::Format;
 use super::response::Response;
 use super::{Outcome, Web, changes, client, list, places, searches};
+use crate::access::Grant;
 use crate::conversation::{Context, Server};
 use crate::http::server::RequestHead;
 use crate::text::fields::is_field;
@@ -95,9 +96,8 @@ pub(super) struct Request<'a> {
 /// Decides whether a request may be carried out. Nothing is changed, and its body is not needed. The error is the
 /// response to one that may not.
 pub(super) fn admit<'a>(server: &Server, head: &RequestHead<'a>) -> Result<Request<'a>, Response> {
-    let grant = authorize(server, head)?;
-    let (path, query) = head.path_and_query();
-    let query = Query(query);
+    let Admitted { grant, path } = authorize(server, head)?;
+    let query = Query(head.path_and_query().1);
     let Some(resource) = Resource::of(path)? else {
         return Err(Response::not_found("there is nothing at this path"));
     };

@@ -7,6 +7,7 @@ use super::routes::Request;
 use super::{Outcome, Pending, State, Web};
 use crate::conversation::client::near::nearby;
 use crate::conversation::{Context, Progress};
+use crate::store::Nearby;
 use crate::text::command::{NEAR_RESULTS_MAX, Near, NearCentre};
 use crate::text::location::{AREA_RADIUS_KM_MAX, Location};
 
@@ -36,7 +37,7 @@ pub(super) fn near(
     let ticket = web.next_ticket();
     let waiter = web.waiter(context, ticket);
     let server = &mut *context.shared;
-    let nearby = nearby(server, &near).ok_or_else(unknown)?;
+    let nearby = Nearby { only: request.grant.readable(), ..nearby(server, &near).ok_or_else(unknown)? };
     let format = request.format;
     match server.searches.begin(&mut server.store, &nearby, waiter, true) {
         Progress::Over(search) => {
