@@ -85,7 +85,9 @@ fn a_statement_over_http_is_one_of_the_herd() {
     let got = curl(&lab, &["-X", "PUT", "-d", KIWI, &kiwi]);
     assert_eq!((got.status, got.json()["stored"].clone()), (200, true.into()));
     let line = got.json()["line"].as_str().unwrap().to_owned();
-    assert!(line.starts_with("AT Riley +") && line.ends_with(" kiwi +34.068930-118.445127 1621464827.959498503"));
+    assert!(
+        line.starts_with("AT Riley +") && line.ends_with(" kiwi +34.068930-118.445127 1621464827.959498503")
+    );
     await_everywhere(&lab, &["Riley", "Jaquez"], "kiwi", &line);
     let body = String::from_utf8(curl(&lab, &[&kiwi]).body).unwrap();
     assert!(body.contains(r#""latitude":34.068930,"longitude":-118.445127,"time":"1621464827.959498503""#));
@@ -168,7 +170,9 @@ fn whatever_curl_varies_asks_for_the_same() {
 #[test]
 fn a_path_is_taken_as_it_is() {
     let Some(lab) = lab(SOLO) else { return };
-    for (path, id) in [("..", ".."), (".", "."), ("a%2fb", "a/b"), ("%2e%2e", ".."), ("a+b", "a+b"), ("100%25", "100%")] {
+    for (path, id) in
+        [("..", ".."), (".", "."), ("a%2fb", "a/b"), ("%2e%2e", ".."), ("a+b", "a+b"), ("100%25", "100%")]
+    {
         let kiwi = url(&lab, &format!("/v1/clients/{path}"));
         let put = curl(&lab, &["--path-as-is", "-X", "PUT", "-d", KIWI, &kiwi]);
         assert_eq!((put.status, put.json()["id"].as_str()), (200, Some(id)), "{path}: {put:?}");
@@ -212,12 +216,17 @@ fn bodies_arrive_in_any_way() {
         // A statement that is not after the FORGET.
         let again = curl(&lab, &["-X", "PUT", "-d", KIWI, &kiwi]);
         assert_eq!(again.json()["stored"], false);
-        assert_eq!(curl(&lab, &["-X", "PUT", "-d", r#"{"latitude":1,"longitude":1}"#, &kiwi]).json()["stored"], true);
+        assert_eq!(
+            curl(&lab, &["-X", "PUT", "-d", r#"{"latitude":1,"longitude":1}"#, &kiwi]).json()["stored"],
+            true
+        );
     }
     fs::write(&file, padded + " ").unwrap();
-    for arguments in
-        [&["-T", upload][..], &["-T", upload, "-H", "Transfer-Encoding: chunked"], &["-T", upload, "-H", "Expect:"]]
-    {
+    for arguments in [
+        &["-T", upload][..],
+        &["-T", upload, "-H", "Transfer-Encoding: chunked"],
+        &["-T", upload, "-H", "Expect:"],
+    ] {
         let got = curl(&lab, &[arguments, &[&kiwi]].concat());
         assert_eq!(got.status, 413, "{arguments:?}: {got:?}");
     }

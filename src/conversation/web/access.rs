@@ -278,13 +278,9 @@ mod tests {
     #[test]
     fn a_token_is_in_the_path_or_in_authorization() {
         let found = |target: &str, fields: &str| token(target, fields).0;
-        for field in [
-            "Bearer TOKEN",
-            "bearer   TOKEN",
-            "Basic YWRhOlRPS0VO",
-            "BASIC OlRPS0VO",
-            "Basic TOKEN:",
-        ] {
+        for field in
+            ["Bearer TOKEN", "bearer   TOKEN", "Basic YWRhOlRPS0VO", "BASIC OlRPS0VO", "Basic TOKEN:"]
+        {
             assert_eq!(found("/x", &format!("Authorization: {field}")), Some("TOKEN".to_owned()), "{field}");
         }
         assert_eq!(found("/x", "Authorization: Basic YWRhOmE6Yg=="), Some("a:b".to_owned()));
@@ -295,7 +291,10 @@ mod tests {
         let twice = "Authorization: Bearer TOKEN\r\nAuthorization: Bearer OTHER";
         assert_eq!(found("/x", twice), None);
         assert_eq!(found("/x", ""), None);
-        assert_eq!(token("/t/TOKEN/v1/clients", "Authorization: Bearer OTHER"), (Some("TOKEN".into()), "/v1/clients".into()));
+        assert_eq!(
+            token("/t/TOKEN/v1/clients", "Authorization: Bearer OTHER"),
+            (Some("TOKEN".into()), "/v1/clients".into())
+        );
         assert_eq!(token("/t/TOKEN?id=x", ""), (Some("TOKEN".into()), "/".into()));
         assert_eq!(token("/t/TOKEN/", ""), (Some("TOKEN".into()), "/".into()));
         assert_eq!(token("/t/%54OKEN/x", ""), (Some("TOKEN".into()), "/x".into()));
