@@ -771,7 +771,7 @@ mod tests {
         let mut send = |id: &str, bytes: usize| {
             let mut sent = 0;
             while sent < bytes {
-                let line = format!("AT Jaquez +0.1 {id}{sent} +1-1 1\n");
+                let line = format!("AT Jaquez +0.100000000 {id}{sent} +1-1 1\n");
                 sent += line.len();
                 bench.receive(line.as_bytes());
             }
