@@ -276,7 +276,7 @@ fn a_stream_ends_with_its_server() {
     assert!(until_line("data: {\"id\":").contains("\"fig\""));
     curl(&lab, &["-X", "DELETE", &url(&lab, "/v1/clients/fig")]);
     until_line("event: left");
-    lab.signal("Solo", Signal::Terminate);
+    lab.signal("Solo", Signal::TERM);
     let rest: Vec<String> = lines.collect();
     assert!(rest.iter().any(|line| line.starts_with("event: mark")), "{rest:?}");
     assert_eq!(stream.wait().unwrap().code(), Some(0), "an end, and no error");
