@@ -258,7 +258,7 @@ impl<'a> Model<'a> {
         match self.stored.get(id) {
             Some(known) => {
                 let known = grammar::statement(known.as_bytes()).expect("a stored statement");
-                if statement.rank() <= known.rank() {
+                if known.rank() <= statement.rank() {
                     return Some(false);
                 }
             }
