@@ -45,7 +45,7 @@ pub use places_request::PlacesRequest;
 pub use places_server::PlacesServer;
 pub use refusals::{EventLimit, OlderStatements};
 pub use searches::{Progress, Searches};
-pub use server::{Identity, PlacesDesk, Server, Signal, Waiter};
+pub use server::{CertificateEnds, Identity, PlacesDesk, Server, Signal, Waiter};
 pub use web::{Web, WebShared};
 
 /// The context of a callback, in a server of a herd.
