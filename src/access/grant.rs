@@ -32,7 +32,9 @@ impl Grant {
         Grant {
             name: Some(name.into()),
             report: prefixes(|scope| if let Scope::Report(prefix) = scope { Some(prefix) } else { None }),
-            read: Arc::new(prefixes(|scope| if let Scope::Read(prefix) = scope { Some(prefix) } else { None })),
+            read: Arc::new(prefixes(
+                |scope| if let Scope::Read(prefix) = scope { Some(prefix) } else { None },
+            )),
             forget: prefixes(|scope| if let Scope::Forget(prefix) = scope { Some(prefix) } else { None }),
             places: scopes.contains(&Scope::Places),
             operate: scopes.contains(&Scope::Operate),

@@ -42,7 +42,10 @@ pub struct Expiry {
 
 impl Expiry {
     /// The earliest end of these certificates, which are in one file.
-    pub(super) fn of<'a>(file: String, certificates: impl IntoIterator<Item = &'a Certificate>) -> Option<Expiry> {
+    pub(super) fn of<'a>(
+        file: String,
+        certificates: impl IntoIterator<Item = &'a Certificate>,
+    ) -> Option<Expiry> {
         let first = certificates.into_iter().min_by_key(|certificate| certificate.not_after())?;
         Some(Expiry { file, not_after: first.not_after(), last_day: first.last_day() })
     }

@@ -32,7 +32,10 @@ pub(super) fn report(herd: &HerdFile, files: &HttpFiles, now: UnixTime) -> Strin
     text.push('\n');
     let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
     if let Some(when) = files.certificate_end.as_ref().and_then(|end| end.when_it_ends(seconds)) {
-        let _ = writeln!(text, "        the certificate {when}; put another one there, and send SIGHUP to the servers");
+        let _ = writeln!(
+            text,
+            "        the certificate {when}; put another one there, and send SIGHUP to the servers"
+        );
     }
     text
 }
@@ -60,14 +63,20 @@ mod tests {
         };
         assert_eq!(said("{}", 0, None), "HTTP    open to this machine, plain text\n");
         let proxy = r#"{ "tokens": "t.json", "behind_proxy": true }"#;
-        assert_eq!(said(proxy, 1, None), "HTTP    with a token of x/t.json (1 token), behind a proxy that ends TLS\n");
+        assert_eq!(
+            said(proxy, 1, None),
+            "HTTP    with a token of x/t.json (1 token), behind a proxy that ends TLS\n"
+        );
         let pair = r#"{ "tokens": "t.json", "certificate": "../web.pem", "key": "k" }"#;
         let line = "HTTP    with a token of x/t.json (2 tokens), TLS with web.pem, valid to 2001-09-09\n";
         assert_eq!(said(pair, 2, Some(90)), line);
         let remedy = "; put another one there, and send SIGHUP to the servers\n";
         assert_eq!(said(pair, 2, Some(2)), format!("{line}        the certificate ends in 2 days{remedy}"));
         assert_eq!(said(pair, 2, Some(-1)), format!("{line}        the certificate has ended{remedy}"));
-        let none = HerdFile::parse(r#"{ "herd": "h", "servers": { "A": { "listen": "127.0.0.1:1" } } }"#, Path::new("x"));
+        let none = HerdFile::parse(
+            r#"{ "herd": "h", "servers": { "A": { "listen": "127.0.0.1:1" } } }"#,
+            Path::new("x"),
+        );
         let files = HttpFiles { tokens: 0, certificate_end: None };
         assert_eq!(report(&none.unwrap(), &files, UnixTime::now()), "");
     }

@@ -9,6 +9,7 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use percent_encoding::percent_decode_str;
 
+use super::phones::App;
 use super::response::Response;
 use crate::access::Grant;
 use crate::conversation::Server;
@@ -69,6 +70,23 @@ fn in_authorization<'a>(head: &RequestHead<'a>) -> Option<Cow<'a, [u8]>> {
     let mut decoded = BASE64.decode(value).ok()?;
     let colon = decoded.iter().position(|&byte| byte == b':')?;
     Some(Cow::Owned(decoded.split_off(colon + 1)))
+}
+
+/// The user of Basic, if there is one.
+pub(super) fn basic_user(head: &RequestHead<'_>) -> Option<Vec<u8>> {
+    let (scheme, value) = authorization(head)?;
+    if !scheme.eq_ignore_ascii_case(b"Basic") {
+        return None;
+    }
+    let mut decoded = BASE64.decode(value).ok()?;
+    let colon = decoded.iter().position(|&byte| byte == b':')?;
+    decoded.truncate(colon);
+    (!decoded.is_empty()).then_some(decoded)
+}
+
+/// The path of a request without its token.
+pub(super) fn path_of<'a>(head: &RequestHead<'a>) -> &'a str {
+    split_token(head.path_and_query().0).1
 }
 
 /// The scheme and the value of the field Authorization; `None`: there is none, or more than one.
@@ -137,10 +155,7 @@ fn is_loopback(authority: &str) -> bool {
 fn changes(method: &str, path: &str, query: &str) -> bool {
     match method {
         "HEAD" | "OPTIONS" => false,
-        "GET" => match path.strip_suffix('/').unwrap_or(path) {
-            "" => !query.is_empty(),
-            path => matches!(path, "/osmand" | "/traccar" | "/gpslogger"),
-        },
+        "GET" => App::of(path, method, query).is_some(),
         _ => true,
     }
 }
@@ -278,13 +293,9 @@ mod tests {
     #[test]
     fn a_token_is_in_the_path_or_in_authorization() {
         let found = |target: &str, fields: &str| token(target, fields).0;
-        for field in [
-            "Bearer TOKEN",
-            "bearer   TOKEN",
-            "Basic YWRhOlRPS0VO",
-            "BASIC OlRPS0VO",
-            "Basic TOKEN:",
-        ] {
+        for field in
+            ["Bearer TOKEN", "bearer   TOKEN", "Basic YWRhOlRPS0VO", "BASIC OlRPS0VO", "Basic TOKEN:"]
+        {
             assert_eq!(found("/x", &format!("Authorization: {field}")), Some("TOKEN".to_owned()), "{field}");
         }
         assert_eq!(found("/x", "Authorization: Basic YWRhOmE6Yg=="), Some("a:b".to_owned()));
@@ -295,7 +306,10 @@ mod tests {
         let twice = "Authorization: Bearer TOKEN\r\nAuthorization: Bearer OTHER";
         assert_eq!(found("/x", twice), None);
         assert_eq!(found("/x", ""), None);
-        assert_eq!(token("/t/TOKEN/v1/clients", "Authorization: Bearer OTHER"), (Some("TOKEN".into()), "/v1/clients".into()));
+        assert_eq!(
+            token("/t/TOKEN/v1/clients", "Authorization: Bearer OTHER"),
+            (Some("TOKEN".into()), "/v1/clients".into())
+        );
         assert_eq!(token("/t/TOKEN?id=x", ""), (Some("TOKEN".into()), "/".into()));
         assert_eq!(token("/t/TOKEN/", ""), (Some("TOKEN".into()), "/".into()));
         assert_eq!(token("/t/%54OKEN/x", ""), (Some("TOKEN".into()), "/x".into()));

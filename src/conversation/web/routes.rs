@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::access::{Admitted, authorize};
+use super::phones::{self, App};
 use super::query::{Query, decoded};
 use super::representation::Format;
 use super::response::Response;
@@ -26,6 +27,8 @@ enum Resource<'a> {
     Near,
     /// `/v1/changes`.
     Changes,
+    /// A path of an app of phones.
+    Phone(App),
 }
 
 impl<'a> Resource<'a> {
@@ -34,7 +37,10 @@ impl<'a> Resource<'a> {
     /// # Errors
     ///
     /// When the path of a client has no ID of a client.
-    fn of(path: &'a str) -> Result<Option<Resource<'a>>, Response> {
+    fn of(path: &'a str, method: &str, query: &str) -> Result<Option<Resource<'a>>, Response> {
+        if let Some(app) = App::of(path, method, query) {
+            return Ok(Some(Resource::Phone(app)));
+        }
         Ok(Some(match path {
             "/v1/clients" => Resource::Clients,
             "/v1/near" => Resource::Near,
@@ -55,6 +61,7 @@ impl<'a> Resource<'a> {
     fn methods(&self) -> &'static str {
         match self {
             Resource::Client(_) => "GET, HEAD, PUT, DELETE",
+            Resource::Phone(app) => app.methods(),
             Resource::Places(_) | Resource::Clients | Resource::Near | Resource::Changes => "GET, HEAD",
         }
     }
@@ -69,6 +76,8 @@ impl<'a> Resource<'a> {
             },
             Resource::Places(id) => grant.may_ask_places() && grant.may_read(id),
             Resource::Clients | Resource::Near | Resource::Changes => grant.may_read_some(),
+            // Which client it is, its message says.
+            Resource::Phone(_) => true,
         }
     }
 }
@@ -86,6 +95,8 @@ fn id(segment: &str) -> Result<Cow<'_, [u8]>, Response> {
 pub(super) struct Request<'a> {
     resource: Resource<'a>,
     method: &'a str,
+    /// The path without the token.
+    path: &'a str,
     pub(super) query: Query<'a>,
     pub(super) format: Format,
     /// The field Last-Event-ID.
@@ -98,7 +109,7 @@ pub(super) struct Request<'a> {
 pub(super) fn admit<'a>(server: &Server, head: &RequestHead<'a>) -> Result<Request<'a>, Response> {
     let Admitted { grant, path } = authorize(server, head)?;
     let query = Query(head.path_and_query().1);
-    let Some(resource) = Resource::of(path)? else {
+    let Some(resource) = Resource::of(path, head.method, query.0)? else {
         return Err(Response::not_found("there is nothing at this path"));
     };
     let allowed = resource.methods();
@@ -116,9 +127,18 @@ pub(super) fn admit<'a>(server: &Server, head: &RequestHead<'a>) -> Result<Reque
             "the token does not permit this; herd token --list shows what it may",
         ));
     }
+    if let Resource::Phone(_) = resource {
+        let mut codings = head.fields.members("Content-Encoding");
+        if codings.any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity")) {
+            let text = "Content-Encoding: expected identity, the only coding that is read here";
+            return Err(Response::error((415, "Unsupported Media Type"), text));
+        }
+        let (last_event_id, format) = (None, Format::Json);
+        return Ok(Request { resource, method: head.method, path, query, format, last_event_id, grant });
+    }
     let format = format(query, head)?;
     let last_event_id = head.fields.get("Last-Event-ID");
-    Ok(Request { resource, method: head.method, query, format, last_event_id, grant })
+    Ok(Request { resource, method: head.method, path, query, format, last_event_id, grant })
 }
 
 /// The format that is asked for: by the parameter `format`, or else by the field Accept.
@@ -138,7 +158,13 @@ fn format(query: Query<'_>, head: &RequestHead<'_>) -> Result<Format, Response> 
 
 impl Request<'_> {
     /// Carries out the request.
-    pub(super) fn carry_out(self, web: &mut Web, context: &mut Context<'_>, body: &[u8]) -> Outcome {
+    pub(super) fn carry_out(
+        self,
+        web: &mut Web,
+        context: &mut Context<'_>,
+        head: &RequestHead<'_>,
+        body: &[u8],
+    ) -> Outcome {
         let result = match (&self.resource, self.method) {
             (Resource::Client(id), "PUT") => client::put(context, id, body),
             (Resource::Client(id), "DELETE") => client::delete(context, id),
@@ -147,6 +173,7 @@ impl Request<'_> {
             (Resource::Clients, _) => list::list(context, &self),
             (Resource::Near, _) => searches::near(web, context, &self),
             (Resource::Changes, _) => changes::stream(context, &self),
+            (Resource::Phone(app), _) => phones::report(context, *app, head, self.path, &self.grant, body),
         };
         result.unwrap_or_else(Outcome::Response)
     }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::phones::PhoneCounts;
 use crate::http::server::HttpDate;
 use crate::protocol::ConnectionId;
 
@@ -19,6 +20,8 @@ pub struct WebShared {
     pub(super) budget: usize,
     /// The request that is being carried out, as the log shows it.
     request: String,
+    /// What phones have sent.
+    pub phones: PhoneCounts,
 }
 
 impl WebShared {
@@ -31,6 +34,7 @@ impl WebShared {
             due: VecDeque::new(),
             budget: TURN_WORK,
             request: String::new(),
+            phones: PhoneCounts::default(),
         }
     }
 

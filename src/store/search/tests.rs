@@ -48,7 +48,8 @@ fn naive(lines: &[String], nearby: &Nearby<'_>) -> Vec<String> {
         let statement = Statement::parse(line.as_bytes()).unwrap();
         let (latitude, longitude) = geo::degrees(&statement.location.unwrap());
         let distance_m = nearby.centre.distance_m(latitude, longitude);
-        if distance_m <= nearby.radius_km * 1000.0 && nearby.left_out != Some(statement.id)
+        if distance_m <= nearby.radius_km * 1000.0
+            && nearby.left_out != Some(statement.id)
             && nearby.only.is_none_or(|only| only.has(statement.id))
         {
             all.push((distance_m.round() as u32, statement.id, line));
@@ -83,7 +84,8 @@ fn nearest_first_then_by_id() {
     }
     report(&mut store, "zz", "+10.01+20.0", 1);
     report(&mut store, "0-far", "+9.9+20.0", 1);
-    let mut nearby = Nearby { centre: point("+10.01+20"), radius_km: 100.0, bound: 1000, left_out: None, only: None };
+    let mut nearby =
+        Nearby { centre: point("+10.01+20"), radius_km: 100.0, bound: 1000, left_out: None, only: None };
     let ids = |lines: Vec<String>| {
         lines
             .iter()
