@@ -80,7 +80,7 @@ pub(super) fn delete(context: &mut Context<'_>, id: &[u8]) -> Result<Outcome, Re
     let mut line = Vec::new();
     match report_forget(context.shared, id, received, &mut line) {
         Ok(()) => {}
-        Err(Refusal::Line) => return Err(unknown()),
+        Err(Refusal::UnknownClient) => return Err(unknown()),
         Err(refusal) => return Err(unavailable(context, refusal)),
     }
     let mut body = Vec::new();

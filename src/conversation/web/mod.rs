@@ -9,6 +9,7 @@ mod changes;
 mod client;
 mod list;
 mod log;
+mod operators;
 mod phones;
 mod places;
 mod query;

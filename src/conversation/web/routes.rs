@@ -8,10 +8,11 @@ use super::phones::{self, App};
 use super::query::{Query, decoded};
 use super::representation::Format;
 use super::response::Response;
-use super::{Outcome, Web, changes, client, list, places, searches};
+use super::{Outcome, Web, changes, client, list, operators, places, searches};
 use crate::access::Grant;
 use crate::conversation::{Context, Server};
 use crate::http::server::RequestHead;
+use crate::metrics;
 use crate::text::fields::is_field;
 
 /// A resource, by its path.
@@ -29,6 +30,14 @@ enum Resource<'a> {
     Changes,
     /// A path of an app of phones.
     Phone(App),
+    /// `/v1/herd`.
+    Herd,
+    /// `/metrics`.
+    Metrics,
+    /// `/livez`.
+    Alive,
+    /// `/readyz` and `/healthz`.
+    Ready,
 }
 
 impl<'a> Resource<'a> {
@@ -45,6 +54,10 @@ impl<'a> Resource<'a> {
             "/v1/clients" => Resource::Clients,
             "/v1/near" => Resource::Near,
             "/v1/changes" => Resource::Changes,
+            "/v1/herd" => Resource::Herd,
+            "/metrics" => Resource::Metrics,
+            "/livez" => Resource::Alive,
+            "/readyz" | "/healthz" => Resource::Ready,
             path => {
                 let Some(rest) = path.strip_prefix("/v1/clients/") else { return Ok(None) };
                 match rest.split_once('/') {
@@ -62,7 +75,7 @@ impl<'a> Resource<'a> {
         match self {
             Resource::Client(_) => "GET, HEAD, PUT, DELETE",
             Resource::Phone(app) => app.methods(),
-            Resource::Places(_) | Resource::Clients | Resource::Near | Resource::Changes => "GET, HEAD",
+            _ => "GET, HEAD",
         }
     }
 
@@ -78,6 +91,9 @@ impl<'a> Resource<'a> {
             Resource::Clients | Resource::Near | Resource::Changes => grant.may_read_some(),
             // Which client it is, its message says.
             Resource::Phone(_) => true,
+            Resource::Herd | Resource::Metrics => grant.may_operate(),
+            // They need no token, and tell nothing about clients.
+            Resource::Alive | Resource::Ready => true,
         }
     }
 }
@@ -99,6 +115,8 @@ pub(super) struct Request<'a> {
     path: &'a str,
     pub(super) query: Query<'a>,
     pub(super) format: Format,
+    /// The format of metrics.
+    exposition: metrics::Format,
     /// The field Last-Event-ID.
     pub(super) last_event_id: Option<&'a [u8]>,
     pub(super) grant: Rc<Grant>,
@@ -127,18 +145,29 @@ pub(super) fn admit<'a>(server: &Server, head: &RequestHead<'a>) -> Result<Reque
             "the token does not permit this; herd token --list shows what it may",
         ));
     }
-    if let Resource::Phone(_) = resource {
-        let mut codings = head.fields.members("Content-Encoding");
-        if codings.any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity")) {
-            let text = "Content-Encoding: expected identity, the only coding that is read here";
-            return Err(Response::error((415, "Unsupported Media Type"), text));
+    let format = match resource {
+        Resource::Phone(_) => {
+            check_coding(head)?;
+            Format::Json
         }
-        let (last_event_id, format) = (None, Format::Json);
-        return Ok(Request { resource, method: head.method, path, query, format, last_event_id, grant });
-    }
-    let format = format(query, head)?;
+        _ => format(query, head)?,
+    };
+    let exposition = match resource {
+        Resource::Metrics => metrics::Format::accepted(head.fields.members("Accept")),
+        _ => metrics::Format::Prometheus,
+    };
     let last_event_id = head.fields.get("Last-Event-ID");
-    Ok(Request { resource, method: head.method, path, query, format, last_event_id, grant })
+    Ok(Request { resource, method: head.method, path, query, format, exposition, last_event_id, grant })
+}
+
+/// Refuses a body that would have to be decoded.
+fn check_coding(head: &RequestHead<'_>) -> Result<(), Response> {
+    let mut codings = head.fields.members("Content-Encoding");
+    if codings.all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity")) {
+        return Ok(());
+    }
+    let text = "Content-Encoding: expected identity, the only coding that is read here";
+    Err(Response::error((415, "Unsupported Media Type"), text))
 }
 
 /// The format that is asked for: by the parameter `format`, or else by the field Accept.
@@ -174,6 +203,10 @@ impl Request<'_> {
             (Resource::Near, _) => searches::near(web, context, &self),
             (Resource::Changes, _) => changes::stream(context, &self),
             (Resource::Phone(app), _) => phones::report(context, *app, head, self.path, &self.grant, body),
+            (Resource::Herd, _) => Ok(operators::herd(context)),
+            (Resource::Metrics, _) => Ok(operators::metrics(context, self.exposition)),
+            (Resource::Alive, _) => Ok(operators::alive()),
+            (Resource::Ready, _) => Ok(operators::ready(context)),
         };
         result.unwrap_or_else(Outcome::Response)
     }
