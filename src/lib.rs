@@ -6,12 +6,14 @@
 //! * [`text`]: lines and fields, as pure functions over bytes.
 //! * [`geo`]: points on the sphere, their distances, and cells of it.
 //! * [`clock`]: monotonic time.
+//! * [`metrics`]: histograms, and the text that monitoring reads.
 //! * [`log`]: the traffic log.
 //! * [`store`]: the newest statement of each client, as a list of changes with cursors.
 //! * [`http`]: HTTP/1.1 by hand.
 //! * [`places`]: questions, answers, the desk that asks them, the embedded gazetteer.
 //! * [`config`]: the herd file.
 //! * [`keys`]: the certificates and private keys of a herd.
+//! * [`access`]: access tokens and what they allow.
 //! * [`protocol`]: the contract between the event loop and the program that runs on it.
 //! * [`tls`]: TLS sessions with rustls.
 //! * [`conversation`]: the kinds of conversation, as state machines without sockets.
@@ -21,6 +23,7 @@
 //! * [`cli`]: the command line.
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -31,6 +34,7 @@ pub mod herd;
 pub mod http;
 pub mod keys;
 pub mod log;
+pub mod metrics;
 pub mod places;
 pub mod protocol;
 pub mod service;

@@ -5,16 +5,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules from the ground up. Each may import those above it in this list.
-const MODULES: [&str; 16] = [
+const MODULES: [&str; 18] = [
     "text",
     "geo",
     "clock",
+    "metrics",
     "log",
     "store",
     "http",
     "places",
     "config",
     "keys",
+    "access",
     "protocol",
     "tls",
     "conversation",

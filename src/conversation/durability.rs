@@ -1,9 +1,11 @@
-//! What the disk has of the store, and the clients whose replies wait for it (docs/protocol.md, section 7). It writes no
+//! What the disk has of the store, and the conversations whose replies wait for it (docs/protocol.md, section 7). It writes no
 //! file.
 
 use std::collections::BTreeSet;
 
-use super::{Client, Handle};
+use super::{Conversation, Handle};
+use crate::clock::Moment;
+use crate::metrics::Durations;
 
 /// How far the changes of the store are on the disk.
 #[derive(Debug, Default)]
@@ -14,10 +16,27 @@ pub struct Durability {
     fails: bool,
     /// Every change up to this one is on the disk.
     on_disk: u64,
-    /// Clients with replies that wait, each once, with the first change that they wait for.
-    waiting: BTreeSet<(u64, Handle<Client>)>,
-    /// Clients that were named in this turn.
+    /// Conversations with replies that wait, each once, with the first change that they wait for.
+    waiting: BTreeSet<(u64, Handle<Conversation>)>,
+    /// Conversations that were named in this turn.
     named: usize,
+    /// What was written.
+    written: Written,
+}
+
+/// What was written to the store on disk since the start.
+#[derive(Clone, Debug, Default)]
+pub struct Written {
+    /// Batches that were carried out.
+    pub batches: u64,
+    /// Bytes of their changes, those of snapshots included.
+    pub bytes: u64,
+    /// Batches that have failed.
+    pub errors: u64,
+    /// The times of all batches on the thread that writes, the wait for it included.
+    pub times: Durations,
+    /// When the last batch was carried out, or the store was opened; `None`: there is no store on disk.
+    pub last: Option<Moment>,
 }
 
 impl Durability {
@@ -48,9 +67,9 @@ impl Durability {
         self.on_disk
     }
 
-    /// A client has a reply that waits for this change, and others that wait for later ones. It is not in the list yet.
-    pub fn wait(&mut self, sequence: u64, client: Handle<Client>) {
-        self.waiting.insert((sequence, client));
+    /// What was written.
+    pub fn written(&self) -> &Written {
+        &self.written
     }
 
     /// Whether replies wait for the disk.
@@ -58,9 +77,19 @@ impl Durability {
         !self.waiting.is_empty()
     }
 
-    /// A client that may be in the list, with this change, is gone.
-    pub fn withdraw(&mut self, sequence: u64, client: Handle<Client>) {
-        self.waiting.remove(&(sequence, client));
+    /// What was written, to be counted.
+    pub fn written_mut(&mut self) -> &mut Written {
+        &mut self.written
+    }
+
+    /// A conversation has a reply that waits for this change, and others that wait for later ones. It is not in the list yet.
+    pub fn wait(&mut self, sequence: u64, conversation: Handle<Conversation>) {
+        self.waiting.insert((sequence, conversation));
+    }
+
+    /// A conversation that may be in the list, with this change, is gone.
+    pub fn withdraw(&mut self, sequence: u64, conversation: Handle<Conversation>) {
+        self.waiting.remove(&(sequence, conversation));
     }
 
     /// Every change up to this one is on the disk now.
@@ -78,24 +107,24 @@ impl Durability {
         self.fails = false;
     }
 
-    /// The next client whose first reply need not wait any longer; it leaves the list. At most [`NAMED_MAX`] in a turn.
-    pub fn next_client(&mut self) -> Option<Handle<Client>> {
-        let &(sequence, client) = self.waiting.first()?;
+    /// The next conversation whose first reply need not wait any longer; it leaves the list. At most [`NAMED_MAX`] in a turn.
+    pub fn next_conversation(&mut self) -> Option<Handle<Conversation>> {
+        let &(sequence, conversation) = self.waiting.first()?;
         if self.named == NAMED_MAX || sequence > self.on_disk && !self.fails {
             return None;
         }
         self.waiting.pop_first();
         self.named += 1;
-        Some(client)
+        Some(conversation)
     }
 
-    /// The turn is over. Returns whether clients were left for the next one.
+    /// The turn is over. Returns whether conversations were left for the next one.
     pub fn turn_ended(&mut self) -> bool {
         std::mem::take(&mut self.named) == NAMED_MAX
     }
 }
 
-/// Clients whose replies are sent in one turn, in less than a millisecond.
+/// Conversations whose replies are sent in one turn, in less than a millisecond.
 const NAMED_MAX: usize = if cfg!(test) { 4 } else { 512 };
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 mod acknowledgements;
 mod client;
+pub mod counts;
 mod durability;
 mod followers;
 mod handle;
@@ -13,21 +14,28 @@ mod idle_times;
 mod inbound_peer;
 mod lines;
 mod neighbours;
+pub mod operating;
 mod outbound_peer;
 mod places_request;
 mod places_server;
 mod refusals;
 mod replies;
+mod reporting;
 mod searches;
 mod server;
 mod telnet;
+mod unread;
+mod web;
 
+use crate::places::answer::Answer;
 use crate::protocol::{Lost, Protocol, TlsKeys, TlsPeer};
 use crate::text::fields::fields;
 use crate::text::time::Time;
+use counts::Party;
 
 pub use client::Client;
-pub use durability::Durability;
+pub use counts::Counts;
+pub use durability::{Durability, Written};
 pub use followers::Followers;
 pub use handle::{Handle, Kind};
 pub use inbound_peer::InboundPeer;
@@ -37,7 +45,8 @@ pub use places_request::PlacesRequest;
 pub use places_server::PlacesServer;
 pub use refusals::{EventLimit, OlderStatements};
 pub use searches::{Progress, Searches};
-pub use server::{Identity, PlacesDesk, Server, Signal, Waiter};
+pub use server::{CertificateEnds, Identity, PlacesDesk, Server, Signal, Waiter};
+pub use web::{PhoneCounts, Web, WebShared};
 
 /// The context of a callback, in a server of a herd.
 pub type Context<'a> = crate::protocol::Context<'a, Server>;
@@ -52,6 +61,8 @@ pub enum Conversation {
     OutboundPeer(OutboundPeer),
     /// With Places.
     PlacesRequest(Box<PlacesRequest>),
+    /// With a program, a browser or a monitor, over HTTP.
+    Web(Box<Web>),
 }
 
 impl Conversation {
@@ -63,6 +74,7 @@ impl Conversation {
             Conversation::InboundPeer(peer) => peer,
             Conversation::OutboundPeer(peer) => peer,
             Conversation::PlacesRequest(request) => request.as_mut(),
+            Conversation::Web(web) => web.as_mut(),
         }
     }
 
@@ -77,7 +89,20 @@ impl Conversation {
         peer.connection_made(context);
         let used = peer.data_received(context, rest);
         *self = Conversation::InboundPeer(peer);
+        context.shared.counts.closed(Party::Client);
+        context.shared.counts.opened(Party::NeighbourIn);
         used
+    }
+
+    /// Whether `connection_made` was called, for a connection that was lost for this reason.
+    fn was_made(&self, why: &Lost) -> bool {
+        match self {
+            Conversation::Client(_) => !matches!(why, Lost::NotMade(_)),
+            Conversation::InboundPeer(_) => true,
+            Conversation::OutboundPeer(peer) => peer.is_made(),
+            Conversation::PlacesRequest(request) => request.is_made(),
+            Conversation::Web(_) => !matches!(why, Lost::NotMade(_) | Lost::NotSecured(_)),
+        }
     }
 
     /// Ends a link whose peer's certificate these keys do not accept.
@@ -87,7 +112,55 @@ impl Conversation {
         match self {
             Conversation::InboundPeer(peer) => peer.distrust(context, &reason.to_string()),
             Conversation::OutboundPeer(peer) => peer.distrust(context, &reason.to_string()),
-            Conversation::Client(_) | Conversation::PlacesRequest(_) => {}
+            Conversation::Client(_) | Conversation::PlacesRequest(_) | Conversation::Web(_) => {}
+        }
+    }
+
+    /// Places has answered, or cannot answer, the question with this ticket.
+    pub fn answered(&mut self, context: &mut Context<'_>, ticket: u32, answer: &Answer) {
+        match self {
+            Conversation::Client(client) => client.answered(context, ticket, answer),
+            Conversation::Web(web) => web.answered(context, ticket, answer),
+            Conversation::InboundPeer(_) | Conversation::OutboundPeer(_) | Conversation::PlacesRequest(_) => {
+            }
+        }
+    }
+
+    /// Takes what a search with this ticket has found, which has gone on in later turns.
+    pub fn found(&mut self, context: &mut Context<'_>, ticket: u32, lines: Vec<u8>) {
+        match self {
+            Conversation::Client(client) => client.found(context, ticket, lines),
+            Conversation::Web(web) => web.found(context, ticket, &lines),
+            Conversation::InboundPeer(_) | Conversation::OutboundPeer(_) | Conversation::PlacesRequest(_) => {
+            }
+        }
+    }
+
+    /// The disk has changes that replies of this conversation wait for, or it fails.
+    pub fn disk_reached(&mut self, context: &mut Context<'_>) {
+        match self {
+            Conversation::Client(client) => client.disk_reached(context),
+            Conversation::Web(web) => web.disk_reached(context),
+            Conversation::InboundPeer(_) | Conversation::OutboundPeer(_) | Conversation::PlacesRequest(_) => {
+            }
+        }
+    }
+
+    /// Writes the next portion of the stream of a follower.
+    pub fn follow_on(&mut self, context: &mut Context<'_>) {
+        match self {
+            Conversation::Client(client) => client.follow_on(context),
+            Conversation::Web(web) => web.follow_on(context),
+            Conversation::InboundPeer(_) | Conversation::OutboundPeer(_) | Conversation::PlacesRequest(_) => {
+            }
+        }
+    }
+
+    /// Writes the next portion of a list.
+    pub fn list_on(&mut self, context: &mut Context<'_>) {
+        if let Conversation::Web(web) = self {
+            web.list_on(context);
+            web.report_on(context);
         }
     }
 }
@@ -96,6 +169,7 @@ impl Protocol for Conversation {
     type Shared = Server;
 
     fn connection_made(&mut self, context: &mut Context<'_>) {
+        context.shared.counts.opened(Party::of(self));
         self.at(context).connection_made(context);
     }
 
@@ -133,6 +207,14 @@ impl Protocol for Conversation {
     }
 
     fn connection_lost(&mut self, context: &mut Context<'_>, why: Lost) {
+        let (party, counts) = (Party::of(self), &mut context.shared.counts);
+        if self.was_made(&why) {
+            counts.closed(party);
+        }
+        if let Lost::NotSecured(_) = why {
+            let is_dialled = matches!(party, Party::NeighbourOut | Party::Places);
+            counts.handshakes_failed[usize::from(is_dialled)] += 1;
+        }
         self.at(context).connection_lost(context, why);
     }
 }

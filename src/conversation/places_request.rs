@@ -29,6 +29,11 @@ impl PlacesRequest {
         context.transport.set_deadline(Moment::NEVER);
     }
 
+    /// Whether the connection was made, its TLS session included.
+    pub(super) fn is_made(&self) -> bool {
+        self.is_made
+    }
+
     fn ended(&mut self, context: &mut Context<'_>, outcome: Outcome, reusable: bool) {
         self.reader = None;
         context.shared.desk.answered(context.now, Handle::new(context.id), outcome, reusable);
@@ -187,7 +192,7 @@ mod tests {
     fn ask(bench: &mut Bench) -> DeskStep {
         bench.questions_asked += 1;
         let ticket = bench.questions_asked;
-        let waiter = Waiter { client: Handle::new(bench.id), ticket };
+        let waiter = Waiter { conversation: Handle::new(bench.id), ticket };
         let radius_km = ticket.to_string();
         let question = Question::new(b"+1", b"-1", radius_km.as_bytes());
         bench.server.desk.ask(bench.now, question, waiter);

@@ -4,10 +4,14 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::counts::outcome_index;
+use super::followers::FollowerId;
+use super::operating::{Course, ProcessFigures};
 use super::{
-    Client, Durability, EventLimit, Followers, Handle, NeighbourId, Neighbours, OlderStatements,
-    PlacesRequest, Searches,
+    Conversation, Counts, Durability, EventLimit, Followers, Handle, NeighbourId, Neighbours,
+    OlderStatements, PlacesRequest, Searches, WebShared,
 };
+use crate::access::Access;
 use crate::config::{Limits, PlacesSection};
 use crate::log::Log;
 use crate::places::desk::Desk;
@@ -28,13 +32,22 @@ pub struct Identity {
     pub epoch: Epoch,
 }
 
-/// A client that waits for an answer of Places, or for the end of a search.
+/// A conversation that waits for an answer of Places, or for the end of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Waiter {
-    /// The client.
-    pub client: Handle<Client>,
-    /// The number that the client has given to the question or the search.
+    /// The conversation.
+    pub conversation: Handle<Conversation>,
+    /// The number that it has given to the question or the search.
     pub ticket: u32,
+}
+
+/// The ends of a server's certificates, in seconds since 1970; `None`: there is no such certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CertificateEnds {
+    /// That for links.
+    pub links: Option<i64>,
+    /// That for HTTP.
+    pub http: Option<i64>,
 }
 
 /// The desk of questions to Places, as a server uses it.
@@ -68,8 +81,6 @@ pub struct Server {
     pub keys: Option<Rc<dyn TlsKeys>>,
     /// The newest statement of each client.
     pub store: Store,
-    /// The part of the store on disk that was read, in percent, as long as that goes on; `None`: all of it was.
-    pub unread_store: Option<u8>,
     /// What the disk has of the store.
     pub durability: Durability,
     /// The connections that follow clients.
@@ -84,6 +95,14 @@ pub struct Server {
     pub searches: Searches,
     /// Reports that were not acted on yet.
     pub signals: VecDeque<Signal>,
+    /// What the server counts for its metrics.
+    pub counts: Counts,
+    /// The facts of [`readiness`](super::operating::readiness) that no other part has.
+    pub course: Course,
+    /// The ends of the server's certificates.
+    pub certificate_ends: CertificateEnds,
+    /// Reads the figures of the process; `None`: this server has no process of its own.
+    pub read_process: Option<fn() -> ProcessFigures>,
     /// Bytes of answers of Places and of searches that their client has not read.
     pub unread_answer_bytes: usize,
     /// Statements of neighbours that were dropped for lack of room; see [`Outcome::Full`].
@@ -98,6 +117,12 @@ pub struct Server {
     pub handshakes_failed: EventLimit,
     /// The clients whose losing statements were logged.
     pub older_statements: OlderStatements,
+    /// What requests over HTTP may do.
+    pub access: Access,
+    /// What the web conversations share.
+    pub web: WebShared,
+    /// The server shuts down.
+    pub is_ending: bool,
 }
 
 impl Server {
@@ -112,7 +137,6 @@ impl Server {
             limits,
             silence,
             keys: None,
-            unread_store: None,
             durability: Durability::default(),
             followers: Followers::new(),
             neighbours: Neighbours::default(),
@@ -120,6 +144,10 @@ impl Server {
             desk: Desk::new(PlacesSection::default().bounds, Service::default()),
             searches: Searches::new(),
             signals: VecDeque::new(),
+            counts: Counts::default(),
+            course: Course::default(),
+            certificate_ends: CertificateEnds::default(),
+            read_process: None,
             unread_answer_bytes: 0,
             statements_dropped: 0,
             refusals: EventLimit::new(),
@@ -127,6 +155,9 @@ impl Server {
             connections_refused: EventLimit::new(),
             handshakes_failed: EventLimit::new(),
             older_statements: OlderStatements::default(),
+            access: Access::open(),
+            web: WebShared::new(),
+            is_ending: false,
         }
     }
 
@@ -147,7 +178,9 @@ impl Server {
     /// goes on.
     pub fn sweep(&mut self) -> bool {
         let followers = &mut self.followers;
+        let expired = &mut self.counts.clients_expired;
         self.store.sweep(|removed| {
+            *expired += u64::from(!removed.is_gone);
             if !followers.is_empty() {
                 followers.removed(removed.record, removed.id, removed.is_gone);
             }
@@ -156,7 +189,9 @@ impl Server {
 
     /// Stores a statement of a neighbour, if it is not over and wins. `line` is its line with LF.
     pub fn learn(&mut self, statement: &Statement<'_>, line: &[u8], origin: Origin) {
-        if self.followers.report(&mut self.store, statement, line, origin) == Outcome::Full {
+        let outcome = self.followers.report(&mut self.store, statement, line, origin);
+        self.counts.statements_of_neighbours[outcome_index(outcome)] += 1;
+        if outcome == Outcome::Full {
             if self.statements_dropped == 0 {
                 let (contents, most) = (self.store_contents(), self.limits.max_clients);
                 self.log.event(format_args!(
@@ -165,6 +200,15 @@ impl Server {
                 ));
             }
             self.statements_dropped += 1;
+        }
+    }
+
+    /// The replies before a follower were sent: its stream begins, or waits until the store was read from the disk.
+    pub(super) fn begin_following(&mut self, follower: FollowerId) {
+        if self.course.store_read.is_some() && !self.followers.is_closing() {
+            self.followers.await_store(follower);
+        } else {
+            self.followers.begin(follower, &mut self.store, self.identity.epoch);
         }
     }
 

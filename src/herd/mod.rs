@@ -4,6 +4,7 @@
 //! [`Herd`] is the [`Application`] that the event loop runs: it receives notices and returns commands. Its
 //! conversations share the [`Server`]; they report to the herd through its signals and its desk.
 
+mod accepting;
 mod backoff;
 mod certificate_end;
 pub mod dialler;
@@ -22,11 +23,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::clock::{Clocks, Moment};
-use crate::conversation::{Client, Conversation, Handle, NeighbourId, OutboundPeer, Server, Signal};
+use crate::conversation::counts::Party;
+use crate::conversation::{Conversation, Handle, NeighbourId, OutboundPeer, Server, Signal};
 use crate::places::desk::QuestionId;
-use crate::protocol::{
-    Admission, Application, Arrival, Done, Lane, ListenerTag, Notice, Quota, TlsDial, Work,
-};
+use crate::protocol::{Application, Arrival, Done, Lane, ListenerTag, Notice, Quota, TlsDial, Work};
 use crate::text::peer_line::Epoch;
 use certificate_end::CertificateEnd;
 use dialler::Dialler;
@@ -34,7 +34,7 @@ pub use journal::{JournalDriver, Reads, STORE, STORE_READER};
 pub use log_pages::LOG;
 use log_pages::LogDriver;
 use places::PlacesDriver;
-pub use settings::{LinkSettings, PlacesSettings, Settings};
+pub use settings::{LinkSettings, PlacesSettings, Settings, WebSettings};
 use shutdown::Shutdown;
 
 /// A command of a herd.
@@ -65,6 +65,8 @@ pub enum Tag {
     Synced,
     /// Followers are to be served.
     Followers,
+    /// Lists over HTTP go on.
+    Lists,
     /// The time for draining is over.
     DrainingOver,
     /// The time for closing is over.
@@ -103,6 +105,8 @@ impl Herd {
         seed: u64,
         clocks: Clocks,
     ) -> Herd {
+        server.course.started = clocks.now;
+        server.durability.written_mut().last = journal.as_ref().map(|_| clocks.now);
         let places = PlacesDriver::new(settings.places.clone(), &mut server.desk);
         let mut herd = Herd {
             server,
@@ -127,16 +131,6 @@ impl Herd {
         &self.server
     }
 
-    /// The quota of the listener for neighbours only, if there is one. Links do not count, once they are up.
-    pub fn quota_of_neighbours() -> Quota {
-        Quota { connections_max: GREETING_MAX, spare: 0, per_address: 0 }
-    }
-
-    /// The quota of the listener for `connections_max` connections, of them `per_address` of one address.
-    pub fn quota(connections_max: usize, per_address: usize) -> Quota {
-        Quota { connections_max, spare: SPARE, per_address }
-    }
-
     /// Takes over other settings. Clients stay; removed neighbours are dropped, new ones dialled.
     pub fn apply(&mut self, settings: Settings, clocks: Clocks) {
         if self.shutdown.has_begun() {
@@ -150,7 +144,11 @@ impl Herd {
         let spare = if self.have_own_port { 0 } else { SPARE };
         let quota = Herd::quota(settings.connections_max, self.server.limits.max_connections_per_address);
         self.commands.push_back(Command::SetQuota(LISTENER, Quota { spare, ..quota }));
+        if settings.web.has_listener {
+            self.commands.push_back(Command::SetQuota(self.web_listener(), Herd::quota_of_web(quota)));
+        }
         self.apply_keys(settings.links.keys);
+        self.apply_web(settings.web);
         self.watch_certificate(settings.links.certificate_end, clocks);
         self.places.apply(settings.places, &mut self.server.desk, clocks.now, &mut self.commands);
         for id in self.server.neighbours.ids() {
@@ -164,10 +162,11 @@ impl Herd {
         }
         for (name, address) in &settings.neighbours {
             let id = self.server.neighbours.add(name);
+            self.server.neighbours.get_mut(id).address = address.to_string().into();
             if id.0 == self.diallers.len() {
                 self.diallers.push(Dialler::new(address.clone()));
             }
-            if self.server.unread_store.is_some() {
+            if self.server.course.store_read.is_some() {
                 // It is dialled when the store was read.
                 let mut later = Dialler::new(address.clone());
                 later.forget();
@@ -233,7 +232,7 @@ impl Herd {
     /// Logs once that a neighbour reaches this server, but this server does not reach it: statements flow one way.
     fn log_one_way(&mut self, id: NeighbourId, now: Moment) {
         let known = self.server.neighbours.get_mut(id);
-        let since = known.inbound.map_or(Moment::NEVER, |_| known.inbound_since.max(known.down_since));
+        let since = known.inbound.map_or(Moment::NEVER, |_| known.inbound_since.max(known.outbound_since));
         if known.present && now >= since + self.server.silence && known.is_newly_one_way() {
             let (name, address) = (&known.name, self.diallers[id.0].address());
             self.server.log.event(format_args!(
@@ -283,6 +282,15 @@ impl Herd {
         }
     }
 
+    /// The call of a conversation that has more to write: to a follower, or of a list.
+    fn next_portion(&mut self) -> Option<Command> {
+        if let Some(to) = self.server.followers.next_due() {
+            return Some(Command::Deliver { to, call: Handle::call(Conversation::follow_on) });
+        }
+        let to = self.server.web.next_due()?;
+        Some(Command::Deliver { to, call: Handle::call(Conversation::list_on) })
+    }
+
     /// The next pseudo-random number (splitmix64).
     fn chance(&mut self) -> u32 {
         self.random_state = self.random_state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -302,28 +310,7 @@ impl Application for Herd {
     }
 
     fn accepted(&mut self, clocks: Clocks, arrival: &Arrival) -> Option<Conversation> {
-        match arrival.admission {
-            Admission::Admitted | Admission::Spare if arrival.listener == NEIGHBOURS => {
-                Some(Conversation::Client(Client::on_port_of_neighbours()))
-            }
-            Admission::Admitted if self.have_own_port => {
-                Some(Conversation::Client(Client::on_port_of_clients()))
-            }
-            Admission::Admitted => Some(Conversation::Client(Client::unidentified())),
-            Admission::Spare => Some(Conversation::Client(Client::peers_only())),
-            Admission::Full => {
-                self.server.set_time(clocks.wall);
-                let or_address = match self.server.limits.max_connections_per_address {
-                    0 => "",
-                    _ => ", or its address has limits.max_connections_per_address",
-                };
-                self.server.log.event(format_args!(
-                    "Connection from {} is closed at once: the server is full{or_address}",
-                    arrival.address
-                ));
-                None
-            }
-        }
+        self.accept(clocks, arrival)
     }
 
     fn is_preferred(&self, address: SocketAddr) -> bool {
@@ -380,10 +367,11 @@ impl Application for Herd {
                 self.shut_down(Some(step));
             }
             Notice::AcceptFailed(error) => {
+                self.server.counts.accept_errors += 1;
                 self.server.log.event(format_args!("Connections cannot be accepted: {error}"));
             }
             // The end of the turn hands over what is due.
-            Notice::Timer(Tag::Log | Tag::Synced | Tag::Followers) => {}
+            Notice::Timer(Tag::Log | Tag::Synced | Tag::Followers | Tag::Lists) => {}
             // No command has these tags.
             Notice::Connecting { .. } | Notice::Done { .. } | Notice::Timer(_) => {}
         }
@@ -396,12 +384,14 @@ impl Application for Herd {
             }
             if let Some(signal) = self.server.signals.pop_front() {
                 self.signalled(signal, clocks.now);
-            } else if let Some(client) = self.server.durability.next_client() {
-                return Some(Command::Deliver { to: client.id(), call: Handle::call(Client::disk_reached) });
+            } else if let Some(client) = self.server.durability.next_conversation() {
+                return Some(Command::Deliver {
+                    to: client.id(),
+                    call: Handle::call(Conversation::disk_reached),
+                });
             } else {
                 let Some(step) = self.server.desk.next_step(clocks.now) else {
-                    let follower = self.server.followers.next_due()?;
-                    return Some(Command::Deliver { to: follower, call: Handle::call(Client::follow_on) });
+                    return self.next_portion();
                 };
                 self.places.carry_out(step, &mut self.server.desk, clocks.now, &mut self.commands);
             }
@@ -409,7 +399,20 @@ impl Application for Herd {
     }
 
     fn must_end_turn(&self) -> bool {
-        self.server.log.full_pages() >= TURN_PAGES || self.server.searches.are_exhausted()
+        let server = &self.server;
+        server.log.full_pages() >= TURN_PAGES || server.searches.are_exhausted() || server.web.is_exhausted()
+    }
+
+    fn bytes_read(&mut self, conversation: &Conversation, bytes: usize) {
+        self.server.counts.bytes_read[Party::of(conversation) as usize] += bytes as u64;
+    }
+
+    fn bytes_written(&mut self, conversation: &Conversation, bytes: usize) {
+        self.server.counts.bytes_written[Party::of(conversation) as usize] += bytes as u64;
+    }
+
+    fn turn_lasted(&mut self, nanoseconds: u64) {
+        self.server.counts.turn_lasted(nanoseconds);
     }
 
     fn turn_ended(&mut self, clocks: Clocks, is_last: bool) -> bool {
@@ -430,6 +433,9 @@ impl Application for Herd {
         if self.server.followers.turn_ended(self.server.store.sequence()) {
             self.commands.push_back(Command::Timer { at: clocks.now, tag: Tag::Followers });
         }
+        if self.server.web.turn_ended() {
+            self.commands.push_back(Command::Timer { at: clocks.now, tag: Tag::Lists });
+        }
         !self.commands.is_empty()
     }
 }
@@ -440,8 +446,6 @@ const LISTENER: ListenerTag = ListenerTag(0);
 const NEIGHBOURS: ListenerTag = ListenerTag(1);
 /// The lane in which the names of neighbours are looked up.
 const NAMES: Lane = Lane("names");
-/// Connections on the port of neighbours that have not sent HELLO: one of each server of the largest herd.
-const GREETING_MAX: usize = 128;
 /// The time limit of the TLS handshake of a link, and of an accepted connection from its first byte
 /// (docs/protocol.md, section 4).
 const HANDSHAKE_MAX: Duration = Duration::from_secs(2);

@@ -13,7 +13,7 @@ use crate::keys::Expiry;
 use crate::log::{Level, Log, Sink};
 use crate::places::dialect::Dialect;
 use crate::places::question::Question;
-use crate::protocol::{ConnectionId, Task, TlsKeys, TlsPeer, TlsSession, TlsSettings};
+use crate::protocol::{Admission, ConnectionId, Task, TlsKeys, TlsPeer, TlsSession, TlsSettings};
 use crate::store::Origin;
 use crate::text::record::Statement;
 
@@ -49,6 +49,7 @@ fn settings(neighbours: &[(&str, &str)]) -> Settings {
         silence: Duration::from_secs(3),
         neighbours: neighbours.iter().map(|(name, at)| ((*name).to_owned(), address(at))).collect(),
         links: LinkSettings::default(),
+        web: WebSettings::default(),
         places: PlacesSettings { section, key: None },
         log_level: Level::Events,
     }
@@ -111,7 +112,7 @@ fn ask(herd: &mut Herd) -> (Vec<String>, Vec<Tag>) {
 fn ask_at(herd: &mut Herd, ms: u64) -> (Vec<String>, Vec<Tag>) {
     // It differs from the pending ones.
     let ticket = herd.server.desk.pending() as u32 + 1;
-    let waiter = Waiter { client: Handle::new(CLIENT), ticket };
+    let waiter = Waiter { conversation: Handle::new(CLIENT), ticket };
     let question = Question::new(b"+1", b"-1", ticket.to_string().as_bytes());
     herd.server.desk.ask(clocks(ms).now, question, waiter);
     let (mut commands, tags) = commands_and_tags(herd, ms);
@@ -242,7 +243,7 @@ fn a_neighbour_that_is_not_reached_but_dials_is_logged_once() {
     // So many other problems that no further one is logged.
     let logged = (0..100).filter(|number| known.is_new_trouble(&number.to_string())).count();
     assert!(logged < 100);
-    (known.outbound, known.down_since) = (None, clocks(1000).now);
+    (known.outbound, known.outbound_since) = (None, clocks(1000).now);
     assert_eq!(lost_at(&mut herd, 9000), 0, "it has not dialled");
     let known = herd.server.neighbours.get_mut(JAQUEZ);
     (known.inbound, known.inbound_since) = (Some(CLIENT), clocks(9000).now);
@@ -251,7 +252,7 @@ fn a_neighbour_that_is_not_reached_but_dials_is_logged_once() {
     assert!(log(&herd).contains("nothing answers as Jaquez at 127.0.0.1:1;"));
     let known = herd.server.neighbours.get_mut(JAQUEZ);
     known.forget_troubles();
-    known.down_since = clocks(30_000).now;
+    known.outbound_since = clocks(30_000).now;
     assert_eq!((lost_at(&mut herd, 32_000), lost_at(&mut herd, 33_000)), (1, 2), "the link was up again");
 }
 
@@ -327,7 +328,7 @@ fn a_slow_or_failed_lookup_of_places_leaves_the_outdated_addresses() {
 #[test]
 fn places_and_neighbours_are_looked_up_in_lanes_of_their_own() {
     let mut herd = herd(&[("Jaquez", "jaquez.example:1")]);
-    let waiter = Waiter { client: Handle::new(CLIENT), ticket: 1 };
+    let waiter = Waiter { conversation: Handle::new(CLIENT), ticket: 1 };
     herd.server.desk.ask(clocks(0).now, Question::new(b"+1", b"-1", b"1"), waiter);
     let mut lanes = Vec::new();
     while let Some(command) = herd.next_command(clocks(0)) {
@@ -544,7 +545,9 @@ impl Sink for Taking {
         0
     }
 
-    fn reopen(&mut self, _now: Moment) {}
+    fn reopen(&mut self, _now: Moment) -> bool {
+        true
+    }
 }
 
 /// A server whose log is written to a sink.

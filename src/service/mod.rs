@@ -2,8 +2,10 @@
 //! operating system, the event loop and the application, with settings from the herd file.
 
 mod certificate;
+mod http_check;
 mod local_places;
 mod places_check;
+mod process;
 
 use std::fmt::Display;
 use std::fs;
@@ -22,7 +24,7 @@ use crate::conversation::{Identity, Server};
 use crate::event_loop::mio_system::MioSystem;
 use crate::event_loop::system::System;
 use crate::event_loop::{EventLoop, Turn};
-use crate::herd::{Herd, JournalDriver, LinkSettings, PlacesSettings, Reads, Settings};
+use crate::herd::{Herd, JournalDriver, LinkSettings, PlacesSettings, Reads, Settings, WebSettings};
 use crate::keys::{self, Expiry};
 use crate::log::{Log, LogFile, warn};
 use crate::protocol::{Application, ListenerTag, WaterMarks};
@@ -47,6 +49,24 @@ pub fn check_stores(herd: &config::HerdFile) -> Result<(), String> {
     herd.servers.iter().try_for_each(|server| check_store(section, &herd.name, &server.name))
 }
 
+/// The files of the section `http`, as they were found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HttpFiles {
+    /// The number of tokens.
+    pub tokens: usize,
+    /// The end of the certificate; `None`: HTTP is plain text.
+    pub certificate_end: Option<Expiry>,
+}
+
+/// Checks the files of the section `http`, as a server with HTTP does when it starts. The error is one line.
+pub fn check_http(herd: &config::HerdFile) -> Result<HttpFiles, String> {
+    if herd.servers.iter().all(|server| server.http.is_none()) {
+        return Ok(HttpFiles::default());
+    }
+    let (settings, certificate_end) = http_check::read(herd)?;
+    Ok(HttpFiles { tokens: settings.tokens.map_or(0, |tokens| tokens.len()), certificate_end })
+}
+
 /// Runs the server `name` of a herd until SIGTERM or SIGINT. `file` is the herd file that was named; SIGHUP
 /// reads it again. The error is one line for the operator.
 pub fn serve(herd: &config::HerdFile, name: &str, file: Option<PathBuf>) -> Result<(), String> {
@@ -63,6 +83,13 @@ pub fn serve(herd: &config::HerdFile, name: &str, file: Option<PathBuf>) -> Resu
             system.listen(address, ListenerTag(1)).map_err(|error| cannot_listen(name, address, &error))?,
         ),
     };
+    let for_web = match http_address(herd, name) {
+        None => None,
+        Some(address) => {
+            let tag = ListenerTag(if for_neighbours.is_some() { 2 } else { 1 });
+            Some(system.listen(address, tag).map_err(|error| cannot_listen(name, address, &error))?)
+        }
+    };
     let epoch = Epoch(system.random());
     let identity = Identity { herd: herd.name.as_str().into(), name: name.into(), epoch };
     let log = Log::writing_to(name, herd.log.level, Arc::new(Mutex::new(log_file)));
@@ -70,6 +97,7 @@ pub fn serve(herd: &config::HerdFile, name: &str, file: Option<PathBuf>) -> Resu
     let (quota, clocks) =
         (Herd::quota(settings.connections_max, herd.limits.max_connections_per_address), system.clocks());
     server.set_time(clocks.wall);
+    server.read_process = Some(process::read);
     let journal = match &herd.store {
         Some(section) => Some(open_store(section, &mut server, clocks.wall)?),
         None => None,
@@ -80,6 +108,9 @@ pub fn serve(herd: &config::HerdFile, name: &str, file: Option<PathBuf>) -> Resu
     event_loop.add_listener(listener, None, quota);
     if let Some(listener) = for_neighbours {
         event_loop.add_listener(listener, None, Herd::quota_of_neighbours());
+    }
+    if let Some(listener) = for_web {
+        event_loop.add_listener(listener, None, Herd::quota_of_web(quota));
     }
     // Before the first line is written, so that the operator learns at once that the log cannot be written.
     event_loop.update(Herd::reopen_log);
@@ -163,15 +194,19 @@ fn settings(herd: &config::HerdFile, name: &str) -> Result<Settings, String> {
     let section = herd.places_or_local();
     let key = places_check::key(herd)?.map(Rc::from);
     places_check::trust(herd)?;
+    // The listeners for lines and for HTTP have as many connections each.
+    let listeners = if server.http.is_some() { 2 } else { 1 };
+    let kept = 4 * neighbours.len() + 2 * section.bounds.connections;
     Ok(Settings {
-        connections_max: connections_max(
-            herd.limits.max_connections,
-            4 * neighbours.len() + 2 * section.bounds.connections,
-        ),
+        connections_max: (connections_max(listeners * herd.limits.max_connections, kept) / listeners).max(1),
         limits: herd.limits.clone(),
         silence: herd.peers.silence,
         neighbours,
         links: link_settings(herd, name, server.peers.is_some())?,
+        web: match server.http {
+            Some(_) => http_check::read(herd)?.0,
+            None => WebSettings::default(),
+        },
         places: PlacesSettings { section, key },
         log_level: herd.log.level,
     })
@@ -200,6 +235,10 @@ fn changed_settings(
         "listen"
     } else if peers_address(changed, name) != peers_address(herd, name) {
         "peers"
+    } else if http_address(changed, name) != http_address(herd, name) {
+        "http"
+    } else if changed.http.certificate.is_some() != herd.http.certificate.is_some() {
+        "http.certificate"
     } else if changed.peers.tls != herd.peers.tls {
         "peers.tls"
     } else if changed.log.folder != herd.log.folder {
@@ -222,6 +261,10 @@ fn listen_address(herd: &config::HerdFile, name: &str) -> Result<SocketAddr, Str
 
 fn peers_address(herd: &config::HerdFile, name: &str) -> Option<SocketAddr> {
     herd.server(name).and_then(|server| server.peers)
+}
+
+fn http_address(herd: &config::HerdFile, name: &str) -> Option<SocketAddr> {
+    herd.server(name).and_then(|server| server.http)
 }
 
 fn store_folder(herd: &config::HerdFile) -> Option<&Path> {
@@ -282,6 +325,13 @@ mod tests {
         assert!(changed(&|herd| herd.servers[0].listen.set_port(1)).unwrap_err().contains("`listen`"));
         let peers = Some("127.0.0.1:9".parse().unwrap());
         assert!(changed(&|herd| herd.servers[0].peers = peers).unwrap_err().contains("`peers`"));
+        let http = Some("127.0.0.1:9".parse().unwrap());
+        assert!(changed(&|herd| herd.servers[0].http = http).unwrap_err().contains("`http`"));
+        let certificate = config::HttpCertificate { chain: "x".into(), key: "y".into() };
+        let over_tls = changed(&|herd| herd.http.certificate = Some(certificate.clone()));
+        assert!(over_tls.unwrap_err().contains("`http.certificate`"));
+        let missing = changed(&|herd| herd.http.tokens = Some("no such folder/x".into()));
+        assert!(missing.unwrap_err().starts_with("http.tokens: no such folder/x: no such file"));
         assert!(changed(&|herd| herd.peers.tls ^= true).unwrap_err().contains("`peers.tls`"));
         assert!(changed(&|herd| herd.log.folder = "x".into()).unwrap_err().contains("`log.dir`"));
         assert!(changed(&|herd| herd.servers[0].name = "x".into()).unwrap_err().contains("no server Riley"));

@@ -314,7 +314,7 @@ impl Oracle {
         let store = &state.store;
         let incarnation = self.incarnations[server].len() - 1;
         let last = &mut self.incarnations[server][incarnation];
-        let was_reading = std::mem::replace(&mut last.was_reading, state.unread_store.is_some());
+        let was_reading = std::mem::replace(&mut last.was_reading, state.course.store_read.is_some());
         if last.sequence == store.sequence() && !was_reading && !self.lifetimes.are_short() {
             return;
         }

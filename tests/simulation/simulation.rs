@@ -547,8 +547,9 @@ impl Simulation {
             });
             // While questions to Places are pending, or replies wait for the disk, there may be no room for further replies,
             // and a stream of FOLLOW begins when the store was read.
-            let may_lack_room =
-                state.desk.pending() > 0 || state.durability.is_awaited() || state.unread_store.is_some();
+            let may_lack_room = state.desk.pending() > 0
+                || state.durability.is_awaited()
+                || state.course.store_read.is_some();
             if is_idle && overlooked.is_some() && !may_lack_room {
                 world.violate(|| format!("server {server} is idle although a client has sent input"));
             }

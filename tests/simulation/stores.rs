@@ -115,7 +115,7 @@ impl Simulation {
     fn check_what_was_read(&mut self, server: usize) {
         let (Some(stores), Some(event_loop)) = (&mut self.stores, &self.loops[server]) else { return };
         let state = event_loop.application().server();
-        if state.unread_store.is_some() {
+        if state.course.store_read.is_some() {
             return;
         }
         let Some(is_sure) = stores.unchecked.remove(&server) else { return };
@@ -162,7 +162,7 @@ impl Simulation {
         let mut world = self.world.borrow_mut();
         world.hosts[server].is_finishing = false;
         let state = event_loop.application().server();
-        if matches!(finished, Ok(true)) && state.unread_store.is_none() {
+        if matches!(finished, Ok(true)) && state.course.store_read.is_none() {
             promises.ended_in_order(world.now, state.identity.epoch.0, state.store.sequence());
         }
     }
@@ -190,7 +190,7 @@ impl Simulation {
         let state = event_loop.application().server();
         let sequence = state.store.sequence();
         if self.world.borrow().hosts[server].disk.is_some()
-            && state.unread_store.is_none()
+            && state.course.store_read.is_none()
             && state.durability.on_disk() >= sequence
         {
             let incarnation = self.world.borrow().hosts[server].incarnation;

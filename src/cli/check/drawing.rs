@@ -71,6 +71,9 @@ fn address(server: &ServerSection) -> String {
     if let Some(peers) = server.peers {
         let _ = write!(text, ", neighbours on {peers}");
     }
+    if let Some(http) = server.http {
+        let _ = write!(text, ", HTTP on {http}");
+    }
     if server.address != HostPort::from(server.listens_for_peers()) {
         let _ = write!(text, ", dialled at {}", server.address);
     }
@@ -152,15 +155,15 @@ mod tests {
         let expected = "\
 bruins: 5 servers, 6 edges
 
-  Riley     127.0.0.1:12326  ──●──●
-                               │  │
-  Jaquez    127.0.0.1:12327  ──●──┼──●
-                                  │  │
-  Juzang    127.0.0.1:12328  ─────●──┼──●──●
-                                     │  │  │
-  Campbell  127.0.0.1:12329  ────────┼──●──┼──●
-                                     │     │  │
-  Bernard   127.0.0.1:12330  ────────●─────●──●
+  Riley     127.0.0.1:12326, HTTP on 127.0.0.1:13326  ──●──●
+                                                        │  │
+  Jaquez    127.0.0.1:12327, HTTP on 127.0.0.1:13327  ──●──┼──●
+                                                           │  │
+  Juzang    127.0.0.1:12328, HTTP on 127.0.0.1:13328  ─────●──┼──●──●
+                                                              │  │  │
+  Campbell  127.0.0.1:12329, HTTP on 127.0.0.1:13329  ────────┼──●──┼──●
+                                                              │     │  │
+  Bernard   127.0.0.1:12330, HTTP on 127.0.0.1:13330  ────────●─────●──●
 
 If one server fails
   No single failure cuts off other servers.
@@ -215,16 +218,17 @@ Links   plain text (peers.tls is false)
     fn addresses_places_logs_and_stores_are_shown() {
         let text = r#"{
             "herd": "h",
-            "servers": { "A": { "listen": "[::1]:1", "peers": "[::1]:3", "address": "localhost:2" } },
+            "servers": { "A": { "listen": "[::1]:1", "peers": "[::1]:3", "http": "[::]:4", "address": "localhost:2" } },
             "places": { "url": "http://127.0.0.1:8080/fake", "trust": "ca.pem", "key_env": "K" },
             "log": { "level": "off" },
             "store": { "dir": "../st/ore", "sync": "always" },
+            "http": { "tokens": "tokens.json", "certificate": "../web.pem", "key": "web.key" },
             "peers": { "tls": true }
         }"#;
         let expected = "\
 h: 1 server, 0 edges
 
-  A  [::1]:1, neighbours on [::1]:3, dialled at localhost:2
+  A  [::1]:1, neighbours on [::1]:3, HTTP on [::]:4, dialled at localhost:2
 
 If one server fails
   No other server is left.

@@ -5,11 +5,12 @@ use std::fmt::Display;
 use std::io::Write;
 use std::time::Duration;
 
-use super::commands::{Refusal, SHOWN_MAX};
 use super::{Client, Standing};
 use crate::clock::Moment;
-use crate::conversation::followers::FollowerId;
+use crate::conversation::counts::Verb;
+use crate::conversation::followers::{FollowerId, Lines as LineEncoder};
 use crate::conversation::lines::Lines;
+use crate::conversation::reporting::{Refusal, SHOWN_MAX};
 use crate::conversation::{Context, Server, receipt_time};
 use crate::text::follow::Follow;
 use crate::text::telnet::IAC;
@@ -58,6 +59,7 @@ impl Client {
             whom: line[..line.len().min(SHOWN_MAX)].escape_ascii().to_string(),
             lines: 0,
         }));
+        server.counts.commands[Verb::Follow as usize].accepted += 1;
         self.standing = Standing::Following;
         self.begin_stream(context);
         Ok(())
@@ -69,13 +71,9 @@ impl Client {
             && !following.has_begun
             && self.replies.stream_is_next()
         {
-            let server = &mut *context.shared;
-            if server.unread_store.is_some() && !server.followers.is_closing() {
-                return server.followers.await_store(following.follower);
-            }
             following.has_begun = true;
             following.marked_at = context.now;
-            server.followers.begin(following.follower, &mut server.store, server.identity.epoch);
+            context.shared.begin_following(following.follower);
             self.log_stream(context, "has begun");
         }
     }
@@ -134,12 +132,13 @@ impl Client {
 
     /// Writes the next portion of the stream.
     pub fn follow_on(&mut self, context: &mut Context<'_>) {
-        let Some(following) = self.following.as_mut().filter(|following| following.has_begun) else {
-            return self.begin_stream(context);
-        };
-        let Server { followers, store, .. } = &mut *context.shared;
-        let served = followers.serve(following.follower, store, context.transport);
+        let Some(following) = self.following.as_mut().filter(|following| following.has_begun) else { return };
+        let Server { followers, store, counts, identity, .. } = &mut *context.shared;
+        // It may have waited for the store to be read.
+        followers.begin(following.follower, store, identity.epoch);
+        let served = followers.serve(following.follower, store, context.transport, &mut LineEncoder);
         following.lines += served.lines;
+        counts.lines_to_followers += served.lines;
         if served.is_lost {
             self.log_stream(
                 context,

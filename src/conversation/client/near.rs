@@ -1,7 +1,8 @@
 //! NEAR: the clients near a client or a location.
 
 use super::Client;
-use super::commands::{Refusal, log_refusal};
+use crate::conversation::counts::Verb;
+use crate::conversation::reporting::{Refusal, log_refusal};
 use crate::conversation::{Context, Handle, Progress, Server, Waiter};
 use crate::geo::{self, Centre};
 use crate::store::Nearby;
@@ -19,11 +20,12 @@ impl Client {
         line: &[u8],
     ) -> Result<(), Refusal> {
         let server = &mut *context.shared;
-        let nearby = nearby(server, near).ok_or(Refusal::Line)?;
-        let waiter = Waiter { client: Handle::new(context.id), ticket: self.replies.next_ticket() };
+        let nearby = nearby(server, near).ok_or(Refusal::UnknownClient)?;
+        let waiter = Waiter { conversation: Handle::new(context.id), ticket: self.replies.next_ticket() };
         let may_run = !self.replies.is_searching();
         let progress = server.searches.begin(&mut server.store, &nearby, waiter, may_run);
         let Progress::Over(search) = progress else {
+            server.counts.commands[Verb::Near as usize].accepted += 1;
             let refusal = [REFUSED, line, b"\n"].concat();
             self.replies.reserve_search(refusal, progress == Progress::Runs);
             return Ok(());
@@ -40,6 +42,8 @@ impl Client {
         }
         let output = self.replies.output(context.transport);
         server.log.sent_to_client(&output[start..]);
+        server.counts.commands[Verb::Near as usize].accepted += 1;
+        server.counts.replies_of_turn += u64::from(self.replies.is_empty());
         self.replies.note_output(context.transport, &mut server.unread_answer_bytes);
         Ok(())
     }
@@ -59,7 +63,7 @@ impl Client {
         let Server { desk, searches, store, durability, .. } = &mut *context.shared;
         durability.withdraw(self.replies.listed_for(), Handle::new(context.id));
         for ticket in self.replies.waiting() {
-            let waiter = Waiter { client: Handle::new(context.id), ticket };
+            let waiter = Waiter { conversation: Handle::new(context.id), ticket };
             desk.withdraw(&waiter);
             if self.replies.is_searching() {
                 searches.withdraw(store, &waiter);
@@ -69,7 +73,7 @@ impl Client {
 }
 
 /// The search of a NEAR; `None`: its client is unknown.
-pub(super) fn nearby<'a>(server: &Server, near: &Near<'a>) -> Option<Nearby<'a>> {
+pub(in crate::conversation) fn nearby<'a>(server: &Server, near: &Near<'a>) -> Option<Nearby<'a>> {
     let centre = |location: &Location<'_>| {
         let (latitude, longitude) = geo::degrees(location);
         Centre::new(latitude, longitude)
@@ -79,10 +83,10 @@ pub(super) fn nearby<'a>(server: &Server, near: &Near<'a>) -> Option<Nearby<'a>>
         NearCentre::Client(id) => (centre(&server.store.statement(id)?.location?), Some(id)),
     };
     let radius_km = str::from_utf8(near.radius_km).ok()?.parse().ok()?;
-    Some(Nearby { centre, radius_km, bound: near.bound, left_out })
+    Some(Nearby { centre, radius_km, bound: near.bound, left_out, only: None })
 }
 
 /// The beginning of the reply to a line that is refused.
 const REFUSED: &[u8] = b"? ";
 /// Bytes of a reply for which there is always room: those of some lines.
-const FEW_BYTES: usize = 4096;
+pub(in crate::conversation) const FEW_BYTES: usize = 4096;

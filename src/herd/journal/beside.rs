@@ -79,7 +79,7 @@ impl JournalDriver {
             beside.loaded = 0;
             beside.changes.clear();
             mem::swap(&mut beside.changes, &mut task.changes);
-            server.unread_store = Some((task.bytes * 100 / beside.bytes.max(1)).min(99) as u8);
+            server.course.store_read = Some((task.bytes * 100 / beside.bytes.max(1)).min(99) as u8);
             if task.over.is_none() {
                 commands.push_back(Command::Run { tag: Tag::Store, work: Work::Run(task) });
             } else if beside.changes.is_empty() {
@@ -109,7 +109,7 @@ impl JournalDriver {
     ) {
         let (Some(beside), Some((reading, mut messages))) = (self.beside.take(), over) else { return };
         messages.extend(self.was_read(server, &reading, beside.loader, now));
-        server.unread_store = None;
+        server.course.store_read = None;
         // A disk that fails has everything written anew in any case.
         self.must_repair = !reading.damage.is_empty() && self.log.is_some();
         for message in messages {

@@ -69,7 +69,7 @@ impl JournalDriver {
             }
             Rest::Unread(reader, tails) => {
                 loader.loading.serve_beside(&mut server.store, tails.newest);
-                server.unread_store = Some(0);
+                server.course.store_read = Some(0);
                 let bytes = reader.bytes() + tails.bytes;
                 let task = ReadOn::new(*reader, reads.portion, writer, now_s);
                 driver.beside = Some(Box::new(Beside::new(loader, task, bytes)));

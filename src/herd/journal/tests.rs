@@ -423,12 +423,12 @@ fn clients_are_served_while_the_store_is_read() {
     let folder = folder_of(50, true);
     let mut machine = Machine::start_reading(&folder, Sync::EverySecond, 2, BESIDE);
     assert!(machine.driver.is_reading() && machine.clients() < 5);
-    assert!(machine.server.unread_store.is_some_and(|percent| percent < 20));
+    assert!(machine.server.course.store_read.is_some_and(|percent| percent < 20));
     machine.report(100, 10);
     machine.report(7, 20);
     assert_eq!(machine.server.store.sequence(), 52, "after all changes that are still to be read");
     machine.settle(5000);
-    assert!(!machine.driver.is_reading() && machine.server.unread_store.is_none());
+    assert!(!machine.driver.is_reading() && machine.server.course.store_read.is_none());
     assert_eq!((machine.clients(), machine.server.store.sequence()), (51, 52));
     assert_eq!(machine.server.identity.epoch, Epoch(1));
     let id = machine.server.neighbours.find(b"Jaquez").unwrap();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use herd::clock::Moment;
 use herd::config::{ClientsSection, Limits};
-use herd::conversation::{Client, Context, Conversation, Handle, Identity, NeighbourId, Server};
+use herd::conversation::{Context, Conversation, Handle, Identity, NeighbourId, Server};
 use herd::http::client::Response;
 use herd::log::{Level, Log};
 use herd::places::desk::{Outcome, QuestionId, Step};
@@ -49,6 +49,8 @@ pub struct Harness {
     pub asked: Vec<Request>,
     chance: Chance,
     answer: Vec<u8>,
+    /// Bytes of input that may be buffered besides those of a line.
+    pub input_max: usize,
 }
 
 impl Harness {
@@ -70,6 +72,7 @@ impl Harness {
             asked: Vec::new(),
             chance: Chance::new(seed),
             answer,
+            input_max: 0,
         };
         harness.call(|protocol, context| protocol.connection_made(context));
         harness
@@ -207,17 +210,23 @@ impl Harness {
         // Each call is a turn for the searches.
         while self.server.searches.begin_turn() {
             for (waiter, reply) in self.server.searches.advance(&mut self.server.store) {
-                self.call(Handle::call(move |client: &mut Client, context| {
-                    client.found(context, waiter.ticket, reply);
+                self.call(Handle::call(move |conversation: &mut Conversation, context| {
+                    conversation.found(context, waiter.ticket, reply);
                 }));
             }
         }
         while self.server.followers.next_due().is_some() {
             let was_paused = self.transport.reading_is_paused();
-            self.call(Handle::call(Client::follow_on));
+            self.call(Handle::call(Conversation::follow_on));
             self.was_resumed |= was_paused && !self.transport.reading_is_paused();
         }
         self.server.followers.turn_ended(self.server.store.sequence());
+        while self.server.web.next_due().is_some() {
+            let was_paused = self.transport.reading_is_paused();
+            self.call(Handle::call(Conversation::list_on));
+            self.was_resumed |= was_paused && !self.transport.reading_is_paused();
+        }
+        self.server.web.turn_ended();
         while let Some(step) = self.server.desk.next_step(self.now) {
             match step {
                 Step::Connect(id) => {
@@ -225,8 +234,8 @@ impl Harness {
                     self.pending.push_back(id);
                 }
                 Step::Answer(waiter, answer) => {
-                    self.call(Handle::call(move |client: &mut Client, context| {
-                        client.answered(context, waiter.ticket, &answer);
+                    self.call(Handle::call(move |conversation: &mut Conversation, context| {
+                        conversation.answered(context, waiter.ticket, &answer);
                     }));
                 }
                 Step::Ask(..) | Step::WakeAt(..) | Step::Abort(_) => {}
@@ -276,7 +285,8 @@ impl Harness {
     fn check_bounds(&self) {
         let line_max = (self.server.limits.max_line + PEER_LINE_EXTRA).max(ACCEPTOR_LINE_MAX);
         if self.may_deliver() {
-            assert!(self.input.len() <= line_max, "{} bytes of buffered input", self.input.len());
+            let input_max = line_max.max(self.input_max);
+            assert!(self.input.len() <= input_max, "{} bytes of buffered input", self.input.len());
         }
         let near_max = self.server.store.len().min(1000) * (line_max + KILOMETRES_MAX);
         let reply_max = PENDING_REPLIES_MAX + 2 * line_max + PLACES_ANSWER_MAX + near_max;
