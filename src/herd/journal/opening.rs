@@ -279,6 +279,6 @@ pub(super) fn keep_aside(folder: &dyn Folder, damage: &[Damage], now_s: u64) -> 
 
 /// Bytes of a store that are read before clients are served: those of about a million records, which take less than a
 /// second.
-const READ_AT_ONCE: u64 = 96 << 20;
+const READ_AT_ONCE: u64 = 128 << 20;
 /// Bytes of changes that are read together: some thousand changes.
 const READ_PORTION: usize = 512 * 1024;
