@@ -10,6 +10,7 @@
 //! * [`store`]: the newest statement of each client, as a list of changes with cursors.
 //! * [`http`]: HTTP/1.1 by hand.
 //! * [`places`]: questions, answers, the desk that asks them, the embedded gazetteer.
+//! * [`map`]: the live map, a page for browsers.
 //! * [`config`]: the herd file.
 //! * [`keys`]: the certificates and private keys of a herd.
 //! * [`protocol`]: the contract between the event loop and the program that runs on it.
@@ -31,6 +32,7 @@ pub mod herd;
 pub mod http;
 pub mod keys;
 pub mod log;
+pub mod map;
 pub mod places;
 pub mod protocol;
 pub mod service;
