@@ -73,7 +73,7 @@ fn herds_can_run_side_by_side() {
         }
         let herd = HerdFile::read(&path).unwrap_or_else(|error| panic!("{error}"));
         for server in &herd.servers {
-            for port in server.listens().map(|listen| listen.port()) {
+            for port in server.listens().map(|(_, listen)| listen.port()) {
                 assert!(ports.insert(port), "{}: port {port}", path.display());
                 // Linux gives ephemeral ports from 32768 on to outgoing connections.
                 assert!(port < 32768, "{}: port {port}", path.display());
@@ -121,7 +121,15 @@ fn the_template_has_every_key_at_its_default() {
     }
     assert_eq!(
         explained.into_iter().collect::<Vec<_>>(),
-        ["places.trust", "servers.NAME.peers", "store.dir", "store.sync"]
+        [
+            "http.certificate",
+            "http.key",
+            "http.tokens",
+            "places.trust",
+            "servers.NAME.peers",
+            "store.dir",
+            "store.sync"
+        ]
     );
 }
 

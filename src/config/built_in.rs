@@ -15,11 +15,11 @@ impl HerdFile {
 const BUILT_IN: &str = r#"{
   "herd": "bruins",
   "servers": {
-    "Riley":    { "listen": "127.0.0.1:12326", "talks_to": ["Jaquez", "Juzang"] },
-    "Jaquez":   { "listen": "127.0.0.1:12327", "talks_to": ["Bernard"] },
-    "Juzang":   { "listen": "127.0.0.1:12328", "talks_to": ["Bernard", "Campbell"] },
-    "Campbell": { "listen": "127.0.0.1:12329", "talks_to": ["Bernard"] },
-    "Bernard":  { "listen": "127.0.0.1:12330" }
+    "Riley":    { "listen": "127.0.0.1:12326", "http": "127.0.0.1:13326", "talks_to": ["Jaquez", "Juzang"] },
+    "Jaquez":   { "listen": "127.0.0.1:12327", "http": "127.0.0.1:13327", "talks_to": ["Bernard"] },
+    "Juzang":   { "listen": "127.0.0.1:12328", "http": "127.0.0.1:13328", "talks_to": ["Bernard", "Campbell"] },
+    "Campbell": { "listen": "127.0.0.1:12329", "http": "127.0.0.1:13329", "talks_to": ["Bernard"] },
+    "Bernard":  { "listen": "127.0.0.1:12330", "http": "127.0.0.1:13330" }
   }
 }"#;
 

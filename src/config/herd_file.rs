@@ -2,6 +2,7 @@
 
 use super::clients::ClientsSection;
 use super::error::Error;
+use super::http::HttpSection;
 use super::limits::Limits;
 use super::log::LogSection;
 use super::peers::PeersSection;
@@ -30,6 +31,8 @@ pub struct HerdFile {
     pub log: LogSection,
     /// The store on disk of each server; `None`: servers keep everything in memory.
     pub store: Option<StoreSection>,
+    /// Access to the HTTP interface of each server.
+    pub http: HttpSection,
     /// The limits of each server.
     pub limits: Limits,
     /// The folder of the file, in which `run/` lies; empty for the current folder. The paths in the other
@@ -93,9 +96,11 @@ impl HerdFile {
         let name = file.required("herd", "\"bruins\"")?;
         server_names::check_name(&name.string()?).map_err(|problem| name.error(problem))?;
         let peers = PeersSection::read(&file.section("peers", &PeersSection::KEYS)?)?;
+        let servers = servers::read(file.required("servers", servers::EXAMPLE)?, peers.tls)?;
         let herd = HerdFile {
             name: name.string()?,
-            servers: servers::read(file.required("servers", servers::EXAMPLE)?, peers.tls)?,
+            http: HttpSection::read(&file.section("http", &HttpSection::KEYS)?, &servers, folder)?,
+            servers,
             places: match file.get("places") {
                 Some(item) => Some(PlacesSection::read(&item.section(&PlacesSection::KEYS)?, folder)?),
                 None => None,
@@ -113,9 +118,7 @@ impl HerdFile {
             return Ok(herd);
         }
         for server in &herd.servers {
-            let taken =
-                server.listens().zip(["listen", "peers"]).find(|(listen, _)| is_local_places(*listen));
-            if let Some((_, key)) = taken {
+            if let Some((key, _)) = server.listens().find(|(_, listen)| is_local_places(*listen)) {
                 return Err(Error::new(
                     format!("servers.{}.{key}", server.name),
                     format!(
@@ -138,7 +141,8 @@ impl HerdFile {
         self.places.clone().unwrap_or_else(|| PlacesSection::local(&self.folder))
     }
 
-    /// Whether all addresses of all servers are loopback addresses, so that the herd is on one machine.
+    /// Whether all addresses of commands and links of all servers are loopback addresses, so that the herd is on one
+    /// machine.
     pub fn is_on_loopback(&self) -> bool {
         self.servers.iter().all(ServerSection::is_on_loopback)
     }
@@ -182,7 +186,7 @@ fn is_local_places(listen: SocketAddr) -> bool {
 /// The file that is read without `-c`.
 pub const DEFAULT_FILE: &str = "herd.json";
 
-const KEYS: [&str; 8] = ["herd", "servers", "places", "peers", "log", "store", "limits", "clients"];
+const KEYS: [&str; 9] = ["herd", "servers", "places", "peers", "log", "store", "http", "limits", "clients"];
 
 /// Bytes of a herd file, far more than the largest herd needs. A device or a core dump that was named by
 /// mistake is not read to its end.
@@ -230,7 +234,7 @@ mod tests {
         };
         assert_eq!(herd.limits, expected);
         assert_eq!(herd.limits, Limits::default());
-        assert_eq!(herd.store, None);
+        assert_eq!((herd.store, herd.http), (None, HttpSection::default()));
     }
 
     #[test]
@@ -241,6 +245,7 @@ mod tests {
             "peers": { "tls": false, "silence_ms": 100 },
             "log": { "dir": "deep/er", "level": "events" },
             "store": { "dir": "st/ore", "sync": "always" },
+            "http": { "tokens": "to/kens", "certificate": "c", "key": "k", "behind_proxy": true },
             "limits": { "max_line": 64, "max_connections": 1, "max_connections_per_address": 7, "max_lines_per_second": 9, "max_clients": 1073741824, "max_future_s": 0, "max_followers": 5, "expire_s": 60, "remember_gone_s": 1, "line_timeout_s": 1 },
             "clients": { "end_line_after_ms": 1, "close_after_ms": 2 }"#,
         ))
@@ -263,6 +268,7 @@ mod tests {
         );
         let folder = "some/folder/st/ore".into();
         assert_eq!(herd.store, Some(StoreSection { folder, sync: Sync::Always }));
+        assert_eq!((herd.http.tokens, herd.http.behind_proxy), (Some("some/folder/to/kens".into()), true));
         let limits = herd.limits;
         assert_eq!((limits.max_line, limits.max_connections, limits.max_clients), (64, 1, 1 << 30));
         assert_eq!((limits.max_connections_per_address, limits.max_lines_per_second), (7, 9));
@@ -281,7 +287,11 @@ mod tests {
         wrong("{", "line 1, column 1", "not JSON");
         wrong("{}", "herd", "is missing");
         wrong(r#"{"herd": "x"}"#, "servers", "is missing");
-        wrong(&with(r#", "color": "red""#), "color", "herd, servers, places, peers, log, store, limits");
+        wrong(
+            &with(r#", "color": "red""#),
+            "color",
+            "herd, servers, places, peers, log, store, http, limits",
+        );
         wrong(&with(r#", "herd": "i""#), "herd", "duplicate key");
         wrong(&with(r#", "a\nb": 1"#), "a\\nb", "unknown key");
         assert!(parse(&format!("\u{feff}{}", with(""))).is_ok());
@@ -316,7 +326,8 @@ mod tests {
     }
 
     const WORDS: &str = "herd servers places peers log store limits listen peers address talks_to A \
-        api url trust key_env timeout_ms max_connections max_waiting max_per_minute cache_s tls silence_ms dir level sync max_line";
+        api url trust key_env timeout_ms max_connections max_waiting max_per_minute cache_s tls silence_ms dir level sync max_line \
+        http tokens certificate behind_proxy";
 
     /// JSON that resembles a herd file, so that every reader is reached.
     fn json() -> impl Strategy<Value = String> {

@@ -17,6 +17,8 @@ pub struct ServerSection {
     pub listen: SocketAddr,
     /// A second address on which it listens, for neighbours only. `None`: [`ServerSection::listen`] is for all.
     pub peers: Option<SocketAddr>,
+    /// The address on which it serves HTTP; `None`: it serves none.
+    pub http: Option<SocketAddr>,
     /// The address that its neighbours dial; no two servers have the same.
     pub address: HostPort,
     /// The names of its neighbours in the order of the file, each once, without its own name. An edge that
@@ -30,15 +32,21 @@ impl ServerSection {
         self.peers.unwrap_or(self.listen)
     }
 
-    /// The addresses on which it listens.
-    pub fn listens(&self) -> impl Iterator<Item = SocketAddr> {
-        std::iter::once(self.listen).chain(self.peers)
+    /// The addresses on which it listens, each with its key in the file.
+    pub fn listens(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
+        let all = [("listen", Some(self.listen)), ("peers", self.peers), ("http", self.http)];
+        all.into_iter().filter_map(|(key, address)| Some((key, address?)))
     }
 
-    /// Whether all its addresses are loopback addresses.
+    /// Whether its addresses of commands and links are loopback addresses. That of HTTP has protection of its own.
     pub fn is_on_loopback(&self) -> bool {
         self.address.host.is_loopback()
-            && self.listens().all(|listen| HostPort::from(listen).host.is_loopback())
+            && self.listens_without_http().all(|listen| HostPort::from(listen).host.is_loopback())
+    }
+
+    /// The addresses on which it listens for lines of clients and neighbours.
+    pub fn listens_without_http(&self) -> impl Iterator<Item = SocketAddr> {
+        std::iter::once(self.listen).chain(self.peers)
     }
 }
 
@@ -67,7 +75,7 @@ pub(super) fn read(section: &Item<'_>, tls: bool) -> Result<Vec<ServerSection>, 
     let mut servers = Vec::with_capacity(names.len());
     let mut talks_to = Vec::with_capacity(names.len());
     for (name, item) in &entries {
-        let keys = item.section(&["listen", "peers", "address", "talks_to"])?;
+        let keys = item.section(&["listen", "peers", "http", "address", "talks_to"])?;
         servers.push(read_server(name, &keys, &servers, tls)?);
         talks_to.push(read_talks_to(&keys, &names)?);
     }
@@ -92,25 +100,31 @@ fn read_server(
     tls: bool,
 ) -> Result<ServerSection, Error> {
     let listen_item = keys.required("listen", "\"127.0.0.1:12326\"")?;
-    let listen = read_listen(listen_item, earlier, tls)?;
-    let peers = match keys.get("peers") {
-        None => None,
-        Some(item) => {
-            let peers = read_listen(item, earlier, tls)?;
-            if canonical(peers) == canonical(listen) {
-                return Err(item.error(format!(
-                    "is the same as listen, {listen}; choose another port, or leave it out to have neighbours \
-                     at listen"
-                )));
-            }
-            Some(peers)
-        }
+    let listen = read_listen(listen_item, earlier)?;
+    require_loopback(listen_item, &listen.into(), tls)?;
+    let mut server = ServerSection {
+        name: name.to_owned(),
+        listen,
+        peers: None,
+        http: None,
+        address: listen.into(),
+        neighbours: Vec::new(),
     };
-    let dialled = peers.unwrap_or(listen);
+    if let Some(item) = keys.get("peers") {
+        let peers = read_listen(item, earlier)?;
+        require_loopback(item, &peers.into(), tls)?;
+        require_own_port(item, peers, &server, "leave it out to have neighbours at listen")?;
+        server.peers = Some(peers);
+    }
+    if let Some(item) = keys.get("http") {
+        let http = read_listen(item, earlier)?;
+        require_own_port(item, http, &server, "leave it out to serve no HTTP")?;
+        server.http = Some(http);
+    }
     let address_item = keys.get("address").or(keys.get("peers")).unwrap_or(listen_item);
     let address = match keys.get("address") {
         Some(item) => item.parsed()?,
-        None => dialled.into(),
+        None => server.listens_for_peers().into(),
     };
     if is_unspecified(&address) {
         return Err(address_item.error(format!(
@@ -124,22 +138,44 @@ fn read_server(
         let problem = format!("{} is dialled at {address} already; choose another port", other.name);
         return Err(address_item.error(problem));
     }
-    Ok(ServerSection { name: name.to_owned(), listen, peers, address, neighbours: Vec::new() })
+    server.address = address;
+    Ok(server)
 }
 
 /// Reads an address to bind. 0.0.0.0 and [::] may stand several times in a file, since they are of several
 /// machines.
-fn read_listen(item: &Item<'_>, earlier: &[ServerSection], tls: bool) -> Result<SocketAddr, Error> {
+fn read_listen(item: &Item<'_>, earlier: &[ServerSection]) -> Result<SocketAddr, Error> {
     let listen = item.parsed::<HostPort>()?.to_listen().map_err(|error| item.error(error.0))?;
-    require_loopback(item, &listen.into(), tls)?;
     let is_taken = |other: &&ServerSection| {
-        !listen.ip().is_unspecified() && other.listens().any(|taken| canonical(taken) == canonical(listen))
+        !listen.ip().is_unspecified()
+            && other.listens().any(|(_, taken)| canonical(taken) == canonical(listen))
     };
     if let Some(other) = earlier.iter().find(is_taken) {
         let problem = format!("{} listens on {listen} already; choose another port", other.name);
         return Err(item.error(problem));
     }
     Ok(listen)
+}
+
+/// Requires that a server can bind an address beside its others. 0.0.0.0 and [::] take a port of each address.
+fn require_own_port(
+    item: &Item<'_>,
+    address: SocketAddr,
+    server: &ServerSection,
+    or: &str,
+) -> Result<(), Error> {
+    let is_taken = |taken: SocketAddr| {
+        let is_of_all = address.ip().is_unspecified() || taken.ip().is_unspecified();
+        canonical(taken) == canonical(address) || taken.port() == address.port() && is_of_all
+    };
+    match server.listens().find(|(_, taken)| is_taken(*taken)) {
+        None => Ok(()),
+        Some((key, taken)) if canonical(taken) == canonical(address) => {
+            Err(item.error(format!("is the same as {key}, {taken}; choose another port, or {or}")))
+        }
+        Some((key, taken)) => Err(item
+            .error(format!("{address} takes the port of {key}, {taken}, too; choose another port, or {or}"))),
+    }
 }
 
 /// ::ffff:127.0.0.1 and 127.0.0.1 are the same address.
@@ -226,7 +262,7 @@ mod tests {
         wrong(
             &with_a(r#"{ "lissten": "127.0.0.1:1" }"#),
             "servers.A.lissten",
-            "listen, peers, address, talks_to; did you mean listen?",
+            "listen, peers, http, address, talks_to; did you mean listen?",
         );
         let twice = r#"{ "A": { "listen": "127.0.0.1:1" }, "A": { "listen": "127.0.0.1:2" } }"#;
         wrong(&servers(twice), "servers.A", "duplicate key");
@@ -300,6 +336,28 @@ mod tests {
         wrong(&peers(r#""127.0.0.1:2""#), "servers.A.peers", "B listens on 127.0.0.1:2 already");
         wrong(&peers(r#""x.org:3""#), "servers.A.peers", "is a host name");
         wrong(&peers(r#""127.0.0.1:12331""#), "servers.A.peers", "local Places server");
+    }
+
+    #[test]
+    fn no_two_addresses_of_a_server_collide() {
+        let a = |text: &str| with_peers(&format!(r#"{{ "listen": "127.0.0.1:1", {text} }}"#), TLS);
+        let open = r#", "http": { "tokens": "t", "behind_proxy": true }"#;
+        let wrong = |text: &str, words: &str| wrong(&a(text), "servers.A.http", words);
+        wrong(r#""http": "127.0.0.1:1""#, "is the same as listen, 127.0.0.1:1; choose another port");
+        wrong(r#""http": "[::ffff:127.0.0.1]:1""#, "is the same as listen");
+        wrong(r#""peers": "127.0.0.1:3", "http": "localhost:3""#, "is the same as peers");
+        wrong(r#""http": "0.0.0.0:1""#, "takes the port of listen, 127.0.0.1:1, too");
+        wrong(r#""http": "127.0.0.1:2""#, "B listens on 127.0.0.1:2 already");
+        wrong(r#""http": "x.org:3""#, "is a host name");
+        wrong(r#""http": "127.0.0.1""#, "has no port");
+        wrong(r#""http": "127.0.0.1:12331""#, "local Places server");
+        let two = r#"{ "herd": "h", "servers": {
+            "A": { "listen": "127.0.0.1:1", "http": "127.0.0.1:3" },
+            "B": { "listen": "127.0.0.1:2", "http": "127.0.0.1:3" } } }"#;
+        super::super::testing::wrong(two, "servers.B.http", "A listens on 127.0.0.1:3 already");
+        let two = two.replace("127.0.0.1:3", "0.0.0.0:8080");
+        let two = format!("{}{open} }}", two.strip_suffix(" }").unwrap());
+        assert!(parse(&two).is_ok(), "of two machines");
     }
 
     #[test]

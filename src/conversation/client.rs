@@ -5,7 +5,7 @@
 
 mod commands;
 mod following;
-mod near;
+pub(super) mod near;
 mod pacing;
 mod replying;
 

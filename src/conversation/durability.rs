@@ -1,9 +1,9 @@
-//! What the disk has of the store, and the clients whose replies wait for it (docs/protocol.md, section 7). It writes no
+//! What the disk has of the store, and the conversations whose replies wait for it (docs/protocol.md, section 7). It writes no
 //! file.
 
 use std::collections::BTreeSet;
 
-use super::{Client, Handle};
+use super::{Conversation, Handle};
 
 /// How far the changes of the store are on the disk.
 #[derive(Debug, Default)]
@@ -14,9 +14,9 @@ pub struct Durability {
     fails: bool,
     /// Every change up to this one is on the disk.
     on_disk: u64,
-    /// Clients with replies that wait, each once, with the first change that they wait for.
-    waiting: BTreeSet<(u64, Handle<Client>)>,
-    /// Clients that were named in this turn.
+    /// Conversations with replies that wait, each once, with the first change that they wait for.
+    waiting: BTreeSet<(u64, Handle<Conversation>)>,
+    /// Conversations that were named in this turn.
     named: usize,
 }
 
@@ -48,14 +48,14 @@ impl Durability {
         self.on_disk
     }
 
-    /// A client has a reply that waits for this change, and others that wait for later ones. It is not in the list yet.
-    pub fn wait(&mut self, sequence: u64, client: Handle<Client>) {
-        self.waiting.insert((sequence, client));
+    /// A conversation has a reply that waits for this change, and others that wait for later ones. It is not in the list yet.
+    pub fn wait(&mut self, sequence: u64, conversation: Handle<Conversation>) {
+        self.waiting.insert((sequence, conversation));
     }
 
-    /// A client that may be in the list, with this change, is gone.
-    pub fn withdraw(&mut self, sequence: u64, client: Handle<Client>) {
-        self.waiting.remove(&(sequence, client));
+    /// A conversation that may be in the list, with this change, is gone.
+    pub fn withdraw(&mut self, sequence: u64, conversation: Handle<Conversation>) {
+        self.waiting.remove(&(sequence, conversation));
     }
 
     /// Every change up to this one is on the disk now.
@@ -73,24 +73,24 @@ impl Durability {
         self.fails = false;
     }
 
-    /// The next client whose first reply need not wait any longer; it leaves the list. At most [`NAMED_MAX`] in a turn.
-    pub fn next_client(&mut self) -> Option<Handle<Client>> {
-        let &(sequence, client) = self.waiting.first()?;
+    /// The next conversation whose first reply need not wait any longer; it leaves the list. At most [`NAMED_MAX`] in a turn.
+    pub fn next_conversation(&mut self) -> Option<Handle<Conversation>> {
+        let &(sequence, conversation) = self.waiting.first()?;
         if self.named == NAMED_MAX || sequence > self.on_disk && !self.fails {
             return None;
         }
         self.waiting.pop_first();
         self.named += 1;
-        Some(client)
+        Some(conversation)
     }
 
-    /// The turn is over. Returns whether clients were left for the next one.
+    /// The turn is over. Returns whether conversations were left for the next one.
     pub fn turn_ended(&mut self) -> bool {
         std::mem::take(&mut self.named) == NAMED_MAX
     }
 }
 
-/// Clients whose replies are sent in one turn, in less than a millisecond.
+/// Conversations whose replies are sent in one turn, in less than a millisecond.
 const NAMED_MAX: usize = if cfg!(test) { 4 } else { 512 };
 
 #[cfg(test)]

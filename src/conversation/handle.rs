@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::marker::PhantomData;
 
-use super::{Client, Context, Conversation, PlacesRequest};
+use super::{Context, Conversation, PlacesRequest};
 use crate::protocol::{ConnectionId, Delivery};
 
 /// A kind of conversation that other parts of the program address.
@@ -13,9 +13,9 @@ pub trait Kind: Sized + 'static {
     fn of(conversation: &mut Conversation) -> Option<&mut Self>;
 }
 
-impl Kind for Client {
-    fn of(conversation: &mut Conversation) -> Option<&mut Client> {
-        if let Conversation::Client(client) = conversation { Some(client) } else { None }
+impl Kind for Conversation {
+    fn of(conversation: &mut Conversation) -> Option<&mut Conversation> {
+        Some(conversation)
     }
 }
 

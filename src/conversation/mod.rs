@@ -18,10 +18,14 @@ mod places_request;
 mod places_server;
 mod refusals;
 mod replies;
+mod reporting;
 mod searches;
 mod server;
 mod telnet;
+mod unread;
+mod web;
 
+use crate::places::answer::Answer;
 use crate::protocol::{Lost, Protocol, TlsKeys, TlsPeer};
 use crate::text::fields::fields;
 use crate::text::time::Time;
@@ -38,6 +42,7 @@ pub use places_server::PlacesServer;
 pub use refusals::{EventLimit, OlderStatements};
 pub use searches::{Progress, Searches};
 pub use server::{Identity, PlacesDesk, Server, Signal, Waiter};
+pub use web::{Web, WebShared};
 
 /// The context of a callback, in a server of a herd.
 pub type Context<'a> = crate::protocol::Context<'a, Server>;
@@ -52,6 +57,8 @@ pub enum Conversation {
     OutboundPeer(OutboundPeer),
     /// With Places.
     PlacesRequest(Box<PlacesRequest>),
+    /// With a program, a browser or a monitor, over HTTP.
+    Web(Box<Web>),
 }
 
 impl Conversation {
@@ -63,6 +70,7 @@ impl Conversation {
             Conversation::InboundPeer(peer) => peer,
             Conversation::OutboundPeer(peer) => peer,
             Conversation::PlacesRequest(request) => request.as_mut(),
+            Conversation::Web(web) => web.as_mut(),
         }
     }
 
@@ -87,7 +95,50 @@ impl Conversation {
         match self {
             Conversation::InboundPeer(peer) => peer.distrust(context, &reason.to_string()),
             Conversation::OutboundPeer(peer) => peer.distrust(context, &reason.to_string()),
-            Conversation::Client(_) | Conversation::PlacesRequest(_) => {}
+            Conversation::Client(_) | Conversation::PlacesRequest(_) | Conversation::Web(_) => {}
+        }
+    }
+
+    /// Places has answered, or cannot answer, the question with this ticket.
+    pub fn answered(&mut self, context: &mut Context<'_>, ticket: u32, answer: &Answer) {
+        match self {
+            Conversation::Client(client) => client.answered(context, ticket, answer),
+            Conversation::Web(web) => web.answered(context, ticket, answer),
+            Conversation::InboundPeer(_) | Conversation::OutboundPeer(_) | Conversation::PlacesRequest(_) => {}
+        }
+    }
+
+    /// Takes what a search with this ticket has found, which has gone on in later turns.
+    pub fn found(&mut self, context: &mut Context<'_>, ticket: u32, lines: Vec<u8>) {
+        match self {
+            Conversation::Client(client) => client.found(context, ticket, lines),
+            Conversation::Web(web) => web.found(context, ticket, &lines),
+            Conversation::InboundPeer(_) | Conversation::OutboundPeer(_) | Conversation::PlacesRequest(_) => {}
+        }
+    }
+
+    /// The disk has changes that replies of this conversation wait for, or it fails.
+    pub fn disk_reached(&mut self, context: &mut Context<'_>) {
+        match self {
+            Conversation::Client(client) => client.disk_reached(context),
+            Conversation::Web(web) => web.disk_reached(context),
+            Conversation::InboundPeer(_) | Conversation::OutboundPeer(_) | Conversation::PlacesRequest(_) => {}
+        }
+    }
+
+    /// Writes the next portion of the stream of a follower.
+    pub fn follow_on(&mut self, context: &mut Context<'_>) {
+        match self {
+            Conversation::Client(client) => client.follow_on(context),
+            Conversation::Web(web) => web.follow_on(context),
+            Conversation::InboundPeer(_) | Conversation::OutboundPeer(_) | Conversation::PlacesRequest(_) => {}
+        }
+    }
+
+    /// Writes the next portion of a list.
+    pub fn list_on(&mut self, context: &mut Context<'_>) {
+        if let Conversation::Web(web) = self {
+            web.list_on(context);
         }
     }
 }

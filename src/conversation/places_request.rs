@@ -187,7 +187,7 @@ mod tests {
     fn ask(bench: &mut Bench) -> DeskStep {
         bench.questions_asked += 1;
         let ticket = bench.questions_asked;
-        let waiter = Waiter { client: Handle::new(bench.id), ticket };
+        let waiter = Waiter { conversation: Handle::new(bench.id), ticket };
         let radius_km = ticket.to_string();
         let question = Question::new(b"+1", b"-1", radius_km.as_bytes());
         bench.server.desk.ask(bench.now, question, waiter);

@@ -8,6 +8,7 @@ mod text;
 use std::collections::VecDeque;
 
 use self::text::Text;
+use super::unread::{ANSWERS_MAX, ANSWERS_OF_ALL_MAX, FEW_ANSWERS_MAX, Held, has_room_for};
 
 use crate::log::Log;
 use crate::places::answer::Answer;
@@ -23,7 +24,7 @@ pub(super) struct Replies {
     /// The ticket of a search that has not begun: no further command may be carried out before it.
     unbegun: Option<u32>,
     /// Bytes in the output that count as unread answers; see [`Replies::send`].
-    held: u32,
+    held: Held,
     /// The number of the change for which the client is in the list of those that wait for the disk; 0: it is not there.
     listed_for: u64,
 }
@@ -141,13 +142,12 @@ impl Replies {
 
     /// Whether the client may have so many bytes of unread answers more; `of_all` are those of all clients.
     pub(super) fn has_room_for(&self, bytes: usize, of_all: usize) -> bool {
-        let own = self.bytes() + self.held as usize;
-        own < ANSWERS_MAX && (of_all < ANSWERS_OF_ALL_MAX || own + bytes <= FEW_ANSWERS_MAX)
+        has_room_for(self.bytes() + self.held.bytes(), bytes, of_all)
     }
 
     /// Counts an output above the high-water mark as unread answers; see [`Replies::send`].
     pub(super) fn note_output(&mut self, transport: &Transport, of_all: &mut usize) {
-        self.hold(if transport.has_room() { 0 } else { transport.pending() }, of_all);
+        self.held.note_output(transport, of_all);
     }
 
     /// The tickets of the replies that wait for Places or a search.
@@ -162,7 +162,7 @@ impl Replies {
     /// [`ANSWERS_MAX`] bytes of unread answers already; or if all clients together (`of_all`) have
     /// [`ANSWERS_OF_ALL_MAX`] bytes, and this client would have more than [`FEW_ANSWERS_MAX`].
     pub(super) fn answer(&mut self, ticket: u32, answer: &Answer, of_all: &mut usize) {
-        let bytes = self.bytes() + self.held as usize;
+        let bytes = self.bytes() + self.held.bytes();
         let is_crowded = *of_all >= ANSWERS_OF_ALL_MAX;
         for reply in &mut self.queue {
             if let Reply::Waiting { ticket: own, line, bound } = reply
@@ -245,7 +245,7 @@ impl Replies {
 
     /// Drops all pending replies: the client is gone.
     pub(super) fn clear(&mut self, of_all: &mut usize) {
-        self.hold(0, of_all);
+        self.held.release(of_all);
         for reply in self.queue.drain(..) {
             if let Reply::Answered(text) = reply {
                 *of_all -= text.len();
@@ -261,11 +261,6 @@ impl Replies {
     pub(super) fn send(&mut self, transport: &mut Transport, log: &mut Log, of_all: &mut usize, last: bool) {
         self.move_into(transport, log, of_all, last);
         self.note_output(transport, of_all);
-    }
-
-    fn hold(&mut self, bytes: usize, of_all: &mut usize) {
-        *of_all = *of_all - self.held as usize + bytes;
-        self.held = bytes as u32;
     }
 
     fn move_into(&mut self, transport: &mut Transport, log: &mut Log, of_all: &mut usize, last: bool) {
@@ -301,15 +296,6 @@ impl Replies {
 const WAITING_MAX: usize = 64;
 /// Bytes of replies of one client that wait for a WHATSAT before them.
 const BYTES_MAX: usize = 64 * 1024;
-/// Bytes of unread answers of one client: two of the largest, and many usual ones.
-const ANSWERS_MAX: usize = 8 * 1024 * 1024;
-/// Bytes of unread answers of all clients, those in their outputs included. From here on each client has a smaller
-/// bound: many clients that ask and never read must not exhaust the machine's memory.
-const ANSWERS_OF_ALL_MAX: usize = if cfg!(test) { 16 * 1024 * 1024 } else { 256 * 1024 * 1024 };
-/// Bytes of unread answers of one client while all clients have [`ANSWERS_OF_ALL_MAX`]: as many as the output
-/// of a client may have anyway.
-const FEW_ANSWERS_MAX: usize = 64 * 1024;
-
 #[cfg(test)]
 mod tests {
     use super::*;

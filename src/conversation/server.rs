@@ -5,8 +5,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::{
-    Client, Durability, EventLimit, Followers, Handle, NeighbourId, Neighbours, OlderStatements,
-    PlacesRequest, Searches,
+    Conversation, Durability, EventLimit, Followers, Handle, NeighbourId, Neighbours, OlderStatements,
+    PlacesRequest, Searches, WebShared,
 };
 use crate::config::{Limits, PlacesSection};
 use crate::log::Log;
@@ -28,12 +28,12 @@ pub struct Identity {
     pub epoch: Epoch,
 }
 
-/// A client that waits for an answer of Places, or for the end of a search.
+/// A conversation that waits for an answer of Places, or for the end of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Waiter {
-    /// The client.
-    pub client: Handle<Client>,
-    /// The number that the client has given to the question or the search.
+    /// The conversation.
+    pub conversation: Handle<Conversation>,
+    /// The number that it has given to the question or the search.
     pub ticket: u32,
 }
 
@@ -96,6 +96,10 @@ pub struct Server {
     pub handshakes_failed: EventLimit,
     /// The clients whose losing statements were logged.
     pub older_statements: OlderStatements,
+    /// What the web conversations share.
+    pub web: WebShared,
+    /// The server shuts down.
+    pub is_ending: bool,
 }
 
 impl Server {
@@ -124,6 +128,8 @@ impl Server {
             connections_refused: EventLimit::new(),
             handshakes_failed: EventLimit::new(),
             older_statements: OlderStatements::default(),
+            web: WebShared::new(),
+            is_ending: false,
         }
     }
 

@@ -194,9 +194,9 @@ impl Bench {
         if fails {
             self.server.durability.failed();
         }
-        while let Some(client) = self.server.durability.next_client() {
+        while let Some(client) = self.server.durability.next_conversation() {
             assert_eq!(client.id(), self.id);
-            self.deliver(Handle::call(Client::disk_reached));
+            self.deliver(Handle::call(Conversation::disk_reached));
             self.server.durability.turn_ended();
         }
     }
@@ -207,9 +207,9 @@ impl Bench {
                 Step::Connect(question) => self.questions.push(question),
                 Step::Ask(..) | Step::WakeAt(..) | Step::Abort(_) => {}
                 Step::Answer(waiter, answer) => {
-                    assert_eq!(waiter.client.id(), self.id);
-                    self.deliver(Handle::call(move |client: &mut Client, context| {
-                        client.answered(context, waiter.ticket, &answer);
+                    assert_eq!(waiter.conversation.id(), self.id);
+                    self.deliver(Handle::call(move |conversation: &mut Conversation, context| {
+                        conversation.answered(context, waiter.ticket, &answer);
                     }));
                 }
             }
@@ -221,7 +221,7 @@ impl Bench {
         loop {
             while let Some(connection) = self.server.followers.next_due() {
                 assert_eq!(connection, self.id);
-                self.deliver(Handle::call(Client::follow_on));
+                self.deliver(Handle::call(Conversation::follow_on));
             }
             if !self.server.followers.turn_ended(self.server.store.sequence()) {
                 return;
@@ -232,8 +232,8 @@ impl Bench {
     /// Begins the next turn of the searches, and goes on with those that are not over. Returns whether some are left.
     pub(super) fn search(&mut self) -> bool {
         for (waiter, reply) in self.server.searches.advance(&mut self.server.store) {
-            self.deliver(crate::conversation::Handle::call(move |client: &mut Client, context| {
-                client.found(context, waiter.ticket, reply);
+            self.deliver(crate::conversation::Handle::call(move |conversation: &mut Conversation, context| {
+                conversation.found(context, waiter.ticket, reply);
             }));
         }
         self.server.searches.begin_turn()

@@ -65,6 +65,8 @@ pub enum Tag {
     Synced,
     /// Followers are to be served.
     Followers,
+    /// Lists over HTTP go on.
+    Lists,
     /// The time for draining is over.
     DrainingOver,
     /// The time for closing is over.
@@ -132,9 +134,19 @@ impl Herd {
         Quota { connections_max: GREETING_MAX, spare: 0, per_address: 0 }
     }
 
+    /// The quota of the listener for HTTP, if that for lines has this one. No connection there is a neighbour's.
+    pub fn quota_of_web(quota: Quota) -> Quota {
+        Quota { spare: 0, ..quota }
+    }
+
     /// The quota of the listener for `connections_max` connections, of them `per_address` of one address.
     pub fn quota(connections_max: usize, per_address: usize) -> Quota {
         Quota { connections_max, spare: SPARE, per_address }
+    }
+
+    /// The listener for HTTP, if there is one: the one after those for lines.
+    fn web_listener(&self) -> ListenerTag {
+        ListenerTag(if self.have_own_port { NEIGHBOURS.0 + 1 } else { LISTENER.0 + 1 })
     }
 
     /// Takes over other settings. Clients stay; removed neighbours are dropped, new ones dialled.
@@ -150,6 +162,7 @@ impl Herd {
         let spare = if self.have_own_port { 0 } else { SPARE };
         let quota = Herd::quota(settings.connections_max, self.server.limits.max_connections_per_address);
         self.commands.push_back(Command::SetQuota(LISTENER, Quota { spare, ..quota }));
+        self.commands.push_back(Command::SetQuota(self.web_listener(), Herd::quota_of_web(quota)));
         self.apply_keys(settings.links.keys);
         self.watch_certificate(settings.links.certificate_end, clocks);
         self.places.apply(settings.places, &mut self.server.desk, clocks.now, &mut self.commands);
@@ -261,6 +274,15 @@ impl Herd {
         }
     }
 
+    /// The call of a conversation that has more to write: to a follower, or of a list.
+    fn next_portion(&mut self) -> Option<Command> {
+        if let Some(to) = self.server.followers.next_due() {
+            return Some(Command::Deliver { to, call: Handle::call(Conversation::follow_on) });
+        }
+        let to = self.server.web.next_due()?;
+        Some(Command::Deliver { to, call: Handle::call(Conversation::list_on) })
+    }
+
     /// The next pseudo-random number (splitmix64).
     fn chance(&mut self) -> u32 {
         self.random_state = self.random_state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -281,6 +303,9 @@ impl Application for Herd {
 
     fn accepted(&mut self, clocks: Clocks, arrival: &Arrival) -> Option<Conversation> {
         match arrival.admission {
+            Admission::Admitted | Admission::Spare if arrival.listener == self.web_listener() => {
+                Some(Conversation::Web(Box::default()))
+            }
             Admission::Admitted | Admission::Spare if arrival.listener == NEIGHBOURS => {
                 Some(Conversation::Client(Client::on_port_of_neighbours()))
             }
@@ -361,7 +386,7 @@ impl Application for Herd {
                 self.server.log.event(format_args!("Connections cannot be accepted: {error}"));
             }
             // The end of the turn hands over what is due.
-            Notice::Timer(Tag::Log | Tag::Synced | Tag::Followers) => {}
+            Notice::Timer(Tag::Log | Tag::Synced | Tag::Followers | Tag::Lists) => {}
             // No command has these tags.
             Notice::Connecting { .. } | Notice::Done { .. } | Notice::Timer(_) => {}
         }
@@ -374,12 +399,11 @@ impl Application for Herd {
             }
             if let Some(signal) = self.server.signals.pop_front() {
                 self.signalled(signal, clocks.now);
-            } else if let Some(client) = self.server.durability.next_client() {
-                return Some(Command::Deliver { to: client.id(), call: Handle::call(Client::disk_reached) });
+            } else if let Some(client) = self.server.durability.next_conversation() {
+                return Some(Command::Deliver { to: client.id(), call: Handle::call(Conversation::disk_reached) });
             } else {
                 let Some(step) = self.server.desk.next_step(clocks.now) else {
-                    let follower = self.server.followers.next_due()?;
-                    return Some(Command::Deliver { to: follower, call: Handle::call(Client::follow_on) });
+                    return self.next_portion();
                 };
                 self.places.carry_out(step, &mut self.server.desk, clocks.now, &mut self.commands);
             }
@@ -403,6 +427,9 @@ impl Application for Herd {
         }
         if self.server.followers.turn_ended(self.server.store.sequence()) {
             self.commands.push_back(Command::Timer { at: clocks.now, tag: Tag::Followers });
+        }
+        if self.server.web.turn_ended() {
+            self.commands.push_back(Command::Timer { at: clocks.now, tag: Tag::Lists });
         }
         !self.commands.is_empty()
     }

@@ -12,7 +12,7 @@ use super::settings::PlacesSettings;
 use super::{Command, Tag};
 use crate::clock::Moment;
 use crate::config::{Host, HostPort, PlacesUrl};
-use crate::conversation::{Client, Conversation, Handle, PlacesDesk, PlacesRequest, Waiter};
+use crate::conversation::{Conversation, Handle, PlacesDesk, PlacesRequest, Waiter};
 use crate::places::desk::{QuestionId, Step};
 use crate::places::dialect::Service;
 use crate::places::trust::Trust;
@@ -92,10 +92,10 @@ impl PlacesDriver {
                 Command::Deliver { to: connection.id(), call }
             }
             Step::Answer(waiter, answer) => {
-                let call = Handle::call(move |client: &mut Client, context| {
-                    client.answered(context, waiter.ticket, &answer);
+                let call = Handle::call(move |conversation: &mut Conversation, context| {
+                    conversation.answered(context, waiter.ticket, &answer);
                 });
-                Command::Deliver { to: waiter.client.id(), call }
+                Command::Deliver { to: waiter.conversation.id(), call }
             }
             Step::Abort(connection) => Command::Abort(connection.id()),
             Step::WakeAt(at) => Command::Timer { at, tag: Tag::Desk },

@@ -2,7 +2,7 @@
 
 use super::{Command, Herd, Tag};
 use crate::clock::Moment;
-use crate::conversation::{Client, Handle};
+use crate::conversation::{Conversation, Handle};
 
 impl Herd {
     /// Begins a turn of the searches. If some are not over, they go on in the next turn, which begins at once.
@@ -17,10 +17,10 @@ impl Herd {
     pub(super) fn advance_searches(&mut self) {
         self.searches_are_timed = false;
         for (waiter, reply) in self.server.searches.advance(&mut self.server.store) {
-            let call = Handle::call(move |client: &mut Client, context| {
-                client.found(context, waiter.ticket, reply);
+            let call = Handle::call(move |conversation: &mut Conversation, context| {
+                conversation.found(context, waiter.ticket, reply);
             });
-            self.commands.push_back(Command::Deliver { to: waiter.client.id(), call });
+            self.commands.push_back(Command::Deliver { to: waiter.conversation.id(), call });
         }
     }
 }

@@ -65,6 +65,7 @@ impl Herd {
             None => {}
             Some(Step::DrainUntil(at)) => {
                 self.server.log.event(format_args!("{} ends", self.server.identity.name));
+                self.server.is_ending = true;
                 self.commands.push_back(Command::Drain);
                 self.commands.push_back(Command::Timer { at, tag: Tag::DrainingOver });
                 // No WHATSAT may delay the replies after it any longer.

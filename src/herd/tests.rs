@@ -111,7 +111,7 @@ fn ask(herd: &mut Herd) -> (Vec<String>, Vec<Tag>) {
 fn ask_at(herd: &mut Herd, ms: u64) -> (Vec<String>, Vec<Tag>) {
     // It differs from the pending ones.
     let ticket = herd.server.desk.pending() as u32 + 1;
-    let waiter = Waiter { client: Handle::new(CLIENT), ticket };
+    let waiter = Waiter { conversation: Handle::new(CLIENT), ticket };
     let question = Question::new(b"+1", b"-1", ticket.to_string().as_bytes());
     herd.server.desk.ask(clocks(ms).now, question, waiter);
     let (mut commands, tags) = commands_and_tags(herd, ms);
@@ -327,7 +327,7 @@ fn a_slow_or_failed_lookup_of_places_leaves_the_outdated_addresses() {
 #[test]
 fn places_and_neighbours_are_looked_up_in_lanes_of_their_own() {
     let mut herd = herd(&[("Jaquez", "jaquez.example:1")]);
-    let waiter = Waiter { client: Handle::new(CLIENT), ticket: 1 };
+    let waiter = Waiter { conversation: Handle::new(CLIENT), ticket: 1 };
     herd.server.desk.ask(clocks(0).now, Question::new(b"+1", b"-1", b"1"), waiter);
     let mut lanes = Vec::new();
     while let Some(command) = herd.next_command(clocks(0)) {

@@ -232,7 +232,7 @@ impl Maker<'_> {
 /// The entries of subjectAltName: the name of the server, and the hosts of its addresses.
 fn subject_names(server: &ServerSection) -> Vec<SubjectName> {
     let mut names = vec![SubjectName::Dns(server.name.clone())];
-    let listens = server.listens().map(HostPort::from);
+    let listens = server.listens_without_http().map(HostPort::from);
     for HostPort { host, .. } in std::iter::once(server.address.clone()).chain(listens) {
         let name = match host {
             Host::Address(ip) if ip.is_unspecified() => continue,

@@ -63,6 +63,13 @@ pub fn serve(herd: &config::HerdFile, name: &str, file: Option<PathBuf>) -> Resu
             system.listen(address, ListenerTag(1)).map_err(|error| cannot_listen(name, address, &error))?,
         ),
     };
+    let for_web = match http_address(herd, name) {
+        None => None,
+        Some(address) => {
+            let tag = ListenerTag(if for_neighbours.is_some() { 2 } else { 1 });
+            Some(system.listen(address, tag).map_err(|error| cannot_listen(name, address, &error))?)
+        }
+    };
     let epoch = Epoch(system.random());
     let identity = Identity { herd: herd.name.as_str().into(), name: name.into(), epoch };
     let log = Log::writing_to(name, herd.log.level, Arc::new(Mutex::new(log_file)));
@@ -80,6 +87,9 @@ pub fn serve(herd: &config::HerdFile, name: &str, file: Option<PathBuf>) -> Resu
     event_loop.add_listener(listener, None, quota);
     if let Some(listener) = for_neighbours {
         event_loop.add_listener(listener, None, Herd::quota_of_neighbours());
+    }
+    if let Some(listener) = for_web {
+        event_loop.add_listener(listener, None, Herd::quota_of_web(quota));
     }
     // Before the first line is written, so that the operator learns at once that the log cannot be written.
     event_loop.update(Herd::reopen_log);
@@ -163,11 +173,11 @@ fn settings(herd: &config::HerdFile, name: &str) -> Result<Settings, String> {
     let section = herd.places_or_local();
     let key = places_check::key(herd)?.map(Rc::from);
     places_check::trust(herd)?;
+    // The listeners for lines and for HTTP have as many connections each.
+    let listeners = if server.http.is_some() { 2 } else { 1 };
+    let kept = 4 * neighbours.len() + 2 * section.bounds.connections;
     Ok(Settings {
-        connections_max: connections_max(
-            herd.limits.max_connections,
-            4 * neighbours.len() + 2 * section.bounds.connections,
-        ),
+        connections_max: (connections_max(listeners * herd.limits.max_connections, kept) / listeners).max(1),
         limits: herd.limits.clone(),
         silence: herd.peers.silence,
         neighbours,
@@ -200,6 +210,10 @@ fn changed_settings(
         "listen"
     } else if peers_address(changed, name) != peers_address(herd, name) {
         "peers"
+    } else if http_address(changed, name) != http_address(herd, name) {
+        "http"
+    } else if changed.http.certificate.is_some() != herd.http.certificate.is_some() {
+        "http.certificate"
     } else if changed.peers.tls != herd.peers.tls {
         "peers.tls"
     } else if changed.log.folder != herd.log.folder {
@@ -222,6 +236,10 @@ fn listen_address(herd: &config::HerdFile, name: &str) -> Result<SocketAddr, Str
 
 fn peers_address(herd: &config::HerdFile, name: &str) -> Option<SocketAddr> {
     herd.server(name).and_then(|server| server.peers)
+}
+
+fn http_address(herd: &config::HerdFile, name: &str) -> Option<SocketAddr> {
+    herd.server(name).and_then(|server| server.http)
 }
 
 fn store_folder(herd: &config::HerdFile) -> Option<&Path> {
@@ -282,6 +300,12 @@ mod tests {
         assert!(changed(&|herd| herd.servers[0].listen.set_port(1)).unwrap_err().contains("`listen`"));
         let peers = Some("127.0.0.1:9".parse().unwrap());
         assert!(changed(&|herd| herd.servers[0].peers = peers).unwrap_err().contains("`peers`"));
+        let http = Some("127.0.0.1:9".parse().unwrap());
+        assert!(changed(&|herd| herd.servers[0].http = http).unwrap_err().contains("`http`"));
+        let certificate = config::HttpCertificate { chain: "x".into(), key: "y".into() };
+        let over_tls = changed(&|herd| herd.http.certificate = Some(certificate.clone()));
+        assert!(over_tls.unwrap_err().contains("`http.certificate`"));
+        assert_eq!(changed(&|herd| herd.http.tokens = Some("x".into())), Ok(2));
         assert!(changed(&|herd| herd.peers.tls ^= true).unwrap_err().contains("`peers.tls`"));
         assert!(changed(&|herd| herd.log.folder = "x".into()).unwrap_err().contains("`log.dir`"));
         assert!(changed(&|herd| herd.servers[0].name = "x".into()).unwrap_err().contains("no server Riley"));

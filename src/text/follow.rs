@@ -63,7 +63,8 @@ impl<'a> Follow<'a> {
 }
 
 impl Position {
-    fn parse(epoch: &[u8], sequence: &[u8]) -> Option<Position> {
+    /// Parses the epoch and the number of a MARK.
+    pub fn parse(epoch: &[u8], sequence: &[u8]) -> Option<Position> {
         if !sequence.iter().all(u8::is_ascii_digit) {
             return None;
         }

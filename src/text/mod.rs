@@ -5,6 +5,7 @@ pub mod command;
 pub mod decimal;
 pub mod fields;
 pub mod follow;
+pub mod json;
 pub mod location;
 pub mod peer_line;
 pub mod record;

@@ -20,6 +20,9 @@ pub fn draw(herd: &HerdFile) -> String {
     if let Some(stores) = stores(herd) {
         let _ = writeln!(text, "Stores  {stores}");
     }
+    if let Some(http) = http(herd) {
+        let _ = writeln!(text, "HTTP    {http}");
+    }
     let _ = writeln!(text, "Links   {}", links(herd));
     text
 }
@@ -71,6 +74,9 @@ fn address(server: &ServerSection) -> String {
     if let Some(peers) = server.peers {
         let _ = write!(text, ", neighbours on {peers}");
     }
+    if let Some(http) = server.http {
+        let _ = write!(text, ", HTTP on {http}");
+    }
     if server.address != HostPort::from(server.listens_for_peers()) {
         let _ = write!(text, ", dialled at {}", server.address);
     }
@@ -93,6 +99,21 @@ fn places(herd: &HerdFile) -> String {
         let _ = write!(text, ", trusting {}", trust.display());
     }
     text
+}
+
+/// What the HTTP interface requires of a request, and whether it is TLS. `None`: no server has one.
+fn http(herd: &HerdFile) -> Option<String> {
+    herd.servers.iter().find(|server| server.http.is_some())?;
+    let access = match &herd.http.tokens {
+        Some(file) => format!("with a token of {}", tidy(file).display()),
+        None => "open to this machine".to_owned(),
+    };
+    let transport = match &herd.http.certificate {
+        Some(certificate) => format!("TLS with {}", tidy(&certificate.chain).display()),
+        None if herd.http.behind_proxy => "behind a proxy that ends TLS".to_owned(),
+        None => "plain text".to_owned(),
+    };
+    Some(format!("{access}, {transport}"))
 }
 
 /// How the servers of a herd are connected with each other.
@@ -152,21 +173,22 @@ mod tests {
         let expected = "\
 bruins: 5 servers, 6 edges
 
-  Riley     127.0.0.1:12326  ──●──●
-                               │  │
-  Jaquez    127.0.0.1:12327  ──●──┼──●
-                                  │  │
-  Juzang    127.0.0.1:12328  ─────●──┼──●──●
-                                     │  │  │
-  Campbell  127.0.0.1:12329  ────────┼──●──┼──●
-                                     │     │  │
-  Bernard   127.0.0.1:12330  ────────●─────●──●
+  Riley     127.0.0.1:12326, HTTP on 127.0.0.1:13326  ──●──●
+                                                        │  │
+  Jaquez    127.0.0.1:12327, HTTP on 127.0.0.1:13327  ──●──┼──●
+                                                           │  │
+  Juzang    127.0.0.1:12328, HTTP on 127.0.0.1:13328  ─────●──┼──●──●
+                                                              │  │  │
+  Campbell  127.0.0.1:12329, HTTP on 127.0.0.1:13329  ────────┼──●──┼──●
+                                                              │     │  │
+  Bernard   127.0.0.1:12330, HTTP on 127.0.0.1:13330  ────────●─────●──●
 
 If one server fails
   No single failure cuts off other servers.
 
 Places  https://localhost:12331, the local Places server (herd places), trusting run/places-ca.pem
 Logs    logs/<server>.log (traffic)
+HTTP    open to this machine, plain text
 Links   mutual TLS
 ";
         let mut herd = HerdFile::built_in();
@@ -215,16 +237,17 @@ Links   plain text (peers.tls is false)
     fn addresses_places_logs_and_stores_are_shown() {
         let text = r#"{
             "herd": "h",
-            "servers": { "A": { "listen": "[::1]:1", "peers": "[::1]:3", "address": "localhost:2" } },
+            "servers": { "A": { "listen": "[::1]:1", "peers": "[::1]:3", "http": "[::]:4", "address": "localhost:2" } },
             "places": { "url": "http://127.0.0.1:8080/fake", "trust": "ca.pem", "key_env": "K" },
             "log": { "level": "off" },
             "store": { "dir": "../st/ore", "sync": "always" },
+            "http": { "tokens": "tokens.json", "certificate": "../web.pem", "key": "web.key" },
             "peers": { "tls": true }
         }"#;
         let expected = "\
 h: 1 server, 0 edges
 
-  A  [::1]:1, neighbours on [::1]:3, dialled at localhost:2
+  A  [::1]:1, neighbours on [::1]:3, HTTP on [::]:4, dialled at localhost:2
 
 If one server fails
   No other server is left.
@@ -232,6 +255,7 @@ If one server fails
 Places  http://127.0.0.1:8080/fake (google-legacy, key in $K), trusting x/ca.pem
 Logs    off
 Stores  st/ore/<server> (always)
+HTTP    with a token of x/tokens.json, TLS with web.pem
 Links   mutual TLS
 ";
         assert_eq!(draw(&HerdFile::parse(text, Path::new("x/herd.json")).unwrap()), expected);

@@ -42,9 +42,9 @@ herd check [-c FILE]
 Reads a herd file, the files that it names, and the key of Places. If one of
 them is wrong, prints the place and the reason in one line. Otherwise draws the
 servers and the edges between them, and names the servers whose failure would
-cut off others, the Places service, the log files, the stores on disk and the
-keys. Says which keys are missing, cannot be used, or end within 30 days. Starts
-nothing.
+cut off others, the Places service, the log files, the stores on disk, how HTTP
+is protected, and the keys. Says which keys are missing, cannot be used, or end
+within 30 days. Starts nothing.
 
 Options
   -c FILE      the herd file; without it herd.json in the current folder, or

@@ -4,15 +4,16 @@ use super::near::nearby;
 use super::{Client, Port, Standing};
 use crate::clock::Moment;
 use crate::conversation::refusals::NotLogged;
-use crate::conversation::{Context, Handle, Server, Waiter};
+use crate::conversation::reporting::{
+    Refusal, log_older_statement, log_refusal, report_forget, report_iam_at, seconds_too_far_ahead,
+};
+use crate::conversation::{Context, Handle, Waiter};
 use crate::places::question::Question;
-use crate::store::{Origin, Outcome};
+use crate::store::Outcome;
 use crate::text::command::{ClientCommand, Forget, IamAt, WhatsAt};
 use crate::text::fields::trim;
-use crate::text::record::Statement;
-use crate::text::refusal::{in_words, reason};
 use crate::text::request_line::RequestLine;
-use crate::text::time::{SECOND_NS, Time};
+use crate::text::time::Time;
 
 impl Client {
     /// Carries out a line without LF, if it is a whole valid command. Returns whether it is.
@@ -97,14 +98,7 @@ impl Client {
         }
         let output = self.replies.output(context.transport);
         let start = output.len();
-        let statement = Statement::of(iam_at, server.identity.name.as_bytes(), received);
-        statement.write(output);
-        let outcome =
-            server.followers.report(&mut server.store, &statement, &output[start..], Origin::CLIENT);
-        if outcome == Outcome::Full {
-            output.truncate(start);
-            return Err(Refusal::StoreFull);
-        }
+        let outcome = report_iam_at(server, iam_at, received, output)?;
         if server.durability.must_wait(server.store.sequence()) {
             self.wait_for_disk(context, start, line);
         } else {
@@ -125,21 +119,9 @@ impl Client {
         received: Time,
     ) -> Result<(), Refusal> {
         let server = &mut *context.shared;
-        let Some(known) = server.store.statement(forget.id) else {
-            return Err(Refusal::Line);
-        };
-        let (replaced, mut time_text) = (known.time, Vec::new());
-        let name = server.identity.name.as_bytes();
-        let statement = Statement::gone(forget.id, name, received, replaced, &mut time_text);
         let output = self.replies.output(context.transport);
         let start = output.len();
-        statement.write(output);
-        // It wins: its time is not less, and it is a GONE.
-        let Server { followers, store, .. } = server;
-        if followers.report(store, &statement, &output[start..], Origin::CLIENT) == Outcome::Full {
-            output.truncate(start);
-            return Err(Refusal::StoreFull);
-        }
+        report_forget(server, forget.id, received, output)?;
         if server.durability.must_wait(server.store.sequence()) {
             self.wait_for_disk(context, start, line);
         } else {
@@ -187,7 +169,7 @@ impl Client {
         };
         let question = Question::new(location.latitude(), location.longitude(), whats_at.radius_km);
         let ticket = self.replies.reserve(line.to_vec(), whats_at.bound);
-        let waiter = Waiter { client: Handle::new(context.id), ticket };
+        let waiter = Waiter { conversation: Handle::new(context.id), ticket };
         context.shared.desk.ask(context.now, question, waiter);
         Ok(())
     }
@@ -237,89 +219,4 @@ impl Client {
         context.shared.log.sent_to_client(&output[start..]);
         log_refusal(context, copy, refusal);
     }
-}
-
-/// Why a line gets the reply `? `.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// The line is no valid command, or names an unknown client.
-    Line,
-    /// The line is longer than `limits.max_line`.
-    TooLong,
-    /// The time of an IAMAT is further ahead of this server's clock than `limits.max_future_s`.
-    TooFarAhead { seconds: u64 },
-    /// The store is full: the client is new, or the line of its statement finds no room.
-    StoreFull,
-    /// The reply would have to wait for a disk that fails.
-    DiskFails,
-    /// As many connections follow as `limits.max_followers` allows.
-    TooManyFollowers,
-    /// A NEAR has a large reply, and too many earlier answers were not read.
-    Unread,
-}
-
-/// Logs why a line was refused. `copy` is its copy in the reply.
-#[cold]
-pub(super) fn log_refusal(context: &mut Context<'_>, copy: &[u8], refusal: Refusal) {
-    let server = &mut *context.shared;
-    let Some(not_logged) = server.refusals.admit(context.now) else { return };
-    let reason = match refusal {
-        Refusal::Line => reason(copy),
-        Refusal::TooLong => format!("limits.max_line: the line has more than {} bytes", copy.len()),
-        Refusal::TooFarAhead { seconds } => {
-            let hint = if seconds > CENTURY_S { " (is the time in milliseconds?)" } else { "" };
-            format!("limits.max_future_s: {} ahead of this server's clock{hint}", in_words(seconds))
-        }
-        Refusal::DiskFails => "store.sync: the disk fails, so that the statement could be lost".to_owned(),
-        Refusal::Unread => "too many bytes of earlier answers were not read by clients".to_owned(),
-        Refusal::StoreFull => {
-            format!("limits.max_clients: the store is full with {}", server.store_contents())
-        }
-        Refusal::TooManyFollowers => {
-            format!("limits.max_followers: {} connections follow already", server.followers.len())
-        }
-    };
-    if not_logged > 0 {
-        server.log.event(format_args!("{not_logged} refusals before this one were not logged"));
-    }
-    let (host, port) = (context.address.ip(), context.address.port());
-    let shown = copy[..copy.len().min(SHOWN_MAX)].escape_ascii();
-    server.log.event(format_args!("'{shown}' from ({host}, {port}) is refused: {reason}"));
-}
-
-/// Logs that an IAMAT lost because it is older than the stored statement, or not later than a FORGET, once an hour for
-/// each client.
-#[cold]
-fn log_older_statement(context: &mut Context<'_>, iam_at: &IamAt<'_>) {
-    let server = &mut *context.shared;
-    let newest = server.store.newest(iam_at.id).and_then(|line| Statement::parse(line.strip_suffix(b"\n")?));
-    let Some(stored) = newest else { return };
-    let (older_ns, is_gone) = (stored.time.nanoseconds() - iam_at.time.nanoseconds(), stored.is_gone());
-    if older_ns <= 0 && !is_gone || !server.older_statements.admit(iam_at.id, context.now) {
-        return;
-    }
-    let order = match (older_ns, (older_ns / SECOND_NS) as u64) {
-        (0, _) => "not after".to_owned(),
-        (_, 0) => "less than a second before".to_owned(),
-        (_, seconds) => format!("{} before", in_words(seconds)),
-    };
-    let of = if is_gone { "the FORGET of that client" } else { "the stored statement" };
-    let (host, port) = (context.address.ip(), context.address.port());
-    let id = iam_at.id[..iam_at.id.len().min(SHOWN_MAX)].escape_ascii();
-    server.log.event(format_args!(
-        "An IAMAT of '{id}' from ({host}, {port}) is answered, but not stored: its time is {order} that of {of}"
-    ));
-}
-
-/// A time that is so far ahead has another unit: milliseconds of today are in the year 50000.
-const CENTURY_S: u64 = 100 * 365 * 86_400;
-/// Bytes of a line or an ID that are quoted in the log.
-pub(super) const SHOWN_MAX: usize = 100;
-
-/// The seconds by which the time of an IAMAT is ahead of this server's clock; `None`: no more than
-/// `limits.max_future_s`.
-fn seconds_too_far_ahead(server: &Server, time: Time, received: Time) -> Option<u64> {
-    let ahead_max_ns = i128::from(server.limits.max_future_s) * SECOND_NS;
-    let ahead_ns = time.nanoseconds() - received.nanoseconds();
-    (ahead_max_ns > 0 && ahead_ns > ahead_max_ns).then_some((ahead_ns / SECOND_NS) as u64)
 }

@@ -5,11 +5,11 @@ use std::fmt::Display;
 use std::io::Write;
 use std::time::Duration;
 
-use super::commands::{Refusal, SHOWN_MAX};
 use super::{Client, Standing};
 use crate::clock::Moment;
-use crate::conversation::followers::FollowerId;
+use crate::conversation::followers::{FollowerId, Lines as LineEncoder};
 use crate::conversation::lines::Lines;
+use crate::conversation::reporting::{Refusal, SHOWN_MAX};
 use crate::conversation::{Context, Server, receipt_time};
 use crate::text::follow::Follow;
 use crate::text::telnet::IAC;
@@ -133,7 +133,7 @@ impl Client {
     pub fn follow_on(&mut self, context: &mut Context<'_>) {
         let Some(following) = self.following.as_mut().filter(|following| following.has_begun) else { return };
         let Server { followers, store, .. } = &mut *context.shared;
-        let served = followers.serve(following.follower, store, context.transport);
+        let served = followers.serve(following.follower, store, context.transport, &mut LineEncoder);
         following.lines += served.lines;
         if served.is_lost {
             self.log_stream(

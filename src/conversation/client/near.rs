@@ -1,7 +1,7 @@
 //! NEAR: the clients near a client or a location.
 
 use super::Client;
-use super::commands::{Refusal, log_refusal};
+use crate::conversation::reporting::{Refusal, log_refusal};
 use crate::conversation::{Context, Handle, Progress, Server, Waiter};
 use crate::geo::{self, Centre};
 use crate::store::Nearby;
@@ -20,7 +20,7 @@ impl Client {
     ) -> Result<(), Refusal> {
         let server = &mut *context.shared;
         let nearby = nearby(server, near).ok_or(Refusal::Line)?;
-        let waiter = Waiter { client: Handle::new(context.id), ticket: self.replies.next_ticket() };
+        let waiter = Waiter { conversation: Handle::new(context.id), ticket: self.replies.next_ticket() };
         let may_run = !self.replies.is_searching();
         let progress = server.searches.begin(&mut server.store, &nearby, waiter, may_run);
         let Progress::Over(search) = progress else {
@@ -59,7 +59,7 @@ impl Client {
         let Server { desk, searches, store, durability, .. } = &mut *context.shared;
         durability.withdraw(self.replies.listed_for(), Handle::new(context.id));
         for ticket in self.replies.waiting() {
-            let waiter = Waiter { client: Handle::new(context.id), ticket };
+            let waiter = Waiter { conversation: Handle::new(context.id), ticket };
             desk.withdraw(&waiter);
             if self.replies.is_searching() {
                 searches.withdraw(store, &waiter);
@@ -69,7 +69,7 @@ impl Client {
 }
 
 /// The search of a NEAR; `None`: its client is unknown.
-pub(super) fn nearby<'a>(server: &Server, near: &Near<'a>) -> Option<Nearby<'a>> {
+pub(in crate::conversation) fn nearby<'a>(server: &Server, near: &Near<'a>) -> Option<Nearby<'a>> {
     let centre = |location: &Location<'_>| {
         let (latitude, longitude) = geo::degrees(location);
         Centre::new(latitude, longitude)
@@ -85,4 +85,4 @@ pub(super) fn nearby<'a>(server: &Server, near: &Near<'a>) -> Option<Nearby<'a>>
 /// The beginning of the reply to a line that is refused.
 const REFUSED: &[u8] = b"? ";
 /// Bytes of a reply for which there is always room: those of some lines.
-const FEW_BYTES: usize = 4096;
+pub(in crate::conversation) const FEW_BYTES: usize = 4096;

@@ -4,7 +4,7 @@ use crate::conversation::testing::Bench;
 use crate::protocol::{Close, ConnectionId};
 use std::time::Duration;
 
-fn client(slot: u32) -> Handle<Client> {
+fn client(slot: u32) -> Handle<Conversation> {
     Handle::new(ConnectionId { slot, generation: 1 })
 }
 
@@ -34,13 +34,13 @@ fn clients_are_due_when_the_disk_has_their_changes() {
     assert!(durability.must_wait(1));
     durability.wait(3, client(1));
     durability.wait(1, client(2));
-    assert_eq!(durability.next_client(), None);
+    assert_eq!(durability.next_conversation(), None);
     durability.reached(2);
     assert!(!durability.must_wait(2) && durability.must_wait(3));
-    assert_eq!((durability.next_client(), durability.next_client()), (Some(client(2)), None));
+    assert_eq!((durability.next_conversation(), durability.next_conversation()), (Some(client(2)), None));
     durability.failed();
     assert!(durability.refuses());
-    assert_eq!(durability.next_client(), Some(client(1)), "its reply is a refusal");
+    assert_eq!(durability.next_conversation(), Some(client(1)), "its reply is a refusal");
     durability.works_again();
     assert!(!durability.refuses());
 }
@@ -53,7 +53,7 @@ fn a_turn_names_few_clients() {
     let mut turns = 0;
     let mut named = 0;
     loop {
-        named += std::iter::from_fn(|| durability.next_client()).count();
+        named += std::iter::from_fn(|| durability.next_conversation()).count();
         turns += 1;
         if !durability.turn_ended() {
             break;

@@ -30,6 +30,7 @@ use self::area::Spot;
 use self::departures::Departures;
 use self::group::{Filter, Group, Recent};
 use self::index::{Index, Place};
+pub(in crate::conversation) use self::serving::{Encoder, Lines, id_of};
 use crate::protocol::ConnectionId;
 use crate::store::{Cursor, Origin, Outcome, RecordId, Store};
 use crate::text::follow::{Follow, Position};

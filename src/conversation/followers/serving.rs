@@ -32,13 +32,40 @@ enum Portion {
     Blocked,
 }
 
+/// How a stream is written.
+pub(in crate::conversation) trait Encoder {
+    /// Appends the statement of this AT line, with LF. Returns 1; 0 if the reader may not be sent it.
+    fn at(&mut self, line: &[u8], output: &mut Vec<u8>) -> u64;
+
+    /// Appends that a client no longer matches. Returns 1; 0 if the reader may not be sent it.
+    fn left(&mut self, id: &[u8], output: &mut Vec<u8>) -> u64;
+}
+
+/// A stream of AT and LEFT lines.
+pub(in crate::conversation) struct Lines;
+
+impl Encoder for Lines {
+    fn at(&mut self, line: &[u8], output: &mut Vec<u8>) -> u64 {
+        output.extend_from_slice(line);
+        1
+    }
+
+    fn left(&mut self, id: &[u8], output: &mut Vec<u8>) -> u64 {
+        output.extend_from_slice(b"LEFT ");
+        output.extend_from_slice(id);
+        output.push(b'\n');
+        1
+    }
+}
+
 impl Followers {
     /// Writes a portion of what a follower lacks.
-    pub(in crate::conversation) fn serve(
+    pub(in crate::conversation) fn serve<E: Encoder>(
         &mut self,
         id: FollowerId,
         store: &mut Store,
         transport: &mut Transport,
+        encoder: &mut E,
     ) -> Served {
         let Followers { members, groups, departures, budget, .. } = self;
         let mut served = Served::default();
@@ -48,7 +75,7 @@ impl Followers {
         }
         let group = &mut groups[member.group.0 as usize].0;
         group.all_woken = false;
-        let mut sending = Sending { member, group, store, transport, lines: 0, looked_at: 0 };
+        let mut sending = Sending { member, group, store, transport, encoder, lines: 0, looked_at: 0 };
         // First, so that a client that is back is not taken for one that has left.
         let mut portion = sending.departures(departures);
         served.is_lost = portion.is_none();
@@ -85,16 +112,17 @@ impl Followers {
 }
 
 /// One follower while it is served.
-struct Sending<'a> {
+struct Sending<'a, E> {
     member: &'a mut Member,
     group: &'a mut Group,
     store: &'a mut Store,
     transport: &'a mut Transport,
+    encoder: &'a mut E,
     lines: u64,
     looked_at: usize,
 }
 
-impl Sending<'_> {
+impl<E: Encoder> Sending<'_, E> {
     fn is_searching(&self) -> bool {
         self.member.cursor.is_some_and(|cursor| self.store.is_searching(cursor))
     }
@@ -142,8 +170,13 @@ impl Sending<'_> {
             && let Some(change) = self.store.change_of(record)
             && change.sequence > self.member.seen
         {
-            self.lines +=
-                tell(&mut self.group.filter, &change, self.member.silent_up_to, self.transport.output());
+            self.lines += tell(
+                &mut self.group.filter,
+                &change,
+                self.member.silent_up_to,
+                self.encoder,
+                self.transport.output(),
+            );
         }
         self.member.seen = self.store.sequence();
         Portion::Complete
@@ -162,8 +195,13 @@ impl Sending<'_> {
                 // A later change of the record stands here too, unless it does not concern an area.
                 && (change.sequence == sequence || is_area && change.sequence > sequence)
             {
-                self.lines +=
-                    tell(&mut self.group.filter, &change, self.member.silent_up_to, self.transport.output());
+                self.lines += tell(
+                    &mut self.group.filter,
+                    &change,
+                    self.member.silent_up_to,
+                    self.encoder,
+                    self.transport.output(),
+                );
             }
             self.member.seen = sequence;
         }
@@ -190,8 +228,13 @@ impl Sending<'_> {
                 self.looked_at += SEARCH_LOOKS;
                 continue;
             };
-            self.lines +=
-                tell(&mut self.group.filter, &change, self.member.silent_up_to, self.transport.output());
+            self.lines += tell(
+                &mut self.group.filter,
+                &change,
+                self.member.silent_up_to,
+                self.encoder,
+                self.transport.output(),
+            );
         }
         if !self.store.is_searching(cursor) {
             self.member.seen = self.member.seen.max(self.store.seen(cursor));
@@ -209,7 +252,7 @@ impl Sending<'_> {
                     }
                     let id = departures.get(position)?;
                     followed.departed.pop_front();
-                    self.lines += left(id, self.transport.output());
+                    self.lines += self.encoder.left(id, self.transport.output());
                 }
                 Some(Portion::Complete)
             }
@@ -227,7 +270,7 @@ impl Sending<'_> {
                     self.member.departures_seen += 1;
                     self.looked_at += 1;
                     if filter.has_id(id) && self.store.get(id).is_none() {
-                        self.lines += left(id, self.transport.output());
+                        self.lines += self.encoder.left(id, self.transport.output());
                     }
                 }
                 Some(Portion::Complete)
@@ -237,17 +280,23 @@ impl Sending<'_> {
 }
 
 /// Writes what a change means for a follower. Returns the number of lines.
-fn tell(filter: &mut Filter, change: &Change<'_>, silent_up_to: u64, output: &mut Vec<u8>) -> u64 {
+fn tell<E: Encoder>(
+    filter: &mut Filter,
+    change: &Change<'_>,
+    silent_up_to: u64,
+    encoder: &mut E,
+    output: &mut Vec<u8>,
+) -> u64 {
     let is_gone = change.is_gone;
     match filter {
-        Filter::Area(followed) => followed.tell(change, output),
-        Filter::Prefix(prefix) if prefix.is_empty() && !is_gone => at(change, output),
+        Filter::Area(followed) => followed.tell(change, encoder, output),
+        Filter::Prefix(prefix) if prefix.is_empty() && !is_gone => encoder.at(change.line, output),
         filter => {
             let Some(id) = id_of(change.line).filter(|id| filter.has_id(id)) else { return 0 };
             if !is_gone {
-                at(change, output)
+                encoder.at(change.line, output)
             } else if change.sequence > silent_up_to {
-                left(id, output)
+                encoder.left(id, output)
             } else {
                 0
             }
@@ -256,38 +305,26 @@ fn tell(filter: &mut Filter, change: &Change<'_>, silent_up_to: u64, output: &mu
 }
 
 impl FollowedArea {
-    fn tell(&mut self, change: &Change<'_>, output: &mut Vec<u8>) -> u64 {
+    fn tell<E: Encoder>(&mut self, change: &Change<'_>, encoder: &mut E, output: &mut Vec<u8>) -> u64 {
         let statement = change.line.strip_suffix(b"\n").and_then(Statement::parse);
         let spot = statement.and_then(|statement| statement.location).map(|location| Spot::of(&location));
         let zone = spot.map_or(Zone::Outside, |spot| self.area.zone(&spot));
         match zone {
             Zone::Inside => {
                 self.told.insert(change.record);
-                at(change, output)
+                encoder.at(change.line, output)
             }
-            Zone::Margin if self.told.has(change.record) => at(change, output),
+            Zone::Margin if self.told.has(change.record) => encoder.at(change.line, output),
             Zone::Outside if self.told.remove(change.record) => {
-                id_of(change.line).map_or(0, |id| left(id, output))
+                id_of(change.line).map_or(0, |id| encoder.left(id, output))
             }
             Zone::Margin | Zone::Outside => 0,
         }
     }
 }
 
-fn at(change: &Change<'_>, output: &mut Vec<u8>) -> u64 {
-    output.extend_from_slice(change.line);
-    1
-}
-
-fn left(id: &[u8], output: &mut Vec<u8>) -> u64 {
-    output.extend_from_slice(b"LEFT ");
-    output.extend_from_slice(id);
-    output.push(b'\n');
-    1
-}
-
 /// The client's ID in a stored line.
-fn id_of(line: &[u8]) -> Option<&[u8]> {
+pub(in crate::conversation) fn id_of(line: &[u8]) -> Option<&[u8]> {
     line.split(|&byte| byte == b' ' || byte == b'\n').nth(ID_FIELD)
 }
 

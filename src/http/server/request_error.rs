@@ -35,7 +35,7 @@ impl RequestError {
 impl fmt::Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            RequestError::Malformed => "the request is not HTTP/1.1",
+            RequestError::Malformed => "the request is malformed, or does not say for certain where it ends",
             RequestError::HasBody | RequestError::HasChunkedBody => "the request has a body; ask with GET",
             RequestError::HeadTooLarge => "the head of the request is too large",
             RequestError::UnknownVersion => "only HTTP/1.1 and HTTP/1.0 are spoken here",

@@ -12,7 +12,7 @@ pub fn write_response(
     keep_alive: bool,
 ) {
     let framing = Framing::Length(body.len() as u64);
-    write_response_head(output, status, reason, &[("Content-Type", content_type)], framing, keep_alive);
+    write_response_head(output, status, reason, [("Content-Type", content_type)], framing, keep_alive);
     output.extend_from_slice(body);
 }
 
@@ -25,11 +25,11 @@ pub fn write_response(
 ///
 /// `keep_alive` is that of the request, or `false` to end the connection: then, and after a body that
 /// is framed by it, the caller closes the connection.
-pub fn write_response_head(
+pub fn write_response_head<'a>(
     output: &mut Vec<u8>,
     status: u16,
     reason: &str,
-    fields: &[(&str, &str)],
+    fields: impl IntoIterator<Item = (&'a str, &'a str)>,
     framing: Framing,
     keep_alive: bool,
 ) {
@@ -88,7 +88,7 @@ mod tests {
             (Framing::UntilClose, "Connection: close\r\n", false),
         ] {
             let mut output = Vec::new();
-            write_response_head(&mut output, 200, "OK", &[("A", "b"), ("C", "d")], framing, true);
+            write_response_head(&mut output, 200, "OK", [("A", "b"), ("C", "d")], framing, true);
             assert_eq!(
                 String::from_utf8_lossy(&output),
                 format!("HTTP/1.1 200 OK\r\nA: b\r\nC: d\r\n{field}\r\n")
@@ -115,7 +115,7 @@ mod tests {
         for status in [204, 304] {
             for framing in [Framing::Length(0), Framing::Chunked, Framing::UntilClose] {
                 let mut output = Vec::new();
-                write_response_head(&mut output, status, "", &[], framing, true);
+                write_response_head(&mut output, status, "", [], framing, true);
                 let expected = format!("HTTP/1.1 {status} \r\nConnection: keep-alive\r\n\r\n");
                 assert_eq!(String::from_utf8_lossy(&output), expected);
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use herd::clock::Moment;
 use herd::config::{ClientsSection, Limits};
-use herd::conversation::{Client, Context, Conversation, Handle, Identity, NeighbourId, Server};
+use herd::conversation::{Context, Conversation, Handle, Identity, NeighbourId, Server};
 use herd::http::client::Response;
 use herd::log::{Level, Log};
 use herd::places::desk::{Outcome, QuestionId, Step};
@@ -207,14 +207,14 @@ impl Harness {
         // Each call is a turn for the searches.
         while self.server.searches.begin_turn() {
             for (waiter, reply) in self.server.searches.advance(&mut self.server.store) {
-                self.call(Handle::call(move |client: &mut Client, context| {
-                    client.found(context, waiter.ticket, reply);
+                self.call(Handle::call(move |conversation: &mut Conversation, context| {
+                    conversation.found(context, waiter.ticket, reply);
                 }));
             }
         }
         while self.server.followers.next_due().is_some() {
             let was_paused = self.transport.reading_is_paused();
-            self.call(Handle::call(Client::follow_on));
+            self.call(Handle::call(Conversation::follow_on));
             self.was_resumed |= was_paused && !self.transport.reading_is_paused();
         }
         self.server.followers.turn_ended(self.server.store.sequence());
@@ -225,8 +225,8 @@ impl Harness {
                     self.pending.push_back(id);
                 }
                 Step::Answer(waiter, answer) => {
-                    self.call(Handle::call(move |client: &mut Client, context| {
-                        client.answered(context, waiter.ticket, &answer);
+                    self.call(Handle::call(move |conversation: &mut Conversation, context| {
+                        conversation.answered(context, waiter.ticket, &answer);
                     }));
                 }
                 Step::Ask(..) | Step::WakeAt(..) | Step::Abort(_) => {}

@@ -1,0 +1,151 @@
+//! The resources, and which request may be carried out on which.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use super::access::{Grant, authorize};
+use super::query::{Query, decoded};
+use super::representation::Format;
+use super::response::Response;
+use super::{Outcome, Web, changes, client, list, places, searches};
+use crate::conversation::{Context, Server};
+use crate::http::server::RequestHead;
+use crate::text::fields::is_field;
+
+/// A resource, by its path.
+#[derive(Debug)]
+enum Resource<'a> {
+    /// `/v1/clients/ID`.
+    Client(Cow<'a, [u8]>),
+    /// `/v1/clients/ID/places`.
+    Places(Cow<'a, [u8]>),
+    /// `/v1/clients`.
+    Clients,
+    /// `/v1/near`.
+    Near,
+    /// `/v1/changes`.
+    Changes,
+}
+
+impl<'a> Resource<'a> {
+    /// The resource of a path; `None`: there is none.
+    ///
+    /// # Errors
+    ///
+    /// When the path of a client has no ID of a client.
+    fn of(path: &'a str) -> Result<Option<Resource<'a>>, Response> {
+        Ok(Some(match path {
+            "/v1/clients" => Resource::Clients,
+            "/v1/near" => Resource::Near,
+            "/v1/changes" => Resource::Changes,
+            path => {
+                let Some(rest) = path.strip_prefix("/v1/clients/") else { return Ok(None) };
+                match rest.split_once('/') {
+                    _ if rest.is_empty() || rest.starts_with('/') => return Ok(None),
+                    None => Resource::Client(id(rest)?),
+                    Some((segment, "places")) => Resource::Places(id(segment)?),
+                    Some(_) => return Ok(None),
+                }
+            }
+        }))
+    }
+
+    /// The methods that it has, as the field Allow lists them.
+    fn methods(&self) -> &'static str {
+        match self {
+            Resource::Client(_) => "GET, HEAD, PUT, DELETE",
+            Resource::Places(_) | Resource::Clients | Resource::Near | Resource::Changes => "GET, HEAD",
+        }
+    }
+
+    /// Whether a grant permits this method.
+    fn is_granted(&self, method: &str, grant: &Grant) -> bool {
+        match self {
+            Resource::Client(id) => match method {
+                "PUT" => grant.may_report(id),
+                "DELETE" => grant.may_forget(id),
+                _ => grant.may_read(id),
+            },
+            Resource::Places(id) => grant.may_ask_places() && grant.may_read(id),
+            Resource::Clients | Resource::Near | Resource::Changes => grant.may_read_some(),
+        }
+    }
+}
+
+/// The ID of a client in a path.
+fn id(segment: &str) -> Result<Cow<'_, [u8]>, Response> {
+    let id = decoded("the ID of the client", segment)?;
+    if is_field(&id) {
+        return Ok(id);
+    }
+    Err(Response::bad("the ID of the client: expected no white space, which no ID of a client has"))
+}
+
+/// A request that may be carried out.
+pub(super) struct Request<'a> {
+    resource: Resource<'a>,
+    method: &'a str,
+    pub(super) query: Query<'a>,
+    pub(super) format: Format,
+    /// The field Last-Event-ID.
+    pub(super) last_event_id: Option<&'a [u8]>,
+    pub(super) grant: Rc<Grant>,
+}
+
+/// Decides whether a request may be carried out. Nothing is changed, and its body is not needed. The error is the
+/// response to one that may not.
+pub(super) fn admit<'a>(server: &Server, head: &RequestHead<'a>) -> Result<Request<'a>, Response> {
+    let grant = authorize(server, head)?;
+    let (path, query) = head.path_and_query();
+    let query = Query(query);
+    let Some(resource) = Resource::of(path)? else {
+        return Err(Response::not_found("there is nothing at this path"));
+    };
+    let allowed = resource.methods();
+    if !allowed.split(", ").any(|method| method == head.method) {
+        let error =
+            Response::error((405, "Method Not Allowed"), &format!("the method: expected one of {allowed}"));
+        return Err(Response { field: Some(("Allow", allowed)), ..error });
+    }
+    if head.expects_unknown() {
+        let text = "Expect: expected 100-continue, the only expectation that is met here";
+        return Err(Response::error((417, "Expectation Failed"), text));
+    }
+    if !resource.is_granted(head.method, &grant) {
+        return Err(Response::forbidden("the token does not permit this; herd token --list shows what it may"));
+    }
+    let format = format(query, head)?;
+    let last_event_id = head.fields.get("Last-Event-ID");
+    Ok(Request { resource, method: head.method, query, format, last_event_id, grant })
+}
+
+/// The format that is asked for: by the parameter `format`, or else by the field Accept.
+fn format(query: Query<'_>, head: &RequestHead<'_>) -> Result<Format, Response> {
+    match query.raw("format")? {
+        Some("geojson") => return Ok(Format::GeoJson),
+        Some("json") => return Ok(Format::Json),
+        Some(other) => return Err(super::query::wrong("format", "json or geojson", other.as_bytes())),
+        None => {}
+    }
+    let is_geojson = |range: &[u8]| {
+        let media_type = range.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
+        media_type.eq_ignore_ascii_case(Format::GeoJson.content_type().as_bytes())
+    };
+    Ok(if head.fields.members("Accept").any(is_geojson) { Format::GeoJson } else { Format::Json })
+}
+
+impl Request<'_> {
+    /// Carries out the request.
+    pub(super) fn carry_out(self, web: &mut Web, context: &mut Context<'_>, body: &[u8]) -> Outcome {
+        let result = match (&self.resource, self.method) {
+            (Resource::Client(id), "PUT") => client::put(context, id, body),
+            (Resource::Client(id), "DELETE") => client::delete(context, id),
+            (Resource::Client(id), _) => client::get(context, id, self.format),
+            (Resource::Places(id), _) => places::ask(web, context, id, &self),
+            (Resource::Clients, _) => list::list(context, &self),
+            (Resource::Near, _) => searches::near(web, context, &self),
+            (Resource::Changes, _) => changes::stream(context, &self),
+        };
+        result.unwrap_or_else(Outcome::Response)
+    }
+}
