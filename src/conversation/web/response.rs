@@ -37,7 +37,9 @@ impl Exchange {
 pub(super) struct Response {
     pub(super) status: Status,
     pub(super) content_type: &'static str,
-    /// A field that belongs to the status: Allow, Retry-After.
+    /// The fields of its kind: whether it may be kept.
+    pub(super) fields: &'static [(&'static str, &'static str)],
+    /// A field of this response: Allow, Retry-After, Content-Encoding.
     pub(super) field: Option<(&'static str, &'static str)>,
     pub(super) body: Vec<u8>,
 }
@@ -46,7 +48,7 @@ impl Response {
     /// A response with status 200. `body` has no line end; it gets one, for people with a terminal.
     pub(super) fn ok(content_type: &'static str, mut body: Vec<u8>) -> Response {
         body.push(b'\n');
-        Response { status: OK, content_type, field: None, body }
+        Response { status: OK, content_type, fields: NOT_KEPT, field: None, body }
     }
 
     /// An error: `{"error":"…"}`, which says what was wrong and what was expected.
@@ -54,7 +56,7 @@ impl Response {
         let mut body = b"{\"error\":".to_vec();
         json::write_string(text.as_bytes(), &mut body);
         body.extend_from_slice(b"}\n");
-        Response { status, content_type: JSON, field: None, body }
+        Response { status, content_type: JSON, fields: NOT_KEPT, field: None, body }
     }
 
     /// The error of a bad value.
@@ -86,8 +88,8 @@ impl Response {
     /// Appends the response to the output, and logs it.
     pub(super) fn write(&self, context: &mut Context<'_>, exchange: Exchange, keep_alive: bool) {
         let framing = Framing::Length(self.body.len() as u64);
-        let fields = [("Content-Type", self.content_type), ("Cache-Control", "no-store")];
-        let fields = fields.into_iter().chain(self.field);
+        let content_type = [("Content-Type", self.content_type)];
+        let fields = content_type.into_iter().chain(self.fields.iter().copied()).chain(self.field);
         write_head(context, self.status, fields, framing, keep_alive);
         if !exchange.is_head {
             context.transport.write(&self.body);
@@ -111,6 +113,8 @@ pub(super) fn write_head(
     write_response_head(context.transport.output(), status.0, status.1, fields, framing, keep_alive);
 }
 
+/// The fields of data: the next request may get other data.
+const NOT_KEPT: &[(&str, &str)] = &[("Cache-Control", "no-store")];
 pub(super) const OK: Status = (200, "OK");
 pub(super) const BAD_REQUEST: Status = (400, "Bad Request");
 pub(super) const JSON: &str = "application/json";

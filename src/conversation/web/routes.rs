@@ -7,9 +7,10 @@ use super::access::{Grant, authorize};
 use super::query::{Query, decoded};
 use super::representation::Format;
 use super::response::Response;
-use super::{Outcome, Web, changes, client, list, places, searches};
+use super::{Outcome, Web, changes, client, list, page, places, searches};
 use crate::conversation::{Context, Server};
 use crate::http::server::RequestHead;
+use crate::map::Asset;
 use crate::text::fields::is_field;
 
 /// A resource, by its path.
@@ -25,15 +26,20 @@ enum Resource<'a> {
     Near,
     /// `/v1/changes`.
     Changes,
+    /// `/` without a query, and what belongs to it: a file of the live map.
+    File(&'static Asset),
 }
 
 impl<'a> Resource<'a> {
-    /// The resource of a path; `None`: there is none.
+    /// The resource of a path and a query; `None`: there is none.
     ///
     /// # Errors
     ///
     /// When the path of a client has no ID of a client.
-    fn of(path: &'a str) -> Result<Option<Resource<'a>>, Response> {
+    fn of(path: &'a str, query: &str) -> Result<Option<Resource<'a>>, Response> {
+        if let Some(asset) = page::file(path, query) {
+            return Ok(Some(Resource::File(asset)));
+        }
         Ok(Some(match path {
             "/v1/clients" => Resource::Clients,
             "/v1/near" => Resource::Near,
@@ -54,7 +60,11 @@ impl<'a> Resource<'a> {
     fn methods(&self) -> &'static str {
         match self {
             Resource::Client(_) => "GET, HEAD, PUT, DELETE",
-            Resource::Places(_) | Resource::Clients | Resource::Near | Resource::Changes => "GET, HEAD",
+            Resource::Places(_)
+            | Resource::Clients
+            | Resource::Near
+            | Resource::Changes
+            | Resource::File(_) => "GET, HEAD",
         }
     }
 
@@ -68,6 +78,7 @@ impl<'a> Resource<'a> {
             },
             Resource::Places(id) => grant.may_ask_places() && grant.may_read(id),
             Resource::Clients | Resource::Near | Resource::Changes => grant.may_read_some(),
+            Resource::File(_) => true,
         }
     }
 }
@@ -89,16 +100,16 @@ pub(super) struct Request<'a> {
     pub(super) format: Format,
     /// The field Last-Event-ID.
     pub(super) last_event_id: Option<&'a [u8]>,
+    accepts_gzip: bool,
     pub(super) grant: Rc<Grant>,
 }
 
 /// Decides whether a request may be carried out. Nothing is changed, and its body is not needed. The error is the
 /// response to one that may not.
 pub(super) fn admit<'a>(server: &Server, head: &RequestHead<'a>) -> Result<Request<'a>, Response> {
-    let grant = authorize(server, head)?;
+    let grant = authorize(server, head).map_err(|refusal| page::instead_of(refusal, head))?;
     let (path, query) = head.path_and_query();
-    let query = Query(query);
-    let Some(resource) = Resource::of(path)? else {
+    let Some(resource) = Resource::of(path, query)? else {
         return Err(Response::not_found("there is nothing at this path"));
     };
     let allowed = resource.methods();
@@ -114,9 +125,11 @@ pub(super) fn admit<'a>(server: &Server, head: &RequestHead<'a>) -> Result<Reque
     if !resource.is_granted(head.method, &grant) {
         return Err(Response::forbidden("the token does not permit this; herd token --list shows what it may"));
     }
+    let query = Query(query);
     let format = format(query, head)?;
     let last_event_id = head.fields.get("Last-Event-ID");
-    Ok(Request { resource, method: head.method, query, format, last_event_id, grant })
+    let accepts_gzip = page::accepts_gzip(head);
+    Ok(Request { resource, method: head.method, query, format, last_event_id, accepts_gzip, grant })
 }
 
 /// The format that is asked for: by the parameter `format`, or else by the field Accept.
@@ -145,6 +158,7 @@ impl Request<'_> {
             (Resource::Clients, _) => list::list(context, &self),
             (Resource::Near, _) => searches::near(web, context, &self),
             (Resource::Changes, _) => changes::stream(context, &self),
+            (Resource::File(asset), _) => Ok(Outcome::Response(page::get(asset, self.accepts_gzip))),
         };
         result.unwrap_or_else(Outcome::Response)
     }
