@@ -36,7 +36,13 @@ impl Browser {
         let mut child = Command::new("sh")
             .args(["-c", "exec \"$0\" \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>&1"])
             .arg(program)
-            .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"])
+            .args([
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-dev-shm-usage",
+                "--no-first-run",
+            ])
             .args(["--disable-background-networking", "--disable-component-update", "--no-proxy-server"])
             .arg("--remote-debugging-pipe")
             .arg(format!("--user-data-dir={}", profile.display()))
@@ -78,7 +84,8 @@ impl Browser {
         }
         self.commands.write_all(format!("{message}\0").as_bytes()).unwrap();
         loop {
-            let message = self.messages.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no answer to {method}"));
+            let message =
+                self.messages.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no answer to {method}"));
             if message["id"] == self.last_id {
                 assert!(message["error"].is_null(), "{method}: {}", message["error"]);
                 return message["result"].clone();
@@ -90,7 +97,8 @@ impl Browser {
     /// Sets the size of the page in CSS pixels.
     pub fn screen(&mut self, width: u32, height: u32, ratio: f64) {
         let is_phone = width < 600;
-        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": ratio, "mobile": is_phone });
+        let metrics =
+            json!({ "width": width, "height": height, "deviceScaleFactor": ratio, "mobile": is_phone });
         self.call("Emulation.setDeviceMetricsOverride", metrics);
     }
 
@@ -172,7 +180,8 @@ impl Browser {
     /// Drags the mouse from a point by some pixels.
     pub fn drag(&mut self, from: (f64, f64), by: (f64, f64)) {
         let mut mouse = |kind: &str, x: f64, y: f64| {
-            let params = json!({ "type": kind, "x": x, "y": y, "button": "left", "buttons": 1, "clickCount": 1 });
+            let params =
+                json!({ "type": kind, "x": x, "y": y, "button": "left", "buttons": 1, "clickCount": 1 });
             self.call("Input.dispatchMouseEvent", params);
         };
         mouse("mousePressed", from.0, from.1);

@@ -42,7 +42,7 @@ let following = false;
 let words = [];
 let hasFitted = false;
 let trailsAt = 0;
-let heardNothingBefore = true;
+let hasPaintedDot = false;
 
 // ---- the stream ----------------------------------------------------------------------------------------------------
 
@@ -69,10 +69,6 @@ const stream = new ChangeStream(ask, {
       showAll();
     }
     if (stream.phase === "signed out") askForToken();
-    if (stream.phase === "live" && heardNothingBefore) {
-      heardNothingBefore = false;
-      performance.mark("first snapshot");
-    }
     updateStatus();
     updateTexts();
     schedule();
@@ -295,7 +291,12 @@ function paint(now) {
     trailsAt = now;
     painter.paintTrails(clients.values(), scene);
   }
-  if (dirty.dots || glides) painter.paintDots(clients.values(), scene);
+  if (dirty.dots || glides) {
+    const visibleCount = painter.paintDots(clients.values(), scene);
+    // For measurements: the moment at which the first dot is there.
+    if (!hasPaintedDot && visibleCount > 0) performance.mark("first dot");
+    hasPaintedDot ||= visibleCount > 0;
+  }
   if (hovered) placeTip();
   dirty.base = dirty.trails = false;
   dirty.dots = glides;
