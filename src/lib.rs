@@ -13,6 +13,7 @@
 //! * [`map`]: the live map, a page for browsers.
 //! * [`config`]: the herd file.
 //! * [`keys`]: the certificates and private keys of a herd.
+//! * [`access`]: access tokens and what they allow.
 //! * [`protocol`]: the contract between the event loop and the program that runs on it.
 //! * [`tls`]: TLS sessions with rustls.
 //! * [`conversation`]: the kinds of conversation, as state machines without sockets.
@@ -22,6 +23,7 @@
 //! * [`cli`]: the command line.
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::{self, JoinHandle};
@@ -93,7 +94,7 @@ fn serve<T: Send + 'static>(
 fn help_and_version_go_to_standard_output() {
     let folder = Folder::new("help");
     let all = success(&folder.run(&["--help"]));
-    for command in ["run-all", "send", "serve", "places", "check"] {
+    for command in ["run-all", "send", "serve", "places", "token", "check"] {
         assert!(all.contains(&format!("\n  herd {command} ")), "{all}");
         let help = success(&folder.run(&[command, "--help"]));
         assert!(help.starts_with(&format!("herd {command} ")), "{help}");
@@ -140,6 +141,10 @@ fn wrong_command_lines_are_explained() {
         (&["check", "-c", "no.json"], "no.json: no such file"),
         (&["run-all", "-c", "no.json"], "no.json: no such file"),
         (&["run-all", "Riley"], "unexpected argument \"Riley\""),
+        (&["token"], "NAME is missing: write herd token NAME"),
+        (&["token", "ada"], "the herd file has no http.tokens"),
+        (&["token", "ada", "--may"], "--may needs a value: write --may SCOPE"),
+        (&["token", "ada", "bob"], "unexpected argument \"bob\""),
         (&["places", "-l", "127.0.0.1"], "-l HOST:PORT: \"127.0.0.1\" has no port"),
         (&["places", "-l", "example.org:1"], "is a host name"),
         (&["places", "-c", "herd.json"], "unknown option \"-c\""),
@@ -349,6 +354,70 @@ fn herd_keys_makes_what_is_missing() {
     fs::remove_dir_all(&keys).unwrap();
     let line = failure(&folder.run(&["check"]), 1);
     assert!(line.starts_with("run/keys: no server of this herd has keys here; run herd keys"), "{line}");
+}
+
+/// A token is printed once; the file has its hash, and is always complete and its owner's.
+#[test]
+fn herd_token_makes_lists_and_removes_tokens() {
+    let folder = Folder::new("token");
+    let text = r#"{ "herd": "h", "servers": { "Solo": { "listen": "127.0.0.1:1", "http": "127.0.0.1:2" } },
+        "http": { "tokens": "secret/tokens.json" } }"#;
+    fs::create_dir(folder.0.join("config")).unwrap();
+    fs::write(folder.0.join("config/herd.json"), text).unwrap();
+    let file = folder.0.join("config/secret/tokens.json");
+    fn token<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+        [&["token", "-c", "config/herd.json"][..], arguments].concat()
+    }
+    let said = |arguments: &[&str]| success(&folder.run(&token(arguments)));
+    let fails = |arguments: &[&str], status: i32| folder.fails(&token(arguments), status);
+
+    assert!(
+        fails(&["--list"], 1)
+            .starts_with("config/secret/tokens.json: no such file; herd token NAME makes it")
+    );
+    let ada = said(&["ada"]);
+    let secret = ada.strip_suffix('\n').unwrap();
+    assert!(secret.len() == 32 && !secret.contains(char::is_whitespace), "{ada:?}");
+    let kept = fs::read_to_string(&file).unwrap();
+    assert!(!kept.contains(secret) && kept.contains(r#""may":["report:ada*","read:ada*"]"#), "{kept}");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o7777, 0o600);
+    assert_ne!(said(&["monitor", "--may", "operate", "--may", "read:*", "--may", "operate"]), ada);
+    assert_eq!(said(&["--list"]), "ada      report:ada* read:ada*\nmonitor  operate read:*\n");
+
+    assert!(
+        fails(&["ada"], 1).contains("there is a token \"ada\" in config/secret/tokens.json; run herd token")
+    );
+    assert!(fails(&["bob", "--may", "raed:*"], 2).starts_with("--may: expected report:PREFIX*"));
+    assert!(fails(&["a b"], 1).contains("has white space"));
+    assert!(fails(&["zoe", "--remove"], 1).contains("there is no token \"zoe\" in it"));
+    let all = said(&["bob", "--qr"]);
+    let secret = all.lines().next().unwrap();
+    assert!(all.contains(&format!("server URL http://127.0.0.1:2/t/{secret}/\n")), "{all}");
+    assert!(all.contains("OwnTracks: scan this on the phone\n"), "{all}");
+    assert_eq!(said(&["ada", "--remove"]), "ada is removed; servers refuse it after SIGHUP\n");
+    assert_eq!(said(&["--list"]), "monitor  operate read:*\nbob      report:bob* read:bob*\n");
+    let names: Vec<_> =
+        fs::read_dir(file.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["tokens.json"]);
+
+    let kept = fs::read_to_string(&file).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(fails(&["eve"], 1).contains("others than its owner may use this file (mode 644); run chmod 600"));
+    assert_eq!(fs::read_to_string(&file).unwrap(), kept);
+}
+
+/// Tokens that are made at the same time are all in the file.
+#[test]
+fn tokens_made_at_the_same_time_are_all_kept() {
+    let folder = Folder::new("tokens");
+    let text =
+        r#"{ "herd": "h", "servers": { "Solo": { "listen": "127.0.0.1:1" } }, "http": { "tokens": "t" } }"#;
+    fs::write(folder.0.join("herd.json"), text).unwrap();
+    let children: Vec<Child> = (0..8).map(|n| folder.start(&["token", &format!("n{n}")])).collect();
+    for child in children {
+        success(&child.wait_with_output().unwrap());
+    }
+    assert_eq!(success(&folder.run(&["token", "--list"])).lines().count(), 8);
 }
 
 #[test]

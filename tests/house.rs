@@ -16,6 +16,7 @@ const MODULES: [&str; 17] = [
     "map",
     "config",
     "keys",
+    "access",
     "protocol",
     "tls",
     "conversation",

@@ -18,7 +18,8 @@ pub(super) struct Subcommand {
     pub(super) help: &'static str,
     /// The options of the command besides `--help`.
     pub(super) options: &'static [CommandOption],
-    /// The names of its arguments without a dash. A last name with `…` stands for one or more arguments.
+    /// The names of its arguments without a dash. A last name with `…` stands for one or more arguments, one in
+    /// brackets for none or one.
     pub(super) operands: &'static [&'static str],
     /// Executes the command.
     pub(super) run: fn(&Arguments) -> Result<(), Failure>,
@@ -29,11 +30,16 @@ pub(super) struct Subcommand {
 pub(super) struct CommandOption {
     /// One letter for `-c`, a word for `--renew`.
     pub(super) name: &'static str,
-    /// What stands for its value in messages; `None`: it has no value.
+    /// What stands for its value in messages; `None`: it has no value. With `…` at the end it may be given several
+    /// times.
     pub(super) value: Option<&'static str>,
 }
 
 impl CommandOption {
+    fn is_multiple(&self) -> bool {
+        self.value.is_some_and(|value| value.ends_with('…'))
+    }
+
     /// `-c FILE`
     pub(super) const HERD_FILE: CommandOption = CommandOption { name: "c", value: Some("FILE") };
     /// `-l HOST:PORT`
@@ -59,6 +65,11 @@ impl Arguments {
     /// The value of an option that was given.
     pub(super) fn value(&self, option: CommandOption) -> Option<&str> {
         self.options.iter().find(|(name, _)| *name == option.name).map(|(_, value)| value.as_str())
+    }
+
+    /// The values of an option that may be given several times, in their order.
+    pub(super) fn values(&self, option: CommandOption) -> impl Iterator<Item = &str> {
+        self.options.iter().filter(move |(name, _)| *name == option.name).map(|(_, value)| value.as_str())
     }
 
     /// Whether an option was given.
@@ -102,6 +113,7 @@ pub(super) fn read(command: &Subcommand, arguments: &[String]) -> Result<Parsed,
     for option in command.options {
         let (short, long) = if option.name.len() == 1 { (option.name, "") } else { ("", option.name) };
         match option.value {
+            Some(hint) if option.is_multiple() => options.optmulti(short, long, "", hint),
             Some(hint) => options.optopt(short, long, "", hint),
             None => options.optflag(short, long, ""),
         };
@@ -113,16 +125,23 @@ pub(super) fn read(command: &Subcommand, arguments: &[String]) -> Result<Parsed,
     }
     let operands = matches.free.clone();
     let several = command.operands.last().is_some_and(|last| last.ends_with('…'));
-    if let Some(missing) = command.operands.get(operands.len()) {
+    let missing = command.operands.get(operands.len()).filter(|name| !name.starts_with('['));
+    if let Some(missing) = missing {
         let missing = missing.trim_end_matches('…');
         return Err(wrong(format!("{missing} is missing: write herd {}", command.usage)));
     }
     if !several && let Some(extra) = operands.get(command.operands.len()) {
         return Err(wrong(format!("unexpected argument {}: write herd {}", quoted(extra), command.usage)));
     }
-    let is_given = |option: &&CommandOption| matches.opt_present(option.name);
-    let value = |option: &CommandOption| (option.name, matches.opt_str(option.name).unwrap_or_default());
-    let options = command.options.iter().filter(is_given).map(value).collect();
+    let mut options = Vec::new();
+    for option in command.options.iter().filter(|option| matches.opt_present(option.name)) {
+        match option.value {
+            Some(_) => {
+                options.extend(matches.opt_strs(option.name).into_iter().map(|value| (option.name, value)))
+            }
+            None => options.push((option.name, String::new())),
+        }
+    }
     Ok(Parsed::Run(Arguments { options, operands }))
 }
 
@@ -130,7 +149,7 @@ fn explain(fail: Fail, command: &Subcommand) -> String {
     match fail {
         Fail::ArgumentMissing(name) => {
             let known = command.options.iter().find(|option| option.name == name);
-            let hint = known.and_then(|option| option.value).unwrap_or_default();
+            let hint = known.and_then(|option| option.value).unwrap_or_default().trim_end_matches('…');
             let option = with_dashes(&name);
             format!("{option} needs a value: write {option} {hint}")
         }
@@ -168,6 +187,15 @@ mod tests {
         ..COMMAND
     };
 
+    const MAY: CommandOption = CommandOption { name: "may", value: Some("SCOPE…") };
+    const TOKEN: Subcommand = Subcommand {
+        name: "token",
+        usage: "token NAME",
+        operands: &["[NAME]"],
+        options: &[CommandOption::HERD_FILE, MAY],
+        ..COMMAND
+    };
+
     fn read(command: &Subcommand, line: &str) -> Result<Parsed, String> {
         let arguments: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
         super::read(command, &arguments).map_err(|failure| {
@@ -192,6 +220,11 @@ mod tests {
         assert_eq!(arguments.herd_file(), Some("x.json".into()));
         let Ok(Parsed::Run(arguments)) = read(&KEYS, "") else { panic!() };
         assert_eq!((arguments.has(FLAG), arguments.value(TO), arguments.herd_file()), (false, None, None));
+        let Ok(Parsed::Run(arguments)) = read(&TOKEN, "--may a --may=b") else { panic!() };
+        assert_eq!(arguments.values(MAY).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(arguments.operands, [""; 0]);
+        let Ok(Parsed::Run(arguments)) = read(&TOKEN, "ada") else { panic!() };
+        assert_eq!((arguments.operands, arguments.options), (vec!["ada".to_owned()], Vec::new()));
         assert_eq!(read(&COMMAND, "--help"), Ok(Parsed::Help));
         assert_eq!(read(&ONE, "A B -h"), Ok(Parsed::Help));
     }
@@ -209,6 +242,8 @@ mod tests {
             (&KEYS, "--out", "--out needs a value: write --out DIR; see herd keys --help"),
             (&KEYS, "--renew=x", "--renew takes no value: write herd keys [--renew]; see herd keys --help"),
             (&KEYS, "--renew --renew", "--renew is given twice: write it once; see herd keys --help"),
+            (&TOKEN, "A B", "unexpected argument \"B\": write herd token NAME; see herd token --help"),
+            (&TOKEN, "A --may", "--may needs a value: write --may SCOPE; see herd token --help"),
             (&ONE, "A --help=x", "--help takes no value: write herd one NAME; see herd one --help"),
         ] {
             assert_eq!(read(command, line), Err(expected.to_owned()));

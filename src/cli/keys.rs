@@ -137,6 +137,13 @@ fn copies(loaded: &LoadedHerd, server: &ServerSection, out: &Path, files: &[Path
     if let Some(trust) = loaded.herd.places.as_ref().and_then(|places| places.trust.as_ref()) {
         let _ = writeln!(text, "It also needs the file of places.trust: {}", trust.display());
     }
+    let http = &loaded.herd.http;
+    let certificate = http.certificate.iter().flat_map(|pair| [&pair.chain, &pair.key]);
+    let of_http: Vec<String> =
+        http.tokens.iter().chain(certificate).map(|file| file.display().to_string()).collect();
+    if !of_http.is_empty() {
+        let _ = writeln!(text, "It also needs the files of HTTP: {}", of_http.join(", "));
+    }
     if mode == Mode::RenewServers {
         // scp -r would put the folder into the one that is there.
         let _ = write!(

@@ -17,6 +17,7 @@ mod send;
 mod send_lines;
 mod serve;
 mod store;
+mod token;
 
 pub use check::draw;
 pub use failure::Failure;
@@ -97,12 +98,13 @@ fn help() -> String {
 }
 
 /// In the order in which a new user needs them.
-const COMMANDS: [&Subcommand; 7] = [
+const COMMANDS: [&Subcommand; 8] = [
     &run_all::COMMAND,
     &send::COMMAND,
     &serve::COMMAND,
     &places::COMMAND,
     &keys::COMMAND,
+    &token::COMMAND,
     &store::COMMAND,
     &check::COMMAND,
 ];
@@ -170,16 +172,16 @@ mod tests {
         };
         assert_eq!(
             failure(&[]),
-            "no command: expected one of run-all, send, serve, places, keys, store, check; see herd --help"
+            "no command: expected one of run-all, send, serve, places, keys, token, store, check; see herd --help"
         );
         assert_eq!(
             failure(&["runall"]),
-            "unknown command \"runall\": expected one of run-all, send, serve, places, keys, store, check; \
+            "unknown command \"runall\": expected one of run-all, send, serve, places, keys, token, store, check; \
              see herd --help; did you mean run-all?"
         );
         assert_eq!(
             failure(&["fly"]),
-            "unknown command \"fly\": expected one of run-all, send, serve, places, keys, store, check; see herd --help"
+            "unknown command \"fly\": expected one of run-all, send, serve, places, keys, token, store, check; see herd --help"
         );
         assert!(failure(&["help", "fly"]).starts_with("unknown command \"fly\""));
         assert!(failure(&["-c", "x"]).starts_with("unknown option \"-c\""));

@@ -1,10 +1,10 @@
-//! The error of a herd file: one line for the person who wrote it.
+//! The error of a herd file, or of a file that it names: one line for the person who wrote it.
 
 use super::words::escaped;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// The reason why a herd file cannot be used.
+/// The reason why such a file cannot be used.
 ///
 /// It is shown as one line: the file, the place in it, the problem, the remedy.
 /// `herd.json: servers.Riley.listen: "127.0.0.1" has no port; …`
@@ -17,11 +17,11 @@ pub struct Error {
 
 impl Error {
     /// An error in a file that [`Error::in_file`] names later.
-    pub(super) fn new(place: impl Into<String>, problem: impl Into<String>) -> Error {
+    pub(crate) fn new(place: impl Into<String>, problem: impl Into<String>) -> Error {
         Error { file: PathBuf::new(), place: place.into(), problem: problem.into() }
     }
 
-    pub(super) fn in_file(self, file: &Path) -> Error {
+    pub(crate) fn in_file(self, file: &Path) -> Error {
         Error { file: file.to_owned(), ..self }
     }
 

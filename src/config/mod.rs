@@ -15,7 +15,7 @@ mod log;
 mod peers;
 mod places;
 mod places_url;
-mod section;
+pub(crate) mod section;
 mod server_names;
 mod servers;
 mod store;

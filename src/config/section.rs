@@ -1,4 +1,4 @@
-//! The values of a herd file, each with its place, so that every error can name it.
+//! The values of a file of JSON that people edit, each with its place, so that every error can name it.
 //!
 //! `serde_json::Value` keeps the last of two equal keys, and a derived `Deserialize` takes a list for an
 //! object. Both would accept a wrong file.
@@ -18,14 +18,14 @@ use std::str::FromStr;
 
 /// One value and its place.
 #[derive(Clone, Debug)]
-pub(super) struct Item<'a> {
+pub(crate) struct Item<'a> {
     place: String,
     json: &'a RawValue,
 }
 
 impl<'a> Item<'a> {
     /// The value of a whole file. Its text must be JSON.
-    pub(super) fn of_file(text: &'a str) -> Result<Item<'a>, Error> {
+    pub(crate) fn of_file(text: &'a str) -> Result<Item<'a>, Error> {
         // A `RawValue` alone would call a trailing comma a wrong key, and miss wrong escapes in strings.
         let json = serde_json::from_str::<Value>(text).and_then(|_| serde_json::from_str(text));
         let json = json.map_err(|error| not_json(&error))?;
@@ -33,12 +33,12 @@ impl<'a> Item<'a> {
     }
 
     /// An error at this place.
-    pub(super) fn error(&self, problem: impl Into<String>) -> Error {
+    pub(crate) fn error(&self, problem: impl Into<String>) -> Error {
         Error::new(self.place.clone(), problem)
     }
 
     /// The error of a value of another type or out of its range.
-    pub(super) fn expected(&self, expected: &str) -> Error {
+    pub(crate) fn expected(&self, expected: &str) -> Error {
         let json = self.json.get();
         let got = match json.as_bytes()[0] {
             b'{' => "an object".to_owned(),
@@ -52,21 +52,21 @@ impl<'a> Item<'a> {
         serde_json::from_str(self.json.get()).map_err(|_| self.expected(expected))
     }
 
-    pub(super) fn is_null(&self) -> bool {
+    pub(crate) fn is_null(&self) -> bool {
         self.json.get() == "null"
     }
 
-    pub(super) fn string(&self) -> Result<String, Error> {
+    pub(crate) fn string(&self) -> Result<String, Error> {
         self.read("a string")
     }
 
     /// A string in the form of `T`.
-    pub(super) fn parsed<T: FromStr<Err: Display>>(&self) -> Result<T, Error> {
+    pub(crate) fn parsed<T: FromStr<Err: Display>>(&self) -> Result<T, Error> {
         self.string()?.parse().map_err(|error: T::Err| self.error(error.to_string()))
     }
 
     /// A path, relative to the current folder instead of the `folder` of the file.
-    pub(super) fn path(&self, folder: &Path) -> Result<PathBuf, Error> {
+    pub(crate) fn path(&self, folder: &Path) -> Result<PathBuf, Error> {
         let path = self.string()?;
         // No file system takes an empty path or a NUL, and a line feed would break messages with the path.
         if path.is_empty() || path.chars().any(char::is_control) {
@@ -75,12 +75,12 @@ impl<'a> Item<'a> {
         Ok(folder.join(path))
     }
 
-    pub(super) fn flag(&self) -> Result<bool, Error> {
+    pub(crate) fn flag(&self) -> Result<bool, Error> {
         self.read("true or false")
     }
 
     /// The values of a list.
-    pub(super) fn list(&self) -> Result<Vec<Item<'a>>, Error> {
+    pub(crate) fn list(&self) -> Result<Vec<Item<'a>>, Error> {
         let items: Vec<&RawValue> = self.read("a list").map_err(|error| match self.string() {
             Ok(text) => self.error(format!("expected a list, got a string; write [{}]", quoted(&text))),
             Err(_) => error,
@@ -90,7 +90,7 @@ impl<'a> Item<'a> {
     }
 
     /// The keys and values of an object, in the order of the file; no key twice.
-    pub(super) fn entries(&self) -> Result<Vec<(String, Item<'a>)>, Error> {
+    pub(crate) fn entries(&self) -> Result<Vec<(String, Item<'a>)>, Error> {
         let Pairs(pairs) = self.read("an object { … }")?;
         let mut keys = HashSet::new();
         if let Some((key, _)) = pairs.iter().find(|(key, _)| !keys.insert(key)) {
@@ -101,7 +101,7 @@ impl<'a> Item<'a> {
     }
 
     /// An object with no other keys than the `known` ones.
-    pub(super) fn section(&self, known: &[&str]) -> Result<Section<'a>, Error> {
+    pub(crate) fn section(&self, known: &[&str]) -> Result<Section<'a>, Error> {
         let entries = self.entries()?;
         if let Some((key, item)) = entries.iter().find(|(key, _)| !known.contains(&key.as_str())) {
             let meant = did_you_mean(key, known.iter().copied());
@@ -113,30 +113,30 @@ impl<'a> Item<'a> {
 
 /// An object of which every key is known.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Section<'a> {
+pub(crate) struct Section<'a> {
     place: String,
     entries: Vec<(String, Item<'a>)>,
 }
 
 impl<'a> Section<'a> {
-    pub(super) fn get(&self, key: &str) -> Option<&Item<'a>> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Item<'a>> {
         self.entries.iter().find(|(name, _)| name == key).map(|(_, item)| item)
     }
 
     /// The value of a key without a default; `example` is a value for the error.
-    pub(super) fn required(&self, key: &str, example: &str) -> Result<&Item<'a>, Error> {
+    pub(crate) fn required(&self, key: &str, example: &str) -> Result<&Item<'a>, Error> {
         self.get(key).ok_or_else(|| {
             Error::new(inside(&self.place, key), format!("is missing; write for example {example}"))
         })
     }
 
     /// The object of a key; without entries if the key is absent.
-    pub(super) fn section(&self, key: &str, known: &[&str]) -> Result<Section<'a>, Error> {
+    pub(crate) fn section(&self, key: &str, known: &[&str]) -> Result<Section<'a>, Error> {
         self.get(key).map_or_else(|| Ok(Section::default()), |item| item.section(known))
     }
 
     /// The integer of a key, in the unit of the key.
-    pub(super) fn integer<T>(&self, key: &str, default: T, bounds: RangeInclusive<T>) -> Result<T, Error>
+    pub(crate) fn integer<T>(&self, key: &str, default: T, bounds: RangeInclusive<T>) -> Result<T, Error>
     where
         T: DeserializeOwned + PartialOrd + Display,
     {

@@ -104,7 +104,8 @@ impl Conversation {
         match self {
             Conversation::Client(client) => client.answered(context, ticket, answer),
             Conversation::Web(web) => web.answered(context, ticket, answer),
-            Conversation::InboundPeer(_) | Conversation::OutboundPeer(_) | Conversation::PlacesRequest(_) => {}
+            Conversation::InboundPeer(_) | Conversation::OutboundPeer(_) | Conversation::PlacesRequest(_) => {
+            }
         }
     }
 
@@ -113,7 +114,8 @@ impl Conversation {
         match self {
             Conversation::Client(client) => client.found(context, ticket, lines),
             Conversation::Web(web) => web.found(context, ticket, &lines),
-            Conversation::InboundPeer(_) | Conversation::OutboundPeer(_) | Conversation::PlacesRequest(_) => {}
+            Conversation::InboundPeer(_) | Conversation::OutboundPeer(_) | Conversation::PlacesRequest(_) => {
+            }
         }
     }
 
@@ -122,7 +124,8 @@ impl Conversation {
         match self {
             Conversation::Client(client) => client.disk_reached(context),
             Conversation::Web(web) => web.disk_reached(context),
-            Conversation::InboundPeer(_) | Conversation::OutboundPeer(_) | Conversation::PlacesRequest(_) => {}
+            Conversation::InboundPeer(_) | Conversation::OutboundPeer(_) | Conversation::PlacesRequest(_) => {
+            }
         }
     }
 
@@ -131,7 +134,8 @@ impl Conversation {
         match self {
             Conversation::Client(client) => client.follow_on(context),
             Conversation::Web(web) => web.follow_on(context),
-            Conversation::InboundPeer(_) | Conversation::OutboundPeer(_) | Conversation::PlacesRequest(_) => {}
+            Conversation::InboundPeer(_) | Conversation::OutboundPeer(_) | Conversation::PlacesRequest(_) => {
+            }
         }
     }
 

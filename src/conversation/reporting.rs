@@ -79,7 +79,9 @@ impl Refusal {
                 let hint = if seconds > CENTURY_S { " (is the time in milliseconds?)" } else { "" };
                 format!("limits.max_future_s: {} ahead of this server's clock{hint}", in_words(seconds))
             }
-            Refusal::DiskFails => "store.sync: the disk fails, so that the statement could be lost".to_owned(),
+            Refusal::DiskFails => {
+                "store.sync: the disk fails, so that the statement could be lost".to_owned()
+            }
             Refusal::Unread => "too many bytes of earlier answers were not read by clients".to_owned(),
             Refusal::StoreFull => {
                 format!("limits.max_clients: the store is full with {}", server.store_contents())
@@ -136,7 +138,11 @@ pub(in crate::conversation) const SHOWN_MAX: usize = 100;
 
 /// The seconds by which the time of an IAMAT is ahead of this server's clock; `None`: no more than
 /// `limits.max_future_s`.
-pub(in crate::conversation) fn seconds_too_far_ahead(server: &Server, time: Time, received: Time) -> Option<u64> {
+pub(in crate::conversation) fn seconds_too_far_ahead(
+    server: &Server,
+    time: Time,
+    received: Time,
+) -> Option<u64> {
     let ahead_max_ns = i128::from(server.limits.max_future_s) * SECOND_NS;
     let ahead_ns = time.nanoseconds() - received.nanoseconds();
     (ahead_max_ns > 0 && ahead_ns > ahead_max_ns).then_some((ahead_ns / SECOND_NS) as u64)

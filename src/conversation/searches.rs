@@ -6,9 +6,11 @@
 //! had when it began.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::Waiter;
 use crate::store::{Nearby, SearchId, Store};
+use crate::text::prefixes::Prefixes;
 
 /// The searches of all clients.
 #[derive(Debug)]
@@ -26,6 +28,7 @@ struct Waiting {
     waiter: Waiter,
     nearby: Nearby<'static>,
     left_out: Option<Box<[u8]>>,
+    only: Option<Arc<Prefixes>>,
 }
 
 /// The state of a search after [`Searches::begin`].
@@ -55,8 +58,9 @@ impl Searches {
     ) -> Progress {
         if self.steps == 0 || !may_run || !self.waiting.is_empty() || self.running.len() >= RUNNING_MAX {
             let left_out = nearby.left_out.map(Box::from);
-            let nearby = Nearby { left_out: None, ..*nearby };
-            self.waiting.push_back(Waiting { waiter, nearby, left_out });
+            let only = nearby.only.cloned();
+            let nearby = Nearby { left_out: None, only: None, ..*nearby };
+            self.waiting.push_back(Waiting { waiter, nearby, left_out, only });
             return Progress::Waits;
         }
         let id = store.search(nearby);
@@ -115,9 +119,9 @@ impl Searches {
 
     fn begin_waiting(&mut self, store: &mut Store) {
         while self.running.len() < RUNNING_MAX
-            && let Some(Waiting { waiter, nearby, left_out }) = self.waiting.pop_front()
+            && let Some(Waiting { waiter, nearby, left_out, only }) = self.waiting.pop_front()
         {
-            let id = store.search(&Nearby { left_out: left_out.as_deref(), ..nearby });
+            let id = store.search(&Nearby { left_out: left_out.as_deref(), only: only.as_ref(), ..nearby });
             self.running.push_back((id, waiter));
         }
     }

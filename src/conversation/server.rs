@@ -8,6 +8,7 @@ use super::{
     Conversation, Durability, EventLimit, Followers, Handle, NeighbourId, Neighbours, OlderStatements,
     PlacesRequest, Searches, WebShared,
 };
+use crate::access::Access;
 use crate::config::{Limits, PlacesSection};
 use crate::log::Log;
 use crate::places::desk::Desk;
@@ -96,6 +97,8 @@ pub struct Server {
     pub handshakes_failed: EventLimit,
     /// The clients whose losing statements were logged.
     pub older_statements: OlderStatements,
+    /// What requests over HTTP may do.
+    pub access: Access,
     /// What the web conversations share.
     pub web: WebShared,
     /// The server shuts down.
@@ -128,6 +131,7 @@ impl Server {
             connections_refused: EventLimit::new(),
             handshakes_failed: EventLimit::new(),
             older_statements: OlderStatements::default(),
+            access: Access::open(),
             web: WebShared::new(),
             is_ending: false,
         }

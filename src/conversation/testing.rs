@@ -229,12 +229,29 @@ impl Bench {
         }
     }
 
+    /// Goes on with the lists of HTTP, in as many turns as it takes.
+    pub(super) fn list_on(&mut self) -> usize {
+        let mut turns = 0;
+        loop {
+            while let Some(connection) = self.server.web.next_due() {
+                assert_eq!(connection, self.id);
+                self.deliver(Handle::call(Conversation::list_on));
+            }
+            if !self.server.web.turn_ended() {
+                return turns;
+            }
+            turns += 1;
+        }
+    }
+
     /// Begins the next turn of the searches, and goes on with those that are not over. Returns whether some are left.
     pub(super) fn search(&mut self) -> bool {
         for (waiter, reply) in self.server.searches.advance(&mut self.server.store) {
-            self.deliver(crate::conversation::Handle::call(move |conversation: &mut Conversation, context| {
-                conversation.found(context, waiter.ticket, reply);
-            }));
+            self.deliver(crate::conversation::Handle::call(
+                move |conversation: &mut Conversation, context| {
+                    conversation.found(context, waiter.ticket, reply);
+                },
+            ));
         }
         self.server.searches.begin_turn()
     }

@@ -34,7 +34,7 @@ pub use journal::{JournalDriver, STORE};
 pub use log_pages::LOG;
 use log_pages::LogDriver;
 use places::PlacesDriver;
-pub use settings::{LinkSettings, PlacesSettings, Settings};
+pub use settings::{LinkSettings, PlacesSettings, Settings, WebSettings};
 use shutdown::Shutdown;
 
 /// A command of a herd.
@@ -164,6 +164,7 @@ impl Herd {
         self.commands.push_back(Command::SetQuota(LISTENER, Quota { spare, ..quota }));
         self.commands.push_back(Command::SetQuota(self.web_listener(), Herd::quota_of_web(quota)));
         self.apply_keys(settings.links.keys);
+        self.apply_web(settings.web);
         self.watch_certificate(settings.links.certificate_end, clocks);
         self.places.apply(settings.places, &mut self.server.desk, clocks.now, &mut self.commands);
         for id in self.server.neighbours.ids() {
@@ -400,7 +401,10 @@ impl Application for Herd {
             if let Some(signal) = self.server.signals.pop_front() {
                 self.signalled(signal, clocks.now);
             } else if let Some(client) = self.server.durability.next_conversation() {
-                return Some(Command::Deliver { to: client.id(), call: Handle::call(Conversation::disk_reached) });
+                return Some(Command::Deliver {
+                    to: client.id(),
+                    call: Handle::call(Conversation::disk_reached),
+                });
             } else {
                 let Some(step) = self.server.desk.next_step(clocks.now) else {
                     return self.next_portion();

@@ -1,9 +1,10 @@
 //! The effect of SIGHUP: settings and keys that were read again, and the log file opened again.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::dialler::Dialler;
-use super::{Command, HANDSHAKE_MAX, Herd, LISTENER, NEIGHBOURS, Settings};
+use super::{Command, HANDSHAKE_MAX, Herd, LISTENER, NEIGHBOURS, Settings, WebSettings};
 use crate::clock::Clocks;
 use crate::conversation::Conversation;
 use crate::log::Level;
@@ -60,6 +61,16 @@ impl Herd {
         self.server.keys = keys;
     }
 
+    /// Takes over other tokens and another certificate of the HTTP interface: later requests need these tokens, later
+    /// connections get this certificate.
+    pub(super) fn apply_web(&mut self, web: WebSettings) {
+        if let Some(settings) = web.tls {
+            let tls = TlsListener { settings, handshake_max: WEB_HANDSHAKE_MAX, with_plain_text: false };
+            self.commands.push_back(Command::SetTls(self.web_listener(), Some(tls)));
+        }
+        self.server.access.replace(web.tokens);
+    }
+
     /// Reopens the log, after log rotation has renamed or truncated it: lines logged before go to the old file, lines
     /// logged later to the new one. Nothing is opened when the log is off.
     pub fn reopen_log(&mut self, clocks: Clocks) {
@@ -69,3 +80,6 @@ impl Herd {
         }
     }
 }
+
+/// The time limit of a handshake over HTTP: a phone at the edge of a network needs seconds for a few packets.
+const WEB_HANDSHAKE_MAX: Duration = Duration::from_secs(10);

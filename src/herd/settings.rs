@@ -4,10 +4,11 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::access::Tokens;
 use crate::config::{HostPort, Limits, PlacesSection};
 use crate::keys::Expiry;
 use crate::log::Level;
-use crate::protocol::TlsKeys;
+use crate::protocol::{TlsKeys, TlsSettings};
 
 /// Everything about a server that may change while it runs.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub struct Settings {
     pub neighbours: Vec<(String, HostPort)>,
     /// The links between servers.
     pub links: LinkSettings,
+    /// The HTTP interface.
+    pub web: WebSettings,
     /// The service that answers WHATSAT.
     pub places: PlacesSettings,
     /// The level of the log.
@@ -37,6 +40,22 @@ pub struct LinkSettings {
     pub certificate_end: Option<Expiry>,
     /// Neighbours have a port of their own, that of the second listener.
     pub have_own_port: bool,
+}
+
+/// The HTTP interface.
+#[derive(Clone, Default)]
+pub struct WebSettings {
+    /// The tokens that it accepts; `None`: no request needs one.
+    pub tokens: Option<Tokens>,
+    /// TLS; `None`: plain text.
+    pub tls: Option<Rc<dyn TlsSettings>>,
+}
+
+impl fmt::Debug for WebSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (tokens, tls) = (self.tokens.is_some(), self.tls.is_some());
+        f.debug_struct("WebSettings").field("has_tokens", &tokens).field("has_tls", &tls).finish()
+    }
 }
 
 /// The service that answers WHATSAT.

@@ -49,6 +49,7 @@ fn settings(neighbours: &[(&str, &str)]) -> Settings {
         silence: Duration::from_secs(3),
         neighbours: neighbours.iter().map(|(name, at)| ((*name).to_owned(), address(at))).collect(),
         links: LinkSettings::default(),
+        web: WebSettings::default(),
         places: PlacesSettings { section, key: None },
         log_level: Level::Events,
     }

@@ -34,6 +34,14 @@ impl KeysError {
         self.problem == Problem::Missing
     }
 
+    /// What is wrong with the file, without its name and without a remedy for a missing one.
+    pub(crate) fn problem(&self) -> &str {
+        match &self.problem {
+            Problem::Missing => "no such file",
+            Problem::Other(problem) => problem,
+        }
+    }
+
     /// The file that cannot be used.
     pub fn file(&self) -> &Path {
         &self.file

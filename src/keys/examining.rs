@@ -42,7 +42,10 @@ pub struct Expiry {
 
 impl Expiry {
     /// The earliest end of these certificates, which are in one file.
-    fn of<'a>(file: String, certificates: impl IntoIterator<Item = &'a Certificate>) -> Option<Expiry> {
+    pub(super) fn of<'a>(
+        file: String,
+        certificates: impl IntoIterator<Item = &'a Certificate>,
+    ) -> Option<Expiry> {
         let first = certificates.into_iter().min_by_key(|certificate| certificate.not_after())?;
         Some(Expiry { file, not_after: first.not_after(), last_day: first.last_day() })
     }
@@ -56,15 +59,24 @@ impl Expiry {
     /// The warning within [`WARNING_DAYS`] of the end, at this second since 1970.
     pub fn warning(&self, now: i64) -> Option<String> {
         let (file, day) = (&self.file, &self.last_day);
-        let days = (self.not_after - now).div_euclid(super::certificate::SECONDS_OF_A_DAY);
-        let when = match days {
-            ..0 => return Some(format!("{file} expired on {day}; run herd keys --renew")),
-            0 => "within a day".to_owned(),
-            1 => "in 1 day".to_owned(),
-            2..WARNING_DAYS => format!("in {days} days"),
-            _ => return None,
+        let when = self.when_it_ends(now)?;
+        let said = match when.strip_prefix("ends ") {
+            Some(when) => format!("{file} expires on {day}, {when}"),
+            None => format!("{file} expired on {day}"),
         };
-        Some(format!("{file} expires on {day}, {when}; run herd keys --renew"))
+        Some(format!("{said}; run herd keys --renew"))
+    }
+
+    /// `ends in 3 days` or `has ended`, within [`WARNING_DAYS`] of the end, at this second since 1970.
+    pub fn when_it_ends(&self, now: i64) -> Option<String> {
+        let days = (self.not_after - now).div_euclid(super::certificate::SECONDS_OF_A_DAY);
+        match days {
+            ..0 => Some("has ended".to_owned()),
+            0 => Some("ends within a day".to_owned()),
+            1 => Some("ends in 1 day".to_owned()),
+            2..WARNING_DAYS => Some(format!("ends in {days} days")),
+            _ => None,
+        }
     }
 }
 

@@ -53,8 +53,8 @@ pub(super) fn read_private_key(file: &Path) -> Result<PrivateKeyDer<'static>, Ke
     })
 }
 
-/// Reads a text file of keys that only its owner may read.
-pub(super) fn read_private_text(file: &Path) -> Result<String, KeysError> {
+/// Reads a text file of secrets that only its owner may read, of at most 1 MiB.
+pub(crate) fn read_private_text(file: &Path) -> Result<String, KeysError> {
     text(file, read_private(file)?)
 }
 
@@ -64,7 +64,7 @@ pub(super) fn read_text(file: &Path) -> Result<String, KeysError> {
 }
 
 fn text(file: &Path, bytes: Vec<u8>) -> Result<String, KeysError> {
-    String::from_utf8(bytes).map_err(|_| KeysError::new(file, "not PEM: not UTF-8"))
+    String::from_utf8(bytes).map_err(|_| KeysError::new(file, "not UTF-8"))
 }
 
 fn read_private(file: &Path) -> Result<Vec<u8>, KeysError> {
@@ -73,7 +73,7 @@ fn read_private(file: &Path) -> Result<Vec<u8>, KeysError> {
     Ok(bytes)
 }
 
-/// Checks that neither the group nor others may do anything with a private key.
+/// Checks that neither the group nor others may do anything with a file of secrets.
 fn check_private(file: &Path, metadata: &Metadata) -> Result<(), KeysError> {
     let mode = metadata.permissions().mode() & PERMISSIONS;
     if mode & OF_OTHERS == 0 {
@@ -82,7 +82,7 @@ fn check_private(file: &Path, metadata: &Metadata) -> Result<(), KeysError> {
     Err(KeysError::new(
         file,
         format!(
-            "others than its owner may use this private key (mode {mode:03o}); run chmod 600 {}",
+            "others than its owner may use this file (mode {mode:03o}); run chmod 600 {}",
             file.display()
         ),
     ))

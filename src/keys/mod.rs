@@ -9,18 +9,21 @@ mod certificate;
 mod error;
 mod examining;
 mod files;
+mod http_keys;
 pub mod issuing;
 mod making;
 mod server_keys;
 #[cfg(test)]
 mod testing;
-mod writing;
+pub(crate) mod writing;
 
 pub use bundle::bundle;
 pub use certificate::Certificate;
 pub use error::KeysError;
 pub use examining::{Examination, Expiry, State, examine};
+pub(crate) use files::read_private_text;
 pub use files::{AUTHORITIES, AUTHORITY_KEY, FOLDER, certificate_file, key_file};
+pub use http_keys::HttpKeys;
 pub use making::{Made, Mode, Outcome, make};
 pub use server_keys::ServerKeys;
 

@@ -45,7 +45,8 @@ impl ServerKeys {
         let certificate = keys.certificate().ok_or_else(|| {
             KeysError::new(&chain_file, "the first certificate is not well formed (RFC 5280)")
         })?;
-        keys.check_pair().map_err(|problem| KeysError::new(&key_file, problem))?;
+        let remedy = "put both files of the same pair here, or run herd keys --renew";
+        check_pair(&keys.chain, &keys.key, remedy).map_err(|problem| KeysError::new(&key_file, problem))?;
         keys.check_chain(&certificate, name, now).map_err(|problem| KeysError::new(&chain_file, problem))?;
         Ok(keys)
     }
@@ -53,19 +54,6 @@ impl ServerKeys {
     /// The server's certificate.
     pub fn certificate(&self) -> Option<Certificate> {
         self.chain.first().and_then(Certificate::read)
-    }
-
-    fn check_pair(&self) -> Result<(), String> {
-        let pair = CertifiedKey::from_der(self.chain.clone(), self.key.clone_key(), &provider());
-        pair.map(drop).map_err(|error| match error {
-            Error::InconsistentKeys(_) => {
-                "does not fit the certificate beside it; put both files of the same pair here, or run herd keys \
-                 --renew"
-                    .to_owned()
-            }
-            _ => "holds no private key that TLS can use: expected ECDSA (P-256, P-384, P-521), RSA or Ed25519"
-                .to_owned(),
-        })
     }
 
     fn check_chain(&self, certificate: &Certificate, name: &str, now: UnixTime) -> Result<(), String> {
@@ -90,6 +78,20 @@ impl fmt::Debug for ServerKeys {
         let names = certificate.as_ref().map(Certificate::names);
         f.debug_struct("ServerKeys").field("names", &names).finish_non_exhaustive()
     }
+}
+
+/// Checks that a private key is that of the first certificate of a chain.
+pub(super) fn check_pair(
+    chain: &[CertificateDer<'static>],
+    key: &PrivateKeyDer<'static>,
+    remedy: &str,
+) -> Result<(), String> {
+    let pair = CertifiedKey::from_der(chain.to_vec(), key.clone_key(), &provider());
+    pair.map(drop).map_err(|error| match error {
+        Error::InconsistentKeys(_) => format!("does not fit the certificate beside it; {remedy}"),
+        _ => "holds no private key that TLS can use: expected ECDSA (P-256, P-384, P-521), RSA or Ed25519"
+            .to_owned(),
+    })
 }
 
 /// Reads the certificates of the authorities. One that may not sign others is an error: TLS would trust it as an

@@ -1,4 +1,4 @@
-//! How files of keys are written: whole or not at all, and by one process at a time.
+//! How files of secrets are written: whole or not at all, and by one process at a time.
 
 use super::KeysError;
 use rustix::fs::{FlockOperation, flock};
@@ -10,19 +10,21 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The right to write files into a folder of keys. The kernel gives it back when the process ends, however it
+/// The right to write files into a folder. The kernel gives it back when the process ends, however it
 /// ends.
 #[derive(Debug)]
-pub(super) struct Lock {
+pub(crate) struct Lock {
     folder: File,
 }
 
 impl Lock {
     /// Makes the folder if there is none, and waits until no other process writes into it.
-    pub(super) fn take(folder: &Path) -> Result<Lock, KeysError> {
+    pub(crate) fn take(folder: &Path) -> Result<Lock, KeysError> {
         let failed = |error: io::Error| KeysError::new(folder, format!("cannot be written: {error}"));
         make_folder(folder).map_err(failed)?;
-        let opened = File::open(folder).map_err(failed)?;
+        // The empty path, which is the folder of a name alone, is that of no folder.
+        let named = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let opened = File::open(named).map_err(failed)?;
         let until = Instant::now() + LOCK_WAIT;
         loop {
             match flock(&opened, FlockOperation::NonBlockingLockExclusive) {
@@ -31,7 +33,7 @@ impl Lock {
                 Err(Errno::WOULDBLOCK) => {
                     let wait = LOCK_WAIT.as_secs();
                     let problem = format!(
-                        "another process has been making keys here for {wait} s; end it, and start this again"
+                        "another process of this program has been writing here for {wait} s; end it, and start this again"
                     );
                     return Err(KeysError::new(folder, problem));
                 }
@@ -41,7 +43,7 @@ impl Lock {
     }
 
     /// Puts all files into their places, in this order. Before that each of them is complete on the disk.
-    pub(super) fn put(&self, files: &[NewFile]) -> Result<(), KeysError> {
+    pub(crate) fn put(&self, files: &[NewFile]) -> Result<(), KeysError> {
         for file in files {
             file.write().map_err(|error| file.failed(&error))?;
         }
@@ -56,7 +58,7 @@ impl Lock {
 
 /// A file to be written.
 #[derive(Debug)]
-pub(super) struct NewFile {
+pub(crate) struct NewFile {
     path: PathBuf,
     text: String,
     mode: u32,
@@ -64,12 +66,12 @@ pub(super) struct NewFile {
 
 impl NewFile {
     /// A file that all may read.
-    pub(super) fn public(path: PathBuf, text: String) -> NewFile {
+    pub(crate) fn public(path: PathBuf, text: String) -> NewFile {
         NewFile { path, text, mode: 0o644 }
     }
 
     /// A file that only its owner may read.
-    pub(super) fn private(path: PathBuf, text: String) -> NewFile {
+    pub(crate) fn private(path: PathBuf, text: String) -> NewFile {
         NewFile { path, text, mode: 0o600 }
     }
 
@@ -98,7 +100,10 @@ impl NewFile {
 }
 
 /// Makes a folder that only its owner may enter, and the folders above it as usual.
-pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
+pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
+    if folder.as_os_str().is_empty() {
+        return Ok(());
+    }
     if let Some(above) = folder.parent().filter(|above| !above.as_os_str().is_empty()) {
         fs::create_dir_all(above)?;
     }

@@ -66,15 +66,15 @@ pub fn check_roots(file: &Path) -> Result<(), String> {
     read_roots(file).map(drop)
 }
 
-/// The settings of a server with this certificate and its private key.
+/// The settings of a server with this certificate, intermediate ones after it, and its private key.
 pub fn server_config(
-    certificate: CertificateDer<'static>,
+    chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 ) -> Result<Arc<ServerConfig>, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)?;
+        .with_single_cert(chain, key)?;
     config.alpn_protocols = vec![ALPN.to_vec()];
     Ok(Arc::new(config))
 }

@@ -24,7 +24,7 @@ pub(super) fn certificate(listen: SocketAddr) -> Result<(Arc<ServerConfig>, Stri
     let key = KeyPair::generate()?;
     let subject = Subject { name: "herd places", organization: None };
     let issued = authority.issue(subject, names, Purpose::Server, VALIDITY, &key)?;
-    Ok((server_config(issued.certificate, private_key(&key))?, authority.pem().to_owned()))
+    Ok((server_config(vec![issued.certificate], private_key(&key))?, authority.pem().to_owned()))
 }
 
 /// From 1975 to 4095: a certificate that ends with the process needs no end of its own, and a wrong clock does

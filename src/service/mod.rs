@@ -2,6 +2,7 @@
 //! operating system, the event loop and the application, with settings from the herd file.
 
 mod certificate;
+mod http_check;
 mod local_places;
 mod places_check;
 
@@ -22,7 +23,7 @@ use crate::conversation::{Identity, Server};
 use crate::event_loop::mio_system::MioSystem;
 use crate::event_loop::system::System;
 use crate::event_loop::{EventLoop, Turn};
-use crate::herd::{Herd, JournalDriver, LinkSettings, PlacesSettings, Settings};
+use crate::herd::{Herd, JournalDriver, LinkSettings, PlacesSettings, Settings, WebSettings};
 use crate::keys::{self, Expiry};
 use crate::log::{Log, LogFile, warn};
 use crate::protocol::{Application, ListenerTag, WaterMarks};
@@ -45,6 +46,24 @@ pub fn check_places(herd: &config::HerdFile) -> Result<(), String> {
 pub fn check_stores(herd: &config::HerdFile) -> Result<(), String> {
     let Some(section) = &herd.store else { return Ok(()) };
     herd.servers.iter().try_for_each(|server| check_store(section, &herd.name, &server.name))
+}
+
+/// The files of the section `http`, as they were found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HttpFiles {
+    /// The number of tokens.
+    pub tokens: usize,
+    /// The end of the certificate; `None`: HTTP is plain text.
+    pub certificate_end: Option<Expiry>,
+}
+
+/// Checks the files of the section `http`, as a server with HTTP does when it starts. The error is one line.
+pub fn check_http(herd: &config::HerdFile) -> Result<HttpFiles, String> {
+    if herd.servers.iter().all(|server| server.http.is_none()) {
+        return Ok(HttpFiles::default());
+    }
+    let (settings, certificate_end) = http_check::read(herd)?;
+    Ok(HttpFiles { tokens: settings.tokens.map_or(0, |tokens| tokens.len()), certificate_end })
 }
 
 /// Runs the server `name` of a herd until SIGTERM or SIGINT. `file` is the herd file that was named; SIGHUP
@@ -182,6 +201,10 @@ fn settings(herd: &config::HerdFile, name: &str) -> Result<Settings, String> {
         silence: herd.peers.silence,
         neighbours,
         links: link_settings(herd, name, server.peers.is_some())?,
+        web: match server.http {
+            Some(_) => http_check::read(herd)?.0,
+            None => WebSettings::default(),
+        },
         places: PlacesSettings { section, key },
         log_level: herd.log.level,
     })
@@ -305,7 +328,8 @@ mod tests {
         let certificate = config::HttpCertificate { chain: "x".into(), key: "y".into() };
         let over_tls = changed(&|herd| herd.http.certificate = Some(certificate.clone()));
         assert!(over_tls.unwrap_err().contains("`http.certificate`"));
-        assert_eq!(changed(&|herd| herd.http.tokens = Some("x".into())), Ok(2));
+        let missing = changed(&|herd| herd.http.tokens = Some("no such folder/x".into()));
+        assert!(missing.unwrap_err().starts_with("http.tokens: no such folder/x: no such file"));
         assert!(changed(&|herd| herd.peers.tls ^= true).unwrap_err().contains("`peers.tls`"));
         assert!(changed(&|herd| herd.log.folder = "x".into()).unwrap_err().contains("`log.dir`"));
         assert!(changed(&|herd| herd.servers[0].name = "x".into()).unwrap_err().contains("no server Riley"));

@@ -8,6 +8,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
+use std::sync::Arc;
 
 use super::arena::Arena;
 use super::chunks::Chunks;
@@ -18,6 +19,7 @@ use super::space::{Link, SLOTS, Space, Target};
 use super::{Store, line_received_ns};
 use crate::geo::{Bounds, Cell, Centre, degrees};
 use crate::text::location::Location;
+use crate::text::prefixes::Prefixes;
 use crate::text::simd::write_eight;
 
 /// A search in progress.
@@ -30,6 +32,8 @@ pub(super) struct Search {
     bound: usize,
     /// The index of the record that is left out.
     left_out: Option<u32>,
+    /// The clients to look for; `None`: all.
+    only: Option<Arc<Prefixes>>,
     /// The number of the newest change at the beginning.
     sequence: u64,
     /// The cells to look at.
@@ -105,6 +109,8 @@ pub struct Nearby<'a> {
     pub bound: usize,
     /// The client that is left out.
     pub left_out: Option<&'a [u8]>,
+    /// The clients to look for; `None`: all.
+    pub only: Option<&'a Arc<Prefixes>>,
 }
 
 impl Store {
@@ -165,6 +171,7 @@ impl Search {
             radius_m: 0.0,
             bound: 0,
             left_out: None,
+            only: None,
             sequence: 0,
             pending: BinaryHeap::new(),
             found: Vec::new(),
@@ -180,6 +187,7 @@ impl Search {
         self.radius_m = nearby.radius_km * 1000.0;
         self.bound = nearby.bound.min(BOUND_MAX);
         (self.left_out, self.sequence) = (left_out, sequence);
+        self.only = nearby.only.cloned();
         self.haversine_max = Bounds::haversine_max(self.radius_m);
         self.may_repeat = false;
         self.found.clear();
@@ -310,7 +318,7 @@ impl Search {
         };
         let (latitude, longitude) = degrees(&location);
         let distance_m = self.centre.distance_m(latitude, longitude);
-        if distance_m <= self.radius_m {
+        if distance_m <= self.radius_m && self.only.as_ref().is_none_or(|only| only.has(id)) {
             self.insert(sources, index, distance_m.round() as u32, id);
         }
         line.len()

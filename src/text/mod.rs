@@ -8,6 +8,7 @@ pub mod follow;
 pub mod json;
 pub mod location;
 pub mod peer_line;
+pub mod prefixes;
 pub mod record;
 pub mod refusal;
 pub mod request_line;

@@ -48,7 +48,7 @@ impl Authority {
     /// The settings of a server that asks for no certificate.
     pub(crate) fn server(&self, name: &str) -> Arc<ServerConfig> {
         let (certificate, key) = self.sign(name);
-        server_config(certificate, key).unwrap()
+        server_config(vec![certificate], key).unwrap()
     }
 
     /// The settings of a client that trusts this authority and shows no certificate.

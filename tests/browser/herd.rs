@@ -63,7 +63,8 @@ impl Herd {
     /// Starts a server and waits until it listens.
     pub fn start(&mut self, server: &str) {
         let output = fs::File::create(self.folder.join(format!("{server}.out"))).unwrap();
-        let mut child = self.command().args(["serve", "-c", "herd.json", server]).stderr(output).spawn().unwrap();
+        let mut child =
+            self.command().args(["serve", "-c", "herd.json", server]).stderr(output).spawn().unwrap();
         let index = index(server);
         let end = Instant::now() + Duration::from_secs(20);
         while self.ports[index].iter().any(|port| TcpStream::connect((Ipv4Addr::LOCALHOST, *port)).is_err()) {

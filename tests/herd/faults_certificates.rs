@@ -41,7 +41,7 @@ pub fn certificate(
         None => parameters.self_signed(&key),
     };
     let der = certificate.unwrap().der().clone();
-    server_config(der, PrivateKeyDer::Pkcs8(key.serialize_der().into())).unwrap()
+    server_config(vec![der], PrivateKeyDer::Pkcs8(key.serialize_der().into())).unwrap()
 }
 
 /// Starts a Places server with this certificate. It closes each connection after its answer, without

@@ -7,7 +7,7 @@ use herd::config::{Limits, PlacesSection};
 use herd::conversation::{Identity, Server};
 use herd::event_loop::system::System;
 use herd::event_loop::{EventLoop, Turn};
-use herd::herd::{Herd, LinkSettings, PlacesSettings, Settings};
+use herd::herd::{Herd, LinkSettings, PlacesSettings, Settings, WebSettings};
 use herd::log::{Level, Log};
 use herd::protocol::WaterMarks;
 use herd::text::peer_line::Epoch;
@@ -28,6 +28,7 @@ fn event_loop(sink: &Arc<Mutex<CountingSink>>) -> EventLoop<MemorySystem, Herd> 
         silence,
         neighbours,
         links: LinkSettings::default(),
+        web: WebSettings::default(),
         places: PlacesSettings { section: PlacesSection::default(), key: None },
         log_level: Level::Traffic,
     };

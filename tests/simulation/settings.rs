@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use herd::config::{ClientsSection, Host, HostPort, Limits, PlacesSection, PlacesUrl};
 use herd::event_loop::system::Event;
-use herd::herd::{LinkSettings, PlacesSettings, Settings};
+use herd::herd::{LinkSettings, PlacesSettings, Settings, WebSettings};
 use herd::log::Level;
 use herd::places::desk::Bounds;
 
@@ -74,6 +74,7 @@ impl Simulation {
                 keys: self.tls.as_ref().map(|tls| tls.herd_keys(server)),
                 ..LinkSettings::default()
             },
+            web: WebSettings::default(),
             places: PlacesSettings { section: places, key: Some(key(self.plan.dialect).into()) },
             log_level: if logs { Level::Traffic } else { Level::Off },
         }

@@ -20,9 +20,6 @@ pub fn draw(herd: &HerdFile) -> String {
     if let Some(stores) = stores(herd) {
         let _ = writeln!(text, "Stores  {stores}");
     }
-    if let Some(http) = http(herd) {
-        let _ = writeln!(text, "HTTP    {http}");
-    }
     let _ = writeln!(text, "Links   {}", links(herd));
     text
 }
@@ -101,21 +98,6 @@ fn places(herd: &HerdFile) -> String {
     text
 }
 
-/// What the HTTP interface requires of a request, and whether it is TLS. `None`: no server has one.
-fn http(herd: &HerdFile) -> Option<String> {
-    herd.servers.iter().find(|server| server.http.is_some())?;
-    let access = match &herd.http.tokens {
-        Some(file) => format!("with a token of {}", tidy(file).display()),
-        None => "open to this machine".to_owned(),
-    };
-    let transport = match &herd.http.certificate {
-        Some(certificate) => format!("TLS with {}", tidy(&certificate.chain).display()),
-        None if herd.http.behind_proxy => "behind a proxy that ends TLS".to_owned(),
-        None => "plain text".to_owned(),
-    };
-    Some(format!("{access}, {transport}"))
-}
-
 /// How the servers of a herd are connected with each other.
 fn links(herd: &HerdFile) -> &'static str {
     if herd.peers.tls { "mutual TLS" } else { "plain text (peers.tls is false)" }
@@ -188,7 +170,6 @@ If one server fails
 
 Places  https://localhost:12331, the local Places server (herd places), trusting run/places-ca.pem
 Logs    logs/<server>.log (traffic)
-HTTP    open to this machine, plain text
 Links   mutual TLS
 ";
         let mut herd = HerdFile::built_in();
@@ -255,7 +236,6 @@ If one server fails
 Places  http://127.0.0.1:8080/fake (google-legacy, key in $K), trusting x/ca.pem
 Logs    off
 Stores  st/ore/<server> (always)
-HTTP    with a token of x/tokens.json, TLS with web.pem
 Links   mutual TLS
 ";
         assert_eq!(draw(&HerdFile::parse(text, Path::new("x/herd.json")).unwrap()), expected);

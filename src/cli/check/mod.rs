@@ -2,6 +2,7 @@
 
 mod drawing;
 mod failures;
+mod http;
 mod keys;
 #[cfg(test)]
 mod testing;
@@ -31,8 +32,11 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let loaded = LoadedHerd::find(arguments)?;
     service::check_places(&loaded.herd).map_err(Failure::at_run_time)?;
     service::check_stores(&loaded.herd).map_err(Failure::at_run_time)?;
-    let (keys, failure) = keys::report(&loaded.herd, &loaded.option(arguments), UnixTime::now());
-    print((draw(&loaded.herd) + &keys).as_bytes())?;
+    let http = service::check_http(&loaded.herd).map_err(Failure::at_run_time)?;
+    let now = UnixTime::now();
+    let http = http::report(&loaded.herd, &http, now);
+    let (keys, failure) = keys::report(&loaded.herd, &loaded.option(arguments), now);
+    print((draw(&loaded.herd) + &keys + &http).as_bytes())?;
     failure.map_or(Ok(()), Err)
 }
 
@@ -56,7 +60,7 @@ Example
 
 Exit status
   0  the files are valid
-  1  places.trust, the key of Places, a key in run/keys or a folder in store.dir
-     is not usable, or the drawing could not be printed
+  1  places.trust, the key of Places, a key in run/keys, a folder in store.dir or
+     a file of the section http is not usable, or the drawing could not be printed
   2  the command line or the herd file is wrong
 ";

@@ -79,7 +79,7 @@ pub(in crate::conversation) fn nearby<'a>(server: &Server, near: &Near<'a>) -> O
         NearCentre::Client(id) => (centre(&server.store.statement(id)?.location?), Some(id)),
     };
     let radius_km = str::from_utf8(near.radius_km).ok()?.parse().ok()?;
-    Some(Nearby { centre, radius_km, bound: near.bound, left_out })
+    Some(Nearby { centre, radius_km, bound: near.bound, left_out, only: None })
 }
 
 /// The beginning of the reply to a line that is refused.

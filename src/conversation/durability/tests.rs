@@ -1,4 +1,5 @@
 use super::*;
+use crate::conversation::Client;
 use crate::conversation::Conversation;
 use crate::conversation::testing::Bench;
 use crate::protocol::{Close, ConnectionId};

@@ -6,11 +6,11 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::access::Grant;
 use super::representation::{EventEncoder, write_mark};
 use super::response::{Exchange, OK, Response, write_head};
 use super::routes::Request;
 use super::{Outcome, State, Web, log};
+use crate::access::Grant;
 use crate::clock::Moment;
 use crate::conversation::followers::FollowerId;
 use crate::conversation::reporting::Refusal;
@@ -24,6 +24,8 @@ use crate::text::location::{AREA_RADIUS_KM_MAX, Location};
 pub(super) struct Stream {
     follower: FollowerId,
     grant: Rc<Grant>,
+    /// The version of the tokens with which the grant was found to hold.
+    access_version: u64,
     /// It ends as soon as everything was sent.
     is_ending: bool,
     /// When the next comment is due.
@@ -37,7 +39,9 @@ pub(super) fn stream(context: &mut Context<'_>, request: &Request<'_>) -> Result
     let query = request.query;
     let (id, prefix, area) = (query.id("id")?, query.id("prefix")?, query.location()?);
     if [id.is_some(), prefix.is_some(), area.is_some()].into_iter().filter(|&is_there| is_there).count() > 1 {
-        return Err(Response::bad("id: expected only one of id, prefix, or latitude and longitude, got several"));
+        return Err(Response::bad(
+            "id: expected only one of id, prefix, or latitude and longitude, got several",
+        ));
     }
     let radius_km = if area.is_some() { query.kilometres(AREA_RADIUS_KM_MAX)? } else { b"".into() };
     let from = query.get("from")?;
@@ -72,6 +76,7 @@ pub(super) fn stream(context: &mut Context<'_>, request: &Request<'_>) -> Result
     Ok(Outcome::Streams(Box::new(Stream {
         follower,
         grant: Rc::clone(&request.grant),
+        access_version: server.access.version(),
         is_ending: false,
         comment_at: context.now + COMMENT_EVERY,
         events: 0,
@@ -97,20 +102,28 @@ impl Stream {
         followers.end(self.follower, store);
         let (host, port) = (context.address.ip(), context.address.port());
         let events = self.events;
-        context.shared.log.event(format_args!("The event stream of ({host}, {port}) has ended after {events} events"));
+        context
+            .shared
+            .log
+            .event(format_args!("The event stream of ({host}, {port}) has ended after {events} events"));
     }
 }
 
 impl Web {
     /// Writes the beginning of a stream.
-    pub(super) fn begin_stream(&mut self, context: &mut Context<'_>, exchange: Exchange, stream: Box<Stream>) {
+    pub(super) fn begin_stream(
+        &mut self,
+        context: &mut Context<'_>,
+        exchange: Exchange,
+        stream: Box<Stream>,
+    ) {
         let fields = [
             ("Content-Type", "text/event-stream"),
             // No proxy compresses the stream, or waits for more of it.
             ("Cache-Control", "no-store, no-transform"),
             ("X-Accel-Buffering", "no"),
         ];
-        write_head(context, OK, fields, Framing::UntilClose, false);
+        write_head(context, OK, &fields, Framing::UntilClose, false);
         let (host, port) = (context.address.ip(), context.address.port());
         let server = &mut *context.shared;
         server.log.event(format_args!(
@@ -128,8 +141,26 @@ impl Web {
         log::portions(context, "200 (event stream)");
     }
 
+    /// Ends the stream if its token does not allow any more what it did. Returns whether it goes on.
+    fn is_still_granted(&mut self, context: &mut Context<'_>) -> bool {
+        let State::Streaming(stream) = &mut self.state else { return false };
+        let access = &context.shared.access;
+        if stream.access_version != access.version() {
+            if !access.still_has(&stream.grant) {
+                stream.end(context);
+                self.finish(context);
+                return false;
+            }
+            stream.access_version = access.version();
+        }
+        true
+    }
+
     /// Writes the next portion of the stream.
     pub(in crate::conversation) fn follow_on(&mut self, context: &mut Context<'_>) {
+        if !self.is_still_granted(context) {
+            return;
+        }
         let State::Streaming(stream) = &mut self.state else { return };
         let Server { followers, store, identity, .. } = &mut *context.shared;
         let grant = &stream.grant;
@@ -175,6 +206,9 @@ impl Web {
     /// Writes a comment, so that no proxy takes the stream for dead, and a mark, so that the position from which it is
     /// resumed advances.
     pub(super) fn comment(&mut self, context: &mut Context<'_>) {
+        if !self.is_still_granted(context) {
+            return;
+        }
         let State::Streaming(stream) = &mut self.state else { return };
         stream.comment_at = context.now + COMMENT_EVERY;
         // Without room, the pending output serves as the sign of life.

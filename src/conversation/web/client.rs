@@ -33,17 +33,21 @@ pub(super) fn put(context: &mut Context<'_>, id: &[u8], body: &[u8]) -> Result<O
             &now
         }
     };
-    let location = Location::parse(report.location.as_bytes())
-        .ok_or_else(|| wrong("location", "a form like +34.0689-118.4451, within 90 and 180 degrees", &report.location))?;
+    let location = Location::parse(report.location.as_bytes()).ok_or_else(|| {
+        wrong("location", "a form like +34.0689-118.4451, within 90 and 180 degrees", &report.location)
+    })?;
     let time = Time::parse(time_text).ok_or_else(|| {
         let expected = "POSIX seconds like 1621464827.959, with at most 9 digits after the point";
         wrong("time", expected, &String::from_utf8_lossy(time_text))
     })?;
     let server = &mut *context.shared;
-    let length = [b"IAMAT", id, location.text, time_text].iter().map(|field| field.len() + 1).sum::<usize>() - 1;
+    let length =
+        [b"IAMAT", id, location.text, time_text].iter().map(|field| field.len() + 1).sum::<usize>() - 1;
     if length > server.limits.max_line {
         let max = server.limits.max_line;
-        return Err(Response::bad(&format!("the ID of the client: expected an IAMAT of at most {max} bytes, got {length}")));
+        return Err(Response::bad(&format!(
+            "the ID of the client: expected an IAMAT of at most {max} bytes, got {length}"
+        )));
     }
     if let Some(seconds) = seconds_too_far_ahead(server, time, received) {
         let reason = Refusal::TooFarAhead { seconds }.reason(server, &[]);

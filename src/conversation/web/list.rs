@@ -4,11 +4,11 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::access::Grant;
 use super::representation::{Format, Representation};
 use super::response::{Exchange, OK, Response, write_head};
 use super::routes::Request;
 use super::{Outcome, State, Web, log};
+use crate::access::Grant;
 use crate::clock::Moment;
 use crate::conversation::followers::id_of;
 use crate::conversation::{Context, Server};
@@ -83,7 +83,7 @@ impl Web {
         let keep_alive = exchange.keep_alive && exchange.knows_chunks;
         let exchange = Exchange { keep_alive, ..exchange };
         let fields = [("Content-Type", list.format.content_type()), ("Cache-Control", "no-store")];
-        write_head(context, OK, fields, framing, keep_alive);
+        write_head(context, OK, &fields, framing, keep_alive);
         if exchange.is_head {
             list.end(context.shared);
             return self.end_exchange(context, keep_alive);
@@ -143,7 +143,7 @@ impl List {
     }
 
     /// Gives the place of the list to another.
-    pub(super) fn end(self: Box<Self>, server: &mut Server) {
+    pub(super) fn end(&self, server: &mut Server) {
         server.web.lists -= 1;
         if let Some(cursor) = self.cursor {
             server.store.unfollow(cursor);
@@ -172,7 +172,12 @@ impl List {
     }
 
     /// Looks at the next change. Returns what the portion has come to, if it ends.
-    fn write_next(&mut self, server: &mut Server, output: &mut Vec<u8>, looked_at: &mut usize) -> Option<Portion> {
+    fn write_next(
+        &mut self,
+        server: &mut Server,
+        output: &mut Vec<u8>,
+        looked_at: &mut usize,
+    ) -> Option<Portion> {
         let Some(cursor) = self.cursor else { return Some(Portion::Complete(None)) };
         *looked_at += 1;
         let store = &mut server.store;

@@ -27,7 +27,7 @@ use self::representation::Format;
 use self::response::{Exchange, Response};
 pub use self::shared::WebShared;
 use super::unread::Held;
-use super::{Conversation, Context, Handle, Server, Waiter};
+use super::{Context, Conversation, Handle, Server, Waiter};
 use crate::clock::Moment;
 use crate::http::Framing;
 use crate::http::server::{BodyError, IncomingBody, RequestHead, read_request_head};
@@ -182,7 +182,10 @@ impl Web {
             context.shared.web.body_bytes += incoming.len() - before;
             if context.shared.web.body_bytes > BODIES_OF_ALL_MAX {
                 context.shared.web.body_bytes -= incoming.len();
-                self.refuse(context, Response::unavailable("the bodies of other requests take all memory for them"));
+                self.refuse(
+                    context,
+                    Response::unavailable("the bodies of other requests take all memory for them"),
+                );
                 return data.len();
             }
             self.incoming = Some(incoming);
@@ -221,6 +224,7 @@ impl Web {
             Outcome::Lists(list) => self.begin_list(context, exchange, list),
             Outcome::Streams(stream) => self.begin_stream(context, exchange, stream),
         }
+        context.shared.web.end_request();
     }
 
     /// Writes a response. The next request can be carried out after it, unless it was the last one.
@@ -358,7 +362,10 @@ impl Protocol for Web {
         match self.state {
             State::Reading if !rest.is_empty() || self.incoming.is_some() => {
                 self.forget_body(context);
-                self.refuse(context, Response::bad("the request is not complete, and no more of it can arrive"));
+                self.refuse(
+                    context,
+                    Response::bad("the request is not complete, and no more of it can arrive"),
+                );
             }
             State::Reading => self.finish(context),
             State::Streaming(_) => self.end_stream_soon(context),

@@ -31,7 +31,12 @@ pub(super) fn ask(
 
 impl Web {
     /// Places has answered, or cannot answer, the question with this ticket.
-    pub(in crate::conversation) fn answered(&mut self, context: &mut Context<'_>, ticket: u32, answer: &Answer) {
+    pub(in crate::conversation) fn answered(
+        &mut self,
+        context: &mut Context<'_>,
+        ticket: u32,
+        answer: &Answer,
+    ) {
         match self.state {
             State::Waiting(exchange, Pending::Places { ticket: own, bound }) if own == ticket => {
                 let mut body = Vec::new();
@@ -46,7 +51,8 @@ impl Web {
     /// A response, or the refusal in its place if too many bytes of earlier ones were not read.
     pub(super) fn or_unread(&self, context: &Context<'_>, response: Response) -> Response {
         let length = response.body.len();
-        if length <= FEW_BYTES || has_room_for(self.held.bytes(), length, context.shared.unread_answer_bytes) {
+        if length <= FEW_BYTES || has_room_for(self.held.bytes(), length, context.shared.unread_answer_bytes)
+        {
             return response;
         }
         super::client::unavailable(context, Refusal::Unread)

@@ -38,7 +38,9 @@ impl<'a> Query<'a> {
     pub(super) fn id(self, name: &str) -> Result<Option<Cow<'a, [u8]>>, Response> {
         let value = self.get(name)?;
         if value.as_ref().is_some_and(|id| !id.is_empty() && !is_field(id)) {
-            return Err(Response::bad(&format!("{name}: expected no white space, which no ID of a client has")));
+            return Err(Response::bad(&format!(
+                "{name}: expected no white space, which no ID of a client has"
+            )));
         }
         Ok(value)
     }
@@ -164,8 +166,12 @@ mod tests {
     fn values_are_checked() {
         let limit = |query| Query(query).integer("limit", 20, 7).map_err(text);
         assert_eq!((limit(""), limit("limit=20"), limit("limit=0")), (Ok(7), Ok(20), Ok(0)));
-        for query in ["limit=21", "limit=-1", "limit=x", "limit=", "limit=1.5", "limit=99999999999999999999"] {
-            assert!(limit(query).unwrap_err().contains("limit: expected an integer from 0 to 20, got"), "{query}");
+        for query in ["limit=21", "limit=-1", "limit=x", "limit=", "limit=1.5", "limit=99999999999999999999"]
+        {
+            assert!(
+                limit(query).unwrap_err().contains("limit: expected an integer from 0 to 20, got"),
+                "{query}"
+            );
         }
         let km = |query| Query(query).kilometres(50).map(Cow::into_owned).map_err(text);
         assert_eq!(km("km=2.5"), Ok(b"2.5".to_vec()));
@@ -177,7 +183,10 @@ mod tests {
     #[test]
     fn a_location_is_two_numbers() {
         let location = |query| {
-            Query(query).location().map(|found| found.map(|text| String::from_utf8(text).unwrap())).map_err(text)
+            Query(query)
+                .location()
+                .map(|found| found.map(|text| String::from_utf8(text).unwrap()))
+                .map_err(text)
         };
         assert_eq!(location(""), Ok(None));
         for (query, expected) in [

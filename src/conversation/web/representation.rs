@@ -210,7 +210,10 @@ mod tests {
         let mut encoder = EventEncoder(|id: &[u8]| id != b"b");
         let line = b"AT Riley +0.000000000 a +1+2 5\n";
         assert_eq!((encoder.at(line, &mut output), encoder.left(b"a", &mut output)), (1, 1));
-        assert_eq!((encoder.at(b"AT Riley +0.000000000 b +1+2 5\n", &mut output), encoder.left(b"b", &mut output)), (0, 0));
+        assert_eq!(
+            (encoder.at(b"AT Riley +0.000000000 b +1+2 5\n", &mut output), encoder.left(b"b", &mut output)),
+            (0, 0)
+        );
         write_mark("00000000000000ee", 7, &mut output);
         let text = String::from_utf8(output).unwrap();
         let expected = concat!(

@@ -1,8 +1,8 @@
 //! Responses: their heads, and how they are written.
 
 use crate::conversation::Context;
-use crate::http::server::{RequestHead, write_response_head};
 use crate::http::Framing;
+use crate::http::server::{RequestHead, write_response_head};
 use crate::text::json;
 
 /// A status code and its reason phrase (RFC 9110, section 15).
@@ -88,9 +88,9 @@ impl Response {
     /// Appends the response to the output, and logs it.
     pub(super) fn write(&self, context: &mut Context<'_>, exchange: Exchange, keep_alive: bool) {
         let framing = Framing::Length(self.body.len() as u64);
-        let content_type = [("Content-Type", self.content_type)];
-        let fields = content_type.into_iter().chain(self.fields.iter().copied()).chain(self.field);
-        write_head(context, self.status, fields, framing, keep_alive);
+        let mut fields = vec![("Content-Type", self.content_type)];
+        fields.extend(self.fields.iter().chain(&self.field));
+        write_head(context, self.status, &fields, framing, keep_alive);
         if !exchange.is_head {
             context.transport.write(&self.body);
         }
@@ -102,14 +102,13 @@ impl Response {
 pub(super) fn write_head(
     context: &mut Context<'_>,
     status: Status,
-    fields: impl IntoIterator<Item = (&'static str, &'static str)>,
+    fields: &[(&str, &str)],
     framing: Framing,
     keep_alive: bool,
 ) {
     let date = context.shared.web.date.at(context.wall / NANOSECONDS);
-    let common =
-        [("Date", date), ("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer")];
-    let fields = common.into_iter().chain(fields.into_iter().map(|field| -> (&str, &str) { field }));
+    let common = [("Date", date), ("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer")];
+    let fields = common.iter().chain(fields).copied();
     write_response_head(context.transport.output(), status.0, status.1, fields, framing, keep_alive);
 }
 

@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use super::access::{Grant, authorize};
+use super::access::{Admitted, authorize};
 use super::query::{Query, decoded};
 use super::representation::Format;
 use super::response::Response;
 use super::{Outcome, Web, changes, client, list, page, places, searches};
+use crate::access::Grant;
 use crate::conversation::{Context, Server};
 use crate::http::server::RequestHead;
 use crate::map::Asset;
@@ -107,8 +108,9 @@ pub(super) struct Request<'a> {
 /// Decides whether a request may be carried out. Nothing is changed, and its body is not needed. The error is the
 /// response to one that may not.
 pub(super) fn admit<'a>(server: &Server, head: &RequestHead<'a>) -> Result<Request<'a>, Response> {
-    let grant = authorize(server, head).map_err(|refusal| page::instead_of(refusal, head))?;
-    let (path, query) = head.path_and_query();
+    let Admitted { grant, path } =
+        authorize(server, head).map_err(|refusal| page::instead_of(refusal, head))?;
+    let query = head.path_and_query().1;
     let Some(resource) = Resource::of(path, query)? else {
         return Err(Response::not_found("there is nothing at this path"));
     };
@@ -123,7 +125,9 @@ pub(super) fn admit<'a>(server: &Server, head: &RequestHead<'a>) -> Result<Reque
         return Err(Response::error((417, "Expectation Failed"), text));
     }
     if !resource.is_granted(head.method, &grant) {
-        return Err(Response::forbidden("the token does not permit this; herd token --list shows what it may"));
+        return Err(Response::forbidden(
+            "the token does not permit this; herd token --list shows what it may",
+        ));
     }
     let query = Query(query);
     let format = format(query, head)?;

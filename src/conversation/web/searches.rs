@@ -7,6 +7,7 @@ use super::routes::Request;
 use super::{Outcome, Pending, State, Web};
 use crate::conversation::client::near::nearby;
 use crate::conversation::{Context, Progress};
+use crate::store::Nearby;
 use crate::text::command::{NEAR_RESULTS_MAX, Near, NearCentre};
 use crate::text::location::{AREA_RADIUS_KM_MAX, Location};
 
@@ -20,11 +21,15 @@ pub(super) fn near(
     let (id, text) = (query.id("id")?, query.location()?);
     let centre = match (&id, &text) {
         (Some(id), None) if request.grant.may_read(id) => NearCentre::Client(id),
-        (Some(_), None) => return Err(Response::forbidden("the token does not permit to read about this client")),
+        (Some(_), None) => {
+            return Err(Response::forbidden("the token does not permit to read about this client"));
+        }
         // Checked before.
         (None, Some(text)) => NearCentre::Location(Location::parse(text).ok_or_else(unknown)?),
         (None, None) => return Err(Response::bad("id: expected id, or latitude and longitude, got none")),
-        (Some(_), Some(_)) => return Err(Response::bad("id: expected either id, or latitude and longitude, got both")),
+        (Some(_), Some(_)) => {
+            return Err(Response::bad("id: expected either id, or latitude and longitude, got both"));
+        }
     };
     let radius_km = query.kilometres(AREA_RADIUS_KM_MAX)?;
     let bound = query.integer("limit", NEAR_RESULTS_MAX, NEAR_RESULTS_MAX)? as usize;
@@ -32,7 +37,7 @@ pub(super) fn near(
     let ticket = web.next_ticket();
     let waiter = web.waiter(context, ticket);
     let server = &mut *context.shared;
-    let nearby = nearby(server, &near).ok_or_else(unknown)?;
+    let nearby = Nearby { only: request.grant.readable(), ..nearby(server, &near).ok_or_else(unknown)? };
     let format = request.format;
     match server.searches.begin(&mut server.store, &nearby, waiter, true) {
         Progress::Over(search) => {

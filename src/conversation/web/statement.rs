@@ -36,7 +36,9 @@ impl Report {
 }
 
 fn expected_object(got: &str) -> String {
-    format!("the body: expected a JSON object like {{\"latitude\":34.0689,\"longitude\":-118.4451}}, got {got}")
+    format!(
+        "the body: expected a JSON object like {{\"latitude\":34.0689,\"longitude\":-118.4451}}, got {got}"
+    )
 }
 
 /// The members of a body that count, as they were sent.
@@ -54,10 +56,13 @@ impl Members<'_> {
             (Some(location), None, None) => text(location)
                 .ok_or_else(|| wrong("location", "a text like \"+34.0689-118.4451\"", location))?,
             (Some(_), ..) => {
-                return Err("location: expected either location, or latitude and longitude, got both".to_owned());
+                return Err(
+                    "location: expected either location, or latitude and longitude, got both".to_owned()
+                );
             }
             (None, Some(latitude), Some(longitude)) => {
-                degrees("latitude", latitude, LATITUDE_MAX)? + &degrees("longitude", longitude, LONGITUDE_MAX)?
+                degrees("latitude", latitude, LATITUDE_MAX)?
+                    + &degrees("longitude", longitude, LONGITUDE_MAX)?
             }
             (None, None, Some(_)) => return Err("latitude: expected a number, got none".to_owned()),
             (None, Some(_), None) => return Err("longitude: expected a number, got none".to_owned()),
@@ -170,10 +175,22 @@ mod tests {
     #[test]
     fn a_body_has_a_location_in_one_of_two_forms() {
         for (body, location, time) in [
-            (r#"{"latitude":34.0680,"longitude":-118.445127,"time":1621464827.50}"#, "+34.0680-118.445127", Some("1621464827.50")),
-            (r#"{"location":"+34-118","time":"1621464827.959498503"}"#, "+34-118", Some("1621464827.959498503")),
+            (
+                r#"{"latitude":34.0680,"longitude":-118.445127,"time":1621464827.50}"#,
+                "+34.0680-118.445127",
+                Some("1621464827.50"),
+            ),
+            (
+                r#"{"location":"+34-118","time":"1621464827.959498503"}"#,
+                "+34-118",
+                Some("1621464827.959498503"),
+            ),
             (r#" {"longitude":0,"latitude":-0.0,"x":{"latitude":5}} "#, "-0.0+0", None),
-            (r#"{"latitude":1.5e1,"longitude":-1.8E+02,"time":1.6214648275e9}"#, "+15-180", Some("1621464827.5")),
+            (
+                r#"{"latitude":1.5e1,"longitude":-1.8E+02,"time":1.6214648275e9}"#,
+                "+15-180",
+                Some("1621464827.5"),
+            ),
             ("\u{feff}{\"location\":\"\\u002b1-1\"}", "+1-1", None),
         ] {
             let expected = Report { location: location.to_owned(), time: time.map(str::to_owned) };
@@ -193,7 +210,10 @@ mod tests {
             ("{}", "latitude: expected latitude and longitude, or location"),
             (r#"{"latitude":1}"#, "longitude: expected a number, got none"),
             (r#"{"longitude":1}"#, "latitude: expected a number, got none"),
-            (r#"{"latitude":null,"longitude":0}"#, "latitude: expected a number of degrees like 34.0689, got null"),
+            (
+                r#"{"latitude":null,"longitude":0}"#,
+                "latitude: expected a number of degrees like 34.0689, got null",
+            ),
             (r#"{"latitude":"1","longitude":0}"#, "latitude: expected a number"),
             (r#"{"latitude":NaN,"longitude":0}"#, "the body: "),
             (r#"{"latitude":1,"longitude":0,"location":"+1-1"}"#, "got both"),

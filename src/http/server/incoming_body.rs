@@ -30,12 +30,8 @@ impl IncomingBody {
     ///
     /// When its length is announced and too great.
     pub fn new(head: &RequestHead<'_>, bytes: &[u8], max: usize) -> Result<IncomingBody, BodyError> {
-        let body = IncomingBody {
-            head: bytes.into(),
-            reader: BodyReader::new(head.framing),
-            body: Vec::new(),
-            max,
-        };
+        let body =
+            IncomingBody { head: bytes.into(), reader: BodyReader::new(head.framing), body: Vec::new(), max };
         body.check()?;
         Ok(body)
     }

@@ -342,7 +342,9 @@ mod tests {
             "Host: b",
             "host: a",
         ] {
-            let data = format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n0\r\n\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+            let data = format!(
+                "POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n0\r\n\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n"
+            );
             let got = read_request_head(data.as_bytes());
             assert_eq!(got, Err(RequestError::Malformed), "{fields:?}");
         }

@@ -48,7 +48,10 @@ fn naive(lines: &[String], nearby: &Nearby<'_>) -> Vec<String> {
         let statement = Statement::parse(line.as_bytes()).unwrap();
         let (latitude, longitude) = geo::degrees(&statement.location.unwrap());
         let distance_m = nearby.centre.distance_m(latitude, longitude);
-        if distance_m <= nearby.radius_km * 1000.0 && nearby.left_out != Some(statement.id) {
+        if distance_m <= nearby.radius_km * 1000.0
+            && nearby.left_out != Some(statement.id)
+            && nearby.only.is_none_or(|only| only.has(statement.id))
+        {
             all.push((distance_m.round() as u32, statement.id, line));
         }
     }
@@ -81,7 +84,8 @@ fn nearest_first_then_by_id() {
     }
     report(&mut store, "zz", "+10.01+20.0", 1);
     report(&mut store, "0-far", "+9.9+20.0", 1);
-    let mut nearby = Nearby { centre: point("+10.01+20"), radius_km: 100.0, bound: 1000, left_out: None };
+    let mut nearby =
+        Nearby { centre: point("+10.01+20"), radius_km: 100.0, bound: 1000, left_out: None, only: None };
     let ids = |lines: Vec<String>| {
         lines
             .iter()
@@ -94,6 +98,10 @@ fn nearest_first_then_by_id() {
     assert_eq!(ids(found(&mut store, &nearby, 1)), ["zz", "10", "B"]);
     (nearby.bound, nearby.radius_km) = (1000, 0.0);
     assert_eq!(ids(found(&mut store, &nearby, 1)), ["zz"]);
+    (nearby.bound, nearby.radius_km, nearby.left_out) = (2, 100.0, None);
+    let only = Arc::new(Prefixes::of([&b"a"[..], b"0"]));
+    nearby.only = Some(&only);
+    assert_eq!(ids(found(&mut store, &nearby, 1)), ["a", "ab"], "the nearest of those that are looked for");
     nearby.bound = 0;
     assert!(found(&mut store, &nearby, 1).is_empty());
     assert_eq!(store.searches(), 0);
@@ -106,7 +114,7 @@ fn a_crowd_at_one_spot_is_searched_in_portions() {
     for number in 0..5000 {
         report(&mut store, &format!("c{:04}", number * 3711 % 5000), "-0.0+180", 1);
     }
-    let nearby = Nearby { centre: point("+0-180"), radius_km: 0.0, bound: 1000, left_out: None };
+    let nearby = Nearby { centre: point("+0-180"), radius_km: 0.0, bound: 1000, left_out: None, only: None };
     let id = store.search(&nearby);
     let mut portions = 1;
     while !store.advance_search(id, &mut 100) {
@@ -127,7 +135,7 @@ fn a_search_sees_the_store_of_its_beginning() {
     for id in ids() {
         report(&mut store, &id, "+10+10", 1);
     }
-    let nearby = Nearby { centre: point("+10+10"), radius_km: 1.0, bound: 300, left_out: None };
+    let nearby = Nearby { centre: point("+10+10"), radius_km: 1.0, bound: 300, left_out: None, only: None };
     let expected = naive(&lines_of(&store, ids()), &nearby);
     let id = store.search(&nearby);
     assert!(!store.advance_search(id, &mut 400));
@@ -154,7 +162,7 @@ enum Step {
     Report { client: usize, location: String },
     Remove { client: usize },
     Forget { client: usize },
-    Begin { centre: String, radius_km: f64, bound: usize, left_out: Option<usize> },
+    Begin { centre: String, radius_km: f64, bound: usize, left_out: Option<usize>, prefix: Option<String> },
     Advance { steps: usize },
 }
 
@@ -200,8 +208,10 @@ fn step() -> impl Strategy<Value = Step> {
         12 => (client(), location()).prop_map(|(client, location)| Step::Report { client, location }),
         3 => client().prop_map(|client| Step::Remove { client }),
         2 => client().prop_map(|client| Step::Forget { client }),
-        1 => (location(), radius_km, bound, proptest::option::of(client()))
-            .prop_map(|(centre, radius_km, bound, left_out)| Step::Begin { centre, radius_km, bound, left_out }),
+        1 => (location(), radius_km, bound, proptest::option::of(client()), proptest::option::of("c[12]?"))
+            .prop_map(|(centre, radius_km, bound, left_out, prefix)| {
+                Step::Begin { centre, radius_km, bound, left_out, prefix }
+            }),
         3 => (1..200usize).prop_map(|steps| Step::Advance { steps }),
     ]
 }
@@ -230,10 +240,12 @@ proptest! {
                 Step::Forget { client } => {
                     forget(&mut store, &format!("c{client}"), time as u64 + 2);
                 }
-                Step::Begin { centre, radius_km, bound, left_out } => {
+                Step::Begin { centre, radius_km, bound, left_out, prefix } => {
                     let left_out = left_out.map(|client| format!("c{client}"));
                     let left_out = left_out.as_ref().map(|id| id.as_bytes());
-                    let nearby = Nearby { centre: point(&centre), radius_km, bound, left_out };
+                    let only = prefix.map(|prefix| Arc::new(Prefixes::of([prefix.as_bytes()])));
+                    let only = only.as_ref();
+                    let nearby = Nearby { centre: point(&centre), radius_km, bound, left_out, only };
                     running.push((store.search(&nearby), naive(&lines_of(&store, ids()), &nearby)));
                 }
                 Step::Advance { steps } => {
@@ -267,13 +279,13 @@ fn statements_that_were_loaded_are_found() {
     }
     store.finish_loading();
     for radius_km in [1.0, 300.0, 5000.0] {
-        let nearby = Nearby { centre: point("+10+20"), radius_km, bound: 1000, left_out: None };
+        let nearby = Nearby { centre: point("+10+20"), radius_km, bound: 1000, left_out: None, only: None };
         let expected = found(&mut reported, &nearby, 1000);
         assert_eq!(found(&mut store, &nearby, 1000), expected);
     }
     // They move and go as others do.
     report(&mut store, "c5", "+10+20", 9);
     forget(&mut store, "c6", 9);
-    let nearby = Nearby { centre: point("+10+20"), radius_km: 0.0, bound: 10, left_out: None };
+    let nearby = Nearby { centre: point("+10+20"), radius_km: 0.0, bound: 10, left_out: None, only: None };
     assert_eq!(found(&mut store, &nearby, 1000).len(), 1);
 }
