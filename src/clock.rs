@@ -20,6 +20,11 @@ impl Moment {
     pub fn after_start(duration: Duration) -> Moment {
         Moment(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
     }
+
+    /// The nanoseconds since `earlier`; 0 if `earlier` is later.
+    pub fn nanoseconds_since(self, earlier: Moment) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
 }
 
 /// A reading of both clocks.
@@ -44,7 +49,7 @@ impl Sub for Moment {
 
     /// The time since `earlier`; zero if `earlier` is later.
     fn sub(self, earlier: Moment) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+        Duration::from_nanos(self.nanoseconds_since(earlier))
     }
 }
 

@@ -6,6 +6,7 @@
 //! * [`text`]: lines and fields, as pure functions over bytes.
 //! * [`geo`]: points on the sphere, their distances, and cells of it.
 //! * [`clock`]: monotonic time.
+//! * [`metrics`]: histograms, and the text that monitoring reads.
 //! * [`log`]: the traffic log.
 //! * [`store`]: the newest statement of each client, as a list of changes with cursors.
 //! * [`http`]: HTTP/1.1 by hand.
@@ -35,6 +36,7 @@ pub mod http;
 pub mod keys;
 pub mod log;
 pub mod map;
+pub mod metrics;
 pub mod places;
 pub mod protocol;
 pub mod service;

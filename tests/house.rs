@@ -9,6 +9,7 @@ const MODULES: [&str; 17] = [
     "text",
     "geo",
     "clock",
+    "metrics",
     "log",
     "store",
     "http",

@@ -4,6 +4,8 @@
 use std::collections::BTreeSet;
 
 use super::{Conversation, Handle};
+use crate::clock::Moment;
+use crate::metrics::Durations;
 
 /// How far the changes of the store are on the disk.
 #[derive(Debug, Default)]
@@ -18,6 +20,23 @@ pub struct Durability {
     waiting: BTreeSet<(u64, Handle<Conversation>)>,
     /// Conversations that were named in this turn.
     named: usize,
+    /// What was written.
+    written: Written,
+}
+
+/// What was written to the store on disk since the start.
+#[derive(Clone, Debug, Default)]
+pub struct Written {
+    /// Batches that were carried out.
+    pub batches: u64,
+    /// Bytes of their changes, those of snapshots included.
+    pub bytes: u64,
+    /// Batches that have failed.
+    pub errors: u64,
+    /// The times of all batches on the thread that writes, the wait for it included.
+    pub times: Durations,
+    /// When the last batch was carried out, or the store was opened; `None`: there is no store on disk.
+    pub last: Option<Moment>,
 }
 
 impl Durability {
@@ -46,6 +65,16 @@ impl Durability {
     /// Every change up to this one is on the disk.
     pub fn on_disk(&self) -> u64 {
         self.on_disk
+    }
+
+    /// What was written.
+    pub fn written(&self) -> &Written {
+        &self.written
+    }
+
+    /// What was written, to be counted.
+    pub fn written_mut(&mut self) -> &mut Written {
+        &mut self.written
     }
 
     /// A conversation has a reply that waits for this change, and others that wait for later ones. It is not in the list yet.

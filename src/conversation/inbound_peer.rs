@@ -6,6 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::acknowledgements::Acknowledgements;
+use super::counts::Rejection;
 use super::lines::{Line, Lines};
 use super::refusals::NotLogged;
 use super::{Context, NeighbourId, PEER_LINE_EXTRA, Server, Signal, prefetch};
@@ -45,6 +46,8 @@ struct InboundLink {
     acknowledgements: Acknowledgements,
     /// The bytes so far of a statement that is too long, and is passed over; 0: there is none.
     passed_over: usize,
+    /// Bytes of statements since the last MARK, or WELCOME.
+    unmarked: usize,
 }
 
 impl InboundPeer {
@@ -104,6 +107,7 @@ impl InboundPeer {
             received_at: context.now,
             acknowledgements: Acknowledgements::new(context.now),
             passed_over: 0,
+            unmarked: 0,
         });
     }
 
@@ -113,6 +117,7 @@ impl InboundPeer {
         write_refused(reason, output);
         let server = &mut *context.shared;
         server.log.sent_to_client(&output[start..]);
+        server.counts.rejected[Rejection::Hello as usize] += 1;
         if let Some(not_logged) = server.connections_refused.admit(context.now) {
             let (host, port, not_logged) =
                 (context.address.ip(), context.address.port(), NotLogged(not_logged));
@@ -138,6 +143,7 @@ impl InboundLink {
         if let Some(statement) = Statement::parse(line) {
             server.log.received(line, context.address);
             server.learn(&statement, whole, self.origin);
+            self.unmarked += whole.len();
             return Ok(());
         }
         let Some(sequence) = parse_mark(line) else {
@@ -150,6 +156,7 @@ impl InboundLink {
             server.log.received(line, context.address);
         }
         known.note_received(self.epoch, sequence);
+        known.was_caught_up |= std::mem::take(&mut self.unmarked) < CAUGHT_UP_MAX;
         if self.acknowledgements.mark_received(context.now) {
             self.acknowledge(context);
         }
@@ -359,13 +366,18 @@ impl Protocol for InboundPeer {
         };
         let known = context.shared.neighbours.get_mut(id);
         // Unless a newer link has taken its place.
-        known.inbound = known.inbound.filter(|&inbound| inbound != context.id);
+        if known.inbound == Some(context.id) {
+            (known.inbound, known.inbound_since) = (None, context.now);
+        }
         context.shared.log.event(format_args!("Connection from server {} was dropped", known.name));
     }
 }
 
 /// The words in the event of a new link, if it is TLS.
 pub(super) const OVER_TLS: &str = ", over TLS";
+/// Bytes of statements between two MARKs of a neighbour that may have more: it fills its transport, from the low-water
+/// mark to the high-water mark, before it sends one. A MARK after fewer is at the end of its changes.
+const CAUGHT_UP_MAX: usize = 16 * 1024;
 /// The field of the client ID in AT.
 const ID_FIELD: usize = 3;
 /// The reason for refusing a HELLO that took too long.

@@ -6,6 +6,7 @@
 
 mod acknowledgements;
 mod client;
+pub mod counts;
 mod durability;
 mod followers;
 mod handle;
@@ -13,6 +14,7 @@ mod idle_times;
 mod inbound_peer;
 mod lines;
 mod neighbours;
+pub mod operating;
 mod outbound_peer;
 mod places_request;
 mod places_server;
@@ -29,9 +31,11 @@ use crate::places::answer::Answer;
 use crate::protocol::{Lost, Protocol, TlsKeys, TlsPeer};
 use crate::text::fields::fields;
 use crate::text::time::Time;
+use counts::Party;
 
 pub use client::Client;
-pub use durability::Durability;
+pub use counts::Counts;
+pub use durability::{Durability, Written};
 pub use followers::Followers;
 pub use handle::{Handle, Kind};
 pub use inbound_peer::InboundPeer;
@@ -85,7 +89,20 @@ impl Conversation {
         peer.connection_made(context);
         let used = peer.data_received(context, rest);
         *self = Conversation::InboundPeer(peer);
+        context.shared.counts.closed(Party::Client);
+        context.shared.counts.opened(Party::NeighbourIn);
         used
+    }
+
+    /// Whether `connection_made` was called, for a connection that was lost for this reason.
+    fn was_made(&self, why: &Lost) -> bool {
+        match self {
+            Conversation::Client(_) => !matches!(why, Lost::NotMade(_)),
+            Conversation::InboundPeer(_) => true,
+            Conversation::OutboundPeer(peer) => peer.is_made(),
+            Conversation::PlacesRequest(request) => request.is_made(),
+            Conversation::Web(_) => !matches!(why, Lost::NotMade(_) | Lost::NotSecured(_)),
+        }
     }
 
     /// Ends a link whose peer's certificate these keys do not accept.
@@ -151,6 +168,7 @@ impl Protocol for Conversation {
     type Shared = Server;
 
     fn connection_made(&mut self, context: &mut Context<'_>) {
+        context.shared.counts.opened(Party::of(self));
         self.at(context).connection_made(context);
     }
 
@@ -188,6 +206,14 @@ impl Protocol for Conversation {
     }
 
     fn connection_lost(&mut self, context: &mut Context<'_>, why: Lost) {
+        let (party, counts) = (Party::of(self), &mut context.shared.counts);
+        if self.was_made(&why) {
+            counts.closed(party);
+        }
+        if let Lost::NotSecured(_) = why {
+            let is_dialled = matches!(party, Party::NeighbourOut | Party::Places);
+            counts.handshakes_failed[usize::from(is_dialled)] += 1;
+        }
         self.at(context).connection_lost(context, why);
     }
 }

@@ -1,6 +1,8 @@
 //! The neighbours of a server: the facts that the conversations with them share. When to dial one is not
 //! decided here.
 
+use std::time::Duration;
+
 use crate::clock::Moment;
 use crate::protocol::{ConnectionId, TlsPeer};
 use crate::store::Origin;
@@ -15,16 +17,27 @@ pub struct NeighbourId(pub usize);
 pub struct Neighbour {
     /// Its name in the herd file.
     pub name: Box<str>,
+    /// Its address in the herd file.
+    pub address: Box<str>,
     /// The herd file still names the neighbour.
     pub present: bool,
     /// The newest link that the neighbour dialled.
     pub inbound: Option<ConnectionId>,
     /// The link that this server dialled, once it is up, and the epoch of the neighbour's WELCOME.
     pub outbound: Option<(ConnectionId, Epoch)>,
-    /// When the inbound link was welcomed last.
+    /// Since when the inbound link is up or down; [`Moment::START`]: it was never up.
     pub inbound_since: Moment,
-    /// When the outbound link was lost last; the start: it was never up.
-    pub down_since: Moment,
+    /// Since when the outbound link is up or down; [`Moment::START`]: it was never up.
+    pub outbound_since: Moment,
+    /// The time from a MARK to its ACK on the outbound link, which the neighbour may delay by 20 ms. `None`: no ACK has
+    /// arrived since the link is up.
+    pub round_trip: Option<Duration>,
+    /// The neighbour has acknowledged changes on an outbound link.
+    pub was_reached: bool,
+    /// This server had once what the neighbour had.
+    pub was_caught_up: bool,
+    /// The neighbour needs none of the changes up to this one.
+    acknowledged: u64,
     /// The problems with the outbound link that were logged since the link was last up.
     troubles: Vec<Box<str>>,
     /// That statements flow one way was logged since the outbound link was last up.
@@ -36,6 +49,22 @@ pub struct Neighbour {
 }
 
 impl Neighbour {
+    /// The outbound link is up, and WELCOME has this number.
+    pub fn welcomed_with(&mut self, since: u64) {
+        self.acknowledged = since;
+    }
+
+    /// The neighbour has, or has sent itself, every change up to this one.
+    pub fn acknowledged(&mut self, sequence: u64) {
+        self.acknowledged = self.acknowledged.max(sequence);
+        self.was_reached = true;
+    }
+
+    /// The changes up to `sequence`, of at most `records` records, that the neighbour has not acknowledged.
+    pub fn unacknowledged(&self, sequence: u64, records: usize) -> u64 {
+        sequence.saturating_sub(self.acknowledged).min(records as u64)
+    }
+
     /// Whether a problem with the outbound link is to be logged: once until the link is up again. At most
     /// [`TROUBLES_MAX`] different ones are.
     pub fn is_new_trouble(&mut self, trouble: &str) -> bool {
@@ -94,11 +123,16 @@ impl Neighbours {
         let received = self.take_received_before(name);
         self.all.push(Neighbour {
             name: name.into(),
+            address: Box::default(),
             present: true,
             inbound: None,
             outbound: None,
-            inbound_since: Moment::NEVER,
-            down_since: Moment::START,
+            inbound_since: Moment::START,
+            outbound_since: Moment::START,
+            round_trip: None,
+            was_reached: false,
+            was_caught_up: false,
+            acknowledged: 0,
             troubles: Vec::new(),
             one_way_was_logged: false,
             received,

@@ -20,6 +20,8 @@ pub struct OutboundPeer {
     neighbour: NeighbourId,
     /// When input arrived last, or the connection was started.
     received_at: Moment,
+    /// The connection was made, its TLS session included.
+    is_made: bool,
     /// `None`: the neighbour has not sent WELCOME.
     link: Option<OutboundLink>,
     /// The link closes when everything is sent.
@@ -41,6 +43,8 @@ struct OutboundLink {
     marked_at: Moment,
     /// The number of the last ACK.
     acknowledged: Option<u64>,
+    /// The MARK whose ACK is pending, for the round-trip time, and when it was sent.
+    timed_mark: Option<(u64, Moment)>,
 }
 
 impl OutboundPeer {
@@ -49,11 +53,17 @@ impl OutboundPeer {
         OutboundPeer {
             neighbour,
             received_at: now,
+            is_made: false,
             link: None,
             shutting_down: false,
             answer: Box::default(),
             ended: false,
         }
+    }
+
+    /// Whether the connection was made, its TLS session included.
+    pub(super) fn is_made(&self) -> bool {
+        self.is_made
     }
 
     /// Carries out a line. The error is the reason to end the link.
@@ -69,6 +79,11 @@ impl OutboundPeer {
             }
             // The number does not matter: the next WELCOME says how far the neighbour has got.
             (Some(AcceptorLine::Ack(sequence)), Some(link)) => {
+                let known = context.shared.neighbours.get_mut(self.neighbour);
+                known.acknowledged(sequence);
+                if let Some((_, sent)) = link.timed_mark.take_if(|(mark, _)| *mark <= sequence) {
+                    known.round_trip = Some(context.now - sent);
+                }
                 if link.acknowledged.is_none() {
                     // Not before: a neighbour that welcomes and hangs up at once must not be dialled without a
                     // pause.
@@ -100,6 +115,9 @@ impl OutboundPeer {
             keys.verify(peer).map_err(|error| error.to_string())?;
         }
         known.outbound = Some((context.id, epoch));
+        (known.outbound_since, known.round_trip) = (context.now, None);
+        // A number above that is of another time, and counts as 0.
+        known.welcomed_with(if since > server.store.sequence() { 0 } else { since });
         known.forget_troubles();
         let how = if context.tls.is_some() { OVER_TLS } else { "" };
         server.log.event(format_args!("New connection to server {} was made{how}", known.name));
@@ -109,6 +127,7 @@ impl OutboundPeer {
             marked: None,
             marked_at: context.now,
             acknowledged: None,
+            timed_mark: None,
         });
         context.transport.call_at_turn_end();
         Ok(())
@@ -122,6 +141,7 @@ impl OutboundPeer {
             write_mark(sequence, output);
             // A MARK that repeats its number is a heartbeat, and is not logged.
             if link.marked.replace(sequence) != Some(sequence) {
+                link.timed_mark.get_or_insert((sequence, context.now));
                 let name = &context.shared.neighbours.get(self.neighbour).name;
                 context.shared.log.sent_to_server(name, &output[start..]);
             }
@@ -209,6 +229,7 @@ impl Protocol for OutboundPeer {
     type Shared = Server;
 
     fn connection_made(&mut self, context: &mut Context<'_>) {
+        self.is_made = true;
         if let Some(peer) = context.tls
             && !peer.has_name(&context.shared.neighbours.get(self.neighbour).name)
         {
@@ -289,6 +310,10 @@ impl Protocol for OutboundPeer {
         // The first MARK follows the changes that the neighbour lacks, once the cursor has found them.
         if sent || (is_first && !context.shared.store.is_searching(cursor)) {
             self.mark(context);
+        } else if link.acknowledged.is_some() && link.acknowledged == link.marked {
+            // The changes since the last MARK came from the neighbour itself.
+            let seen = context.shared.store.seen(cursor);
+            context.shared.neighbours.get_mut(self.neighbour).acknowledged(seen);
         }
         let store = &context.shared.store;
         let is_behind = store.seen(cursor) != store.sequence();
@@ -318,7 +343,7 @@ impl Protocol for OutboundPeer {
         let known = server.neighbours.get_mut(self.neighbour);
         known.outbound = known.outbound.filter(|outbound| outbound.0 != context.id);
         if let Some(link) = &self.link {
-            known.down_since = context.now;
+            known.outbound_since = context.now;
             server.store.unfollow(link.cursor);
             server.log.event(format_args!("Connection to server {} was dropped", known.name));
         } else if let Lost::NotMade(error) | Lost::NotSecured(error) | Lost::Failed(error) = why

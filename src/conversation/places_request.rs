@@ -29,6 +29,11 @@ impl PlacesRequest {
         context.transport.set_deadline(Moment::NEVER);
     }
 
+    /// Whether the connection was made, its TLS session included.
+    pub(super) fn is_made(&self) -> bool {
+        self.is_made
+    }
+
     fn ended(&mut self, context: &mut Context<'_>, outcome: Outcome, reusable: bool) {
         self.reader = None;
         context.shared.desk.answered(context.now, Handle::new(context.id), outcome, reusable);

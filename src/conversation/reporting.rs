@@ -1,6 +1,7 @@
 //! Statements of clients: how they are stored, why they are refused, and what the log says about that. It is the same for
 //! lines and for HTTP.
 
+use super::counts::Cause;
 use super::{Context, Server};
 use crate::store::{Origin, Outcome};
 use crate::text::command::IamAt;
@@ -24,6 +25,7 @@ pub(in crate::conversation) fn report_iam_at(
         output.truncate(start);
         return Err(Refusal::StoreFull);
     }
+    server.counts.changes_of_clients += u64::from(outcome == Outcome::Stored);
     Ok(outcome)
 }
 
@@ -35,7 +37,7 @@ pub(in crate::conversation) fn report_forget(
     output: &mut Vec<u8>,
 ) -> Result<(), Refusal> {
     let Some(known) = server.store.statement(id) else {
-        return Err(Refusal::Line);
+        return Err(Refusal::UnknownClient);
     };
     let (replaced, mut time_text, start) = (known.time, Vec::new(), output.len());
     let name = server.identity.name.as_bytes();
@@ -47,14 +49,17 @@ pub(in crate::conversation) fn report_forget(
         output.truncate(start);
         return Err(Refusal::StoreFull);
     }
+    server.counts.changes_of_clients += 1;
     Ok(())
 }
 
 /// Why a line gets the reply `? `.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::conversation) enum Refusal {
-    /// The line is no valid command, or names an unknown client.
+    /// The line is no valid command.
     Line,
+    /// The command names a client that is not known.
+    UnknownClient,
     /// The line is longer than `limits.max_line`.
     TooLong,
     /// The time of an IAMAT is further ahead of this server's clock than `limits.max_future_s`.
@@ -73,7 +78,7 @@ impl Refusal {
     /// The reason in words. `copy` is the copy of the line in the reply `? `.
     pub(in crate::conversation) fn reason(self, server: &Server, copy: &[u8]) -> String {
         match self {
-            Refusal::Line => reason(copy),
+            Refusal::Line | Refusal::UnknownClient => reason(copy),
             Refusal::TooLong => format!("limits.max_line: the line has more than {} bytes", copy.len()),
             Refusal::TooFarAhead { seconds } => {
                 let hint = if seconds > CENTURY_S { " (is the time in milliseconds?)" } else { "" };
@@ -91,12 +96,26 @@ impl Refusal {
             }
         }
     }
+
+    fn cause(self) -> Cause {
+        match self {
+            Refusal::Line => Cause::Invalid,
+            Refusal::UnknownClient => Cause::UnknownClient,
+            Refusal::TooLong => Cause::TooLong,
+            Refusal::TooFarAhead { .. } => Cause::TooFarAhead,
+            Refusal::StoreFull => Cause::StoreFull,
+            Refusal::DiskFails => Cause::Disk,
+            Refusal::TooManyFollowers => Cause::Followers,
+            Refusal::Unread => Cause::Unread,
+        }
+    }
 }
 
-/// Logs why a line was refused. `copy` is its copy in the reply.
+/// Counts a refused line, and logs why. `copy` is its copy in the reply.
 #[cold]
 pub(in crate::conversation) fn log_refusal(context: &mut Context<'_>, copy: &[u8], refusal: Refusal) {
     let server = &mut *context.shared;
+    server.counts.refusals[refusal.cause() as usize] += 1;
     let Some(not_logged) = server.refusals.admit(context.now) else { return };
     let reason = refusal.reason(server, copy);
     if not_logged > 0 {

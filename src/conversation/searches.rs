@@ -48,6 +48,16 @@ impl Searches {
         Searches { steps: STEPS_OF_A_TURN, running: VecDeque::new(), waiting: VecDeque::new() }
     }
 
+    /// The number of searches that wait or go on.
+    pub fn len(&self) -> usize {
+        self.running.len() + self.waiting.len()
+    }
+
+    /// Whether no search waits or goes on.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Begins a search for a client. `may_run`: the client has no other one.
     pub fn begin(
         &mut self,

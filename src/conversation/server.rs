@@ -4,9 +4,11 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::counts::outcome_index;
+use super::operating::{Course, ProcessFigures};
 use super::{
-    Conversation, Durability, EventLimit, Followers, Handle, NeighbourId, Neighbours, OlderStatements,
-    PlacesRequest, Searches, WebShared,
+    Conversation, Counts, Durability, EventLimit, Followers, Handle, NeighbourId, Neighbours,
+    OlderStatements, PlacesRequest, Searches, WebShared,
 };
 use crate::access::Access;
 use crate::config::{Limits, PlacesSection};
@@ -83,6 +85,14 @@ pub struct Server {
     pub searches: Searches,
     /// Reports that were not acted on yet.
     pub signals: VecDeque<Signal>,
+    /// What the server counts for its metrics.
+    pub counts: Counts,
+    /// The facts of [`readiness`](super::operating::readiness) that no other part has.
+    pub course: Course,
+    /// The end of the server's own certificate, in seconds since 1970; `None`: links need none.
+    pub certificate_end: Option<i64>,
+    /// Reads the figures of the process; `None`: this server has no process of its own.
+    pub read_process: Option<fn() -> ProcessFigures>,
     /// Bytes of answers of Places and of searches that their client has not read.
     pub unread_answer_bytes: usize,
     /// Statements of neighbours that were dropped for lack of room; see [`Outcome::Full`].
@@ -124,6 +134,10 @@ impl Server {
             desk: Desk::new(PlacesSection::default().bounds, Service::default()),
             searches: Searches::new(),
             signals: VecDeque::new(),
+            counts: Counts::default(),
+            course: Course::default(),
+            certificate_end: None,
+            read_process: None,
             unread_answer_bytes: 0,
             statements_dropped: 0,
             refusals: EventLimit::new(),
@@ -154,7 +168,9 @@ impl Server {
     /// goes on.
     pub fn sweep(&mut self) -> bool {
         let followers = &mut self.followers;
+        let expired = &mut self.counts.clients_expired;
         self.store.sweep(|removed| {
+            *expired += u64::from(!removed.is_gone);
             if !followers.is_empty() {
                 followers.removed(removed.record, removed.id, removed.is_gone);
             }
@@ -163,7 +179,9 @@ impl Server {
 
     /// Stores a statement of a neighbour, if it is not over and wins. `line` is its line with LF.
     pub fn learn(&mut self, statement: &Statement<'_>, line: &[u8], origin: Origin) {
-        if self.followers.report(&mut self.store, statement, line, origin) == Outcome::Full {
+        let outcome = self.followers.report(&mut self.store, statement, line, origin);
+        self.counts.statements_of_neighbours[outcome_index(outcome)] += 1;
+        if outcome == Outcome::Full {
             if self.statements_dropped == 0 {
                 let (contents, most) = (self.store_contents(), self.limits.max_clients);
                 self.log.event(format_args!(

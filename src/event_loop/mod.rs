@@ -153,6 +153,10 @@ impl<S: System, A: Application> EventLoop<S, A> {
 
     /// How long the next turn waits if no event comes; `None`: without limit.
     pub fn patience(&self) -> Option<Duration> {
+        self.patience_at(self.system.now())
+    }
+
+    fn patience_at(&self, now: Moment) -> Option<Duration> {
         let busy = self.at_once
             || self.listeners.iter().any(|listening| listening.ready)
             || !self.ready.is_empty()
@@ -161,13 +165,15 @@ impl<S: System, A: Application> EventLoop<S, A> {
         if busy {
             return Some(Duration::ZERO);
         }
-        self.timers.next().map(|at| at - self.system.now())
+        self.timers.next().map(|at| at - now)
     }
 
     /// Runs one turn. The error is that of the system's poll.
     pub fn turn(&mut self) -> io::Result<Turn> {
         let mut events = std::mem::take(&mut self.events);
-        let patience = self.patience();
+        let now = self.system.now();
+        self.application.turn_lasted(now.nanoseconds_since(self.clocks.now));
+        let patience = self.patience_at(now);
         self.at_once = false;
         self.system.poll(patience, &mut events)?;
         self.read_clocks();

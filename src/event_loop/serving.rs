@@ -79,6 +79,7 @@ impl<S: System, A: Application> EventLoop<S, A> {
             Ok(Input { length, is_short }) => {
                 let is_empty = is_short && !connection.short_reads_lie && self.system.short_reads_empty();
                 connection.readable = !is_empty;
+                self.application.bytes_read(&connection.protocol, length);
                 self.deliver(id, &buffer[..length]);
                 self.finish_lingering(id);
                 length

@@ -44,6 +44,7 @@ impl<S: System, A: Application> EventLoop<S, A> {
         if result.is_ok() && connection.writable {
             result = connection.stream.flush();
         }
+        self.application.bytes_written(&connection.protocol, before - connection.transport.pending());
         match result {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => connection.writable = false,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.mark_dirty(id),

@@ -68,6 +68,7 @@ struct CarriedOut {
     begins: bool,
     syncs: bool,
     completes: bool,
+    handed_over: Option<Moment>,
 }
 
 /// A snapshot that is being written.
@@ -108,6 +109,7 @@ impl JournalDriver {
             begins: batch.begins.is_some(),
             syncs: batch.syncs || batch.ends,
             completes: batch.completes,
+            handed_over: Some(now),
         };
         commands.push_back(Command::Run { tag: Tag::Store, work: Work::Run(batch) });
     }
@@ -255,12 +257,20 @@ impl JournalDriver {
         commands: &mut VecDeque<Command>,
     ) {
         let Ok(mut batch) = (task as Box<dyn Any>).downcast::<Batch>() else { return };
-        let (bytes, outcome) = (batch.log.len() as u64, batch.take_outcome());
+        let (bytes, of_snapshot) = (batch.log.len() as u64, batch.snapshot.len() as u64);
+        let outcome = batch.take_outcome();
         self.batch = Some(batch);
+        let written = server.durability.written_mut();
+        let took = self.carried_out.handed_over.map_or(0, |at| now.nanoseconds_since(at));
+        written.times.note(took, 1);
         if let Err(failure) = outcome {
+            written.errors += 1;
             return self.failed(server, &failure, now, commands);
         }
-        let CarriedOut { newest, begins, syncs, completes } = self.carried_out;
+        written.batches += 1;
+        written.bytes += bytes + of_snapshot;
+        written.last = Some(now);
+        let CarriedOut { newest, begins, syncs, completes, .. } = self.carried_out;
         if begins {
             self.earlier_log_bytes += std::mem::take(&mut self.log_bytes);
             self.logs += 1;

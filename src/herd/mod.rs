@@ -4,6 +4,7 @@
 //! [`Herd`] is the [`Application`] that the event loop runs: it receives notices and returns commands. Its
 //! conversations share the [`Server`]; they report to the herd through its signals and its desk.
 
+mod accepting;
 mod backoff;
 mod certificate_end;
 pub mod dialler;
@@ -22,11 +23,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::clock::{Clocks, Moment};
-use crate::conversation::{Client, Conversation, Handle, NeighbourId, OutboundPeer, Server, Signal};
+use crate::conversation::counts::Party;
+use crate::conversation::{Conversation, Handle, NeighbourId, OutboundPeer, Server, Signal};
 use crate::places::desk::QuestionId;
-use crate::protocol::{
-    Admission, Application, Arrival, Done, Lane, ListenerTag, Notice, Quota, TlsDial, Work,
-};
+use crate::protocol::{Application, Arrival, Done, Lane, ListenerTag, Notice, Quota, TlsDial, Work};
 use crate::text::peer_line::Epoch;
 use certificate_end::CertificateEnd;
 use dialler::Dialler;
@@ -105,6 +105,8 @@ impl Herd {
         seed: u64,
         clocks: Clocks,
     ) -> Herd {
+        server.course.started = clocks.now;
+        server.durability.written_mut().last = journal.as_ref().map(|_| clocks.now);
         let places = PlacesDriver::new(settings.places.clone(), &mut server.desk);
         let mut herd = Herd {
             server,
@@ -127,26 +129,6 @@ impl Herd {
     /// The state that the conversations share.
     pub fn server(&self) -> &Server {
         &self.server
-    }
-
-    /// The quota of the listener for neighbours only, if there is one. Links do not count, once they are up.
-    pub fn quota_of_neighbours() -> Quota {
-        Quota { connections_max: GREETING_MAX, spare: 0, per_address: 0 }
-    }
-
-    /// The quota of the listener for HTTP, if that for lines has this one. No connection there is a neighbour's.
-    pub fn quota_of_web(quota: Quota) -> Quota {
-        Quota { spare: 0, ..quota }
-    }
-
-    /// The quota of the listener for `connections_max` connections, of them `per_address` of one address.
-    pub fn quota(connections_max: usize, per_address: usize) -> Quota {
-        Quota { connections_max, spare: SPARE, per_address }
-    }
-
-    /// The listener for HTTP, if there is one: the one after those for lines.
-    fn web_listener(&self) -> ListenerTag {
-        ListenerTag(if self.have_own_port { NEIGHBOURS.0 + 1 } else { LISTENER.0 + 1 })
     }
 
     /// Takes over other settings. Clients stay; removed neighbours are dropped, new ones dialled.
@@ -178,6 +160,7 @@ impl Herd {
         }
         for (name, address) in &settings.neighbours {
             let id = self.server.neighbours.add(name);
+            self.server.neighbours.get_mut(id).address = address.to_string().into();
             if id.0 == self.diallers.len() {
                 self.diallers.push(Dialler::new(address.clone()));
             }
@@ -225,7 +208,7 @@ impl Herd {
     /// Logs once that a neighbour reaches this server, but this server does not reach it: statements flow one way.
     fn log_one_way(&mut self, id: NeighbourId, now: Moment) {
         let known = self.server.neighbours.get_mut(id);
-        let since = known.inbound.map_or(Moment::NEVER, |_| known.inbound_since.max(known.down_since));
+        let since = known.inbound.map_or(Moment::NEVER, |_| known.inbound_since.max(known.outbound_since));
         if known.present && now >= since + self.server.silence && known.is_newly_one_way() {
             let (name, address) = (&known.name, self.diallers[id.0].address());
             self.server.log.event(format_args!(
@@ -303,31 +286,7 @@ impl Application for Herd {
     }
 
     fn accepted(&mut self, clocks: Clocks, arrival: &Arrival) -> Option<Conversation> {
-        match arrival.admission {
-            Admission::Admitted | Admission::Spare if arrival.listener == self.web_listener() => {
-                Some(Conversation::Web(Box::default()))
-            }
-            Admission::Admitted | Admission::Spare if arrival.listener == NEIGHBOURS => {
-                Some(Conversation::Client(Client::on_port_of_neighbours()))
-            }
-            Admission::Admitted if self.have_own_port => {
-                Some(Conversation::Client(Client::on_port_of_clients()))
-            }
-            Admission::Admitted => Some(Conversation::Client(Client::unidentified())),
-            Admission::Spare => Some(Conversation::Client(Client::peers_only())),
-            Admission::Full => {
-                self.server.set_time(clocks.wall);
-                let or_address = match self.server.limits.max_connections_per_address {
-                    0 => "",
-                    _ => ", or its address has limits.max_connections_per_address",
-                };
-                self.server.log.event(format_args!(
-                    "Connection from {} is closed at once: the server is full{or_address}",
-                    arrival.address
-                ));
-                None
-            }
-        }
+        self.accept(clocks, arrival)
     }
 
     fn is_preferred(&self, address: SocketAddr) -> bool {
@@ -384,6 +343,7 @@ impl Application for Herd {
                 self.shut_down(Some(step));
             }
             Notice::AcceptFailed(error) => {
+                self.server.counts.accept_errors += 1;
                 self.server.log.event(format_args!("Connections cannot be accepted: {error}"));
             }
             // The end of the turn hands over what is due.
@@ -418,6 +378,18 @@ impl Application for Herd {
         self.server.log.full_pages() >= TURN_PAGES || self.server.searches.are_exhausted()
     }
 
+    fn bytes_read(&mut self, conversation: &Conversation, bytes: usize) {
+        self.server.counts.bytes_read[Party::of(conversation) as usize] += bytes as u64;
+    }
+
+    fn bytes_written(&mut self, conversation: &Conversation, bytes: usize) {
+        self.server.counts.bytes_written[Party::of(conversation) as usize] += bytes as u64;
+    }
+
+    fn turn_lasted(&mut self, nanoseconds: u64) {
+        self.server.counts.turn_lasted(nanoseconds);
+    }
+
     fn turn_ended(&mut self, clocks: Clocks, is_last: bool) -> bool {
         self.time_sweep(clocks.now);
         self.time_searches(clocks.now);
@@ -445,8 +417,6 @@ const LISTENER: ListenerTag = ListenerTag(0);
 const NEIGHBOURS: ListenerTag = ListenerTag(1);
 /// The lane in which the names of neighbours are looked up.
 const NAMES: Lane = Lane("names");
-/// Connections on the port of neighbours that have not sent HELLO: one of each server of the largest herd.
-const GREETING_MAX: usize = 128;
 /// The time limit of the TLS handshake of a link, and of an accepted connection from its first byte
 /// (docs/protocol.md, section 4).
 const HANDSHAKE_MAX: Duration = Duration::from_secs(2);

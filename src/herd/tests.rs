@@ -243,7 +243,7 @@ fn a_neighbour_that_is_not_reached_but_dials_is_logged_once() {
     // So many other problems that no further one is logged.
     let logged = (0..100).filter(|number| known.is_new_trouble(&number.to_string())).count();
     assert!(logged < 100);
-    (known.outbound, known.down_since) = (None, clocks(1000).now);
+    (known.outbound, known.outbound_since) = (None, clocks(1000).now);
     assert_eq!(lost_at(&mut herd, 9000), 0, "it has not dialled");
     let known = herd.server.neighbours.get_mut(JAQUEZ);
     (known.inbound, known.inbound_since) = (Some(CLIENT), clocks(9000).now);
@@ -252,7 +252,7 @@ fn a_neighbour_that_is_not_reached_but_dials_is_logged_once() {
     assert!(log(&herd).contains("nothing answers as Jaquez at 127.0.0.1:1;"));
     let known = herd.server.neighbours.get_mut(JAQUEZ);
     known.forget_troubles();
-    known.down_since = clocks(30_000).now;
+    known.outbound_since = clocks(30_000).now;
     assert_eq!((lost_at(&mut herd, 32_000), lost_at(&mut herd, 33_000)), (1, 2), "the link was up again");
 }
 
@@ -545,7 +545,9 @@ impl Sink for Taking {
         0
     }
 
-    fn reopen(&mut self, _now: Moment) {}
+    fn reopen(&mut self, _now: Moment) -> bool {
+        true
+    }
 }
 
 /// A server whose log is written to a sink.

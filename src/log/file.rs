@@ -109,13 +109,14 @@ impl Sink for LogFile {
         self.append(lines, now)
     }
 
-    fn reopen(&mut self, now: Moment) {
+    fn reopen(&mut self, now: Moment) -> bool {
         self.file = None;
         // A new or truncated file does not end in the middle of a line.
         self.ends_within_line &=
             fs::metadata(&self.path).is_ok_and(|about| about.len() > 0 || !about.is_file());
         self.retry_at = now;
         self.append(b"", now);
+        self.file.is_some()
     }
 }
 

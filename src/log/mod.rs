@@ -204,6 +204,21 @@ impl Log {
         self.pages.lost_in_all()
     }
 
+    /// The number of lines written since the start.
+    pub fn lines_written(&self) -> u64 {
+        self.pages.written()
+    }
+
+    /// The number of times that the sink could not be reopened or written to.
+    pub fn errors(&self) -> u64 {
+        self.pages.errors()
+    }
+
+    /// Whether the sink could not be reopened or written to when that was tried last.
+    pub fn is_failing(&self) -> bool {
+        self.pages.is_failing()
+    }
+
     /// Begins a line with its time and the name of the server.
     fn begin(&mut self) {
         self.make_room();

@@ -8,6 +8,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use memchr::memchr_iter;
+
 use super::MESSAGE_MAX;
 use crate::clock::Moment;
 
@@ -17,8 +19,8 @@ pub trait Sink: Send {
     /// lines that it could not write. `now` is the time at which the page was handed over.
     fn write(&mut self, lost: u64, lines: &[u8], now: Moment) -> u64;
 
-    /// Reopens the destination, after log rotation has renamed or truncated it.
-    fn reopen(&mut self, now: Moment);
+    /// Reopens the destination, after log rotation has renamed or truncated it. Returns whether it is open.
+    fn reopen(&mut self, now: Moment) -> bool;
 }
 
 /// A sink that pages carry to the thread that writes them.
@@ -33,19 +35,24 @@ pub struct Page {
     lost_before: u64,
     lines: Vec<u8>,
     handed_over: Moment,
+    /// The lines of this page, once it was written.
+    line_count: u64,
     /// Lines of this page that the sink could not write.
     not_written: u64,
+    /// The sink could not be reopened, or not written to.
+    has_failed: bool,
 }
 
 impl Page {
     /// Writes the page to its sink. May block.
     pub fn write(&mut self) {
         let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.reopens {
-            sink.reopen(self.handed_over);
-        }
+        self.has_failed = self.reopens && !sink.reopen(self.handed_over);
+        // Counted here, so that the lines cost the loop nothing.
+        self.line_count = memchr_iter(b'\n', &self.lines).count() as u64;
         if self.lost_before > 0 || !self.lines.is_empty() {
             self.not_written = sink.write(self.lost_before, &self.lines, self.handed_over);
+            self.has_failed |= self.not_written > 0;
         }
     }
 }
@@ -76,6 +83,12 @@ pub(super) struct Pages {
     lost: u64,
     /// Lines lost since the start, those included that the sink could not write.
     lost_in_all: u64,
+    /// Lines written since the start.
+    written: u64,
+    /// Pages that could not be written whole, or could not reopen the sink.
+    errors: u64,
+    /// The sink could not be reopened or written to when that was tried last.
+    is_failing: bool,
 }
 
 impl Pages {
@@ -90,6 +103,9 @@ impl Pages {
             reopens: false,
             lost: 0,
             lost_in_all: 0,
+            written: 0,
+            errors: 0,
+            is_failing: false,
         }
     }
 
@@ -143,7 +159,9 @@ impl Pages {
                 lost_before: 0,
                 lines: Vec::with_capacity(PAGE_CAPACITY),
                 handed_over: Moment::START,
+                line_count: 0,
                 not_written: 0,
+                has_failed: false,
             })
         });
         page.reopens = std::mem::take(&mut self.reopens);
@@ -181,7 +199,12 @@ impl Pages {
     /// in one trouble are few long gaps of the log, not many short ones.
     pub(super) fn take_back(&mut self, mut page: Box<Page>, lines: &mut Vec<u8>) {
         self.in_use -= 1;
-        self.lost_in_all += std::mem::take(&mut page.not_written);
+        self.errors += u64::from(page.has_failed);
+        // A page without lines does not prove that the sink works again.
+        self.is_failing = page.has_failed || self.is_failing && page.lines.is_empty();
+        let not_written = std::mem::take(&mut page.not_written);
+        self.written += std::mem::take(&mut page.line_count).saturating_sub(not_written);
+        self.lost_in_all += not_written;
         if page.lines.capacity() <= PAGE_CAPACITY {
             page.lines.clear();
             self.free.push(page);
@@ -202,6 +225,18 @@ impl Pages {
 
     pub(super) fn lost_in_all(&self) -> u64 {
         self.lost_in_all
+    }
+
+    pub(super) fn written(&self) -> u64 {
+        self.written
+    }
+
+    pub(super) fn errors(&self) -> u64 {
+        self.errors
+    }
+
+    pub(super) fn is_failing(&self) -> bool {
+        self.is_failing
     }
 }
 
@@ -249,8 +284,9 @@ mod tests {
             std::mem::take(&mut self.not_written)
         }
 
-        fn reopen(&mut self, _now: Moment) {
+        fn reopen(&mut self, _now: Moment) -> bool {
             self.text += "(reopened)\n";
+            true
         }
     }
 

@@ -43,6 +43,16 @@ pub trait Application {
         false
     }
 
+    /// Bytes were read from a connection of this protocol: plain text, without what TLS adds.
+    fn bytes_read(&mut self, _protocol: &Self::Protocol, _bytes: usize) {}
+
+    /// Bytes were written to a connection of this protocol: plain text, without what TLS adds.
+    fn bytes_written(&mut self, _protocol: &Self::Protocol, _bytes: usize) {}
+
+    /// The turn before took this time, from the return of its poll to the end of [`Application::turn_ended`]. Called
+    /// before the next poll, because a loop that is about to wait reads the clock there anyway.
+    fn turn_lasted(&mut self, _nanoseconds: u64) {}
+
     /// The turn is over: the output of all connections was written. After the last turn (`is_last`) the loop only
     /// waits for the tasks that run. Returns whether there are commands to carry out.
     fn turn_ended(&mut self, _clocks: Clocks, _is_last: bool) -> bool {

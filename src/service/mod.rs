@@ -5,6 +5,7 @@ mod certificate;
 mod http_check;
 mod local_places;
 mod places_check;
+mod process;
 
 use std::fmt::Display;
 use std::fs;
@@ -96,6 +97,7 @@ pub fn serve(herd: &config::HerdFile, name: &str, file: Option<PathBuf>) -> Resu
     let (quota, clocks) =
         (Herd::quota(settings.connections_max, herd.limits.max_connections_per_address), system.clocks());
     server.set_time(clocks.wall);
+    server.read_process = Some(process::read);
     let journal = match &herd.store {
         Some(section) => Some(open_store(section, &mut server, clocks.wall)?),
         None => None,

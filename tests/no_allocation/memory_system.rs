@@ -139,7 +139,9 @@ impl Sink for CountingSink {
         0
     }
 
-    fn reopen(&mut self, _now: Moment) {}
+    fn reopen(&mut self, _now: Moment) -> bool {
+        true
+    }
 }
 
 /// The time of a turn: some turns have a heartbeat.

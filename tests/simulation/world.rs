@@ -87,7 +87,9 @@ impl Sink for WrittenLog {
         0
     }
 
-    fn reopen(&mut self, _now: Moment) {}
+    fn reopen(&mut self, _now: Moment) -> bool {
+        true
+    }
 }
 
 struct Scheduled {

@@ -3,11 +3,12 @@
 use super::near::nearby;
 use super::{Client, Port, Standing};
 use crate::clock::Moment;
+use crate::conversation::counts::{Rejection, Verb};
 use crate::conversation::refusals::NotLogged;
 use crate::conversation::reporting::{
     Refusal, log_older_statement, log_refusal, report_forget, report_iam_at, seconds_too_far_ahead,
 };
-use crate::conversation::{Context, Handle, Waiter};
+use crate::conversation::{Context, Handle, Server, Waiter};
 use crate::places::question::Question;
 use crate::store::Outcome;
 use crate::text::command::{ClientCommand, Forget, IamAt, WhatsAt};
@@ -80,8 +81,15 @@ impl Client {
             ClientCommand::Blank | ClientCommand::Invalid => Err(Refusal::Line),
         };
         if let Err(refusal) = result {
+            context.shared.counts.commands[Verb::of(&command) as usize].refused += 1;
             self.reply_invalid(context, trim(line), refusal);
         }
+    }
+
+    /// Counts a reply that leaves in this turn.
+    #[inline]
+    fn count_reply(&self, server: &mut Server) {
+        server.counts.replies_of_turn += u64::from(self.replies.is_empty());
     }
 
     /// Answers an IAMAT, and stores it if it wins.
@@ -103,6 +111,13 @@ impl Client {
             self.wait_for_disk(context, start, line);
         } else {
             server.log.sent_to_client(&output[start..]);
+            self.count_reply(server);
+        }
+        let tally = &mut context.shared.counts.commands[Verb::IamAt as usize];
+        if outcome == Outcome::Stored {
+            tally.accepted += 1;
+        } else {
+            tally.outdated += 1;
         }
         if outcome == Outcome::Lost {
             log_older_statement(context, iam_at);
@@ -126,7 +141,9 @@ impl Client {
             self.wait_for_disk(context, start, line);
         } else {
             server.log.sent_to_client(&output[start..]);
+            self.count_reply(server);
         }
+        context.shared.counts.commands[Verb::Forget as usize].accepted += 1;
         Ok(())
     }
 
@@ -165,12 +182,13 @@ impl Client {
         let (Some(line), Some(location)) =
             (store.get(whats_at.id), statement.and_then(|known| known.location))
         else {
-            return Err(Refusal::Line);
+            return Err(Refusal::UnknownClient);
         };
         let question = Question::new(location.latitude(), location.longitude(), whats_at.radius_km);
         let ticket = self.replies.reserve(line.to_vec(), whats_at.bound);
         let waiter = Waiter { conversation: Handle::new(context.id), ticket };
         context.shared.desk.ask(context.now, question, waiter);
+        context.shared.counts.commands[Verb::WhatsAt as usize].accepted += 1;
         Ok(())
     }
 
@@ -182,6 +200,7 @@ impl Client {
         self.standing = Standing::Client;
         let copy = &beginning[..context.shared.limits.max_line];
         context.shared.log.received(copy, context.address);
+        context.shared.counts.commands[Verb::Invalid as usize].refused += 1;
         self.reply_invalid(context, copy, Refusal::TooLong);
     }
 
@@ -195,9 +214,12 @@ impl Client {
     /// Ends a connection that proves not to be a neighbour's, where only neighbours may stay.
     pub(super) fn reject(&mut self, context: &mut Context<'_>) {
         self.standing = Standing::Finished;
+        let is_for_neighbours = self.port == Port::Neighbours;
+        let rejection = if is_for_neighbours { Rejection::NotANeighbour } else { Rejection::Full };
+        context.shared.counts.rejected[rejection as usize] += 1;
         if let Some(not_logged) = context.shared.connections_refused.admit(context.now) {
             let (host, port) = (context.address.ip(), context.address.port());
-            let why = if self.port == Port::Neighbours {
+            let why = if is_for_neighbours {
                 "it showed no certificate of a neighbour, or sent no HELLO, to the port of neighbours"
             } else {
                 "the server is full (limits.max_connections)"
@@ -217,6 +239,7 @@ impl Client {
         output.extend_from_slice(copy);
         output.push(b'\n');
         context.shared.log.sent_to_client(&output[start..]);
+        self.count_reply(context.shared);
         log_refusal(context, copy, refusal);
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::{Client, Standing};
 use crate::clock::Moment;
+use crate::conversation::counts::Verb;
 use crate::conversation::followers::{FollowerId, Lines as LineEncoder};
 use crate::conversation::lines::Lines;
 use crate::conversation::reporting::{Refusal, SHOWN_MAX};
@@ -58,6 +59,7 @@ impl Client {
             whom: line[..line.len().min(SHOWN_MAX)].escape_ascii().to_string(),
             lines: 0,
         }));
+        server.counts.commands[Verb::Follow as usize].accepted += 1;
         self.standing = Standing::Following;
         self.begin_stream(context);
         Ok(())
@@ -132,9 +134,10 @@ impl Client {
     /// Writes the next portion of the stream.
     pub fn follow_on(&mut self, context: &mut Context<'_>) {
         let Some(following) = self.following.as_mut().filter(|following| following.has_begun) else { return };
-        let Server { followers, store, .. } = &mut *context.shared;
+        let Server { followers, store, counts, .. } = &mut *context.shared;
         let served = followers.serve(following.follower, store, context.transport, &mut LineEncoder);
         following.lines += served.lines;
+        counts.lines_to_followers += served.lines;
         if served.is_lost {
             self.log_stream(
                 context,

@@ -1,6 +1,7 @@
 //! NEAR: the clients near a client or a location.
 
 use super::Client;
+use crate::conversation::counts::Verb;
 use crate::conversation::reporting::{Refusal, log_refusal};
 use crate::conversation::{Context, Handle, Progress, Server, Waiter};
 use crate::geo::{self, Centre};
@@ -19,11 +20,12 @@ impl Client {
         line: &[u8],
     ) -> Result<(), Refusal> {
         let server = &mut *context.shared;
-        let nearby = nearby(server, near).ok_or(Refusal::Line)?;
+        let nearby = nearby(server, near).ok_or(Refusal::UnknownClient)?;
         let waiter = Waiter { conversation: Handle::new(context.id), ticket: self.replies.next_ticket() };
         let may_run = !self.replies.is_searching();
         let progress = server.searches.begin(&mut server.store, &nearby, waiter, may_run);
         let Progress::Over(search) = progress else {
+            server.counts.commands[Verb::Near as usize].accepted += 1;
             let refusal = [REFUSED, line, b"\n"].concat();
             self.replies.reserve_search(refusal, progress == Progress::Runs);
             return Ok(());
@@ -40,6 +42,8 @@ impl Client {
         }
         let output = self.replies.output(context.transport);
         server.log.sent_to_client(&output[start..]);
+        server.counts.commands[Verb::Near as usize].accepted += 1;
+        server.counts.replies_of_turn += u64::from(self.replies.is_empty());
         self.replies.note_output(context.transport, &mut server.unread_answer_bytes);
         Ok(())
     }

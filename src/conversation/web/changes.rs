@@ -162,11 +162,12 @@ impl Web {
             return;
         }
         let State::Streaming(stream) = &mut self.state else { return };
-        let Server { followers, store, identity, .. } = &mut *context.shared;
+        let Server { followers, store, identity, counts, .. } = &mut *context.shared;
         let grant = &stream.grant;
         let mut encoder = EventEncoder(|id: &[u8]| grant.may_read(id));
         let served = followers.serve(stream.follower, store, context.transport, &mut encoder);
         stream.events += served.lines;
+        counts.lines_to_followers += served.lines;
         if served.is_lost {
             let (host, port) = (context.address.ip(), context.address.port());
             context.shared.log.event(format_args!(

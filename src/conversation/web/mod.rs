@@ -9,6 +9,7 @@ mod changes;
 mod client;
 mod list;
 mod log;
+mod operators;
 mod page;
 mod places;
 mod query;

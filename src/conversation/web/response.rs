@@ -51,6 +51,11 @@ impl Response {
         Response { status: OK, content_type, fields: NOT_KEPT, field: None, body }
     }
 
+    /// A response with this body, which has its line end.
+    pub(super) fn whole(status: Status, content_type: &'static str, body: String) -> Response {
+        Response { status, content_type, fields: NOT_KEPT, field: None, body: body.into_bytes() }
+    }
+
     /// An error: `{"error":"…"}`, which says what was wrong and what was expected.
     pub(super) fn error(status: Status, text: &str) -> Response {
         let mut body = b"{\"error\":".to_vec();
@@ -67,7 +72,7 @@ impl Response {
     /// The error of a request that could be carried out at another time.
     pub(super) fn unavailable(text: &str) -> Response {
         let field = Some(("Retry-After", RETRY_AFTER_S));
-        Response { field, ..Response::error((503, "Service Unavailable"), text) }
+        Response { field, ..Response::error(UNAVAILABLE, text) }
     }
 
     /// The error of a token that does not permit what is asked.
@@ -106,6 +111,7 @@ pub(super) fn write_head(
     framing: Framing,
     keep_alive: bool,
 ) {
+    context.shared.counts.responses[usize::from(status.0 / 100).min(5)] += 1;
     let date = context.shared.web.date.at(context.wall / NANOSECONDS);
     let common = [("Date", date), ("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer")];
     let fields = common.iter().chain(fields).copied();
@@ -115,6 +121,7 @@ pub(super) fn write_head(
 /// The fields of data: the next request may get other data.
 const NOT_KEPT: &[(&str, &str)] = &[("Cache-Control", "no-store")];
 pub(super) const OK: Status = (200, "OK");
+pub(super) const UNAVAILABLE: Status = (503, "Service Unavailable");
 pub(super) const BAD_REQUEST: Status = (400, "Bad Request");
 pub(super) const JSON: &str = "application/json";
 /// When a client may ask again, in seconds.

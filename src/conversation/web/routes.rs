@@ -7,11 +7,12 @@ use super::access::{Admitted, authorize};
 use super::query::{Query, decoded};
 use super::representation::Format;
 use super::response::Response;
-use super::{Outcome, Web, changes, client, list, page, places, searches};
+use super::{Outcome, Web, changes, client, list, operators, page, places, searches};
 use crate::access::Grant;
 use crate::conversation::{Context, Server};
 use crate::http::server::RequestHead;
 use crate::map::Asset;
+use crate::metrics;
 use crate::text::fields::is_field;
 
 /// A resource, by its path.
@@ -29,6 +30,14 @@ enum Resource<'a> {
     Changes,
     /// `/` without a query, and what belongs to it: a file of the live map.
     File(&'static Asset),
+    /// `/v1/herd`.
+    Herd,
+    /// `/metrics`.
+    Metrics,
+    /// `/livez`.
+    Alive,
+    /// `/readyz` and `/healthz`.
+    Ready,
 }
 
 impl<'a> Resource<'a> {
@@ -45,6 +54,10 @@ impl<'a> Resource<'a> {
             "/v1/clients" => Resource::Clients,
             "/v1/near" => Resource::Near,
             "/v1/changes" => Resource::Changes,
+            "/v1/herd" => Resource::Herd,
+            "/metrics" => Resource::Metrics,
+            "/livez" => Resource::Alive,
+            "/readyz" | "/healthz" => Resource::Ready,
             path => {
                 let Some(rest) = path.strip_prefix("/v1/clients/") else { return Ok(None) };
                 match rest.split_once('/') {
@@ -61,11 +74,7 @@ impl<'a> Resource<'a> {
     fn methods(&self) -> &'static str {
         match self {
             Resource::Client(_) => "GET, HEAD, PUT, DELETE",
-            Resource::Places(_)
-            | Resource::Clients
-            | Resource::Near
-            | Resource::Changes
-            | Resource::File(_) => "GET, HEAD",
+            _ => "GET, HEAD",
         }
     }
 
@@ -79,7 +88,9 @@ impl<'a> Resource<'a> {
             },
             Resource::Places(id) => grant.may_ask_places() && grant.may_read(id),
             Resource::Clients | Resource::Near | Resource::Changes => grant.may_read_some(),
-            Resource::File(_) => true,
+            Resource::Herd | Resource::Metrics => grant.may_operate(),
+            // They need no token, and tell nothing about clients.
+            Resource::Alive | Resource::Ready | Resource::File(_) => true,
         }
     }
 }
@@ -99,6 +110,8 @@ pub(super) struct Request<'a> {
     method: &'a str,
     pub(super) query: Query<'a>,
     pub(super) format: Format,
+    /// The format of metrics.
+    exposition: metrics::Format,
     /// The field Last-Event-ID.
     pub(super) last_event_id: Option<&'a [u8]>,
     accepts_gzip: bool,
@@ -131,9 +144,14 @@ pub(super) fn admit<'a>(server: &Server, head: &RequestHead<'a>) -> Result<Reque
     }
     let query = Query(query);
     let format = format(query, head)?;
+    let exposition = match resource {
+        Resource::Metrics => metrics::Format::accepted(head.fields.members("Accept")),
+        _ => metrics::Format::Prometheus,
+    };
     let last_event_id = head.fields.get("Last-Event-ID");
     let accepts_gzip = page::accepts_gzip(head);
-    Ok(Request { resource, method: head.method, query, format, last_event_id, accepts_gzip, grant })
+    let method = head.method;
+    Ok(Request { resource, method, query, format, exposition, last_event_id, accepts_gzip, grant })
 }
 
 /// The format that is asked for: by the parameter `format`, or else by the field Accept.
@@ -163,6 +181,10 @@ impl Request<'_> {
             (Resource::Near, _) => searches::near(web, context, &self),
             (Resource::Changes, _) => changes::stream(context, &self),
             (Resource::File(asset), _) => Ok(Outcome::Response(page::get(asset, self.accepts_gzip))),
+            (Resource::Herd, _) => Ok(operators::herd(context)),
+            (Resource::Metrics, _) => Ok(operators::metrics(context, self.exposition)),
+            (Resource::Alive, _) => Ok(operators::alive()),
+            (Resource::Ready, _) => Ok(operators::ready(context)),
         };
         result.unwrap_or_else(Outcome::Response)
     }

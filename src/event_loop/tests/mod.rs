@@ -507,3 +507,21 @@ fn the_end_does_not_wait_for_a_task_that_hangs_nor_after_another_signal() {
     assert!(!event_loop.finish(SECOND).unwrap());
     assert_eq!(system.0.borrow().now, SECOND);
 }
+
+#[test]
+fn the_application_learns_the_bytes_and_the_duration_of_each_turn() {
+    let system = ScriptedSystem::default();
+    let mut event_loop = event_loop(&system, Shared::default());
+    system.arrive(Peer::default());
+    turns(&mut event_loop, 1);
+    system.send(0, b"flood\nde");
+    turns(&mut event_loop, 1);
+    system.0.borrow_mut().now += SECOND;
+    turns(&mut event_loop, 1);
+    system.send(0, b"f\n");
+    turns(&mut event_loop, 1);
+    let written = system.0.borrow().peers[0].received.len();
+    assert!(written > 0);
+    let probe = event_loop.application();
+    assert_eq!((probe.bytes, &probe.lasted[..]), ([10, written], &[0, 0, 1_000_000_000, 0][..]));
+}

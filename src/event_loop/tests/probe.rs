@@ -122,6 +122,10 @@ pub(super) struct Probe {
     pub(super) ends_turns: bool,
     /// Calls of [`Application::turn_ended`]: `false` for each turn, `true` for the last.
     pub(super) ended: Vec<bool>,
+    /// Bytes that were read and written.
+    pub(super) bytes: [usize; 2],
+    /// The durations of the turns in nanoseconds.
+    pub(super) lasted: Vec<u64>,
 }
 
 impl Probe {
@@ -133,6 +137,8 @@ impl Probe {
             is_drained: false,
             ends_turns: false,
             ended: Vec::new(),
+            bytes: [0; 2],
+            lasted: Vec::new(),
         }
     }
 }
@@ -179,6 +185,18 @@ impl Application for Probe {
 
     fn must_end_turn(&self) -> bool {
         self.ends_turns
+    }
+
+    fn bytes_read(&mut self, _protocol: &ProbeProtocol, bytes: usize) {
+        self.bytes[0] += bytes;
+    }
+
+    fn bytes_written(&mut self, _protocol: &ProbeProtocol, bytes: usize) {
+        self.bytes[1] += bytes;
+    }
+
+    fn turn_lasted(&mut self, nanoseconds: u64) {
+        self.lasted.push(nanoseconds);
     }
 
     fn turn_ended(&mut self, _clocks: Clocks, is_last: bool) -> bool {

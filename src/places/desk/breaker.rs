@@ -32,6 +32,11 @@ impl Breaker {
         Some(format!("no question is put for a moment, since the last ones failed; the last failure: {last}"))
     }
 
+    /// Whether only a trial is put.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// A question was accepted: while the breaker is open, it is the trial.
     pub(super) fn put(&mut self, id: QuestionId) {
         if let Some(open) = &mut self.open {

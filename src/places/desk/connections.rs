@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::pending::{Pending, QuestionId, Source, State};
-use super::{Desk, Outcome, Step};
+use super::{Desk, End, Outcome, Step};
 use crate::clock::Moment;
 use crate::places::answer::Status;
 use crate::places::dialect::Request;
@@ -86,7 +86,8 @@ impl<C: Copy + Eq, W: Copy + Ord> Desk<C, W> {
             let reason = "a kept connection ended, and this server has sent places.max_per_minute questions in the \
                           last minute";
             let answer = Rc::new(self.service.failure(Status::OverQueryLimit, reason));
-            return self.answer(id, answer);
+            self.note_latency(now, id);
+            return self.answer(id, End::PerMinute, answer);
         }
         let Some(pending) = self.questions.get_mut(&id) else { return };
         (pending.state, pending.needs_new, pending.is_sent) = (State::Waiting, true, false);

@@ -6,9 +6,11 @@
 
 mod breaker;
 mod cache;
+mod changing;
 mod connections;
 mod minute;
 mod pending;
+mod statistics;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -19,6 +21,7 @@ use self::cache::Cache;
 use self::minute::Minute;
 pub use self::pending::QuestionId;
 use self::pending::{Pending, Source, State};
+pub use self::statistics::{End, Reception, Statistics};
 use super::answer::{Answer, Status};
 use super::dialect::{Request, Service};
 use super::question::Question;
@@ -103,6 +106,7 @@ pub struct Desk<C, W> {
     breaker: Breaker,
     minute: Minute,
     cache: Cache,
+    statistics: Statistics,
     steps: VecDeque<Step<C, W>>,
 }
 
@@ -127,6 +131,7 @@ impl<C, W> Desk<C, W> {
             breaker: Breaker::default(),
             minute: Minute::default(),
             cache: Cache::default(),
+            statistics: Statistics::default(),
             steps: VecDeque::new(),
         }
     }
@@ -134,6 +139,16 @@ impl<C, W> Desk<C, W> {
     /// The number of pending questions. Equal questions count once.
     pub fn pending(&self) -> usize {
         self.questions.len()
+    }
+
+    /// What became of the questions since the start.
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    /// Whether the breaker lets no question pass but a trial.
+    pub fn is_breaker_open(&self) -> bool {
+        self.breaker.is_open()
     }
 
     /// The name of the last question that was accepted.
@@ -149,50 +164,12 @@ impl<C, W> Desk<C, W> {
 }
 
 impl<C: Copy + Eq, W: Copy + Ord> Desk<C, W> {
-    /// Changes the bounds for later questions.
-    pub fn set_bounds(&mut self, bounds: Bounds) {
-        self.bounds = bounds;
-        while self.idle.len() > self.bounds.connections {
-            self.steps.push_back(Step::Abort(self.idle.remove(0)));
-        }
-    }
-
-    /// Puts questions to another service from now on, the waiting ones included. Idle connections are ended, and
-    /// connections in use are not reused.
-    pub fn change_service(&mut self, service: Service) {
-        self.service = Rc::new(service);
-        self.cache = Cache::default();
-        self.breaker = Breaker::default();
-        let ended = self.idle.drain(..).chain(self.unmade.drain(..));
-        self.steps.extend(ended.map(Step::Abort));
-        self.shared.clear();
-        let unsent =
-            |(&id, pending): (&QuestionId, &Pending<C, W>)| pending.connection().is_none().then_some(id);
-        let unsent: Vec<QuestionId> = self.questions.iter().filter_map(unsent).collect();
-        for id in unsent {
-            self.readdress(id);
-        }
-    }
-
-    /// Makes the request of a question anew, for the present service.
-    fn readdress(&mut self, id: QuestionId) {
-        let Some(pending) = self.questions.get_mut(&id) else { return };
-        match self.service.refusal(&pending.question) {
-            Some(refusal) => self.answer(id, Rc::new(refusal)),
-            None => {
-                pending.service = self.service.clone();
-                pending.request = self.service.request(&pending.question);
-                self.shared.insert(pending.request.clone(), id);
-            }
-        }
-    }
-
     /// Gives up all pending questions and refuses later ones: this server shuts down.
     pub fn close(&mut self) {
         self.is_closed = true;
         let answer = Rc::new(self.closed());
         let ids: Vec<QuestionId> = self.questions.keys().copied().collect();
-        ids.into_iter().for_each(|id| self.answer(id, answer.clone()));
+        ids.into_iter().for_each(|id| self.answer(id, End::Ending, answer.clone()));
     }
 
     fn closed(&self) -> Answer {
@@ -201,39 +178,53 @@ impl<C: Copy + Eq, W: Copy + Ord> Desk<C, W> {
 
     /// Accepts a question. Its answer follows as a step, unless its waiter is withdrawn.
     pub fn ask(&mut self, now: Moment, question: Question, waiter: W) {
-        if let Err(answer) = self.accept(now, question, waiter) {
-            self.steps.push_back(Step::Answer(waiter, answer));
-        }
+        let reception = match self.accept(now, question, waiter) {
+            Ok(reception) => reception,
+            Err((reception, answer)) => {
+                self.steps.push_back(Step::Answer(waiter, answer));
+                reception
+            }
+        };
+        self.statistics.note_received(reception);
         self.set_alarm();
     }
 
     /// Accepts a question, or answers it at once. The order of the checks is that of docs/protocol.md.
-    fn accept(&mut self, now: Moment, question: Question, waiter: W) -> Result<(), Rc<Answer>> {
+    fn accept(
+        &mut self,
+        now: Moment,
+        question: Question,
+        waiter: W,
+    ) -> Result<Reception, (Reception, Rc<Answer>)> {
         if self.is_closed {
-            return Err(Rc::new(self.closed()));
+            return Err((Reception::Ending, Rc::new(self.closed())));
         }
         if let Some(refusal) = self.service.refusal(&question) {
-            return Err(Rc::new(refusal));
+            return Err((Reception::Invalid, Rc::new(refusal)));
         }
         let request = self.service.request(&question);
         if let Some(answer) = self.cache.get(now, self.bounds.cache, &request) {
-            return Err(answer);
+            return Err((Reception::Cached, answer));
         }
         if let Some(&id) = self.shared.get(&request)
             && let Some(pending) = self.questions.get_mut(&id)
         {
             self.waiters.insert(waiter, (id, pending.add(waiter)));
-            return Ok(());
+            return Ok(Reception::Shared);
         }
-        let over_limit = |reason: &str| Err(Rc::new(self.service.failure(Status::OverQueryLimit, reason)));
+        let over_limit = |reception, reason: &str| {
+            Err((reception, Rc::new(self.service.failure(Status::OverQueryLimit, reason))))
+        };
         if let Some(last) = self.breaker.refusal(now) {
-            return Err(Rc::new(self.service.failure(Status::UnknownError, &last)));
+            let answer = Rc::new(self.service.failure(Status::UnknownError, &last));
+            return Err((Reception::BreakerOpen, answer));
         }
         if !self.minute.has_room(now, self.bounds.per_minute) {
-            return over_limit("this server has sent places.max_per_minute questions in the last minute");
+            let reason = "this server has sent places.max_per_minute questions in the last minute";
+            return over_limit(Reception::PerMinute, reason);
         }
         if self.questions.len() >= self.bounds.connections + self.bounds.waiting {
-            return over_limit("places.max_waiting questions wait already");
+            return over_limit(Reception::TooMany, "places.max_waiting questions wait already");
         }
         self.last += 1;
         let id = QuestionId(self.last);
@@ -246,7 +237,7 @@ impl<C: Copy + Eq, W: Copy + Ord> Desk<C, W> {
         self.deadlines.insert((deadline, id));
         self.minute.reserve();
         self.breaker.put(id);
-        Ok(())
+        Ok(Reception::Accepted)
     }
 
     /// Gives up the questions whose time is over, and puts those once more whose time for that has come. Called at
@@ -275,10 +266,11 @@ impl<C: Copy + Eq, W: Copy + Ord> Desk<C, W> {
         let Some(pending) = self.questions.get(&id) else { return };
         let (timeout, was_put) = (pending.timeout, pending.state != State::Waiting);
         let answer = pending.service.unreachable(&format!("no answer within {timeout:?}"));
+        self.note_latency(now, id);
         if was_put {
-            self.failed(now, id, answer);
+            self.failed(now, id, End::TimedOut, answer);
         } else {
-            self.answer(id, Rc::new(answer));
+            self.answer(id, End::TimedOut, Rc::new(answer));
         }
     }
 
@@ -310,7 +302,7 @@ impl<C: Copy + Eq, W: Copy + Ord> Desk<C, W> {
         match outcome {
             Outcome::Response(response) => self.responded(now, id, response),
             Outcome::Broken { nothing_received: true, .. } if is_reused => self.replace(now, id),
-            Outcome::Broken { reason, .. } => self.broken(id, &reason),
+            Outcome::Broken { reason, .. } => self.broken(now, id, &reason),
             Outcome::NotConnected(reason) => self.could_not_connect(now, id, &reason),
         }
         // A connection to an earlier service must not get the key of another.
@@ -333,8 +325,9 @@ impl<C: Copy + Eq, W: Copy + Ord> Desk<C, W> {
         }
         let is_failure = (500..600).contains(&response.status);
         let answer = pending.service.answer(response);
+        self.note_latency(now, id);
         if is_failure {
-            return self.failed(now, id, answer);
+            return self.failed(now, id, End::Error, answer);
         }
         let answer = Rc::new(answer);
         if answer.succeeded()
@@ -344,27 +337,38 @@ impl<C: Copy + Eq, W: Copy + Ord> Desk<C, W> {
             self.cache.insert(now, self.bounds.cache, &pending.request, &answer);
         }
         self.breaker.succeeded();
-        self.answer(id, answer);
+        let end = if answer.succeeded() { End::Answered } else { End::Error };
+        self.answer(id, end, answer);
     }
 
-    fn broken(&mut self, id: QuestionId, reason: &str) {
+    /// Counts the time from the acceptance of a question to its answer or failure.
+    pub(super) fn note_latency(&mut self, now: Moment, id: QuestionId) {
+        if let Some(pending) = self.questions.get(&id) {
+            let latency = (now + pending.timeout).nanoseconds_since(pending.deadline);
+            self.statistics.latencies.note(latency, 1);
+        }
+    }
+
+    fn broken(&mut self, now: Moment, id: QuestionId, reason: &str) {
         let Some(pending) = self.questions.get(&id) else { return };
         let answer = Rc::new(pending.service.unreachable(reason));
         self.breaker.succeeded();
-        self.answer(id, answer);
+        self.note_latency(now, id);
+        self.answer(id, End::Broken, answer);
     }
 
     fn could_not_connect(&mut self, now: Moment, id: QuestionId, reason: &str) {
         if let Some(pending) = self.questions.get(&id) {
             let answer = pending.service.unreachable(reason);
-            self.failed(now, id, answer);
+            self.note_latency(now, id);
+            self.failed(now, id, End::NotConnected, answer);
         }
     }
 
     /// Ends a question that was put and has failed as the breaker counts it.
-    fn failed(&mut self, now: Moment, id: QuestionId, answer: Answer) {
+    fn failed(&mut self, now: Moment, id: QuestionId, end: End, answer: Answer) {
         let has_opened = self.breaker.failed(now, id, answer.error_message().unwrap_or_default());
-        self.answer(id, Rc::new(answer));
+        self.answer(id, end, Rc::new(answer));
         if !has_opened {
             return;
         }
@@ -373,7 +377,7 @@ impl<C: Copy + Eq, W: Copy + Ord> Desk<C, W> {
         let answer = Rc::new(self.service.failure(Status::UnknownError, &last));
         let later = self.repetitions.iter().map(|(_, id)| *id);
         let ids: Vec<QuestionId> = self.waiting.iter().copied().chain(later).collect();
-        ids.into_iter().for_each(|id| self.answer(id, answer.clone()));
+        ids.into_iter().for_each(|id| self.answer(id, End::BreakerOpen, answer.clone()));
     }
 
     /// Forgets a waiter, which gets no answer. A question without waiters is given up.
@@ -382,13 +386,15 @@ impl<C: Copy + Eq, W: Copy + Ord> Desk<C, W> {
         let Some(pending) = self.questions.get_mut(&id) else { return };
         pending.waiters.remove(&place);
         if pending.waiters.is_empty() {
+            self.statistics.note_ended(End::Withdrawn);
             self.remove(id);
         }
     }
 
     /// Ends a question with this answer.
-    fn answer(&mut self, id: QuestionId, answer: Rc<Answer>) {
+    fn answer(&mut self, id: QuestionId, end: End, answer: Rc<Answer>) {
         let Some(pending) = self.remove(id) else { return };
+        self.statistics.note_ended(end);
         for waiter in pending.waiters.into_values() {
             self.waiters.remove(&waiter);
             self.steps.push_back(Step::Answer(waiter, answer.clone()));
