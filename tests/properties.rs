@@ -32,7 +32,7 @@ fn no_file_of_the_corpora_violates_a_property() {
 /// The body of a fuzz target. It panics when a property is violated.
 type Body = fn(&[u8]);
 
-const TARGETS: [(&str, Body); 7] = [
+const TARGETS: [(&str, Body); 8] = [
     ("client_stream", bodies::client_stream),
     ("herd_file", bodies::herd_file),
     ("http_response", bodies::http_response),
@@ -40,6 +40,7 @@ const TARGETS: [(&str, Body); 7] = [
     ("peer_stream", bodies::peer_stream),
     ("places_answer", bodies::places_answer),
     ("request", bodies::request),
+    ("web_stream", bodies::web_stream),
 ];
 
 /// Bytes made of `words`, spaces, numbers and random bytes.
@@ -229,6 +230,52 @@ const HERD: &[&str] = &[
     "\u{1b}",
     "\\n",
 ];
+const WEB: &[&str] = &[
+    "GET /v1/clients/a HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "GET /v1/clients/b HTTP/1.1\r\nHost: 127.0.0.1:80\r\n\r\n",
+    "GET /v1/clients/%61 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+    "GET /v1/clients HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "GET /v1/clients?prefix=a&limit=1 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "HEAD /v1/clients?since=1 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "GET /v1/clients/a/places?km=1&limit=2 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "DELETE /v1/clients/a HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "DELETE /v1/clients/b HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "PUT /v1/clients/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 28\r\n\r\n{\"location\":\"+1-1\",\"time\":5}",
+    "PUT /v1/clients/b HTTP/1.1\r\nHost: localhost\r\nContent-Length: 31\r\n\r\n{\"latitude\":1.50,\"longitude\":-0}",
+    "PUT /v1/clients/a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n",
+    "1f\r\n{\"latitude\":1.50,\"longitude\":-0}\r\n",
+    "5;a=b\r\n{\"loc\r\n",
+    "0\r\n\r\n",
+    "0\r\nA: b\r\n\r\n",
+    "PUT /v1/clients/c HTTP/1.1\r\n",
+    "GET /v1/changes HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "HEAD /v1/changes?prefix=b HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "GET http://localhost/v1/clients/b?x HTTP/1.1\r\nHost: x\r\n\r\n",
+    "GET /t/secret/v1/clients/b HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "GET ",
+    "/v1/clients/",
+    "%20",
+    "?",
+    "&km=1",
+    " HTTP/1.1\r\n",
+    " HTTP/1.0\r\n",
+    " HTTP/2.0\r\n",
+    "Host: localhost\r\n",
+    "Host: localhost\r\n",
+    "Host: evil.example\r\n",
+    "Origin: http://localhost\r\n",
+    "Content-Length: 5\r\n",
+    "Content-Length: 0\r\n",
+    "Content-Length: 1048577\r\n",
+    "Transfer-Encoding: chunked\r\n",
+    "Connection: close\r\n",
+    "\r\n",
+    "\r\n\r\n",
+    "\n",
+    "{\"location\":\"+1-1\",\"time\":\"1621464829\"}",
+    "IAMAT a +1-1 5\n",
+];
 const REQUEST: &[&str] = &[
     "GET ",
     "/maps/api/place/nearbysearch/json",
@@ -268,6 +315,11 @@ proptest! {
     #[test]
     fn client_streams_agree_with_the_model(data in stream_of(2, CLIENT)) {
         bodies::client_stream(&data);
+    }
+
+    #[test]
+    fn web_streams_agree_with_the_model(data in stream_of(2, WEB)) {
+        bodies::web_stream(&data);
     }
 
     #[test]

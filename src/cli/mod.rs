@@ -16,6 +16,7 @@ mod run_all;
 mod send;
 mod send_lines;
 mod serve;
+mod status;
 mod store;
 mod token;
 
@@ -98,13 +99,14 @@ fn help() -> String {
 }
 
 /// In the order in which a new user needs them.
-const COMMANDS: [&Subcommand; 8] = [
+const COMMANDS: [&Subcommand; 9] = [
     &run_all::COMMAND,
     &send::COMMAND,
     &serve::COMMAND,
     &places::COMMAND,
     &keys::COMMAND,
     &token::COMMAND,
+    &status::COMMAND,
     &store::COMMAND,
     &check::COMMAND,
 ];
@@ -172,16 +174,16 @@ mod tests {
         };
         assert_eq!(
             failure(&[]),
-            "no command: expected one of run-all, send, serve, places, keys, token, store, check; see herd --help"
+            "no command: expected one of run-all, send, serve, places, keys, token, status, store, check; see herd --help"
         );
         assert_eq!(
             failure(&["runall"]),
-            "unknown command \"runall\": expected one of run-all, send, serve, places, keys, token, store, check; \
+            "unknown command \"runall\": expected one of run-all, send, serve, places, keys, token, status, store, check; \
              see herd --help; did you mean run-all?"
         );
         assert_eq!(
             failure(&["fly"]),
-            "unknown command \"fly\": expected one of run-all, send, serve, places, keys, token, store, check; see herd --help"
+            "unknown command \"fly\": expected one of run-all, send, serve, places, keys, token, status, store, check; see herd --help"
         );
         assert!(failure(&["help", "fly"]).starts_with("unknown command \"fly\""));
         assert!(failure(&["-c", "x"]).starts_with("unknown option \"-c\""));

@@ -763,4 +763,24 @@ mod tests {
         assert_eq!(bench.sent(), "WELCOME Riley 00000000000000ee 0\nACK 7\n");
         assert_eq!(bench.server.store.get(b"kiwi").unwrap(), AT.as_bytes());
     }
+
+    #[test]
+    fn a_mark_after_few_statements_is_at_the_end_of_the_changes() {
+        let mut bench = linked();
+        let caught_up = |bench: &Bench| bench.server.neighbours.get(NeighbourId(0)).was_caught_up;
+        let mut send = |id: &str, bytes: usize| {
+            let mut sent = 0;
+            while sent < bytes {
+                let line = format!("AT Jaquez +0.1 {id}{sent} +1-1 1\n");
+                sent += line.len();
+                bench.receive(line.as_bytes());
+            }
+            bench.receive(b"MARK 7\n");
+            caught_up(&bench)
+        };
+        assert!(!send("a", CAUGHT_UP_MAX));
+        assert!(!send("b", CAUGHT_UP_MAX));
+        assert!(send("c", CAUGHT_UP_MAX - 100));
+        assert!(send("d", CAUGHT_UP_MAX), "it stays so");
+    }
 }

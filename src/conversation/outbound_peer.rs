@@ -751,4 +751,51 @@ mod tests {
         assert!(!bench.log().contains("could not be made"), "{}", bench.log());
         assert_eq!(bench.signals(), [Signal::LinkLost(NeighbourId(0))]);
     }
+
+    #[test]
+    fn the_backlog_is_what_the_neighbour_has_not_acknowledged() {
+        let backlog = |bench: &Bench| {
+            let (known, store) = (bench.server.neighbours.get(NeighbourId(0)), &bench.server.store);
+            (known.unacknowledged(store.sequence(), store.records()), known.was_reached)
+        };
+        let mut bench = dialled();
+        bench.report("a", 1, Origin::CLIENT);
+        bench.report("a", 2, Origin::CLIENT);
+        bench.report("b", 1, Origin::CLIENT);
+        assert_eq!(backlog(&bench), (2, false), "no more than there are records");
+        bench.receive(b"WELCOME Jaquez 0123456789abcdef 2\n");
+        assert_eq!(backlog(&bench), (1, false));
+        turn(&mut bench);
+        bench.receive(b"ACK 3\n");
+        assert_eq!(backlog(&bench), (0, true));
+        // A statement that came from the neighbour needs no MARK, and is no backlog.
+        let origin = bench.server.neighbours.origin(NeighbourId(0), EPOCH);
+        bench.report("c", 1, origin);
+        assert_eq!((turn(&mut bench).as_str(), backlog(&bench)), ("", (0, true)));
+        bench.report("d", 1, Origin::CLIENT);
+        turn(&mut bench);
+        bench.lose();
+        assert_eq!(backlog(&bench), (1, true), "it grows while the link is down");
+        // A WELCOME with a number that was never given.
+        let mut other = dialled();
+        other.report("a", 1, Origin::CLIENT);
+        other.receive(b"WELCOME Jaquez 0123456789abcdef 9\n");
+        assert_eq!(backlog(&other).0, 1);
+    }
+
+    #[test]
+    fn the_round_trip_is_that_of_a_mark_with_a_new_number() {
+        let round_trip = |bench: &Bench| bench.server.neighbours.get(NeighbourId(0)).round_trip;
+        let mut bench = linked();
+        bench.report("a", 1, Origin::CLIENT);
+        turn(&mut bench);
+        bench.now = bench.now + Duration::from_millis(7);
+        bench.receive(b"ACK 0\n");
+        assert_eq!(round_trip(&bench), None, "the ACK is of an earlier MARK");
+        bench.receive(b"ACK 1\n");
+        assert_eq!(round_trip(&bench), Some(Duration::from_millis(7)));
+        bench.now = bench.now + Duration::from_secs(1);
+        bench.receive(b"ACK 1\n");
+        assert_eq!(round_trip(&bench), Some(Duration::from_millis(7)), "a heartbeat");
+    }
 }

@@ -144,7 +144,9 @@ impl Herd {
         let spare = if self.have_own_port { 0 } else { SPARE };
         let quota = Herd::quota(settings.connections_max, self.server.limits.max_connections_per_address);
         self.commands.push_back(Command::SetQuota(LISTENER, Quota { spare, ..quota }));
-        self.commands.push_back(Command::SetQuota(self.web_listener(), Herd::quota_of_web(quota)));
+        if settings.web.has_listener {
+            self.commands.push_back(Command::SetQuota(self.web_listener(), Herd::quota_of_web(quota)));
+        }
         self.apply_keys(settings.links.keys);
         self.apply_web(settings.web);
         self.watch_certificate(settings.links.certificate_end, clocks);
@@ -375,7 +377,8 @@ impl Application for Herd {
     }
 
     fn must_end_turn(&self) -> bool {
-        self.server.log.full_pages() >= TURN_PAGES || self.server.searches.are_exhausted()
+        let server = &self.server;
+        server.log.full_pages() >= TURN_PAGES || server.searches.are_exhausted() || server.web.is_exhausted()
     }
 
     fn bytes_read(&mut self, conversation: &Conversation, bytes: usize) {

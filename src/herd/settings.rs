@@ -45,6 +45,8 @@ pub struct LinkSettings {
 /// The HTTP interface.
 #[derive(Clone, Default)]
 pub struct WebSettings {
+    /// There is a listener for HTTP.
+    pub has_listener: bool,
     /// The tokens that it accepts; `None`: no request needs one.
     pub tokens: Option<Tokens>,
     /// TLS; `None`: plain text.

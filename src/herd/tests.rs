@@ -8,12 +8,12 @@ use std::time::Duration;
 use super::places::service;
 use super::*;
 use crate::config::{Host, HostPort, Limits, PlacesSection, PlacesUrl};
-use crate::conversation::{Identity, Waiter};
+use crate::conversation::{Client, Identity, Waiter};
 use crate::keys::Expiry;
 use crate::log::{Level, Log, Sink};
 use crate::places::dialect::Dialect;
 use crate::places::question::Question;
-use crate::protocol::{ConnectionId, Task, TlsKeys, TlsPeer, TlsSession, TlsSettings};
+use crate::protocol::{Admission, ConnectionId, Task, TlsKeys, TlsPeer, TlsSession, TlsSettings};
 use crate::store::Origin;
 use crate::text::record::Statement;
 

@@ -7,6 +7,7 @@ use crate::access::Tokens;
 use crate::herd::WebSettings;
 use crate::keys::{Expiry, HttpKeys};
 use crate::places::trust::server_config;
+use crate::protocol::TlsSettings;
 use crate::tls;
 
 /// Reads the tokens and the certificate. The error is one line that names the key of the herd file.
@@ -14,9 +15,10 @@ pub(super) fn read(herd: &HerdFile) -> Result<(WebSettings, Option<Expiry>), Str
     let tokens = herd.http.tokens.as_deref().map(Tokens::read).transpose();
     let tokens = tokens.map_err(|error| format!("http.tokens: {error}"))?;
     let Some(files) = &herd.http.certificate else {
-        return Ok((WebSettings { tokens, tls: None }, None));
+        return Ok((WebSettings { has_listener: true, tokens, tls: None }, None));
     };
     let HttpKeys { chain, key, end } = HttpKeys::load(files)?;
     let config = server_config(chain, key).map_err(|error| format!("http.certificate: {error}"))?;
-    Ok((WebSettings { tokens, tls: Some(Rc::new(tls::Server::new(config))) }, end))
+    let tls: Option<Rc<dyn TlsSettings>> = Some(Rc::new(tls::Server::new(config)));
+    Ok((WebSettings { has_listener: true, tokens, tls }, end))
 }

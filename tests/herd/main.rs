@@ -26,6 +26,7 @@ mod faults_tls;
 mod flooding;
 mod following;
 mod forgetting;
+mod http;
 mod lab;
 mod logs;
 mod process;

@@ -96,7 +96,12 @@ impl Web {
         };
         write_part(context, exchange, |_, output| output.extend_from_slice(start.as_bytes()));
         self.state = State::Listing(exchange, list);
-        self.list_on(context);
+        if context.shared.web.budget > 0 {
+            self.list_on(context);
+        } else if let State::Listing(_, list) = &mut self.state {
+            list.is_due = true;
+            context.shared.web.wake(context.id);
+        }
     }
 
     /// Goes on with a list, if there is one.

@@ -17,6 +17,8 @@ pub struct WebShared {
     due: VecDeque<ConnectionId>,
     /// Work that may still be done for lists in this turn.
     pub(super) budget: usize,
+    /// Requests that this turn may still carry out.
+    requests_left: usize,
     /// The request that is being carried out, as the log shows it.
     request: String,
 }
@@ -30,6 +32,7 @@ impl WebShared {
             lists: 0,
             due: VecDeque::new(),
             budget: TURN_WORK,
+            requests_left: TURN_REQUESTS,
             request: String::new(),
         }
     }
@@ -46,11 +49,17 @@ impl WebShared {
 
     /// The turn is over. Returns whether lists can go on.
     pub fn turn_ended(&mut self) -> bool {
-        self.budget = TURN_WORK;
+        (self.budget, self.requests_left) = (TURN_WORK, TURN_REQUESTS);
         !self.due.is_empty()
     }
 
+    /// Whether the turn should carry out no further request.
+    pub fn is_exhausted(&self) -> bool {
+        self.requests_left == 0
+    }
+
     pub(super) fn begin_request(&mut self, method: &str, target: &str) {
+        self.requests_left = self.requests_left.saturating_sub(1);
         self.request.clear();
         for part in [method, " ", target] {
             self.request.push_str(part);
@@ -67,5 +76,8 @@ impl WebShared {
     }
 }
 
+/// Requests of one turn, of 2 µs or more each: replies and heartbeats leave at the end of a turn, and must not wait for those
+/// of a thousand connections.
+const TURN_REQUESTS: usize = 4096;
 /// The work for lists in one turn: as many changes that are looked at, each 0.1 µs or more. About a millisecond.
 const TURN_WORK: usize = if cfg!(test) { 64 } else { 8 * 1024 };

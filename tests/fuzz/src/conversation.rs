@@ -49,6 +49,8 @@ pub struct Harness {
     pub asked: Vec<Request>,
     chance: Chance,
     answer: Vec<u8>,
+    /// Bytes of input that may be buffered besides those of a line.
+    pub input_max: usize,
 }
 
 impl Harness {
@@ -70,6 +72,7 @@ impl Harness {
             asked: Vec::new(),
             chance: Chance::new(seed),
             answer,
+            input_max: 0,
         };
         harness.call(|protocol, context| protocol.connection_made(context));
         harness
@@ -218,6 +221,12 @@ impl Harness {
             self.was_resumed |= was_paused && !self.transport.reading_is_paused();
         }
         self.server.followers.turn_ended(self.server.store.sequence());
+        while self.server.web.next_due().is_some() {
+            let was_paused = self.transport.reading_is_paused();
+            self.call(Handle::call(Conversation::list_on));
+            self.was_resumed |= was_paused && !self.transport.reading_is_paused();
+        }
+        self.server.web.turn_ended();
         while let Some(step) = self.server.desk.next_step(self.now) {
             match step {
                 Step::Connect(id) => {
@@ -276,7 +285,8 @@ impl Harness {
     fn check_bounds(&self) {
         let line_max = (self.server.limits.max_line + PEER_LINE_EXTRA).max(ACCEPTOR_LINE_MAX);
         if self.may_deliver() {
-            assert!(self.input.len() <= line_max, "{} bytes of buffered input", self.input.len());
+            let input_max = line_max.max(self.input_max);
+            assert!(self.input.len() <= input_max, "{} bytes of buffered input", self.input.len());
         }
         let near_max = self.server.store.len().min(1000) * (line_max + KILOMETRES_MAX);
         let reply_max = PENDING_REPLIES_MAX + 2 * line_max + PLACES_ANSWER_MAX + near_max;

@@ -14,6 +14,7 @@ mod peers;
 mod pieces;
 mod places_answer;
 mod request;
+mod web_model;
 
 pub use client_model::client_stream;
 pub use herd_file::herd_file;
@@ -22,3 +23,4 @@ pub use line::line;
 pub use peers::peer_stream;
 pub use places_answer::places_answer;
 pub use request::request;
+pub use web_model::web_stream;
