@@ -3,7 +3,7 @@
 # The folder of cargo's output.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help run-all build test test-map measure-map check simulate planted-faults measure-faults soak fuzz
+.PHONY: help run-all build test test-map measure-map map-pictures check simulate planted-faults measure-faults soak fuzz
 .PHONY: bench bench-quick bench-programs bench-setup bench-check bench-instructions clean
 
 help:
@@ -35,11 +35,14 @@ test:
 # Debian: apt-get install nodejs chromium
 test-map:
 	node --test tests/map/
-	cargo test --test browser -- --ignored --skip five_thousand
+	cargo test --test browser -- --ignored --skip five_thousand --skip pictures
 
 measure-map: build
 	@HERD_BIN='$(abspath $(TARGET))/release/herd' MINUTES=$(MINUTES) \
 		cargo test --test browser five_thousand -- --ignored --nocapture
+
+map-pictures:
+	cargo test --test browser pictures -- --ignored
 
 check:
 	cargo fmt --check

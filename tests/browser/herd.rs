@@ -56,7 +56,11 @@ impl Herd {
         fs::write(self.folder.join("herd.json"), self.config.to_string()).unwrap();
         let mut command =
             Command::new(std::env::var("HERD_BIN").unwrap_or(env!("CARGO_BIN_EXE_herd").to_owned()));
-        command.current_dir(&self.folder).stdout(Stdio::null()).stdin(Stdio::null());
+        command
+            .env("PLACES_API_KEY", "browser-test")
+            .current_dir(&self.folder)
+            .stdout(Stdio::null())
+            .stdin(Stdio::null());
         command
     }
 

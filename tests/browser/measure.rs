@@ -1,5 +1,6 @@
 //! Measurements: time to the first dot, and the rate of pictures and the memory while 5,000 clients move.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::{LIVE, alone, browser};
@@ -64,6 +65,64 @@ fn five_thousand_clients_move() {
         );
     }
     assert!(browser.problems().is_empty());
+}
+
+/// Writes the pictures of the documentation again. Look at them before you commit them.
+#[test]
+#[ignore = "writes into docs: make map-pictures"]
+fn pictures_of_the_documentation() {
+    let _alone = alone();
+    let herd = Herd::running("pictures");
+    let places = [
+        ("ada-phone", 34.0689, -118.4451),
+        ("ada-watch", 34.0522, -118.2437),
+        ("grandma", 34.4208, -119.6982),
+        ("leo-bike", 33.7701, -118.1937),
+        ("truck-07", 35.3733, -119.0187),
+        ("truck-12", 36.1699, -115.1398),
+        ("sailboat", 33.3879, -118.4163),
+        ("drone-3", 32.7157, -117.1611),
+    ];
+    let mut browser = browser(&herd);
+    let report = |step: u32| {
+        for (index, (id, latitude, longitude)) in places.iter().enumerate() {
+            let (turn, server) = (f64::from(step) / 7.0 + index as f64, ["Riley", "Jaquez"][index % 2]);
+            let (latitude, longitude) = (
+                latitude + turn.sin() * 0.04 * f64::from(step) / 5.0,
+                longitude + turn.cos() * 0.3 * f64::from(step) / 20.0,
+            );
+            herd.report(server, id, &format!("{latitude:+.6}{longitude:+.6}"));
+        }
+    };
+    report(0);
+    browser.open(&herd.url("Riley"));
+    browser.until(LIVE);
+    for step in 1..24 {
+        report(step);
+        browser.until(&format!("document.getElementById('herd-facts').textContent.includes('{}')", "client"));
+    }
+    browser.evaluate(
+        "[...document.querySelectorAll('#rows button')].find(button => button.textContent === 'ada-phone')
+             .dispatchEvent(new MouseEvent('click', { detail: 1, bubbles: true }));
+         document.getElementById('fit').click();
+         document.getElementById('near-km').value = '100';
+         document.getElementById('near-km').dispatchEvent(new Event('change'))",
+    );
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    for (name, scheme, width, height, ratio) in [
+        ("map-light", "light", 1280, 800, 1.0),
+        ("map-dark", "dark", 1280, 800, 1.0),
+        ("map-phone", "dark", 390, 844, 1.5),
+    ] {
+        browser.media(&[("prefers-color-scheme", scheme)]);
+        browser.screen(width, height, ratio);
+        browser
+            .evaluate("document.getElementById('fit').click(); new Promise(done => setTimeout(done, 1500))");
+        let folder = if name == "map-dark" { &herd.folder } else { &docs };
+        browser.picture(&folder.join(format!("{name}.png")));
+    }
+    let dark = Path::new(env!("CARGO_TARGET_TMPDIR")).join("map-dark.png");
+    std::fs::copy(herd.folder.join("map-dark.png"), dark).unwrap();
 }
 
 const CLIENTS: usize = 5000;

@@ -14,8 +14,8 @@ pub(super) fn file(path: &str, query: &str) -> Option<&'static Asset> {
 pub(super) fn get(asset: &'static Asset, accepts_gzip: bool) -> Response {
     let (body, coding) = asset.body(accepts_gzip);
     let field = coding.map(|coding| ("Content-Encoding", coding));
-    let (content_type, fields) = (asset.content_type(), asset.fields());
-    Response { status: OK, content_type, fields, field, body: body.into_owned() }
+    let (content_type, file) = (asset.content_type(), Some(asset));
+    Response { status: OK, content_type, file, field, body: body.into_owned() }
 }
 
 /// The response to a request without a valid token, which is `refusal` except for the page: it holds nothing secret,
@@ -60,7 +60,7 @@ mod tests {
             let response = refused(401, request);
             assert_eq!((response.status.0, response.field), (401, Some(("WWW-Authenticate", BEARER))));
             assert!(response.content_type.starts_with("text/html") && response.body.ends_with(b"</html>\n"));
-            assert!(response.fields.iter().any(|(name, _)| *name == "Content-Security-Policy"));
+            assert_eq!(response.file, map::asset("/"));
         }
     }
 

@@ -1,7 +1,7 @@
 // The herd as this server sees it: its neighbours, both links of each, and how far each is behind.
 
 import { byId, isolated, make, setText } from "./dom.mjs";
-import { askJson } from "./session.mjs";
+import { askJson, serverNow } from "./session.mjs";
 import { count, duration, visible } from "./text.mjs";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -70,9 +70,11 @@ function linkRow(neighbour) {
 function linkCell(link) {
   const state = link?.state ?? "unknown";
   const isGood = isLinkUp(link);
+  const time = typeof link?.since === "number" ? serverNow() - link.since * 1000 : null;
   const trip = isGood && typeof link.round_trip_ms === "number" ? `, ${link.round_trip_ms.toFixed(1)} ms` : "";
+  const since = !isGood && time !== null ? ` for ${time < 2000 ? "1 s" : duration(time)}` : "";
   return make("td", { className: isGood ? "up" : "down" },
-    make("span", { ariaHidden: "true", textContent: isGood ? "● " : "✕ " }), `${state}${trip}`);
+    make("span", { ariaHidden: "true", textContent: isGood ? "● " : "✕ " }), `${state}${trip}${since}`);
 }
 
 /** Draws this server in the middle and its neighbours around it. The table has the same as text. */

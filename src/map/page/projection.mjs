@@ -130,8 +130,8 @@ export class View {
   }
 }
 
-/** The share of the view that the points of `fit` fill, so that none is at its border. */
-const FIT_SHARE = 0.8;
+/** The share of the view that the points of `fit` fill, so that none is at its border or under a button. */
+const FIT_SHARE = 0.7;
 
 /** The share of the width of the world above which the points are all over it. */
 const WORLD_SHARE = 0.6;
