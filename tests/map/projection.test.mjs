@@ -51,6 +51,9 @@ test("the view never leaves the map, and shows no place twice", () => {
   assert.ok(view.yAt(0) >= -1e-9 && view.yAt(600) <= 1 + 1e-9 && view.x >= 0 && view.x < 1);
   view.zoom(1e9);
   assert.equal(view.scale, 2 ** 25);
+  const [x, y] = [view.x, view.y];
+  view.zoom(2, 100, 100);
+  assert.deepEqual([view.x, view.y], [x, y]);
   view.resize(300, 2000);
   assert.ok(view.scale >= 2000);
 });
@@ -92,6 +95,9 @@ test("every point of a circle has its distance, and the circle is continuous acr
 });
 
 test("a circle around a pole goes around the world", () => {
-  const points = circle(89, 0, 500);
-  near(Math.abs(points.at(-2) - points[0]), 1, 1e-9);
+  for (const latitude of [89, -89]) {
+    const points = circle(latitude, 0, 500);
+    near(Math.abs(points.at(-2) - points[0]), 1, 1e-9);
+    for (let i = 2; i < points.length; i += 2) assert.ok(Math.abs(points[i] - points[i - 2]) < 0.1);
+  }
 });

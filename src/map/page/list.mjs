@@ -2,7 +2,7 @@
 
 import { ageClass, matches } from "./clients.mjs";
 import { byId, isolated, make, setText } from "./dom.mjs";
-import { SERVER_COLOURS } from "./painter.mjs";
+import { SERVER_COLOURS } from "./dots.mjs";
 import { coordinates, count, duration } from "./text.mjs";
 
 /** Rows at first, and with each "more": thousands of rows would be slow to lay out and to read. */

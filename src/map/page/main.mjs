@@ -3,13 +3,14 @@
 import { AGES, Clients, matches, positionAt } from "./clients.mjs";
 import { Details } from "./details.mjs";
 import { byId, isolated, make, setText } from "./dom.mjs";
+import { SERVER_COLOURS } from "./dots.mjs";
 import { listen, ZOOM_STEP } from "./gestures.mjs";
 import { HerdPanel } from "./herd.mjs";
 import { nearestItem, REACH } from "./hit.mjs";
 import { readPlaces } from "./labels.mjs";
 import { AGE_SIGNS, ClientList } from "./list.mjs";
 import { readOutline } from "./outline.mjs";
-import { FINE_SCALE, Painter, SERVER_COLOURS } from "./painter.mjs";
+import { FINE_SCALE, Painter } from "./painter.mjs";
 import { nearestCopy, View } from "./projection.mjs";
 import { ask, isSignedIn, remember, serverNow } from "./session.mjs";
 import { ChangeStream, OLD_MS } from "./stream.mjs";

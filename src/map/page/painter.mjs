@@ -1,13 +1,11 @@
 // The three canvases of the map: coast and names, which change with the view; trails; dots, which move.
 
-import { AGES, ageClass, positionAt, TRAIL_MS } from "./clients.mjs";
+import { ageClass, positionAt, TRAIL_MS } from "./clients.mjs";
+import { Dots, SERVER_COLOURS, SPRITE } from "./dots.mjs";
 import { placeLabels } from "./labels.mjs";
 import { tracePaths, tracePolyline } from "./outline.mjs";
 import { circle, latitudeOf, nearestCopy, xOf, yOf } from "./projection.mjs";
 import { shortened, visible } from "./text.mjs";
-
-/** The colours of servers in style.css; a ninth server has the colour of the first, and its name in the texts. */
-export const SERVER_COLOURS = 8;
 
 /** Segments of trails in one picture: more take too long, so that each client then has a shorter trail. */
 const TRAIL_SEGMENTS_MAX = 12_000;
@@ -15,8 +13,8 @@ const TRAIL_SEGMENTS_MAX = 12_000;
 /** Clients in the view up to which their names are drawn. */
 const NAMES_MAX = 60;
 
-/** The edge of a dot's picture, in pixels. */
-const SPRITE = 24;
+/** Dots in the view up to which each is drawn exactly where it is, not at a whole pixel. */
+const EXACT_MAX = 400;
 
 /** The scale from which the finer coast is drawn: its points are then a few pixels apart. */
 export const FINE_SCALE = 2400;
@@ -30,7 +28,8 @@ export class Painter {
   #view;
   #ratio = 1;
   #colours = {};
-  #sprites = null;
+  #dots = null;
+  #shown = [];
   #widths = new Map();
 
   constructor(canvases, view) {
@@ -48,7 +47,7 @@ export class Painter {
       canvas.height = Math.round(height * this.#ratio);
     }
     this.#view.resize(width, height);
-    this.#sprites = null;
+    this.#dots = null;
   }
 
   /** Reads the colours of style.css again, after a change from light to dark. */
@@ -60,7 +59,7 @@ export class Painter {
     }
     this.#colours.servers = Array.from({ length: SERVER_COLOURS }, (_, i) => colour(`server-${i}`));
     this.#colours.font = style.getPropertyValue("--font");
-    this.#sprites = null;
+    this.#dots = null;
   }
 
   #begin(layer) {
@@ -197,28 +196,39 @@ export class Painter {
   /** Paints the dots, and what belongs to the selected one. */
   paintDots(clients, scene) {
     const context = this.#begin(2);
-    const view = this.#view;
-    this.#sprites ??= makeSprites(this.#colours, this.#ratio);
+    this.#dots ??= new Dots(this.#colours.servers, this.#colours.halo, this.#ratio);
+    const count = this.#findShown(clients, scene);
+    const shown = this.#shown;
+    if (count <= EXACT_MAX) {
+      for (let i = 0; i < count; i++) this.#dots.draw(context, shown[i].index, shown[i].px, shown[i].py);
+    } else {
+      this.#dots.begin(context.canvas.width, context.canvas.height);
+      for (let i = 0; i < count; i++) this.#dots.put(shown[i].index, shown[i].px, shown[i].py);
+      this.#dots.end(context);
+    }
     if (scene.selected) this.#paintArea(context, scene);
-    const named = [];
-    let visibleCount = 0;
+    if (count <= NAMES_MAX) this.#paintNames(context, shown.slice(0, count), scene);
+    if (scene.selected) this.#paintSelected(context, scene);
+    return count;
+  }
+
+  /** Finds the dots in the view. The list is used again for each picture: thousands of new objects would be garbage. */
+  #findShown(clients, scene) {
+    const view = this.#view;
+    const shown = this.#shown;
+    const hasSearch = scene.words.length > 0;
+    let count = 0;
     for (const client of clients) {
       const [x, y] = positionAt(client, scene.now);
       const [px, py] = [view.px(x), view.py(y)];
       if (px < -SPRITE || py < -SPRITE || px > view.width + SPRITE || py > view.height + SPRITE) continue;
-      visibleCount++;
-      const isDim = scene.words.length > 0 && !scene.isMatch(client) && client !== scene.selected;
-      if (isDim) context.globalAlpha = 0.18;
-      const age = ageClass(scene.serverNow - client.receivedMs);
-      const [sx, sy] = [age * SPRITE * this.#ratio, (client.serverIndex % SERVER_COLOURS) * SPRITE * this.#ratio];
-      const edge = SPRITE * this.#ratio;
-      context.drawImage(this.#sprites, sx, sy, edge, edge, px - SPRITE / 2, py - SPRITE / 2, SPRITE, SPRITE);
-      if (isDim) context.globalAlpha = 1;
-      else if (named.length <= NAMES_MAX) named.push({ client, px, py });
+      if (count === shown.length) shown.push({});
+      const dot = shown[count++];
+      [dot.client, dot.px, dot.py] = [client, px, py];
+      dot.isDim = hasSearch && client !== scene.selected && !scene.isMatch(client);
+      dot.index = this.#dots.index(ageClass(scene.serverNow - client.receivedMs), client.serverIndex, dot.isDim);
     }
-    this.#paintNames(context, visibleCount <= NAMES_MAX ? named : [], scene);
-    if (scene.selected) this.#paintSelected(context, scene);
-    return visibleCount;
+    return count;
   }
 
   #paintArea(context, scene) {
@@ -247,13 +257,13 @@ export class Painter {
     }
   }
 
-  #paintNames(context, named, scene) {
+  #paintNames(context, shown, scene) {
     context.font = `600 12px ${this.#colours.font}`;
     context.textBaseline = "middle";
     context.direction = "ltr";
     const boxes = [];
-    for (const { client, px, py } of named) {
-      if (client === scene.selected) continue;
+    for (const { client, px, py, isDim } of shown) {
+      if (isDim || client === scene.selected) continue;
       const text = nameOf(client, 28);
       const [left, right] = [px + 10, px + 12 + context.measureText(text).width];
       if (boxes.some((box) => left < box.right && right > box.left && Math.abs(py - box.py) < 15)) continue;
@@ -296,53 +306,6 @@ function trailPixels(client, view, now, segmentsMax) {
   }
   pixels.push((dotX + nearest - view.x) * view.scale + view.width / 2, view.py(dotY));
   return pixels;
-}
-
-/** Makes one picture with every dot: a column for each age, a row for each server. */
-function makeSprites(colours, ratio) {
-  const canvas = document.createElement("canvas");
-  canvas.width = AGES.length * SPRITE * ratio;
-  canvas.height = SERVER_COLOURS * SPRITE * ratio;
-  const context = canvas.getContext("2d");
-  context.scale(ratio, ratio);
-  for (let server = 0; server < SERVER_COLOURS; server++) {
-    for (let age = 0; age < AGES.length; age++) {
-      drawDot(context, age, (age + 0.5) * SPRITE, (server + 0.5) * SPRITE, colours.servers[server], colours.halo);
-    }
-  }
-  return canvas;
-}
-
-/** Draws a dot: fresh has a ring around it, recent is full, old is hollow, stale is a small hollow diamond. */
-export function drawDot(context, age, x, y, colour, halo) {
-  const shape = () => {
-    context.beginPath();
-    if (age === 3) {
-      context.moveTo(x, y - 5);
-      context.lineTo(x + 5, y);
-      context.lineTo(x, y + 5);
-      context.lineTo(x - 5, y);
-      context.closePath();
-    } else context.arc(x, y, 5, 0, 2 * Math.PI);
-  };
-  shape();
-  context.fillStyle = age < 2 ? colour : halo;
-  context.strokeStyle = halo;
-  context.lineWidth = age < 2 ? 2.5 : 4.5;
-  context.stroke();
-  context.fill();
-  if (age >= 2) {
-    context.strokeStyle = colour;
-    context.lineWidth = 2;
-    context.stroke();
-  }
-  if (age === 0) {
-    context.beginPath();
-    context.arc(x, y, 9, 0, 2 * Math.PI);
-    context.strokeStyle = colour;
-    context.lineWidth = 1.5;
-    context.stroke();
-  }
 }
 
 /** Steps of the grid in degrees, and lengths of the scale bar in km. */

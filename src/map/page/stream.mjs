@@ -129,7 +129,7 @@ export class ChangeStream {
         this.#handler.events(batch);
         batch = [];
         // A resumed stream has only what changed, unless the server began another epoch meanwhile.
-        if (!resumed || resumed.split("-")[0] !== data.epoch) this.#handler.snapshotEnds();
+        if (resumed.split("-")[0] !== data.epoch) this.#handler.snapshotEnds();
         [this.#delay, this.why] = [RETRY_MIN_MS, ""];
         this.#enter("live");
       }
