@@ -208,9 +208,9 @@ fn a_store_of_another_server_is_found_at_the_start() {
     fs::remove_file(&store).unwrap();
     fs::create_dir(&store).unwrap();
     let refused = [
-        ("HERD 1 h Other 1 0", "00000001.log is of server Other of the herd h"),
-        ("HERD 1 bruins Solo 1 0", "00000001.log is of server Solo of the herd bruins"),
-        ("HERD 2 h Solo 1 0 more", "00000001.log has version 2 of the format"),
+        ("HERD 1 h Other 1 0 0", "00000001.log is of server Other of the herd h"),
+        ("HERD 1 bruins Solo 1 0 0", "00000001.log is of server Solo of the herd bruins"),
+        ("HERD 2 h Solo 1 0 0 more", "00000001.log has version 2 of the format"),
     ];
     for (header, words) in refused {
         fs::write(store.join("00000001.log"), store_file(header)).unwrap();
@@ -218,7 +218,7 @@ fn a_store_of_another_server_is_found_at_the_start() {
         let names: Vec<_> = fs::read_dir(&store).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, ["00000001.log"]);
     }
-    fs::write(store.join("00000001.log"), store_file("HERD 1 h Solo 1 0")).unwrap();
+    fs::write(store.join("00000001.log"), store_file("HERD 1 h Solo 1 0 0")).unwrap();
     success(&folder.run(&["check"]));
 }
 

@@ -87,10 +87,9 @@ impl OnDisk {
                 Reading::default()
             } else {
                 let found = |frame: crate::store::journal::Frame<'_>| {
-                    let statement = frame.statement();
-                    statement
-                        .map(|statement| store.report(&statement, frame.content, Origin::CLIENT))
-                        .is_some()
+                    if let Some(statement) = frame.statement() {
+                        store.report(&statement, frame.content, Origin::CLIENT);
+                    }
                 };
                 read(&folder, herd, name, found).map_err(|refused| cannot(&refused.to_string()))?
             };

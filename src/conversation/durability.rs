@@ -72,6 +72,11 @@ impl Durability {
         &self.written
     }
 
+    /// Whether replies wait for the disk.
+    pub fn is_awaited(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// What was written, to be counted.
     pub fn written_mut(&mut self) -> &mut Written {
         &mut self.written

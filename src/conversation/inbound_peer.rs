@@ -258,6 +258,10 @@ impl InboundPeer {
             // The session may be older than the keys, or resumed after its certificate has expired.
             keys.verify(peer).map_err(|error| error.to_string())?;
         }
+        if context.shared.course.store_read.is_some() {
+            // It dials as soon as it has.
+            return Err("this server has not read its store to the end yet".into());
+        }
         Ok((neighbour, hello.epoch))
     }
 }
@@ -771,7 +775,7 @@ mod tests {
         let mut send = |id: &str, bytes: usize| {
             let mut sent = 0;
             while sent < bytes {
-                let line = format!("AT Jaquez +0.1 {id}{sent} +1-1 1\n");
+                let line = format!("AT Jaquez +0.100000000 {id}{sent} +1-1 1\n");
                 sent += line.len();
                 bench.receive(line.as_bytes());
             }

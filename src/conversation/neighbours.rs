@@ -141,10 +141,13 @@ impl Neighbours {
         NeighbourId(self.all.len() - 1)
     }
 
-    /// Before a neighbour of this name is added: every change of this epoch up to `sequence` was received, before this
-    /// server was started.
+    /// Every change of this epoch up to `sequence` was received from a neighbour of this name before this server was
+    /// started. No link to it was up since.
     pub fn note_received_before(&mut self, name: &str, epoch: Epoch, sequence: u64) {
-        self.received_before.push((name.into(), epoch, sequence));
+        match self.all.iter_mut().find(|known| &*known.name == name) {
+            Some(known) => known.note_received(epoch, sequence),
+            None => self.received_before.push((name.into(), epoch, sequence)),
+        }
     }
 
     fn take_received_before(&mut self, name: &str) -> Option<(Epoch, u64)> {

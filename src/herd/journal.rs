@@ -6,13 +6,18 @@
 //! before all records, and is complete at the change that was the newest when it was begun. There is one batch, which is on
 //! its way to the disk or waits here: the changes that arrive while it is written are the next one.
 
+mod beside;
 mod opening;
 
 use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt::{self, Debug};
+use std::mem;
 use std::time::Duration;
 
+pub use self::beside::STORE_READER;
+use self::beside::{Beside, ReadOn};
+pub use self::opening::Reads;
 use super::{Command, Tag};
 use crate::clock::Moment;
 use crate::config::Sync;
@@ -34,6 +39,10 @@ pub struct JournalDriver {
     /// The cursor of the log. `None`: the disk fails.
     log: Option<Cursor>,
     snapshot: Option<Snapshot>,
+    /// The files that are still being read.
+    beside: Option<Box<Beside>>,
+    /// The files lack something: a snapshot is to be begun.
+    must_repair: bool,
     /// Bytes of the snapshot that is complete, of the logs since then except the last one, and of that.
     snapshot_bytes: u64,
     earlier_log_bytes: u64,
@@ -92,6 +101,9 @@ impl JournalDriver {
         is_last: bool,
         commands: &mut VecDeque<Command>,
     ) {
+        if !is_last {
+            self.read_on(server, now, commands);
+        }
         let Some(mut batch) = self.batch.take() else { return };
         if !self.has_ended {
             self.fill(&mut batch, server, now, is_last);
@@ -137,13 +149,15 @@ impl JournalDriver {
 
     fn fill(&mut self, batch: &mut Batch, server: &mut Server, now: Moment, is_last: bool) {
         if self.log.is_none() {
-            if now < self.retry_at || is_last {
+            // A snapshot has everything.
+            if now < self.retry_at || is_last || self.is_reading() {
                 return;
             }
             self.retry_at = Moment::NEVER;
             self.begin(batch, &mut server.store, true);
-        } else if self.snapshot.is_none() && !is_last && (self.logs_are_long() || now >= self.forget_at) {
-            self.begin(batch, &mut server.store, false);
+        } else if self.snapshot.is_none() && !is_last && !self.is_reading() && self.should_begin(now) {
+            let is_repair = mem::take(&mut self.must_repair);
+            self.begin(batch, &mut server.store, is_repair);
         }
         let Some(log) = self.log else { return };
         // One that is no repair is of no use any more.
@@ -156,19 +170,26 @@ impl JournalDriver {
         let is_walked = self.snapshot.as_ref().is_some_and(has_walked);
         self.fill_log(log, batch, &mut server.store, now, is_last || is_walked);
         batch.completes = is_walked && is_at_end(log, &server.store);
-        if !self.is_repairing() {
+        // As long as the files are not read, the positions in them are not known.
+        if !self.is_repairing() && !self.is_reading() {
             self.note(log, batch, server, is_last);
         }
-        batch.syncs =
-            now >= self.sync_at || self.sync == Sync::Always && !batch.log.is_empty() || batch.completes;
+        batch.syncs = now >= self.sync_at
+            || self.sync == Sync::Always && !batch.log.is_empty()
+            || batch.completes
+            || is_last && (self.sync_at != Moment::NEVER || !batch.log.is_empty());
         if !batch.log.is_empty() && self.sync_at == Moment::NEVER {
             self.sync_at = now + SYNC_INTERVAL;
         }
     }
 
-    /// Whether the logs are so long that a snapshot pays.
-    fn logs_are_long(&self) -> bool {
-        self.earlier_log_bytes + self.log_bytes > self.snapshot_bytes + LOGS_EXTRA || self.logs > LOGS_MAX
+    /// Whether a snapshot is wanted, or the logs are so long that it pays.
+    fn should_begin(&self, now: Moment) -> bool {
+        let logs = self.earlier_log_bytes + self.log_bytes;
+        self.must_repair
+            || now >= self.forget_at
+            || logs > self.snapshot_bytes + LOGS_EXTRA
+            || self.logs > LOGS_MAX
     }
 
     /// Whether the files lack something until the snapshot is complete.
@@ -180,6 +201,7 @@ impl JournalDriver {
     fn begin(&mut self, batch: &mut Batch, store: &mut Store, is_repair: bool) {
         self.generation += 1;
         (batch.begins, batch.begins_snapshot) = (Some(self.generation), true);
+        batch.records = store.records() as u64;
         let until = store.sequence();
         self.snapshot = Some(Snapshot { cursor: store.follow(0), until, bytes: 0, is_repair });
         self.log.get_or_insert_with(|| store.follow(until));
@@ -256,7 +278,11 @@ impl JournalDriver {
         now: Moment,
         commands: &mut VecDeque<Command>,
     ) {
-        let Ok(mut batch) = (task as Box<dyn Any>).downcast::<Batch>() else { return };
+        let task = match (task as Box<dyn Any>).downcast::<ReadOn>() {
+            Ok(read) => return self.has_read(read),
+            Err(other) => other,
+        };
+        let Ok(mut batch) = task.downcast::<Batch>() else { return };
         let (bytes, of_snapshot) = (batch.log.len() as u64, batch.snapshot.len() as u64);
         let outcome = batch.take_outcome();
         self.batch = Some(batch);
@@ -272,7 +298,7 @@ impl JournalDriver {
         written.last = Some(now);
         let CarriedOut { newest, begins, syncs, completes, .. } = self.carried_out;
         if begins {
-            self.earlier_log_bytes += std::mem::take(&mut self.log_bytes);
+            self.earlier_log_bytes += mem::take(&mut self.log_bytes);
             self.logs += 1;
         }
         self.log_bytes += bytes;
@@ -312,7 +338,7 @@ impl JournalDriver {
         if !server.durability.fails() {
             server.log.event(format_args!("The store cannot be written to the disk: {failure}"));
             let name = server.identity.name.clone();
-            let warning = Failing { text: format!("store of {name}: {failure}; {ADVICE}") };
+            let warning = Warning { text: format!("store of {name}: {failure}; {ADVICE}") };
             commands.push_back(Command::Run { tag: Tag::Store, work: Work::Run(Box::new(warning)) });
         }
         server.durability.failed();
@@ -341,18 +367,18 @@ impl Task for Batch {
     }
 }
 
-/// A warning on standard error, which may block, too: the disk fails.
-struct Failing {
+/// A warning on standard error, which may block, too.
+struct Warning {
     text: String,
 }
 
-impl Debug for Failing {
+impl Debug for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Failing")
+        f.write_str("Warning")
     }
 }
 
-impl Task for Failing {
+impl Task for Warning {
     fn lane(&self) -> Lane {
         super::log_pages::WARNINGS
     }

@@ -30,7 +30,7 @@ use crate::protocol::{Application, Arrival, Done, Lane, ListenerTag, Notice, Quo
 use crate::text::peer_line::Epoch;
 use certificate_end::CertificateEnd;
 use dialler::Dialler;
-pub use journal::{JournalDriver, STORE};
+pub use journal::{JournalDriver, Reads, STORE, STORE_READER};
 pub use log_pages::LOG;
 use log_pages::LogDriver;
 use places::PlacesDriver;
@@ -166,6 +166,13 @@ impl Herd {
             if id.0 == self.diallers.len() {
                 self.diallers.push(Dialler::new(address.clone()));
             }
+            if self.server.course.store_read.is_some() {
+                // It is dialled when the store was read.
+                let mut later = Dialler::new(address.clone());
+                later.forget();
+                self.diallers[id.0] = later;
+                continue;
+            }
             let step = self.diallers[id.0].want(address);
             self.dial(id, step, clocks.now);
         }
@@ -198,6 +205,21 @@ impl Herd {
             Some(dialler::Step::Abort(connection)) => Command::Abort(connection),
         };
         self.commands.push_back(command);
+    }
+
+    /// The store was read from the disk: what has waited for it begins.
+    fn store_was_read(&mut self, now: Moment) {
+        for id in self.server.neighbours.ids() {
+            if self.server.neighbours.get(id).present {
+                let dialler = &mut self.diallers[id.0];
+                let address = dialler.address().clone();
+                let step = dialler.want(&address);
+                self.dial(id, step, now);
+            }
+        }
+        if self.server.followers.store_was_read() {
+            self.commands.push_back(Command::Timer { at: now, tag: Tag::Followers });
+        }
     }
 
     fn link_lost(&mut self, id: NeighbourId, now: Moment) {
@@ -398,7 +420,11 @@ impl Application for Herd {
         self.time_searches(clocks.now);
         self.log.hand_over(&mut self.server.log, clocks.now, is_last, &mut self.commands);
         if let Some(journal) = &mut self.journal {
+            let was_reading = journal.is_reading();
             journal.hand_over(&mut self.server, clocks.now, is_last, &mut self.commands);
+            if was_reading && !journal.is_reading() {
+                self.store_was_read(clocks.now);
+            }
         }
         if self.server.durability.turn_ended() {
             // The next turn does not wait.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::places::service;
 use super::*;
 use crate::config::{Host, HostPort, Limits, PlacesSection, PlacesUrl};
-use crate::conversation::{Client, Identity, Waiter};
+use crate::conversation::{Identity, Waiter};
 use crate::keys::Expiry;
 use crate::log::{Level, Log, Sink};
 use crate::places::dialect::Dialect;

@@ -24,7 +24,7 @@ use crate::conversation::{Identity, Server};
 use crate::event_loop::mio_system::MioSystem;
 use crate::event_loop::system::System;
 use crate::event_loop::{EventLoop, Turn};
-use crate::herd::{Herd, JournalDriver, LinkSettings, PlacesSettings, Settings, WebSettings};
+use crate::herd::{Herd, JournalDriver, LinkSettings, PlacesSettings, Reads, Settings, WebSettings};
 use crate::keys::{self, Expiry};
 use crate::log::{Log, LogFile, warn};
 use crate::protocol::{Application, ListenerTag, WaterMarks};
@@ -150,7 +150,7 @@ fn open_store(
     let folder = OsFolder::to_write(&path).map_err(|error| cannot(&in_words(&error)))?;
     let in_use = "another server has it, perhaps the same one: end that, or give this one another store.dir";
     let folder = Box::new(folder.ok_or_else(|| cannot(&in_use))?);
-    let opened = JournalDriver::open(folder, section.sync, server, wall / NANOSECONDS);
+    let opened = JournalDriver::open(folder, section.sync, server, wall / NANOSECONDS, Reads::default());
     let (journal, messages) = opened.map_err(|problem| cannot(&problem))?;
     for message in messages {
         warn(format_args!("store of {name}: {message}"));

@@ -104,10 +104,31 @@ impl ChangeList {
         self.end.previous.index()
     }
 
+    /// Inserts a record that is not in the list right before a cursor.
+    pub(super) fn insert_before(&mut self, records: &mut Chunks<Record>, number: usize, index: u32) {
+        let (next, member) = (Link::cursor(number), Link::record(index));
+        let previous = std::mem::replace(&mut self.node(records, next).previous, member);
+        self.node(records, previous).next = member;
+        records[index].node = ListNode { previous, next };
+    }
+
+    /// The indices of the records, the last first.
+    pub(super) fn backwards<'a>(&'a self, records: &'a Chunks<Record>) -> impl Iterator<Item = u32> + 'a {
+        let before = |member: Link| match member.index() {
+            Some(index) => records[index].node.previous,
+            None if member == Link::END => self.end.previous,
+            None => self.cursors[(member.0 & !OTHER) as usize].node.previous,
+        };
+        std::iter::successors(Some(before(Link::END)), move |&member| Some(before(member)))
+            .take_while(|&member| member != Link::END)
+            .filter_map(Link::index)
+    }
+
     /// Adds a cursor. 0: before the first record. Otherwise it begins at the end of the list, and
-    /// [`ChangeList::advance`] takes it back to the change `since`.
-    pub(super) fn add_cursor(&mut self, records: &mut Chunks<Record>, since: u64) -> usize {
-        let state = CursorState { node: ListNode::ALONE, sequence: since, is_searching: since > 0 };
+    /// [`ChangeList::advance`] takes it back to the change `since`, unless that is the newest.
+    pub(super) fn add_cursor(&mut self, records: &mut Chunks<Record>, since: u64, newest: u64) -> usize {
+        let is_searching = since > 0 && since != newest;
+        let state = CursorState { node: ListNode::ALONE, sequence: since, is_searching };
         let number = self.cursors.insert(state);
         let previous = if since == 0 { Link::END } else { self.end.previous };
         self.insert_after(records, previous, number);

@@ -40,6 +40,7 @@ use arena::Arena;
 use chunks::Chunks;
 use keyed_hasher::KeyedHasher;
 use list::{ChangeList, Link, ListNode};
+pub use loading::{Loaded, Loading};
 use record::{Record, Sequence, Source};
 pub use record_id::RecordId;
 pub use retention::Retention;
@@ -283,7 +284,7 @@ impl Store {
     /// [`Store::sequence`] is wrong and counts as 0.
     pub fn follow(&mut self, since: u64) -> Cursor {
         let since = if since > self.sequence { 0 } else { since };
-        Cursor(self.list.add_cursor(&mut self.records, since))
+        Cursor(self.list.add_cursor(&mut self.records, since, self.sequence))
     }
 
     /// Removes a cursor.

@@ -59,6 +59,15 @@ impl Table {
         }
     }
 
+    /// Makes room for so many entries, so that it need not grow before. For an empty table.
+    pub(super) fn reserve(&mut self, entries: usize) {
+        debug_assert_eq!(self.used, 0);
+        let homes = entries * LOAD_MAX.1 / LOAD_MAX.0 + CHUNK;
+        if self.boundary == ALL_HASHES && entries > 0 && homes > self.slots.homes {
+            self.slots = Slots { chunks: Vec::new(), homes };
+        }
+    }
+
     /// The index with this hash for which `is_match` is true.
     pub(super) fn find(&self, hash: u64, is_match: impl FnMut(u32) -> bool) -> Option<u32> {
         let hash = upper_half(hash);
@@ -286,6 +295,19 @@ mod tests {
             let homes = table.slots.homes;
             assert!(table.used * 4 <= homes * 3 && (index < 1000 || table.used * 8 >= homes * 5));
         }
+    }
+
+    #[test]
+    fn a_table_with_room_does_not_grow() {
+        let mut table = Table::new();
+        table.reserve(10_000);
+        let homes = table.slots.homes;
+        (0..10_000).for_each(|index| table.add(spread(index), index));
+        assert_eq!((table.slots.homes, table.boundary), (homes, ALL_HASHES));
+        assert!((0..10_000).all(|index| table.find(spread(index), |found| found == index).is_some()));
+        (10_000..20_000).for_each(|index| table.add(spread(index), index));
+        assert!(table.slots.homes > homes);
+        assert!((0..20_000).all(|index| table.find(spread(index), |found| found == index).is_some()));
     }
 
     #[test]

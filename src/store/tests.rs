@@ -532,32 +532,77 @@ proptest! {
     }
 }
 
+/// Loads a statement. Returns whether it found room.
+fn load(loading: &mut Loading, store: &mut Store, id: &str, time: u64, number: u64) -> bool {
+    let line = format!("AT Riley +0.200000000 {id} +1-1 {time}\n");
+    let statement = Statement::parse(&line.as_bytes()[..line.len() - 1]).unwrap();
+    let change = Loaded { statement, line: line.as_bytes(), number };
+    loading.load(store, [change].into_iter()) == 0
+}
+
+/// The changes after `since`: their numbers and clients.
+fn changes_after(store: &mut Store, since: u64) -> Vec<(u64, String)> {
+    let cursor = store.follow(since);
+    let mut found = Vec::new();
+    while store.seen(cursor) < store.sequence() {
+        let Some(change) = store.next_change(cursor) else { continue };
+        let id = change.line.split(|&byte| byte == b' ').nth(3).unwrap();
+        found.push((change.sequence, String::from_utf8(id.to_vec()).unwrap()));
+    }
+    store.unfollow(cursor);
+    found
+}
+
 #[test]
 fn loaded_statements_keep_their_numbers_and_their_order() {
-    let load = |store: &mut Store, id: &str, time: u64, number: u64| {
+    let mut store = Store::new(3);
+    let mut loading = Loading::begin(&mut store, 2);
+    assert!(load(&mut loading, &mut store, "a", 5, 10));
+    assert!(load(&mut loading, &mut store, "b", 5, 20));
+    assert!(load(&mut loading, &mut store, "a", 5, 10), "it stands in two files");
+    assert!(load(&mut loading, &mut store, "a", 4, 30));
+    assert_eq!(store.sequence(), 30, "no number of the files is used again");
+    assert!(load(&mut loading, &mut store, "a", 6, 40));
+    assert!(load(&mut loading, &mut store, "c", 6, 15));
+    assert_eq!(store.sequence(), 41, "a number out of order is replaced by a later one");
+    assert!(!load(&mut loading, &mut store, "d", 6, 50), "the store is full");
+    loading.finish(&mut store, 0);
+    assert_eq!(store.sequence(), 50);
+    let found = changes_after(&mut store, 20);
+    assert_eq!(found, [(40, "a".into()), (41, "c".into())], "a reader that has the changes up to 20");
+}
+
+#[test]
+fn what_is_loaded_beside_clients_stands_before_what_they_report() {
+    let mut store = Store::new(100);
+    let mut loading = Loading::begin(&mut store, 10);
+    load(&mut loading, &mut store, "a", 5, 10);
+    loading.serve_beside(&mut store, 50);
+    let report = |store: &mut Store, id: &str, time: u64| {
         let line = format!("AT Riley +0.200000000 {id} +1-1 {time}\n");
         let statement = Statement::parse(&line.as_bytes()[..line.len() - 1]).unwrap();
-        store.load(&statement, line.as_bytes(), number)
+        store.report(&statement, line.as_bytes(), Origin::CLIENT)
     };
-    let mut store = Store::new(3);
-    assert_eq!(load(&mut store, "a", 5, 10), Outcome::Stored);
-    assert_eq!(load(&mut store, "b", 5, 20), Outcome::Stored);
-    assert_eq!(load(&mut store, "a", 5, 10), Outcome::Lost, "it stands in two files");
-    assert_eq!(load(&mut store, "a", 4, 30), Outcome::Lost);
-    assert_eq!(store.sequence(), 30, "no number of the files is used again");
-    assert_eq!(load(&mut store, "a", 6, 40), Outcome::Stored);
-    assert_eq!(load(&mut store, "c", 6, 15), Outcome::Stored);
-    assert_eq!(store.sequence(), 41, "a number out of order is replaced by a later one");
-    assert_eq!(load(&mut store, "d", 6, 50), Outcome::Full);
-    store.finish_loading();
-    assert_eq!(store.sequence(), 50);
-    store.continue_at(100);
-    let cursor = store.follow(20);
-    let mut numbers = Vec::new();
-    while store.seen(cursor) < store.sequence() {
-        numbers.extend(store.next_change(cursor).map(|change| change.sequence));
+    let reader = store.follow(50);
+    for id in ["b", "c", "d"] {
+        assert_eq!(report(&mut store, id, 7), Outcome::Stored);
     }
-    assert_eq!(numbers, [40, 41], "a reader that has the changes up to 20 gets the later ones");
-    assert_eq!(load(&mut store, "b", 9, 0), Outcome::Stored);
-    assert_eq!(store.sequence(), 101);
+    assert_eq!(store.next_change(reader).unwrap().sequence, 51);
+    for (id, time, number) in [("e", 5, 20), ("b", 9, 30), ("c", 6, 40), ("f", 5, 45), ("g", 5, 50)] {
+        assert!(load(&mut loading, &mut store, id, time, number));
+    }
+    assert_eq!(store.sequence(), 53);
+    assert_eq!(report(&mut store, "e", 8), Outcome::Stored);
+    loading.finish(&mut store, 50);
+    let all: Vec<_> = [(10, "a"), (30, "b"), (45, "f"), (50, "g"), (52, "c"), (53, "d"), (54, "e")]
+        .map(|(number, id)| (number, id.to_owned()))
+        .into();
+    assert_eq!(changes_after(&mut store, 0), all);
+    assert_eq!(changes_after(&mut store, 30), all[2..]);
+    let mut rest = Vec::new();
+    while let Some(change) = store.next_change(reader) {
+        rest.push(change.sequence);
+    }
+    assert_eq!(rest, [52, 53, 54], "a reader of what clients report gets nothing that is loaded");
+    assert_eq!(store.cursors(), 1);
 }

@@ -135,7 +135,8 @@ fn whatever_curl_varies_asks_for_the_same() {
         &["--request-target", "http://LOCALHOST/v1/clients/kiwi"],
         &["--request-target", "/v1/clients/%6biwi?x=y"],
         &["--no-keepalive"],
-        &["--no-alpn", "--tcp-nodelay", "--ignore-content-length", "--raw"],
+        // Reads until the end of the connection.
+        &["--ignore-content-length", "--raw", "-H", "Connection: close"],
         &["-x", &proxy, "--noproxy", ""],
     ] {
         let got = curl(&lab, &[arguments, &[&kiwi]].concat());
@@ -276,7 +277,7 @@ fn a_stream_ends_with_its_server() {
     assert!(until_line("data: {\"id\":").contains("\"fig\""));
     curl(&lab, &["-X", "DELETE", &url(&lab, "/v1/clients/fig")]);
     until_line("event: left");
-    lab.signal("Solo", Signal::Terminate);
+    lab.signal("Solo", Signal::TERM);
     let rest: Vec<String> = lines.collect();
     assert!(rest.iter().any(|line| line.starts_with("event: mark")), "{rest:?}");
     assert_eq!(stream.wait().unwrap().code(), Some(0), "an end, and no error");

@@ -29,6 +29,7 @@ mod forgetting;
 mod http;
 mod lab;
 mod logs;
+mod operators;
 mod process;
 mod replies;
 mod restarts;

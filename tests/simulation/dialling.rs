@@ -166,7 +166,7 @@ impl World {
                 .connection
                 .is_some_and(|index| self.connections[index].endpoints[Side::Dialler as usize].open);
             let is_down = !is_open && pair.dialled_at.max(pair.lost_at) < hello_sent_at;
-            let must_dial = pair.incarnation == host.incarnation && !host.is_stopping;
+            let must_dial = pair.incarnation == host.incarnation && host.is_up && !host.is_stopping;
             if is_down && must_dial && !self.dialling.has_lookups {
                 self.violate(|| {
                     format!("server {server} has welcomed server {neighbour} and does not dial it")

@@ -385,6 +385,18 @@ impl Folder for SimulatedFolder {
         Ok(Box::new(Cursor::new(disk.files[file].memory.clone())))
     }
 
+    fn read_end(&self, name: &str, most: u64) -> io::Result<(u64, Vec<u8>)> {
+        let mut disk = self.disk.lock();
+        disk.enter(self.process)?;
+        let file = disk.file(name)?;
+        if disk.fails(false) {
+            return Err(input_output_error());
+        }
+        let bytes = &disk.files[file].memory;
+        let start = bytes.len().saturating_sub(most as usize);
+        Ok((bytes.len() as u64, bytes[start..].to_vec()))
+    }
+
     fn sync_file(&self, name: &str) -> io::Result<()> {
         let mut disk = self.disk.lock();
         disk.enter(self.process)?;

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use herd::conversation::Server;
 use herd::places::dialect::Dialect;
 use herd::store::Store;
 
@@ -55,6 +56,8 @@ struct Incarnation {
     /// All records that it had, each with the time from which it had it.
     history: BTreeMap<Vec<u8>, Vec<(Time, Record)>>,
     sequence: u64,
+    /// The store was being read from the disk: records come without another sequence number.
+    was_reading: bool,
     /// The winner of all records of each client that the store had.
     best: BTreeMap<Vec<u8>, Record>,
     /// When the record of each client last changed.
@@ -137,7 +140,7 @@ impl Oracle {
         &mut self,
         server: usize,
         is_sure: bool,
-        messages: &[String],
+        messages: Option<&[String]>,
         read: (&Store, u64),
         wall: u64,
     ) -> Result<(), String> {
@@ -307,10 +310,12 @@ impl Oracle {
 
     /// Compares the store of a server after a turn with its last known content: no record may have been
     /// replaced by a losing one.
-    pub fn observe(&mut self, world: &mut World, server: usize, store: &Store) {
+    pub fn observe(&mut self, world: &mut World, server: usize, state: &Server) {
+        let store = &state.store;
         let incarnation = self.incarnations[server].len() - 1;
-        if self.incarnations[server][incarnation].sequence == store.sequence() && !self.lifetimes.are_short()
-        {
+        let last = &mut self.incarnations[server][incarnation];
+        let was_reading = std::mem::replace(&mut last.was_reading, state.course.store_read.is_some());
+        if last.sequence == store.sequence() && !was_reading && !self.lifetimes.are_short() {
             return;
         }
         // The clock advances during a turn.

@@ -180,15 +180,16 @@ impl Promises {
     }
 
     /// The same, and it has died.
-    pub fn start_died(&mut self, now: Time, ending: Ending) {
+    pub fn start_died(&mut self, ending: Ending) {
         self.start_failed();
         // What the end before it may have lost is not there.
         let due = std::mem::take(&mut self.due);
         self.answered.retain(|(_, record)| due.get(&record.id).is_some_and(|due| !record.beats(due)));
+        self.due = due;
         if ending == Ending::PowerLoss {
-            self.ended(now, ending);
-        } else {
-            self.due = due;
+            // The process before it may have been killed before it synced them.
+            self.answered.clear();
+            self.due = self.lasting.clone();
         }
     }
 
@@ -207,12 +208,12 @@ impl Promises {
         self.damaged(&Content::new(), incarnation);
     }
 
-    /// Checks what a server has read, which has this epoch. `messages`: for the operator. `may_lack`: a statement need not
-    /// be there. The error says what is wrong.
+    /// Checks what a server has read, which has this epoch. `messages`: for the operator; `None`: it has served clients since.
+    /// `may_lack`: a statement need not be there. The error says what is wrong.
     pub fn check(
         &mut self,
         (store, epoch): (&Store, u64),
-        messages: &[String],
+        messages: Option<&[String]>,
         may_lack: impl Fn(&Record) -> bool,
     ) -> Result<(), String> {
         let has = |record: &Record| {
@@ -224,7 +225,10 @@ impl Promises {
             return Err(format!("has lost '{}' and has '{newest}'", lost.line.escape_ascii()));
         }
         if let Some((before, sequence)) = self.numbers.take()
-            && ((epoch, store.sequence()) != (before, sequence) || !messages.is_empty())
+            && match messages {
+                Some(messages) => (epoch, store.sequence()) != (before, sequence) || !messages.is_empty(),
+                None => epoch != before || store.sequence() < sequence,
+            }
         {
             return Err(format!(
                 "has ended in order at change {sequence} of epoch {before:016x}, and goes on at change {} of \

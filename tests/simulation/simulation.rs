@@ -70,7 +70,7 @@ pub struct Simulation {
     pub long_chance: Chance,
     pub line_limits: Vec<LineLimits>,
     /// Random numbers for a crowd; `None`: there is none.
-    crowd: Option<Chance>,
+    pub crowd: Option<Chance>,
     /// Random numbers for neighbours that are reached in one direction only.
     pub one_way_chance: Chance,
     /// A neighbour is reached in one direction only; all servers have logs.
@@ -518,7 +518,7 @@ impl Simulation {
         };
         let (patience, state) = (event_loop.patience(), event_loop.application().server());
         let mut world = self.world.borrow_mut();
-        self.oracle.observe(&mut world, server, &state.store);
+        self.oracle.observe(&mut world, server, state);
         if ended {
             drop(world);
             self.finish_store(server);
@@ -545,8 +545,12 @@ impl Simulation {
                 let connection = &world.connections[burst];
                 connection.host(Side::Acceptor) == server && connection.is_overlooked()
             });
-            // While questions to Places are pending, there may be no room for further replies.
-            if is_idle && overlooked.is_some() && state.desk.pending() == 0 {
+            // While questions to Places are pending, or replies wait for the disk, there may be no room for further replies,
+            // and a stream of FOLLOW begins when the store was read.
+            let may_lack_room = state.desk.pending() > 0
+                || state.durability.is_awaited()
+                || state.course.store_read.is_some();
+            if is_idle && overlooked.is_some() && !may_lack_room {
                 world.violate(|| format!("server {server} is idle although a client has sent input"));
             }
         }

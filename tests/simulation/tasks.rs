@@ -1,11 +1,11 @@
 //! The tasks of the simulated processes, which write to their disks: each lane carries out one after the other.
 
 use herd::event_loop::system::Event;
-use herd::herd::STORE;
+use herd::herd::{STORE, STORE_READER};
 use herd::protocol::{Done, Task};
 
 use crate::chance::Chance;
-use crate::world::{Happening, MICROSECOND, SCHEDULING_MAX, Time, World};
+use crate::world::{Happening, MICROSECOND, MILLISECOND, SCHEDULING_MAX, Time, World};
 
 /// A task that runs.
 #[derive(Debug)]
@@ -20,7 +20,10 @@ pub struct Running {
 impl World {
     /// Starts a task of the process of a host. Its disk takes some time for it, and one task of a lane after the other.
     pub fn run_task(&mut self, host: usize, ticket: usize, task: Box<dyn Task>) {
+        // One is awaited before the next one of its lane.
+        let mut reading_until = 0;
         let (chance, time_max, busy_until) = match task.lane() {
+            STORE_READER => (&mut self.store_chance, READ_MAX, &mut reading_until),
             STORE => {
                 (&mut self.store_chance, self.conditions.store_max, &mut self.hosts[host].store_busy_until)
             }
@@ -109,3 +112,5 @@ fn calls(chance: &mut Chance) -> u64 {
 const WARNINGS: &str = "warnings";
 /// Calls of one batch: two files are begun, one is renamed, and those before are removed.
 const CALLS_MAX: u64 = 20;
+/// The longest time of reading a portion of a store.
+const READ_MAX: Time = 20 * MILLISECOND;

@@ -63,7 +63,6 @@ impl Engine for Journal {
     fn read(&mut self, found: &mut dyn FnMut(&[u8], &[u8])) -> Result<()> {
         let reading = read(&OsFolder::to_read(&self.folder), HERD, SERVER, |Frame { content, .. }| {
             found(id_of(content), content);
-            true
         });
         match reading.map_err(|refused| refused.to_string())?.damage.first() {
             None => Ok(()),

@@ -73,8 +73,7 @@ impl Client {
         {
             following.has_begun = true;
             following.marked_at = context.now;
-            let server = &mut *context.shared;
-            server.followers.begin(following.follower, &mut server.store, server.identity.epoch);
+            context.shared.begin_following(following.follower);
             self.log_stream(context, "has begun");
         }
     }
@@ -134,7 +133,9 @@ impl Client {
     /// Writes the next portion of the stream.
     pub fn follow_on(&mut self, context: &mut Context<'_>) {
         let Some(following) = self.following.as_mut().filter(|following| following.has_begun) else { return };
-        let Server { followers, store, counts, .. } = &mut *context.shared;
+        let Server { followers, store, counts, identity, .. } = &mut *context.shared;
+        // It may have waited for the store to be read.
+        followers.begin(following.follower, store, identity.epoch);
         let served = followers.serve(following.follower, store, context.transport, &mut LineEncoder);
         following.lines += served.lines;
         counts.lines_to_followers += served.lines;

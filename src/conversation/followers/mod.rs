@@ -62,6 +62,8 @@ pub struct Followers {
     budget: usize,
     /// The number of the newest change at the end of the last turn.
     sequence: u64,
+    /// Streams begin when the store was read from the disk.
+    await_store: bool,
     is_closing: bool,
 }
 
@@ -111,6 +113,7 @@ impl Followers {
             behind: 0,
             budget: TURN_WORK,
             sequence: 0,
+            await_store: false,
             is_closing: false,
         }
     }
@@ -142,6 +145,17 @@ impl Followers {
         });
         // `limits.max_followers` is at most 1,000,000.
         FollowerId(key as u32)
+    }
+
+    /// The replies before a follower were sent, and the store is still being read from the disk: it is due when it was.
+    pub(super) fn await_store(&mut self, id: FollowerId) {
+        self.await_store = true;
+        self.due.push_back((id, self.members[id.0 as usize].connection));
+    }
+
+    /// The store was read from the disk. Returns whether followers are to be served.
+    pub fn store_was_read(&mut self) -> bool {
+        std::mem::take(&mut self.await_store)
     }
 
     /// The replies before a follower were sent: from now on its changes are. `epoch`: that of the store.
@@ -331,10 +345,11 @@ impl Followers {
 
     /// The next follower to serve; `None`: there is none, or this turn has served enough.
     pub fn next_due(&mut self) -> Option<ConnectionId> {
-        while self.budget > 0 {
+        while self.budget > 0 && !self.await_store {
             let (id, connection) = self.due.pop_front()?;
-            let is_due =
-                |member: &&Member| member.connection == connection && matches!(member.state, State::Due);
+            let is_due = |member: &&Member| {
+                member.connection == connection && matches!(member.state, State::Due | State::Waiting(..))
+            };
             if self.members.get(id.0 as usize).filter(is_due).is_some() {
                 self.budget = self.budget.saturating_sub(SERVICE_WORK);
                 return Some(connection);
@@ -352,12 +367,13 @@ impl Followers {
         self.sequence = sequence;
         let share = changes / CHANGES_PER_SERVICE * SERVICE_WORK;
         self.budget = if changes == 0 { TURN_WORK } else { share.clamp(TURN_WORK_MIN, TURN_WORK) };
-        !self.due.is_empty()
+        !self.due.is_empty() && !self.await_store
     }
 
     /// Has every follower end: it is served once more, and its conversation ends its stream.
     pub fn close(&mut self) {
         self.is_closing = true;
+        self.await_store = false;
         let keys: Vec<usize> = self.members.iter().map(|(key, _)| key).collect();
         for key in keys {
             self.wake(FollowerId(key as u32));

@@ -102,7 +102,7 @@ impl Page<'_> {
     }
 
     fn connections(&mut self) {
-        let Server { counts, certificate_end, unread_answer_bytes, .. } = self.server;
+        let Server { counts, certificate_ends, unread_answer_bytes, .. } = self.server;
         let by_party =
             |values: &[u64; Party::ALL.len()]| Party::ALL.map(|(party, name)| (name, values[party as usize]));
         self.each(
@@ -122,7 +122,12 @@ impl Page<'_> {
             "side",
             ["accepted", "dialled"].into_iter().zip(counts.handshakes_failed),
         );
-        self.optional(&CERTIFICATE_END, *certificate_end);
+        self.text.family(&CERTIFICATE_END);
+        for (name, end) in [("links", certificate_ends.links), ("http", certificate_ends.http)] {
+            if let Some(end) = end {
+                self.text.sample(&CERTIFICATE_END, &[("certificate", name)], end);
+            }
+        }
         self.each(&RECEIVED_BYTES, "kind", by_party(&counts.bytes_read));
         self.each(&SENT_BYTES, "kind", by_party(&counts.bytes_written));
         self.one(&UNREAD_ANSWER_BYTES, *unread_answer_bytes);
@@ -238,7 +243,7 @@ mod tests {
     /// A server with a sample of every family.
     fn whole() -> String {
         let mut server = server();
-        server.certificate_end = Some(1_900_000_000);
+        server.certificate_ends.links = Some(1_900_000_000);
         server.durability.written_mut().last = Some(Moment::START);
         server.neighbours.get_mut(crate::conversation::NeighbourId(0)).round_trip =
             Some(Duration::from_micros(150));

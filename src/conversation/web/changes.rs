@@ -135,8 +135,7 @@ impl Web {
             return self.finish(context);
         }
         context.transport.write(b"retry: 1000\n\n");
-        let server = &mut *context.shared;
-        server.followers.begin(stream.follower, &mut server.store, server.identity.epoch);
+        context.shared.begin_following(stream.follower);
         self.state = State::Streaming(stream);
         log::portions(context, "200 (event stream)");
     }
@@ -165,6 +164,8 @@ impl Web {
         let Server { followers, store, identity, counts, .. } = &mut *context.shared;
         let grant = &stream.grant;
         let mut encoder = EventEncoder(|id: &[u8]| grant.may_read(id));
+        // It may have waited for the store to be read.
+        followers.begin(stream.follower, store, identity.epoch);
         let served = followers.serve(stream.follower, store, context.transport, &mut encoder);
         stream.events += served.lines;
         counts.lines_to_followers += served.lines;

@@ -80,7 +80,7 @@ pub(super) fn delete(context: &mut Context<'_>, id: &[u8]) -> Result<Outcome, Re
     let mut line = Vec::new();
     match report_forget(context.shared, id, received, &mut line) {
         Ok(()) => {}
-        Err(Refusal::Line) => return Err(unknown()),
+        Err(Refusal::UnknownClient) => return Err(unknown()),
         Err(refusal) => return Err(unavailable(context, refusal)),
     }
     let mut body = Vec::new();
@@ -89,7 +89,7 @@ pub(super) fn delete(context: &mut Context<'_>, id: &[u8]) -> Result<Outcome, Re
 }
 
 /// Has the response to a statement wait for the disk, if it has to.
-fn when_on_disk(context: &mut Context<'_>, response: Response) -> Outcome {
+pub(super) fn when_on_disk(context: &mut Context<'_>, response: Response) -> Outcome {
     let server = &mut *context.shared;
     // A statement that has lost waits, too: for the one that it has lost against, or a later change.
     let sequence = server.store.sequence();

@@ -47,6 +47,12 @@ pub(super) fn list(context: &mut Context<'_>, request: &Request<'_>) -> Result<O
         return Err(super::query::wrong("limit", &format!("an integer from 1 to {LIMIT_MAX}"), b"0"));
     }
     let server = &mut *context.shared;
+    if server.course.store_read.is_some() {
+        // What is read later has smaller numbers.
+        return Err(Response::unavailable(
+            "the store is being read from the disk; try again in some seconds",
+        ));
+    }
     if server.web.lists >= LISTS_MAX {
         return Err(Response::unavailable("too many lists of clients are being read at the same time"));
     }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::phones::PhoneCounts;
 use crate::http::server::HttpDate;
 use crate::protocol::ConnectionId;
 
@@ -21,6 +22,8 @@ pub struct WebShared {
     requests_left: usize,
     /// The request that is being carried out, as the log shows it.
     request: String,
+    /// What phones have sent.
+    pub phones: PhoneCounts,
 }
 
 impl WebShared {
@@ -34,6 +37,7 @@ impl WebShared {
             budget: TURN_WORK,
             requests_left: TURN_REQUESTS,
             request: String::new(),
+            phones: PhoneCounts::default(),
         }
     }
 

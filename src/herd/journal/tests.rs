@@ -27,8 +27,12 @@ fn server(epoch: u64) -> Server {
 
 impl Machine {
     fn start(folder: &MemoryFolder, sync: Sync, epoch: u64) -> Machine {
+        Machine::start_reading(folder, sync, epoch, Reads::default())
+    }
+
+    fn start_reading(folder: &MemoryFolder, sync: Sync, epoch: u64, reads: Reads) -> Machine {
         let mut server = server(epoch);
-        let opened = JournalDriver::open(Box::new(folder.clone()), sync, &mut server, 1_700_000_000);
+        let opened = JournalDriver::open(Box::new(folder.clone()), sync, &mut server, 1_700_000_000, reads);
         let (driver, messages) = opened.unwrap();
         server.neighbours.add("Jaquez");
         let tasks = VecDeque::new();
@@ -77,7 +81,7 @@ impl Machine {
         let count = self.tasks.len();
         for mut task in std::mem::take(&mut self.tasks) {
             // A warning would go to the standard error of the test.
-            if task.lane() == STORE {
+            if task.lane() != super::super::log_pages::WARNINGS {
                 task.run();
             }
             let mut commands = VecDeque::new();
@@ -153,6 +157,7 @@ fn what_an_earlier_process_wrote_is_synced_first() {
         .collect();
     let expected = [
         "sync 00000001.log",
+        "sync 00000002.log",
         "remove 00000002.log",
         "remove 00000001.new",
         "create 00000002.log",
@@ -377,7 +382,13 @@ fn a_start_that_fails_changes_nothing() {
         machine.end();
         let before = folder.files();
         folder.fail(Some(failing));
-        let opened = JournalDriver::open(Box::new(folder.clone()), Sync::EverySecond, &mut server(2), 5);
+        let opened = JournalDriver::open(
+            Box::new(folder.clone()),
+            Sync::EverySecond,
+            &mut server(2),
+            5,
+            Reads::default(),
+        );
         assert!(opened.is_err(), "{failing}");
         assert_eq!(folder.files(), before, "{failing}");
         folder.fail(None);
@@ -387,4 +398,130 @@ fn a_start_that_fails_changes_nothing() {
             "{failing}"
         );
     }
+}
+
+/// Reads nearly nothing before the server runs.
+const BESIDE: Reads = Reads { at_once: 1, portion: 1 };
+
+/// A folder with these clients, whose server has ended in order or not.
+fn folder_of(clients: u64, in_order: bool) -> MemoryFolder {
+    let folder = MemoryFolder::default();
+    let mut machine = Machine::start(&folder, Sync::EverySecond, 1);
+    (1..=clients).for_each(|client| machine.report(client, 10));
+    let id = machine.server.neighbours.find(b"Jaquez").unwrap();
+    machine.server.neighbours.get_mut(id).note_received(Epoch(77), 1234);
+    if in_order {
+        machine.end();
+    } else {
+        machine.settle(1500);
+    }
+    folder
+}
+
+#[test]
+fn clients_are_served_while_the_store_is_read() {
+    let folder = folder_of(50, true);
+    let mut machine = Machine::start_reading(&folder, Sync::EverySecond, 2, BESIDE);
+    assert!(machine.driver.is_reading() && machine.clients() < 5);
+    assert!(machine.server.course.store_read.is_some_and(|percent| percent < 20));
+    machine.report(100, 10);
+    machine.report(7, 20);
+    assert_eq!(machine.server.store.sequence(), 52, "after all changes that are still to be read");
+    machine.settle(5000);
+    assert!(!machine.driver.is_reading() && machine.server.course.store_read.is_none());
+    assert_eq!((machine.clients(), machine.server.store.sequence()), (51, 52));
+    assert_eq!(machine.server.identity.epoch, Epoch(1));
+    let id = machine.server.neighbours.find(b"Jaquez").unwrap();
+    assert_eq!(machine.server.neighbours.get(id).received(Epoch(77)), 1234);
+    machine.end();
+    let machine = Machine::start(&folder, Sync::EverySecond, 3);
+    assert_eq!((machine.server.identity.epoch, machine.clients()), (Epoch(1), 51));
+    assert!(machine.server.store.get(b"client7").unwrap().ends_with(b" 20\n"));
+}
+
+#[test]
+fn a_server_that_ends_before_its_store_was_read_has_not_ended_in_order() {
+    let folder = folder_of(50, true);
+    let mut machine = Machine::start_reading(&folder, Sync::EverySecond, 2, BESIDE);
+    machine.report(100, 10);
+    machine.end();
+    let machine = Machine::start(&folder, Sync::EverySecond, 3);
+    assert_eq!((machine.server.identity.epoch, machine.clients()), (Epoch(3), 51));
+    let id = machine.server.neighbours.find(b"Jaquez").unwrap();
+    assert_eq!(machine.server.neighbours.get(id).received(Epoch(77)), 1234);
+}
+
+#[test]
+fn a_store_whose_server_was_killed_is_read_beside_clients_too() {
+    let folder = folder_of(50, false);
+    let mut machine = Machine::start_reading(&folder, Sync::Always, 2, BESIDE);
+    assert!(machine.driver.is_reading());
+    machine.report(100, 10);
+    assert!(machine.server.durability.must_wait(51));
+    machine.settle(100);
+    assert!(machine.reached() >= 51, "replies do not wait until the store was read");
+    machine.settle(5000);
+    assert_eq!((machine.server.identity.epoch, machine.clients()), (Epoch(2), 51));
+}
+
+#[test]
+fn damage_that_is_found_beside_clients_is_repaired() {
+    let folder = folder_of(50, true);
+    let mut log = folder.files()["00000001.log"].clone();
+    let middle = log.len() / 2;
+    log[middle] ^= 1;
+    folder.put("00000001.log", log);
+    let mut machine = Machine::start_reading(&folder, Sync::EverySecond, 2, BESIDE);
+    machine.report(100, 10);
+    machine.settle(10_000);
+    assert_eq!((machine.server.identity.epoch, machine.clients()), (Epoch(2), 50));
+    let names = folder.names();
+    assert!(names.iter().any(|name| name == "00000001.log.damaged-1700000000"), "{names:?}");
+    assert!(names.iter().any(|name| name.ends_with(".snapshot")), "{names:?}");
+    machine.end();
+    let machine = Machine::start(&folder, Sync::EverySecond, 3);
+    assert_eq!((machine.clients(), machine.messages.len()), (50, 0));
+}
+
+#[test]
+fn a_disk_that_fails_while_the_store_is_read_gets_a_snapshot_of_everything() {
+    let folder = folder_of(50, true);
+    let mut machine = Machine::start_reading(&folder, Sync::EverySecond, 2, BESIDE);
+    folder.fail(Some("append"));
+    machine.report(100, 10);
+    machine.settle(3000);
+    assert!(machine.server.durability.fails());
+    folder.fail(None);
+    machine.settle(20_000);
+    assert!(!machine.server.durability.fails());
+    machine.end();
+    let machine = Machine::start(&folder, Sync::EverySecond, 3);
+    assert_eq!((machine.clients(), machine.messages.len()), (51, 0));
+}
+
+#[test]
+fn files_whose_ends_are_damaged_are_read_at_once() {
+    let folder = folder_of(50, true);
+    let mut log = folder.files()["00000001.log"].clone();
+    log.fill(b'x');
+    folder.put("00000001.log", log);
+    let machine = Machine::start_reading(&folder, Sync::EverySecond, 2, BESIDE);
+    assert!(!machine.driver.is_reading());
+}
+
+#[test]
+fn a_full_batch_does_not_count_what_has_moved_out_of_its_way() {
+    let folder = MemoryFolder::default();
+    let mut machine = Machine::start(&folder, Sync::Always, 1);
+    // More than one batch has.
+    let many = BATCH_BYTES as u64 / 50;
+    (1..=many).for_each(|client| machine.report(client, 10));
+    machine.turn(1, false);
+    assert_eq!(machine.tasks.len(), 1);
+    // The last one moves after the changes of this batch were taken.
+    machine.report(many, 20);
+    machine.carry_out();
+    assert_eq!(machine.reached(), 0, "the cursor is not at the end");
+    machine.settle(100);
+    assert_eq!(machine.reached(), many + 1);
 }

@@ -3,7 +3,7 @@
 
 use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -16,6 +16,9 @@ pub trait Folder: Debug + Send {
 
     /// Opens a file to be read from its start.
     fn open(&self, name: &str) -> io::Result<Box<dyn Read + Send>>;
+
+    /// The length of a file in bytes, and the last of its bytes, `most` at most.
+    fn read_end(&self, name: &str, most: u64) -> io::Result<(u64, Vec<u8>)>;
 
     /// Creates an empty file. An error if there is one of that name.
     fn create(&self, name: &str) -> io::Result<Box<dyn Output>>;
@@ -105,6 +108,15 @@ impl Folder for OsFolder {
 
     fn open(&self, name: &str) -> io::Result<Box<dyn Read + Send>> {
         Ok(Box::new(File::open(self.path.join(name))?))
+    }
+
+    fn read_end(&self, name: &str, most: u64) -> io::Result<(u64, Vec<u8>)> {
+        let mut file = File::open(self.path.join(name))?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(most)))?;
+        let mut bytes = Vec::new();
+        file.take(most).read_to_end(&mut bytes)?;
+        Ok((length, bytes))
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn Output>> {

@@ -41,6 +41,11 @@ impl<'a> Frame<'a> {
         self.content.strip_suffix(b"\n").and_then(Statement::parse)
     }
 
+    /// Its length in a file, in bytes.
+    pub fn length(&self) -> usize {
+        HEADER + self.content.len()
+    }
+
     /// Appends the frame, except its checksum; see [`seal`].
     pub fn write(&self, output: &mut Vec<u8>) {
         output.extend_from_slice(&(self.content.len() as u32).to_le_bytes());
@@ -70,6 +75,17 @@ impl<'a> Frame<'a> {
         let number = u64::from_le_bytes(bytes[8..16].try_into().unwrap_or_default());
         Front::Frame(Frame { number, content }, HEADER + length)
     }
+}
+
+/// The frames in these bytes, whose checksums need no check: they were checked when they were read, or are in memory.
+pub fn frames(mut bytes: &[u8]) -> impl Iterator<Item = Frame<'_>> {
+    std::iter::from_fn(move || {
+        let length = word(bytes, 0)? as usize;
+        let number = u64::from_le_bytes(bytes.get(8..HEADER)?.try_into().ok()?);
+        let (frame, rest) = bytes.split_at_checked(HEADER + length)?;
+        bytes = rest;
+        Some(Frame { number, content: &frame[HEADER..] })
+    })
 }
 
 /// Fills in the checksums of whole frames. Separate from writing them, because the thread that writes the file has

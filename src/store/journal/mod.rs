@@ -22,9 +22,9 @@ mod notes;
 mod reading;
 mod writer;
 
-pub use frame::{Frame, Front, seal};
+pub use frame::{Frame, Front, frames, seal};
 pub use notes::{Header, Position, State};
-pub use reading::{Damage, Problem, Reading, Refused, check, read};
+pub use reading::{Damage, Problem, Reader, Reading, Refused, Tails, check, read};
 pub use writer::{Batch, Failure, Writer};
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The frames of a file that are no changes: its header, and the notes about the server's numbers.
 //!
 //! ```text
-//! HERD 1 graders Riley 7 4711                                the first frame of each file
+//! HERD 1 graders Riley 7 4711 250000                         the first frame of each file
 //! STATE 00c0ffee00c0ffee 41 Jaquez 1badb002deadbeef 99       how far the server was
 //! END 00c0ffee00c0ffee 41 Jaquez 1badb002deadbeef 99         the same, and it ended in order
 //! WHOLE                                                      the last frame of a snapshot
@@ -31,14 +31,17 @@ pub struct Header {
     /// In a log, the length of the log before it, in bytes, without zeros at its end: a file that is cut between two
     /// records looks whole. 0: it is unknown.
     pub before: u64,
+    /// The number of records that the store had when the file was begun: a start makes room for them at once. 0: it is
+    /// unknown.
+    pub records: u64,
 }
 
 impl Header {
     /// Appends the line with its LF.
     pub fn write(&self, output: &mut Vec<u8>) {
-        let Header { version, herd, server, generation, before } = self;
-        output
-            .extend_from_slice(format!("HERD {version} {herd} {server} {generation} {before}\n").as_bytes());
+        let Header { version, herd, server, generation, before, records } = self;
+        let line = format!("HERD {version} {herd} {server} {generation} {before} {records}\n");
+        output.extend_from_slice(line.as_bytes());
     }
 
     /// Reads a line with its LF. A later version has at least the fields of this one.
@@ -47,8 +50,9 @@ impl Header {
         (words.next()? == "HERD").then_some(())?;
         let version = words.next()?.parse().ok()?;
         let (herd, server) = (words.next()?.to_owned(), words.next()?.to_owned());
-        let (generation, before) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-        Some(Header { version, herd, server, generation, before })
+        let mut number = || words.next()?.parse().ok();
+        let (generation, before, records) = (number()?, number()?, number()?);
+        Some(Header { version, herd, server, generation, before, records })
     }
 }
 
@@ -129,9 +133,9 @@ mod tests {
     fn notes_are_read_as_they_are_written() {
         let mut line = Vec::new();
         let (herd, server) = ("graders".into(), "Riley".into());
-        let header = Header { version: 1, herd, server, generation: 7, before: 4711 };
+        let header = Header { version: 1, herd, server, generation: 7, before: 4711, records: 250 };
         header.write(&mut line);
-        assert_eq!(line, b"HERD 1 graders Riley 7 4711\n");
+        assert_eq!(line, b"HERD 1 graders Riley 7 4711 250\n");
         assert_eq!(Header::parse(&line), Some(header));
         for is_end in [false, true] {
             let position = Position { name: "Jaquez".into(), epoch: Epoch(5), received: 99 };
@@ -150,7 +154,7 @@ mod tests {
         {
             assert_eq!(State::parse(line.as_bytes()), None, "{line}");
         }
-        for line in ["HERD 1 a b\n", "HERD 1 a b 1\n", "HERD x a b 1 0\n", "END 1 2\n"] {
+        for line in ["HERD 1 a b\n", "HERD 1 a b 1 0\n", "HERD x a b 1 0 0\n", "END 1 2\n"] {
             assert_eq!(Header::parse(line.as_bytes()), None, "{line}");
         }
     }

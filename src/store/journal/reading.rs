@@ -1,12 +1,19 @@
 //! Reads the files of a store. It changes nothing.
 
-use std::fmt;
-use std::io::Read;
+mod file;
+mod input;
+mod tails;
 
+use std::fmt;
+use std::io::{self, Read};
+
+use self::file::FileReading;
+use self::input::Input;
+pub use self::tails::Tails;
 use super::disk::Folder;
-use super::frame::{Frame, Front, HEADER, next_candidate};
+use super::frame::{Frame, Front, frames};
 use super::names::{Kind, Name};
-use super::notes::{Header, State, VERSION, WHOLE};
+use super::notes::{Header, State, VERSION};
 use crate::text::system_error::in_words;
 
 /// What the files of a store have, apart from their records.
@@ -41,6 +48,11 @@ impl Reading {
 
     fn note(&mut self, file: Name, problem: Problem) {
         self.damage.push(Damage { file: file.to_string(), problem });
+    }
+
+    fn was_read(&mut self, file: Name) {
+        self.generation = file.generation;
+        self.files.push(file.to_string());
     }
 }
 
@@ -98,7 +110,7 @@ impl fmt::Display for Damage {
 #[derive(Debug)]
 pub enum Refused {
     /// The names of its files cannot be read.
-    Failed(std::io::Error),
+    Failed(io::Error),
     /// A file belongs to another server.
     OfAnotherServer {
         /// The name of the file.
@@ -133,49 +145,129 @@ impl fmt::Display for Refused {
     }
 }
 
-/// Reads the store of a server. `found` is called with each change in the order in which they are to be stored, and returns
-/// whether it is a statement. The newest statement of a client may be followed by older ones of it.
+/// Reads the store of a server. `found` is called with each change in the order in which they are to be stored. The newest
+/// statement of a client may be followed by older ones of it.
 pub fn read(
     folder: &dyn Folder,
     herd: &str,
     server: &str,
-    mut found: impl FnMut(Frame<'_>) -> bool,
+    mut found: impl FnMut(Frame<'_>),
 ) -> Result<Reading, Refused> {
-    let names = folder.names().map_err(Refused::Failed)?;
-    let mut files: Vec<Name> = names.iter().filter_map(|name| Name::parse(name)).collect();
-    files.sort_unstable();
-    let mut reading = Reading::default();
-    let incomplete = files.extract_if(.., |file| file.kind == Kind::New);
-    reading.leftovers.extend(incomplete.map(|file| file.to_string()));
-    check_headers(folder, &files, herd, server)?;
-    // What a snapshot replaces was about to be removed.
-    if let Some(snapshot) = files.iter().rposition(|file| file.kind == Kind::Snapshot) {
-        files.drain(..snapshot);
-    }
-    for missing in missing(&files) {
-        reading.note(missing, Problem::Missing);
-    }
-    for (index, &file) in files.iter().enumerate() {
-        let is_last = index + 1 == files.len();
-        if read_file(folder, file, is_last, &mut reading, &mut found) {
-            reading.generation = file.generation;
-            reading.files.push(file.to_string());
-        } else {
-            reading.leftovers.push(file.to_string());
+    let mut reader = Reader::open(folder, herd, server)?;
+    let mut changes = Vec::new();
+    loop {
+        let has_more = reader.read(&mut changes, PORTION);
+        frames(&changes).for_each(&mut found);
+        changes.clear();
+        if !has_more {
+            return Ok(reader.finish());
         }
     }
-    Ok(reading)
+}
+
+/// Reads the files of a store in portions. It has opened all of them, and needs the folder no more.
+pub struct Reader {
+    /// The files that are still to be read, the first one last.
+    files: Vec<(Name, io::Result<Box<dyn Read + Send>>)>,
+    current: Option<FileReading>,
+    reading: Reading,
+    bytes: u64,
+    records: u64,
+}
+
+impl Reader {
+    /// Opens the files of the store of a server.
+    pub fn open(folder: &dyn Folder, herd: &str, server: &str) -> Result<Reader, Refused> {
+        let names = folder.names().map_err(Refused::Failed)?;
+        let mut files: Vec<Name> = names.iter().filter_map(|name| Name::parse(name)).collect();
+        files.sort_unstable();
+        let mut reading = Reading::default();
+        let incomplete = files.extract_if(.., |file| file.kind == Kind::New);
+        reading.leftovers.extend(incomplete.map(|file| file.to_string()));
+        // What a snapshot replaces was about to be removed.
+        let snapshot = files.iter().rposition(|file| file.kind == Kind::Snapshot).unwrap_or(0);
+        let records = check_headers(folder, &files, herd, server)?[snapshot..].iter().copied().max();
+        files.drain(..snapshot);
+        for missing in missing(&files) {
+            reading.note(missing, Problem::Missing);
+        }
+        let open = |file: Name| (file, folder.open(&file.to_string()));
+        let files = files.into_iter().rev().map(open).collect();
+        Ok(Reader { files, current: None, reading, bytes: 0, records: records.unwrap_or(0) })
+    }
+
+    /// The number of records that the store had when the newest of its files were begun; 0: it is unknown.
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// Bytes that were read.
+    pub fn bytes(&self) -> u64 {
+        self.bytes + self.current.as_ref().map_or(0, FileReading::bytes)
+    }
+
+    /// The names of the files that are still to be read, the one that is being read included.
+    pub fn rest(&self) -> impl Iterator<Item = String> {
+        let current = self.current.as_ref().map(FileReading::name);
+        current.into_iter().chain(self.files.iter().rev().map(|(name, _)| *name)).map(|name| name.to_string())
+    }
+
+    /// Files that were found to have nothing of worth so far.
+    pub fn leftovers(&self) -> &Vec<String> {
+        &self.reading.leftovers
+    }
+
+    /// Appends the next changes, as [`frames`] reads them, until there are `portion` bytes. Returns whether there are more.
+    /// May block.
+    pub fn read(&mut self, changes: &mut Vec<u8>, portion: usize) -> bool {
+        while changes.len() < portion {
+            let Some(file) = &mut self.current else {
+                let Some((name, opened)) = self.files.pop() else { return false };
+                match opened {
+                    Ok(input) => {
+                        let is_last = self.files.is_empty();
+                        self.current = Some(FileReading::new(name, is_last, input, &self.reading));
+                    }
+                    Err(error) => {
+                        self.reading.note(name, Problem::Failed(error.to_string()));
+                        self.reading.was_read(name);
+                    }
+                }
+                continue;
+            };
+            if !file.step(&mut self.reading, changes)
+                && let Some(file) = self.current.take()
+            {
+                self.bytes += file.bytes();
+                file.finish(&mut self.reading);
+            }
+        }
+        true
+    }
+
+    /// What was read.
+    pub fn finish(self) -> Reading {
+        self.reading
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Reader({} files left)", self.files.len())
+    }
 }
 
 /// Checks that a folder may be read as the store of this server. It reads the beginning of each file.
 pub fn check(folder: &dyn Folder, herd: &str, server: &str) -> Result<(), Refused> {
     let names = folder.names().map_err(Refused::Failed)?;
     let files: Vec<Name> = names.iter().filter_map(|name| Name::parse(name)).collect();
-    check_headers(folder, &files, herd, server)
+    check_headers(folder, &files, herd, server).map(|_| ())
 }
 
-fn check_headers(folder: &dyn Folder, files: &[Name], herd: &str, server: &str) -> Result<(), Refused> {
-    for file in files {
+/// Returns the number of records that the header of each file has; 0: it is unknown.
+fn check_headers(folder: &dyn Folder, files: &[Name], herd: &str, server: &str) -> Result<Vec<u64>, Refused> {
+    let mut records = vec![0; files.len()];
+    for (file, records) in files.iter().zip(&mut records) {
         // An error is found again when the file is read.
         let Ok(mut input) = folder.open(&file.to_string()).map(Input::new) else { continue };
         let Front::Frame(frame, _) = input.front() else { continue };
@@ -187,8 +279,9 @@ fn check_headers(folder: &dyn Folder, files: &[Name], herd: &str, server: &str) 
         if (&*header.herd, &*header.server) != (herd, server) {
             return Err(Refused::OfAnotherServer { file, header });
         }
+        *records = header.records;
     }
-    Ok(())
+    Ok(records)
 }
 
 /// The files that should stand among these.
@@ -205,238 +298,5 @@ fn missing(files: &[Name]) -> Vec<Name> {
     begin.into_iter().chain(lost).collect()
 }
 
-/// Reads a file. Returns whether it may have had something.
-fn read_file(
-    folder: &dyn Folder,
-    file: Name,
-    is_last: bool,
-    reading: &mut Reading,
-    found: &mut impl FnMut(Frame<'_>) -> bool,
-) -> bool {
-    let mut input = match folder.open(&file.to_string()) {
-        Ok(input) => Input::new(input),
-        Err(error) => {
-            reading.note(file, Problem::Failed(error.to_string()));
-            return true;
-        }
-    };
-    // The first unreadable byte, how many there are, and whether records follow them.
-    let mut unreadable: Option<(u64, u64, bool)> = None;
-    let mut state = None;
-    // Whether nothing was lost before the place that is being read.
-    let mut was_whole = reading.damage.is_empty();
-    let mut first = true;
-    // Whether a snapshot has its last frame.
-    let mut is_whole = false;
-    loop {
-        let at = input.offset;
-        let length = match input.front() {
-            Front::Frame(frame, length) => {
-                let is_known = match frame.number {
-                    0 if first => {
-                        let header = Header::parse(frame.content);
-                        if file.kind == Kind::Log
-                            && header.as_ref().is_some_and(|header| header.before > reading.last_log_bytes)
-                            && reading.logs > 0
-                            && was_whole
-                        {
-                            reading.note(Name::of(file.generation - 1, Kind::Log), Problem::Cut);
-                            was_whole = false;
-                        }
-                        header.is_some()
-                    }
-                    0 if frame.content == WHOLE && file.kind == Kind::Snapshot => {
-                        is_whole = true;
-                        true
-                    }
-                    0 => {
-                        let note = State::parse(frame.content);
-                        let is_known = note.is_some();
-                        // Later notes cover changes that were lost.
-                        if unreadable.is_none() && was_whole {
-                            state = note.or(state);
-                        }
-                        is_known
-                    }
-                    _ => found(frame),
-                };
-                if let Some((_, _, is_followed)) = &mut unreadable {
-                    *is_followed = true;
-                }
-                // A change after the note of an end: another program has written here.
-                if frame.number > 0 && state.as_ref().is_some_and(|state: &State| state.is_end) {
-                    state = None;
-                }
-                if !is_known || first && frame.number > 0 {
-                    extend(&mut unreadable, at, if is_known { 0 } else { length as u64 }, true);
-                }
-                length
-            }
-            Front::End => match input.pass_zeros() {
-                None => break,
-                // Zeros before something else.
-                Some(zeros) => {
-                    extend(&mut unreadable, at, zeros, false);
-                    0
-                }
-            },
-            Front::Part | Front::Damage => {
-                let passed = input.pass_damage();
-                extend(&mut unreadable, at, passed, false);
-                0
-            }
-        };
-        first = false;
-        input.take(length);
-    }
-    let is_last_log = is_last && file.kind == Kind::Log;
-    if first && input.failure.is_none() {
-        if is_last_log {
-            // Not even a header: it was begun right before the server ended.
-            return false;
-        }
-        unreadable = Some((0, 0, false));
-    }
-    let bytes = input.offset;
-    if let Some(error) = input.failure {
-        reading.note(file, Problem::Failed(error.to_string()));
-    } else if let Some((at, bytes, is_followed)) = unreadable {
-        let is_torn = is_last_log && !is_followed;
-        let problem = if is_torn { Problem::Torn { bytes } } else { Problem::Unreadable { at, bytes } };
-        reading.note(file, problem);
-    } else if file.kind == Kind::Snapshot && !is_whole {
-        reading.note(file, Problem::Cut);
-    }
-    if file.kind == Kind::Log {
-        reading.logs += 1;
-        reading.log_bytes += bytes;
-        reading.last_log_bytes = bytes;
-        // A server that was started again and wrote nothing more has not ended in order.
-        let ended_before = reading.state.take().map(|state| State { is_end: false, ..state });
-        reading.state = state.or(ended_before);
-    } else {
-        reading.snapshot_bytes += bytes;
-    }
-    true
-}
-
-/// Adds bytes at an offset to the unreadable ones of a file: the first offset, their number, and whether records follow.
-fn extend(unreadable: &mut Option<(u64, u64, bool)>, at: u64, bytes: u64, is_followed: bool) {
-    let (at, before, _) = unreadable.unwrap_or((at, 0, false));
-    *unreadable = Some((at, before + bytes, is_followed));
-}
-
-/// A file that is being read from its start to its end.
-struct Input {
-    file: Box<dyn Read + Send>,
-    buffer: Vec<u8>,
-    /// The part of the buffer that was read and not taken.
-    start: usize,
-    /// The offset of that part in the file.
-    offset: u64,
-    is_at_end: bool,
-    failure: Option<std::io::Error>,
-}
-
-impl Input {
-    fn new(file: Box<dyn Read + Send>) -> Input {
-        Input { file, buffer: Vec::new(), start: 0, offset: 0, is_at_end: false, failure: None }
-    }
-
-    /// The front of what was not taken yet. [`Front::Part`]: the file ends there.
-    fn front(&mut self) -> Front<'_> {
-        loop {
-            let needs_more = match Frame::read(&self.buffer[self.start..]) {
-                Front::Part => true,
-                // Too few bytes to tell.
-                Front::End => self.buffer.len() - self.start < HEADER,
-                Front::Frame(..) | Front::Damage => false,
-            };
-            if !needs_more || !self.fill() {
-                return Frame::read(&self.buffer[self.start..]);
-            }
-        }
-    }
-
-    fn take(&mut self, length: usize) {
-        self.start += length;
-        self.offset += length as u64;
-    }
-
-    /// Reads on. Returns whether there was more.
-    fn fill(&mut self) -> bool {
-        if self.is_at_end {
-            return false;
-        }
-        self.buffer.drain(..self.start);
-        self.start = 0;
-        let length = self.buffer.len();
-        self.buffer.resize(length + READ, 0);
-        let mut filled = length;
-        while filled < self.buffer.len() {
-            match self.file.read(&mut self.buffer[filled..]) {
-                Ok(0) => self.is_at_end = true,
-                Ok(count) => filled += count,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) => {
-                    self.failure = Some(error);
-                    self.is_at_end = true;
-                }
-            }
-            if self.is_at_end {
-                break;
-            }
-        }
-        self.buffer.truncate(filled);
-        filled > length
-    }
-
-    /// Takes zeros. Returns their number, or none if the file ends with them.
-    fn pass_zeros(&mut self) -> Option<u64> {
-        let mut passed = 0;
-        loop {
-            let rest = &self.buffer[self.start..];
-            let zeros = rest.iter().position(|&byte| byte != 0);
-            let count = zeros.unwrap_or(rest.len());
-            self.start += count;
-            self.offset += count as u64;
-            passed += count as u64;
-            if zeros.is_some() {
-                return Some(passed);
-            }
-            if !self.fill() {
-                self.offset -= passed;
-                return None;
-            }
-        }
-    }
-
-    /// Takes bytes up to the next frame, or to the end of the file. Returns their number.
-    fn pass_damage(&mut self) -> u64 {
-        let mut passed = 0;
-        loop {
-            let rest = &self.buffer[self.start..];
-            let count = match next_candidate(rest) {
-                Some(candidate) => candidate,
-                // A frame may begin in the last bytes, whose content is not read yet.
-                None if !self.is_at_end => {
-                    rest.len().saturating_sub(HEADER + CONTENT_START_MAX).max(1).min(rest.len())
-                }
-                None => rest.len(),
-            };
-            self.take(count);
-            passed += count as u64;
-            if self.start == self.buffer.len() && !self.fill() {
-                return passed;
-            }
-            if matches!(self.front(), Front::Frame(..)) {
-                return passed;
-            }
-        }
-    }
-}
-
-/// Bytes that are read at once.
-const READ: usize = 1 << 20;
-/// The length of the word that a content begins with, in bytes.
-const CONTENT_START_MAX: usize = 8;
+/// Bytes of changes that [`read`] reads together: some thousand changes.
+const PORTION: usize = 512 * 1024;

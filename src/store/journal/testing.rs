@@ -64,6 +64,13 @@ impl Folder for MemoryFolder {
         Ok(Box::new(Cursor::new(bytes.ok_or(io::ErrorKind::NotFound)?)))
     }
 
+    fn read_end(&self, name: &str, most: u64) -> io::Result<(u64, Vec<u8>)> {
+        let bytes = self.call(format!("read_end {name}"), |state| state.files.get(name).cloned())?;
+        let bytes = bytes.ok_or(io::ErrorKind::NotFound)?;
+        let start = bytes.len().saturating_sub(most as usize);
+        Ok((bytes.len() as u64, bytes[start..].to_vec()))
+    }
+
     fn create(&self, name: &str) -> io::Result<Box<dyn Output>> {
         self.call(format!("create {name}"), |state| {
             assert!(state.files.insert(name.into(), Vec::new()).is_none(), "{name} is written once");

@@ -6,7 +6,7 @@ use super::*;
 use crate::text::peer_line::Epoch;
 
 fn line(number: u64) -> String {
-    format!("AT Riley +0.2 client{number} +34-118 {number}\n")
+    format!("AT Riley +0.200000000 client{number} +34-118 {number}\n")
 }
 
 fn add(batch: &mut Vec<u8>, number: u64) {
@@ -42,7 +42,6 @@ fn read_all(folder: &MemoryFolder) -> (Vec<u64>, Reading) {
     let reading = read(folder, "graders", "Riley", |frame| {
         assert_eq!(frame.content, line(frame.number).as_bytes(), "each record is one that was written");
         numbers.push(frame.number);
-        true
     });
     (numbers, reading.unwrap())
 }
@@ -218,7 +217,7 @@ fn other_folders_are_refused() {
         refused("bruins", "Riley").starts_with("00000002.snapshot is of server Riley of the herd graders")
     );
     let mut frame = Vec::new();
-    Frame { number: 0, content: b"HERD 2 graders Riley 4 0 more\n" }.write(&mut frame);
+    Frame { number: 0, content: b"HERD 2 graders Riley 4 0 0 more\n" }.write(&mut frame);
     seal(&mut frame);
     folder.put("00000004.log", frame);
     assert!(refused("graders", "Riley").starts_with("00000004.log has version 2"));
@@ -227,7 +226,14 @@ fn other_folders_are_refused() {
 #[test]
 fn a_line_that_is_no_statement_is_damage() {
     let folder = complete();
-    let reading = read(&folder, "graders", "Riley", |frame| frame.number != 6).unwrap();
+    let mut log = folder.files()["00000003.log"].clone();
+    let mut other = Vec::new();
+    Frame { number: 10, content: b"AT Riley kiwi\n" }.write(&mut other);
+    seal(&mut other);
+    log.extend_from_slice(&other);
+    folder.put("00000003.log", log);
+    let (numbers, reading) = read_all(&folder);
+    assert_eq!(numbers.len(), 9);
     assert!(matches!(reading.damage[..], [Damage { problem: Problem::Unreadable { .. }, .. }]));
 }
 

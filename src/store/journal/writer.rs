@@ -46,6 +46,8 @@ pub struct Batch {
     pub begins: Option<u64>,
     /// The generation that begins has a snapshot.
     pub begins_snapshot: bool,
+    /// The number of records that the store has when the generation begins.
+    pub records: u64,
     /// Frames for the log, without checksums.
     pub log: Vec<u8>,
     /// The log is then on the disk.
@@ -79,6 +81,7 @@ impl Batch {
             writer,
             begins: None,
             begins_snapshot: false,
+            records: 0,
             log: Vec::new(),
             syncs: false,
             snapshot: Vec::new(),
@@ -155,7 +158,7 @@ impl Writer {
 
     fn carry_out(&mut self, batch: &mut Batch) -> Result<(), Failure> {
         if let Some(generation) = batch.begins {
-            self.begin(generation, batch.begins_snapshot)?;
+            self.begin(generation, batch)?;
         }
         self.write_log(batch)?;
         if !batch.snapshot.is_empty() {
@@ -176,7 +179,8 @@ impl Writer {
     }
 
     /// Begins a generation.
-    fn begin(&mut self, generation: u64, with_snapshot: bool) -> Result<(), Failure> {
+    fn begin(&mut self, generation: u64, batch: &Batch) -> Result<(), Failure> {
+        let Batch { begins_snapshot: with_snapshot, records, .. } = *batch;
         // A log that is not the last one has to be whole.
         let before = Name::of(self.generation, Kind::Log);
         let is_repair = self.log.is_none() && with_snapshot;
@@ -194,13 +198,13 @@ impl Writer {
         self.is_worthless = is_repair;
         let name = Name::of(generation, Kind::Log);
         let mut log = LogFile { output: self.create(name)?, length: 0 };
-        log.append(&self.header(length_before)).map_err(failed(name, "cannot be written"))?;
+        log.append(&self.header(length_before, records)).map_err(failed(name, "cannot be written"))?;
         log.output.sync().map_err(failed(name, "cannot be written to the disk"))?;
         self.log = Some(log);
         if with_snapshot {
             let name = Name::of(generation, Kind::New);
             let mut snapshot = self.create(name)?;
-            snapshot.append(&self.header(0)).map_err(failed(name, "cannot be written"))?;
+            snapshot.append(&self.header(0, records)).map_err(failed(name, "cannot be written"))?;
             self.snapshot = Some(snapshot);
         }
         // Before a change number of this generation is known to another server: otherwise the end of the generation
@@ -267,10 +271,10 @@ impl Writer {
             .map_err(|error| Failure { what: "the folder cannot be written to the disk".into(), error })
     }
 
-    fn header(&self, before: u64) -> Vec<u8> {
+    fn header(&self, before: u64, records: u64) -> Vec<u8> {
         let (herd, server, generation) = (self.herd.clone(), self.server.clone(), self.generation);
         let mut content = Vec::new();
-        Header { version: VERSION, herd, server, generation, before }.write(&mut content);
+        Header { version: VERSION, herd, server, generation, before, records }.write(&mut content);
         note(&content)
     }
 }

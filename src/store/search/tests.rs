@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::geo;
-use crate::store::{Origin, Outcome, SearchId, Store};
+use crate::store::{Loaded, Loading, Origin, Outcome, SearchId, Store};
 use crate::text::fields::fields;
 use crate::text::record::Statement;
 
@@ -267,17 +267,23 @@ proptest! {
 #[test]
 fn statements_that_were_loaded_are_found() {
     let (mut store, mut reported) = (Store::new(10_000), Store::new(10_000));
-    let mut numbers = 0..;
+    let mut numbers = 1..;
+    let mut loading = Loading::begin(&mut store, 100);
     for round in 0..3 {
+        if round == 2 {
+            // The last ones beside clients.
+            loading.serve_beside(&mut store, 10_000);
+        }
         for client in (0..600).rev() {
             let location = format!("{:+}.{client}{:+}.5", client * 7 % 90, client * 13 % 180 - 90 + round);
             let line = format!("AT Riley +0.200000000 c{client} {location} {round}\n");
             let statement = Statement::parse(&line.as_bytes()[..line.len() - 1]).unwrap();
-            store.load(&statement, line.as_bytes(), numbers.next().unwrap());
+            let change = Loaded { statement, line: line.as_bytes(), number: numbers.next().unwrap() };
+            assert_eq!(loading.load(&mut store, [change].into_iter()), 0);
             reported.report(&statement, line.as_bytes(), Origin::CLIENT);
         }
     }
-    store.finish_loading();
+    loading.finish(&mut store, 0);
     for radius_km in [1.0, 300.0, 5000.0] {
         let nearby = Nearby { centre: point("+10+20"), radius_km, bound: 1000, left_out: None, only: None };
         let expected = found(&mut reported, &nearby, 1000);
