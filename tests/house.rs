@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules from the ground up. Each may import those above it in this list.
-const MODULES: [&str; 18] = [
+const MODULES: [&str; 19] = [
     "text",
     "geo",
     "clock",
