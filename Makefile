@@ -3,7 +3,7 @@
 # The folder of cargo's output.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help run-all build test check simulate planted-faults measure-faults soak fuzz
+.PHONY: help run-all build test test-map measure-map map-pictures check simulate planted-faults measure-faults soak fuzz
 .PHONY: bench bench-quick bench-programs bench-setup bench-check bench-instructions clean
 
 help:
@@ -11,6 +11,8 @@ help:
 	@echo 'make run-all HERD=herds/report-003.json  the same with another herd file'
 	@echo 'make build                               build $(TARGET)/release/herd'
 	@echo 'make test                                run every test'
+	@echo 'make test-map                            the live map: its modules in node, and the page in Chromium'
+	@echo 'make measure-map MINUTES=5               the live map with 5,000 clients that move'
 	@echo 'make check                               formatting and lints'
 	@echo 'make simulate SEEDS=10000 FIRST=1        simulated herds, each seed with its own faults'
 	@echo 'make planted-faults                      plants mistakes; the simulator must find each'
@@ -29,6 +31,18 @@ build:
 
 test:
 	cargo test
+
+# Debian: apt-get install nodejs chromium
+test-map:
+	node --test tests/map/
+	cargo test --test browser -- --ignored --skip five_thousand --skip pictures
+
+measure-map: build
+	@HERD_BIN='$(abspath $(TARGET))/release/herd' MINUTES=$(MINUTES) \
+		cargo test --test browser five_thousand -- --ignored --nocapture
+
+map-pictures:
+	cargo test --test browser pictures -- --ignored
 
 check:
 	cargo fmt --check

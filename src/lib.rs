@@ -11,6 +11,7 @@
 //! * [`store`]: the newest statement of each client, as a list of changes with cursors.
 //! * [`http`]: HTTP/1.1 by hand.
 //! * [`places`]: questions, answers, the desk that asks them, the embedded gazetteer.
+//! * [`map`]: the live map, a page for browsers.
 //! * [`config`]: the herd file.
 //! * [`keys`]: the certificates and private keys of a herd.
 //! * [`access`]: access tokens and what they allow.
@@ -34,6 +35,7 @@ pub mod herd;
 pub mod http;
 pub mod keys;
 pub mod log;
+pub mod map;
 pub mod metrics;
 pub mod places;
 pub mod protocol;

@@ -23,6 +23,8 @@ pub fn herd_page(server: &Server, clocks: Clocks) -> String {
         "clients": server.store.len(),
         "connections": server.counts.open.iter().sum::<u64>(),
         "uptime": (clocks.now - server.course.started).as_secs(),
+        // A follower ends by itself what is over (docs/protocol.md, section 1).
+        "expire_s": server.limits.expire_s,
         "neighbours": neighbours,
     });
     format!("{page}\n")

@@ -14,6 +14,7 @@ use super::response::Response;
 use crate::access::Grant;
 use crate::conversation::Server;
 use crate::http::server::RequestHead;
+use crate::map;
 
 /// A request that may be looked at.
 #[derive(Debug)]
@@ -45,7 +46,7 @@ pub(super) fn authorize<'a>(server: &Server, head: &RequestHead<'a>) -> Result<A
 }
 
 /// The token of a path `/t/TOKEN/…`, and the rest of the path.
-fn split_token(path: &str) -> (Option<Cow<'_, [u8]>>, &str) {
+pub(super) fn split_token(path: &str) -> (Option<Cow<'_, [u8]>>, &str) {
     let Some(rest) = path.strip_prefix("/t/") else { return (None, path) };
     let (token, rest) = match rest.find('/') {
         Some(slash) => (&rest[..slash], &rest[slash..]),
@@ -97,9 +98,10 @@ fn authorization<'a>(head: &RequestHead<'a>) -> Option<(&'a [u8], &'a [u8])> {
     Some((&field[..space], field[space..].trim_ascii()))
 }
 
-/// Whether a resource is for everyone: the health of the server, which tells nothing about clients.
+/// Whether a resource is for everyone: the health of the server and the files of the live map tell nothing about
+/// clients.
 fn is_open(path: &str) -> bool {
-    matches!(path, "/livez" | "/readyz" | "/healthz")
+    matches!(path, "/livez" | "/readyz" | "/healthz") || map::is_public(path)
 }
 
 /// The response to a request without a token, or with one that is not known.
@@ -182,7 +184,7 @@ fn check_origin(head: &RequestHead<'_>, authority: &str, changes: bool) -> Resul
 }
 
 /// What a client may try (RFC 9110, section 11.6.1).
-const BEARER: &str = "Bearer realm=\"herd\"";
+pub(super) const BEARER: &str = "Bearer realm=\"herd\"";
 const BASIC: &str = "Basic realm=\"herd\", charset=\"UTF-8\"";
 /// Base64 with or without padding: some clients leave it out.
 const BASE64: GeneralPurpose = GeneralPurpose::new(

@@ -31,7 +31,9 @@ pub(super) fn received(context: &mut Context<'_>, head: &RequestHead<'_>, body: 
 pub(super) fn sent(context: &mut Context<'_>, response: &Response) {
     if context.shared.log.level() >= Level::Traffic {
         let status = response.status.0.to_string();
-        context.shared.log.sent_to_client(&[status.as_bytes(), b" ", &response.body].concat());
+        let size = format!("{} bytes of the live map", response.body.len());
+        let body = if response.file.is_none() { &response.body } else { size.as_bytes() };
+        context.shared.log.sent_to_client(&[status.as_bytes(), b" ", body].concat());
     }
     if response.is_error() {
         refused(context, response);
@@ -60,7 +62,10 @@ fn refused(context: &mut Context<'_>, response: &Response) {
     };
     let shown = request.as_bytes()[..request.len().min(SHOWN_MAX)].escape_ascii();
     let status = response.status.0;
-    let reason = String::from_utf8_lossy(&response.body);
+    let reason = match response.file {
+        None => String::from_utf8_lossy(&response.body),
+        Some(_) => Cow::Borrowed("no valid token; the page that asks for one was sent"),
+    };
     let reason = reason.trim_end().trim_start_matches("{\"error\":").trim_end_matches('}').trim_matches('"');
     server.log.event(format_args!("'{shown}' from ({host}, {port}) is refused with {status}: {reason}"));
 }

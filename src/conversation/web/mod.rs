@@ -10,6 +10,7 @@ mod client;
 mod list;
 mod log;
 mod operators;
+mod page;
 mod phones;
 mod places;
 mod query;

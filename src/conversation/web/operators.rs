@@ -102,8 +102,9 @@ mod tests {
         let page: Value = serde_json::from_str(&body).unwrap();
         assert!(body.starts_with(r#"{"herd":"bruins","name":"Riley","version":""#), "{body}");
         assert_eq!(page["epoch"], "00000000000000ee");
-        let numbers = ["sequence", "clients", "connections", "uptime"].map(|key| page[key].as_u64());
-        assert_eq!(numbers, [Some(1), Some(1), Some(3), Some(9)]);
+        let numbers =
+            ["sequence", "clients", "connections", "uptime", "expire_s"].map(|key| page[key].as_u64());
+        assert_eq!(numbers, [Some(1), Some(1), Some(3), Some(9), Some(0)]);
         let now = bench.wall as f64 / 1e9;
         let expected = serde_json::json!({
             "name": "Jaquez", "address": "192.0.2.7:1",

@@ -3,6 +3,7 @@
 use crate::conversation::Context;
 use crate::http::Framing;
 use crate::http::server::{RequestHead, write_response_head};
+use crate::map::Asset;
 use crate::text::json;
 
 /// A status code and its reason phrase (RFC 9110, section 15).
@@ -37,7 +38,9 @@ impl Exchange {
 pub(super) struct Response {
     pub(super) status: Status,
     pub(super) content_type: &'static str,
-    /// A field that belongs to the status: Allow, Retry-After.
+    /// The file of the live map that it has; `None`: it has data.
+    pub(super) file: Option<&'static Asset>,
+    /// A field of this response: Allow, Retry-After, Content-Encoding.
     pub(super) field: Option<(&'static str, &'static str)>,
     pub(super) body: Vec<u8>,
 }
@@ -46,12 +49,12 @@ impl Response {
     /// A response with status 200. `body` has no line end; it gets one, for people with a terminal.
     pub(super) fn ok(content_type: &'static str, mut body: Vec<u8>) -> Response {
         body.push(b'\n');
-        Response { status: OK, content_type, field: None, body }
+        Response { status: OK, content_type, file: None, field: None, body }
     }
 
     /// A response with this body, which has its line end.
     pub(super) fn whole(status: Status, content_type: &'static str, body: String) -> Response {
-        Response { status, content_type, field: None, body: body.into_bytes() }
+        Response { status, content_type, file: None, field: None, body: body.into_bytes() }
     }
 
     /// An error: `{"error":"…"}`, which says what was wrong and what was expected.
@@ -59,7 +62,7 @@ impl Response {
         let mut body = b"{\"error\":".to_vec();
         json::write_string(text.as_bytes(), &mut body);
         body.extend_from_slice(b"}\n");
-        Response { status, content_type: JSON, field: None, body }
+        Response { status, content_type: JSON, file: None, field: None, body }
     }
 
     /// The error of a bad value.
@@ -91,13 +94,9 @@ impl Response {
     /// Appends the response to the output, and logs it.
     pub(super) fn write(&self, context: &mut Context<'_>, exchange: Exchange, keep_alive: bool) {
         let framing = Framing::Length(self.body.len() as u64);
-        let usual = [("Content-Type", self.content_type), ("Cache-Control", "no-store")];
-        match self.field {
-            None => write_head(context, self.status, &usual, framing, keep_alive),
-            Some(field) => {
-                write_head(context, self.status, &[usual[0], usual[1], field], framing, keep_alive);
-            }
-        }
+        let mut fields = vec![("Content-Type", self.content_type)];
+        fields.extend(self.file.map_or(NOT_KEPT, Asset::fields).iter().chain(&self.field));
+        write_head(context, self.status, &fields, framing, keep_alive);
         if !exchange.is_head {
             context.transport.write(&self.body);
         }
@@ -120,6 +119,8 @@ pub(super) fn write_head(
     write_response_head(context.transport.output(), status.0, status.1, fields, framing, keep_alive);
 }
 
+/// The fields of data: the next request may get other data.
+const NOT_KEPT: &[(&str, &str)] = &[("Cache-Control", "no-store")];
 pub(super) const OK: Status = (200, "OK");
 pub(super) const UNAVAILABLE: Status = (503, "Service Unavailable");
 pub(super) const BAD_REQUEST: Status = (400, "Bad Request");

@@ -8,10 +8,11 @@ use super::phones::{self, App};
 use super::query::{Query, decoded};
 use super::representation::Format;
 use super::response::Response;
-use super::{Outcome, Web, changes, client, list, operators, places, searches};
+use super::{Outcome, Web, changes, client, list, operators, page, places, searches};
 use crate::access::Grant;
 use crate::conversation::{Context, Server};
 use crate::http::server::RequestHead;
+use crate::map::Asset;
 use crate::metrics;
 use crate::text::fields::is_field;
 
@@ -28,6 +29,8 @@ enum Resource<'a> {
     Near,
     /// `/v1/changes`.
     Changes,
+    /// `/` without a query, and what belongs to it: a file of the live map.
+    File(&'static Asset),
     /// A path of an app of phones.
     Phone(App),
     /// `/v1/herd`.
@@ -41,7 +44,7 @@ enum Resource<'a> {
 }
 
 impl<'a> Resource<'a> {
-    /// The resource of a path; `None`: there is none.
+    /// The resource of a path and a query; `None`: there is none.
     ///
     /// # Errors
     ///
@@ -49,6 +52,9 @@ impl<'a> Resource<'a> {
     fn of(path: &'a str, method: &str, query: &str) -> Result<Option<Resource<'a>>, Response> {
         if let Some(app) = App::of(path, method, query) {
             return Ok(Some(Resource::Phone(app)));
+        }
+        if let Some(asset) = page::file(path, query) {
+            return Ok(Some(Resource::File(asset)));
         }
         Ok(Some(match path {
             "/v1/clients" => Resource::Clients,
@@ -93,7 +99,7 @@ impl<'a> Resource<'a> {
             Resource::Phone(_) => true,
             Resource::Herd | Resource::Metrics => grant.may_operate(),
             // They need no token, and tell nothing about clients.
-            Resource::Alive | Resource::Ready => true,
+            Resource::Alive | Resource::Ready | Resource::File(_) => true,
         }
     }
 }
@@ -119,13 +125,15 @@ pub(super) struct Request<'a> {
     exposition: metrics::Format,
     /// The field Last-Event-ID.
     pub(super) last_event_id: Option<&'a [u8]>,
+    accepts_gzip: bool,
     pub(super) grant: Rc<Grant>,
 }
 
 /// Decides whether a request may be carried out. Nothing is changed, and its body is not needed. The error is the
 /// response to one that may not.
 pub(super) fn admit<'a>(server: &Server, head: &RequestHead<'a>) -> Result<Request<'a>, Response> {
-    let Admitted { grant, path } = authorize(server, head)?;
+    let Admitted { grant, path } =
+        authorize(server, head).map_err(|refusal| page::instead_of(refusal, head))?;
     let query = Query(head.path_and_query().1);
     let Some(resource) = Resource::of(path, head.method, query.0)? else {
         return Err(Response::not_found("there is nothing at this path"));
@@ -157,7 +165,8 @@ pub(super) fn admit<'a>(server: &Server, head: &RequestHead<'a>) -> Result<Reque
         _ => metrics::Format::Prometheus,
     };
     let last_event_id = head.fields.get("Last-Event-ID");
-    Ok(Request { resource, method: head.method, path, query, format, exposition, last_event_id, grant })
+    let (accepts_gzip, method) = (page::accepts_gzip(head), head.method);
+    Ok(Request { resource, method, path, query, format, exposition, last_event_id, accepts_gzip, grant })
 }
 
 /// Refuses a body that would have to be decoded.
@@ -202,6 +211,7 @@ impl Request<'_> {
             (Resource::Clients, _) => list::list(context, &self),
             (Resource::Near, _) => searches::near(web, context, &self),
             (Resource::Changes, _) => changes::stream(context, &self),
+            (Resource::File(asset), _) => Ok(Outcome::Response(page::get(asset, self.accepts_gzip))),
             (Resource::Phone(app), _) => phones::report(context, *app, head, self.path, &self.grant, body),
             (Resource::Herd, _) => Ok(operators::herd(context)),
             (Resource::Metrics, _) => Ok(operators::metrics(context, self.exposition)),
