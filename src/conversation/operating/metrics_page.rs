@@ -116,6 +116,7 @@ impl Page<'_> {
         let classes =
             ["1xx", "2xx", "3xx", "4xx", "5xx"].into_iter().zip(counts.responses.into_iter().skip(1));
         self.each(&HTTP_RESPONSES, "status", classes);
+        self.each(&PHONES, "outcome", self.server.web.phones.named());
         self.one(&ACCEPT_ERRORS, counts.accept_errors);
         self.each(
             &HANDSHAKES_FAILED,

@@ -253,6 +253,19 @@ pub struct PhoneCounts {
 }
 
 impl PhoneCounts {
+    /// All counts with their names.
+    pub fn named(&self) -> [(&'static str, u64); 6] {
+        let PhoneCounts { stored, older, other_messages, heartbeats, bad_locations, bad_times } = *self;
+        [
+            ("stored", stored),
+            ("outdated", older),
+            ("no_position", other_messages),
+            ("heartbeat", heartbeats),
+            ("bad_location", bad_locations),
+            ("bad_time", bad_times),
+        ]
+    }
+
     fn note_point(&mut self, is_stored: bool) {
         *(if is_stored { &mut self.stored } else { &mut self.older }) += 1;
     }
