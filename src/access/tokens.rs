@@ -158,7 +158,7 @@ mod tests {
             vec![Entry { scopes: vec![Scope::Places], ..ada.clone() }],
         ] {
             let mut other = Access::open();
-            other.replace(Some(Tokens::of(&[ada.clone()])));
+            other.replace(Some(Tokens::of(std::slice::from_ref(&ada))));
             let grant = other.grant_of(Some(b"1")).unwrap().clone();
             other.replace(Some(Tokens::of(&changed)));
             assert!(!other.still_has(&grant), "{changed:?}");
