@@ -45,8 +45,8 @@ pub use places_request::PlacesRequest;
 pub use places_server::PlacesServer;
 pub use refusals::{EventLimit, OlderStatements};
 pub use searches::{Progress, Searches};
-pub use server::{Identity, PlacesDesk, Server, Signal, Waiter};
-pub use web::{Web, WebShared};
+pub use server::{CertificateEnds, Identity, PlacesDesk, Server, Signal, Waiter};
+pub use web::{PhoneCounts, Web, WebShared};
 
 /// The context of a callback, in a server of a herd.
 pub type Context<'a> = crate::protocol::Context<'a, Server>;
@@ -160,6 +160,7 @@ impl Conversation {
     pub fn list_on(&mut self, context: &mut Context<'_>) {
         if let Conversation::Web(web) = self {
             web.list_on(context);
+            web.report_on(context);
         }
     }
 }

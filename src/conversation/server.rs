@@ -40,6 +40,15 @@ pub struct Waiter {
     pub ticket: u32,
 }
 
+/// The ends of a server's certificates, in seconds since 1970; `None`: there is no such certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CertificateEnds {
+    /// That for links.
+    pub links: Option<i64>,
+    /// That for HTTP.
+    pub http: Option<i64>,
+}
+
 /// The desk of questions to Places, as a server uses it.
 pub type PlacesDesk = Desk<Handle<PlacesRequest>, Waiter>;
 
@@ -89,8 +98,8 @@ pub struct Server {
     pub counts: Counts,
     /// The facts of [`readiness`](super::operating::readiness) that no other part has.
     pub course: Course,
-    /// The end of the server's own certificate, in seconds since 1970; `None`: links need none.
-    pub certificate_end: Option<i64>,
+    /// The ends of the server's certificates.
+    pub certificate_ends: CertificateEnds,
     /// Reads the figures of the process; `None`: this server has no process of its own.
     pub read_process: Option<fn() -> ProcessFigures>,
     /// Bytes of answers of Places and of searches that their client has not read.
@@ -136,7 +145,7 @@ impl Server {
             signals: VecDeque::new(),
             counts: Counts::default(),
             course: Course::default(),
-            certificate_end: None,
+            certificate_ends: CertificateEnds::default(),
             read_process: None,
             unread_answer_bytes: 0,
             statements_dropped: 0,

@@ -26,7 +26,7 @@ impl CertificateEnd {
 impl Herd {
     /// Warns of the end of this certificate from now on; `None`: there is none.
     pub(super) fn watch_certificate(&mut self, expiry: Option<Expiry>, clocks: Clocks) {
-        self.server.certificate_end = expiry.as_ref().map(|expiry| expiry.not_after);
+        self.server.certificate_ends.links = expiry.as_ref().map(|expiry| expiry.not_after);
         self.certificate_end.expiry = expiry;
         self.warn_of_certificate_end(clocks);
     }

@@ -68,6 +68,7 @@ impl Herd {
             let tls = TlsListener { settings, handshake_max: WEB_HANDSHAKE_MAX, with_plain_text: false };
             self.commands.push_back(Command::SetTls(self.web_listener(), Some(tls)));
         }
+        self.server.certificate_ends.http = web.certificate_end;
         self.server.access.replace(web.tokens);
     }
 

@@ -51,6 +51,8 @@ pub struct WebSettings {
     pub tokens: Option<Tokens>,
     /// TLS; `None`: plain text.
     pub tls: Option<Rc<dyn TlsSettings>>,
+    /// The end of its certificate, in seconds since 1970.
+    pub certificate_end: Option<i64>,
 }
 
 impl fmt::Debug for WebSettings {

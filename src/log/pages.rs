@@ -273,6 +273,7 @@ mod tests {
     struct Kept {
         text: String,
         not_written: u64,
+        is_closed: bool,
     }
 
     impl Sink for Kept {
@@ -286,7 +287,7 @@ mod tests {
 
         fn reopen(&mut self, _now: Moment) -> bool {
             self.text += "(reopened)\n";
-            true
+            !self.is_closed
         }
     }
 
@@ -432,7 +433,22 @@ mod tests {
         log.close_page();
         let pages = hand_over(&mut log);
         write_all(&mut log, pages);
-        assert_eq!(log.lines_lost(), 3);
+        assert_eq!((log.lines_lost(), log.errors(), log.is_failing()), (3, 1, true));
+        log.reopen();
+        let pages = hand_over(&mut log);
+        write_all(&mut log, pages);
+        assert!(log.is_failing(), "a page without lines does not prove that the sink works");
+        (0..5).for_each(|number| send(&mut log, number));
+        log.close_page();
+        let pages = hand_over(&mut log);
+        write_all(&mut log, pages);
+        assert_eq!((log.lines_written(), log.errors(), log.is_failing()), (5, 1, false));
+        kept.lock().unwrap().is_closed = true;
+        log.reopen();
+        log.close_page();
+        let pages = hand_over(&mut log);
+        write_all(&mut log, pages);
+        assert_eq!((log.errors(), log.is_failing()), (2, true), "it cannot be reopened");
     }
 
     #[test]

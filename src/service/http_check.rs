@@ -15,10 +15,11 @@ pub(super) fn read(herd: &HerdFile) -> Result<(WebSettings, Option<Expiry>), Str
     let tokens = herd.http.tokens.as_deref().map(Tokens::read).transpose();
     let tokens = tokens.map_err(|error| format!("http.tokens: {error}"))?;
     let Some(files) = &herd.http.certificate else {
-        return Ok((WebSettings { has_listener: true, tokens, tls: None }, None));
+        return Ok((WebSettings { has_listener: true, tokens, tls: None, certificate_end: None }, None));
     };
     let HttpKeys { chain, key, end } = HttpKeys::load(files)?;
     let config = server_config(chain, key).map_err(|error| format!("http.certificate: {error}"))?;
     let tls: Option<Rc<dyn TlsSettings>> = Some(Rc::new(tls::Server::new(config)));
-    Ok((WebSettings { has_listener: true, tokens, tls }, end))
+    let certificate_end = end.as_ref().map(|end| end.not_after);
+    Ok((WebSettings { has_listener: true, tokens, tls, certificate_end }, end))
 }

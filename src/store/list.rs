@@ -104,6 +104,18 @@ impl ChangeList {
         self.end.previous.index()
     }
 
+    /// The indices of the records, the last first.
+    pub(super) fn backwards<'a>(&'a self, records: &'a Chunks<Record>) -> impl Iterator<Item = u32> + 'a {
+        let before = |member: Link| match member.index() {
+            Some(index) => records[index].node.previous,
+            None if member == Link::END => self.end.previous,
+            None => self.cursors[(member.0 & !OTHER) as usize].node.previous,
+        };
+        std::iter::successors(Some(before(Link::END)), move |&member| Some(before(member)))
+            .take_while(|&member| member != Link::END)
+            .filter_map(Link::index)
+    }
+
     /// Adds a cursor. 0: before the first record. Otherwise it begins at the end of the list, and
     /// [`ChangeList::advance`] takes it back to the change `since`.
     pub(super) fn add_cursor(&mut self, records: &mut Chunks<Record>, since: u64) -> usize {

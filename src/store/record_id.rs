@@ -22,6 +22,14 @@ impl Store {
         self.list.last().map(RecordId)
     }
 
+    /// The changes that are not over, the newest first.
+    pub fn newest_changes(&self) -> impl Iterator<Item = Change<'_>> {
+        self.list
+            .backwards(&self.records)
+            .filter(|&index| !self.is_over(index))
+            .map(|index| self.change(index))
+    }
+
     /// The record of a client, be its statement over or not.
     pub fn record_of(&self, id: &[u8]) -> Option<RecordId> {
         self.find(self.hasher.hash(id), id).map(RecordId)

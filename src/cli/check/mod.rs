@@ -60,7 +60,7 @@ Example
 
 Exit status
   0  the files are valid
-  1  places.trust, the key of Places, a key in run/keys, a folder in store.dir or
-     a file of the section http is not usable, or the drawing could not be printed
+  1  places.trust, the key of Places, a key in run/keys, a folder in store.dir
+     or a file of the section http is not usable, or nothing can be printed
   2  the command line or the herd file is wrong
 ";

@@ -32,11 +32,12 @@ families! {
     REJECTED = Counter "herd_connections_refused_total": "Connections that were closed by this server, by reason.";
     OPEN = Gauge "herd_connections_open": "Open connections, by the other side.";
     HTTP_RESPONSES = Counter "herd_http_responses_total": "Responses over HTTP, by class of status.";
+    PHONES = Counter "herd_phone_messages_total": "Messages of phones, by outcome.";
     ACCEPT_ERRORS = Counter "herd_accept_errors_total":
         "Times that accepting began to fail, mostly for lack of file descriptors.";
     HANDSHAKES_FAILED = Counter "herd_tls_handshakes_failed_total": "TLS handshakes that have failed, by side.";
     CERTIFICATE_END = Gauge "herd_certificate_expiry_timestamp_seconds":
-        "End of the certificate for links, in seconds since 1970; only with peers.tls.";
+        "End of a certificate, in seconds since 1970.";
     RECEIVED_BYTES = Counter "herd_received_bytes_total": "Bytes read, without what TLS adds, by the other side.";
     SENT_BYTES = Counter "herd_sent_bytes_total": "Bytes written, without what TLS adds, by the other side.";
     UNREAD_ANSWER_BYTES = Gauge "herd_unread_answer_bytes":

@@ -102,7 +102,7 @@ impl Page<'_> {
     }
 
     fn connections(&mut self) {
-        let Server { counts, certificate_end, unread_answer_bytes, .. } = self.server;
+        let Server { counts, certificate_ends, unread_answer_bytes, .. } = self.server;
         let by_party =
             |values: &[u64; Party::ALL.len()]| Party::ALL.map(|(party, name)| (name, values[party as usize]));
         self.each(
@@ -116,13 +116,19 @@ impl Page<'_> {
         let classes =
             ["1xx", "2xx", "3xx", "4xx", "5xx"].into_iter().zip(counts.responses.into_iter().skip(1));
         self.each(&HTTP_RESPONSES, "status", classes);
+        self.each(&PHONES, "outcome", self.server.web.phones.named());
         self.one(&ACCEPT_ERRORS, counts.accept_errors);
         self.each(
             &HANDSHAKES_FAILED,
             "side",
             ["accepted", "dialled"].into_iter().zip(counts.handshakes_failed),
         );
-        self.optional(&CERTIFICATE_END, *certificate_end);
+        self.text.family(&CERTIFICATE_END);
+        for (name, end) in [("links", certificate_ends.links), ("http", certificate_ends.http)] {
+            if let Some(end) = end {
+                self.text.sample(&CERTIFICATE_END, &[("certificate", name)], end);
+            }
+        }
         self.each(&RECEIVED_BYTES, "kind", by_party(&counts.bytes_read));
         self.each(&SENT_BYTES, "kind", by_party(&counts.bytes_written));
         self.one(&UNREAD_ANSWER_BYTES, *unread_answer_bytes);
@@ -238,7 +244,7 @@ mod tests {
     /// A server with a sample of every family.
     fn whole() -> String {
         let mut server = server();
-        server.certificate_end = Some(1_900_000_000);
+        server.certificate_ends.links = Some(1_900_000_000);
         server.durability.written_mut().last = Some(Moment::START);
         server.neighbours.get_mut(crate::conversation::NeighbourId(0)).round_trip =
             Some(Duration::from_micros(150));

@@ -9,6 +9,7 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use percent_encoding::percent_decode_str;
 
+use super::phones::App;
 use super::response::Response;
 use crate::access::Grant;
 use crate::conversation::Server;
@@ -69,6 +70,23 @@ fn in_authorization<'a>(head: &RequestHead<'a>) -> Option<Cow<'a, [u8]>> {
     let mut decoded = BASE64.decode(value).ok()?;
     let colon = decoded.iter().position(|&byte| byte == b':')?;
     Some(Cow::Owned(decoded.split_off(colon + 1)))
+}
+
+/// The user of Basic, if there is one.
+pub(super) fn basic_user(head: &RequestHead<'_>) -> Option<Vec<u8>> {
+    let (scheme, value) = authorization(head)?;
+    if !scheme.eq_ignore_ascii_case(b"Basic") {
+        return None;
+    }
+    let mut decoded = BASE64.decode(value).ok()?;
+    let colon = decoded.iter().position(|&byte| byte == b':')?;
+    decoded.truncate(colon);
+    (!decoded.is_empty()).then_some(decoded)
+}
+
+/// The path of a request without its token.
+pub(super) fn path_of<'a>(head: &RequestHead<'a>) -> &'a str {
+    split_token(head.path_and_query().0).1
 }
 
 /// The scheme and the value of the field Authorization; `None`: there is none, or more than one.
@@ -137,10 +155,7 @@ fn is_loopback(authority: &str) -> bool {
 fn changes(method: &str, path: &str, query: &str) -> bool {
     match method {
         "HEAD" | "OPTIONS" => false,
-        "GET" => match path.strip_suffix('/').unwrap_or(path) {
-            "" => !query.is_empty(),
-            path => matches!(path, "/osmand" | "/traccar" | "/gpslogger"),
-        },
+        "GET" => App::of(path, method, query).is_some(),
         _ => true,
     }
 }

@@ -89,7 +89,7 @@ pub(super) fn delete(context: &mut Context<'_>, id: &[u8]) -> Result<Outcome, Re
 }
 
 /// Has the response to a statement wait for the disk, if it has to.
-fn when_on_disk(context: &mut Context<'_>, response: Response) -> Outcome {
+pub(super) fn when_on_disk(context: &mut Context<'_>, response: Response) -> Outcome {
     let server = &mut *context.shared;
     // A statement that has lost waits, too: for the one that it has lost against, or a later change.
     let sequence = server.store.sequence();

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::access::path_of;
 use super::response::Response;
 use crate::conversation::Context;
 use crate::conversation::refusals::NotLogged;
@@ -10,14 +11,15 @@ use crate::http::server::RequestHead;
 use crate::log::Level;
 use crate::protocol::Lost;
 
-/// Logs a request: its method, its path and query, and its body. No other field of its head is logged, because fields
+/// Logs a request: its method, its path and query, and its body, if it is not one of a phone. No other field of its head is logged, because fields
 /// have tokens and passwords.
 pub(super) fn received(context: &mut Context<'_>, head: &RequestHead<'_>, body: &[u8]) {
     let log = &mut context.shared.log;
     context.shared.web.begin_request(head.method, &target(head));
     if log.level() >= Level::Traffic {
         let request = context.shared.web.request();
-        if body.is_empty() {
+        // A phone sends its configuration with passwords; so may a program that has taken a wrong path.
+        if body.is_empty() || !path_of(head).starts_with("/v1/") {
             log.received(request.as_bytes(), context.address);
         } else {
             log.received(&[request.as_bytes(), b" ", body].concat(), context.address);

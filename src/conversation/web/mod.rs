@@ -10,6 +10,7 @@ mod client;
 mod list;
 mod log;
 mod operators;
+mod phones;
 mod places;
 mod query;
 mod representation;
@@ -23,6 +24,8 @@ use std::time::Duration;
 
 use self::changes::Stream;
 use self::list::List;
+use self::phones::Batch;
+pub use self::phones::PhoneCounts;
 use self::representation::Format;
 use self::response::{Exchange, Response};
 pub use self::shared::WebShared;
@@ -55,6 +58,8 @@ enum State {
     Waiting(Exchange, Pending),
     /// The response is a list, written in portions.
     Listing(Exchange, Box<List>),
+    /// The points of a phone are stored in portions; the response follows.
+    Reporting(Exchange, Box<Batch>),
     /// The response is a stream of events.
     Streaming(Box<Stream>),
     /// Further input is ignored. The connection closes when its output is sent.
@@ -78,6 +83,7 @@ enum Outcome {
     Response(Response),
     Waits(Pending),
     Lists(Box<List>),
+    Reports(Box<Batch>),
     Streams(Box<Stream>),
 }
 
@@ -101,7 +107,7 @@ impl Web {
             match self.state {
                 State::Finished | State::Streaming(_) => return data.len(),
                 State::Reading if context.transport.has_room() => {}
-                State::Reading | State::Waiting(..) | State::Listing(..) => {
+                State::Reading | State::Waiting(..) | State::Listing(..) | State::Reporting(..) => {
                     context.transport.pause_reading();
                     break;
                 }
@@ -215,13 +221,14 @@ impl Web {
         self.since = Moment::NEVER;
         let exchange = Exchange::of(head);
         let outcome = match routes::admit(context.shared, head) {
-            Ok(request) => request.carry_out(self, context, body),
+            Ok(request) => request.carry_out(self, context, head, body),
             Err(refusal) => Outcome::Response(refusal),
         };
         match outcome {
             Outcome::Response(response) => self.respond(context, exchange, &response),
             Outcome::Waits(pending) => self.state = State::Waiting(exchange, pending),
             Outcome::Lists(list) => self.begin_list(context, exchange, list),
+            Outcome::Reports(batch) => self.begin_batch(context, exchange, batch),
             Outcome::Streams(stream) => self.begin_stream(context, exchange, stream),
         }
         context.shared.web.end_request();
@@ -300,7 +307,7 @@ impl Web {
             State::Reading => context.now + IDLE_MAX,
             State::Streaming(stream) => stream.comment_at(),
             State::Listing(_, list) => list.deadline(),
-            State::Waiting(..) | State::Finished => Moment::NEVER,
+            State::Waiting(..) | State::Reporting(..) | State::Finished => Moment::NEVER,
         };
         if context.transport.close_requested().is_none() {
             context.transport.set_deadline(deadline);
@@ -321,6 +328,7 @@ impl Web {
                 searches.withdraw(store, &Waiter { conversation: own, ticket });
             }
             State::Listing(_, list) => list.end(context.shared),
+            State::Reporting(_, batch) => batch.end(context.shared),
             State::Streaming(stream) => stream.end(context),
             State::Reading | State::Finished => {}
         }
@@ -369,7 +377,9 @@ impl Protocol for Web {
             }
             State::Reading => self.finish(context),
             State::Streaming(_) => self.end_stream_soon(context),
-            State::Waiting(ref mut exchange, _) | State::Listing(ref mut exchange, _) => {
+            State::Waiting(ref mut exchange, _)
+            | State::Listing(ref mut exchange, _)
+            | State::Reporting(ref mut exchange, _) => {
                 exchange.keep_alive = false;
             }
             State::Finished => {}
@@ -400,14 +410,14 @@ impl Protocol for Web {
             }
             State::Streaming(_) => self.comment(context),
             State::Listing(..) => context.transport.abort(),
-            State::Waiting(..) | State::Finished => {}
+            State::Waiting(..) | State::Reporting(..) | State::Finished => {}
         }
     }
 
     fn shut_down(&mut self, context: &mut Context<'_>) {
         match &mut self.state {
             State::Reading => self.finish(context),
-            State::Waiting(exchange, _) | State::Listing(exchange, _) => {
+            State::Waiting(exchange, _) | State::Listing(exchange, _) | State::Reporting(exchange, _) => {
                 exchange.keep_alive = false;
                 self.has_more = false;
             }

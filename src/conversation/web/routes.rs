@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::access::{Admitted, authorize};
+use super::phones::{self, App};
 use super::query::{Query, decoded};
 use super::representation::Format;
 use super::response::Response;
@@ -27,6 +28,8 @@ enum Resource<'a> {
     Near,
     /// `/v1/changes`.
     Changes,
+    /// A path of an app of phones.
+    Phone(App),
     /// `/v1/herd`.
     Herd,
     /// `/metrics`.
@@ -43,7 +46,10 @@ impl<'a> Resource<'a> {
     /// # Errors
     ///
     /// When the path of a client has no ID of a client.
-    fn of(path: &'a str) -> Result<Option<Resource<'a>>, Response> {
+    fn of(path: &'a str, method: &str, query: &str) -> Result<Option<Resource<'a>>, Response> {
+        if let Some(app) = App::of(path, method, query) {
+            return Ok(Some(Resource::Phone(app)));
+        }
         Ok(Some(match path {
             "/v1/clients" => Resource::Clients,
             "/v1/near" => Resource::Near,
@@ -68,6 +74,7 @@ impl<'a> Resource<'a> {
     fn methods(&self) -> &'static str {
         match self {
             Resource::Client(_) => "GET, HEAD, PUT, DELETE",
+            Resource::Phone(app) => app.methods(),
             _ => "GET, HEAD",
         }
     }
@@ -82,6 +89,8 @@ impl<'a> Resource<'a> {
             },
             Resource::Places(id) => grant.may_ask_places() && grant.may_read(id),
             Resource::Clients | Resource::Near | Resource::Changes => grant.may_read_some(),
+            // Which client it is, its message says.
+            Resource::Phone(_) => true,
             Resource::Herd | Resource::Metrics => grant.may_operate(),
             // They need no token, and tell nothing about clients.
             Resource::Alive | Resource::Ready => true,
@@ -102,6 +111,8 @@ fn id(segment: &str) -> Result<Cow<'_, [u8]>, Response> {
 pub(super) struct Request<'a> {
     resource: Resource<'a>,
     method: &'a str,
+    /// The path without the token.
+    path: &'a str,
     pub(super) query: Query<'a>,
     pub(super) format: Format,
     /// The format of metrics.
@@ -116,7 +127,7 @@ pub(super) struct Request<'a> {
 pub(super) fn admit<'a>(server: &Server, head: &RequestHead<'a>) -> Result<Request<'a>, Response> {
     let Admitted { grant, path } = authorize(server, head)?;
     let query = Query(head.path_and_query().1);
-    let Some(resource) = Resource::of(path)? else {
+    let Some(resource) = Resource::of(path, head.method, query.0)? else {
         return Err(Response::not_found("there is nothing at this path"));
     };
     let allowed = resource.methods();
@@ -134,13 +145,29 @@ pub(super) fn admit<'a>(server: &Server, head: &RequestHead<'a>) -> Result<Reque
             "the token does not permit this; herd token --list shows what it may",
         ));
     }
-    let format = format(query, head)?;
+    let format = match resource {
+        Resource::Phone(_) => {
+            check_coding(head)?;
+            Format::Json
+        }
+        _ => format(query, head)?,
+    };
     let exposition = match resource {
         Resource::Metrics => metrics::Format::accepted(head.fields.members("Accept")),
         _ => metrics::Format::Prometheus,
     };
     let last_event_id = head.fields.get("Last-Event-ID");
-    Ok(Request { resource, method: head.method, query, format, exposition, last_event_id, grant })
+    Ok(Request { resource, method: head.method, path, query, format, exposition, last_event_id, grant })
+}
+
+/// Refuses a body that would have to be decoded.
+fn check_coding(head: &RequestHead<'_>) -> Result<(), Response> {
+    let mut codings = head.fields.members("Content-Encoding");
+    if codings.all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity")) {
+        return Ok(());
+    }
+    let text = "Content-Encoding: expected identity, the only coding that is read here";
+    Err(Response::error((415, "Unsupported Media Type"), text))
 }
 
 /// The format that is asked for: by the parameter `format`, or else by the field Accept.
@@ -160,7 +187,13 @@ fn format(query: Query<'_>, head: &RequestHead<'_>) -> Result<Format, Response> 
 
 impl Request<'_> {
     /// Carries out the request.
-    pub(super) fn carry_out(self, web: &mut Web, context: &mut Context<'_>, body: &[u8]) -> Outcome {
+    pub(super) fn carry_out(
+        self,
+        web: &mut Web,
+        context: &mut Context<'_>,
+        head: &RequestHead<'_>,
+        body: &[u8],
+    ) -> Outcome {
         let result = match (&self.resource, self.method) {
             (Resource::Client(id), "PUT") => client::put(context, id, body),
             (Resource::Client(id), "DELETE") => client::delete(context, id),
@@ -169,6 +202,7 @@ impl Request<'_> {
             (Resource::Clients, _) => list::list(context, &self),
             (Resource::Near, _) => searches::near(web, context, &self),
             (Resource::Changes, _) => changes::stream(context, &self),
+            (Resource::Phone(app), _) => phones::report(context, *app, head, self.path, &self.grant, body),
             (Resource::Herd, _) => Ok(operators::herd(context)),
             (Resource::Metrics, _) => Ok(operators::metrics(context, self.exposition)),
             (Resource::Alive, _) => Ok(operators::alive()),

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::phones::PhoneCounts;
 use super::representation::Events;
 use crate::http::server::HttpDate;
 use crate::protocol::ConnectionId;
@@ -24,6 +25,8 @@ pub struct WebShared {
     requests_left: usize,
     /// The request that is being carried out, as the log shows it.
     request: String,
+    /// What phones have sent.
+    pub phones: PhoneCounts,
 }
 
 impl WebShared {
@@ -38,6 +41,7 @@ impl WebShared {
             budget: TURN_WORK,
             requests_left: TURN_REQUESTS,
             request: String::new(),
+            phones: PhoneCounts::default(),
         }
     }
 

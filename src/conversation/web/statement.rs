@@ -6,6 +6,7 @@ use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::query::{LATITUDE_MAX, LONGITUDE_MAX, coordinate};
+use crate::text::decimal::written_out;
 
 /// What a PUT says about its client, as the operands of an IAMAT.
 #[derive(Debug, PartialEq, Eq)]
@@ -96,35 +97,10 @@ fn number(text: &str) -> Option<String> {
     if !text.starts_with(['-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']) {
         return None;
     }
-    let Some((mantissa, exponent)) = text.split_once(['e', 'E']) else {
+    if !text.contains(['e', 'E']) {
         return (text.len() <= DIGITS_MAX).then(|| text.to_owned());
-    };
-    let exponent: i64 = exponent.strip_prefix('+').unwrap_or(exponent).parse().ok()?;
-    let (sign, unsigned) = match mantissa.strip_prefix('-') {
-        Some(unsigned) => ("-", unsigned),
-        None => ("", mantissa),
-    };
-    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
-    let digits = [whole, fraction].concat();
-    let most = DIGITS_MAX as i64;
-    if digits.len() > DIGITS_MAX || !(-most..=most).contains(&exponent) {
-        return None;
     }
-    // The place of the point among the digits.
-    let point = whole.len() as i64 + exponent;
-    let written = if point <= 0 {
-        format!("0.{}{digits}", "0".repeat(point.unsigned_abs() as usize))
-    } else if point >= digits.len() as i64 {
-        let zeros = point as usize - digits.len();
-        let whole = format!("{digits}{}", "0".repeat(zeros));
-        let trimmed = whole.trim_start_matches('0');
-        if trimmed.is_empty() { "0".to_owned() } else { trimmed.to_owned() }
-    } else {
-        let (whole, fraction) = digits.split_at(point as usize);
-        let trimmed = whole.trim_start_matches('0');
-        format!("{}.{fraction}", if trimmed.is_empty() { "0" } else { trimmed })
-    };
-    Some(format!("{sign}{written}"))
+    written_out(text, DIGITS_MAX)
 }
 
 fn wrong(name: &str, expected: &str, value: &RawValue) -> String {

@@ -865,3 +865,78 @@ proptest! {
         prop_assert!(desk.minute.has_room(ms(now + 60_000), 1), "nothing is reserved");
     }
 }
+
+#[test]
+fn what_became_of_questions_is_counted() {
+    let mut desk = desk_with(|bounds| (bounds.cache, bounds.waiting) = (Duration::from_secs(60), 0));
+    put(&mut desk, 0, 1, 7);
+    desk.ask(ms(0), question(1), 100);
+    desk.answered(ms(250), 7, ok(), false);
+    steps(&mut desk, 250);
+    desk.ask(ms(300), question(1), 101);
+    steps(&mut desk, 300);
+    put(&mut desk, 1000, 2, 8);
+    desk.answered(ms(1100), 8, broken(false), false);
+    steps(&mut desk, 1100);
+    put(&mut desk, 2000, 3, 9);
+    desk.answered(ms(2001), 9, response(500, "", None), false);
+    steps(&mut desk, 2001);
+    let unmade = ask(&mut desk, 3000, 4);
+    assert!(steps(&mut desk, 3000).contains(&Step::Connect(unmade)));
+    desk.not_connected(ms(3500), unmade, "no");
+    steps(&mut desk, 3500);
+    put(&mut desk, 4000, 5, 10);
+    desk.wake(ms(9000));
+    steps(&mut desk, 9000);
+    put(&mut desk, 9000, 6, 11);
+    desk.withdraw(&6);
+    steps(&mut desk, 9000);
+    put(&mut desk, 10_000, 7, 12);
+    desk.close();
+    ask(&mut desk, 10_000, 8);
+    let known = desk.statistics();
+    let received = Reception::ALL.map(|(value, name)| (name, known.received(value)));
+    let received: Vec<_> = received.into_iter().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(received, [("accepted", 7), ("shared", 1), ("cached", 1), ("ending", 1)]);
+    let ended = End::ALL.map(|(value, name)| (name, known.ended(value)));
+    let ended: Vec<_> = ended.into_iter().filter(|(_, count)| *count > 0).collect();
+    let expected = [
+        ("answered", 1),
+        ("error", 1),
+        ("not_connected", 1),
+        ("broken", 1),
+        ("timed_out", 1),
+        ("withdrawn", 1),
+        ("ending", 1),
+    ];
+    assert_eq!(ended, expected);
+    // 250 ms, 100 ms, 1 ms, 500 ms and 5 s.
+    assert_eq!(known.latencies.sum_ns(), 5_851_000_000);
+    assert_eq!(known.latencies.cumulative().last(), Some(5));
+}
+
+#[test]
+fn refused_questions_are_counted_by_their_bound() {
+    let mut desk = desk_with(|bounds| (bounds.per_minute, bounds.connections, bounds.waiting) = (2, 1, 0));
+    put(&mut desk, 0, 1, 7);
+    ask(&mut desk, 0, 2);
+    desk.answered(ms(1), 7, ok(), true);
+    steps(&mut desk, 1);
+    let received = |desk: &TestDesk, reception| desk.statistics().received(reception);
+    assert_eq!(received(&desk, Reception::TooMany), 1);
+    ask(&mut desk, 2, 3);
+    assert!(asks(steps(&mut desk, 2).last(), 7));
+    desk.answered(ms(3), 7, ok(), true);
+    steps(&mut desk, 3);
+    ask(&mut desk, 4, 4);
+    assert_eq!((received(&desk, Reception::PerMinute), received(&desk, Reception::Accepted)), (1, 2));
+    assert!(!desk.is_breaker_open());
+    let mut desk = self::desk();
+    for n in 0..breaker::FAILURES_MAX {
+        put(&mut desk, 0, n, n);
+        desk.answered(ms(0), n, response(500, "", None), false);
+        steps(&mut desk, 0);
+    }
+    ask(&mut desk, 0, 99);
+    assert_eq!((received(&desk, Reception::BreakerOpen), desk.is_breaker_open()), (1, true));
+}
