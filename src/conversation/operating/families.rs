@@ -32,6 +32,7 @@ families! {
     REJECTED = Counter "herd_connections_refused_total": "Connections that were closed by this server, by reason.";
     OPEN = Gauge "herd_connections_open": "Open connections, by the other side.";
     HTTP_RESPONSES = Counter "herd_http_responses_total": "Responses over HTTP, by class of status.";
+    PHONE_MESSAGES = Counter "herd_phone_messages_total": "Messages of phones, by what became of them.";
     ACCEPT_ERRORS = Counter "herd_accept_errors_total":
         "Times that accepting began to fail, mostly for lack of file descriptors.";
     HANDSHAKES_FAILED = Counter "herd_tls_handshakes_failed_total": "TLS handshakes that have failed, by side.";

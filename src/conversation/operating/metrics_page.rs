@@ -116,6 +116,16 @@ impl Page<'_> {
         let classes =
             ["1xx", "2xx", "3xx", "4xx", "5xx"].into_iter().zip(counts.responses.into_iter().skip(1));
         self.each(&HTTP_RESPONSES, "status", classes);
+        let phones = &self.server.web.phones;
+        let outcomes = [
+            ("stored", phones.stored),
+            ("outdated", phones.older),
+            ("other", phones.other_messages),
+            ("heartbeat", phones.heartbeats),
+            ("bad_location", phones.bad_locations),
+            ("bad_time", phones.bad_times),
+        ];
+        self.each(&PHONE_MESSAGES, "outcome", outcomes);
         self.one(&ACCEPT_ERRORS, counts.accept_errors);
         self.each(
             &HANDSHAKES_FAILED,
