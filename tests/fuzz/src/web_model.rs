@@ -64,7 +64,7 @@ struct Model<'a> {
     /// The numbers of the stored changes, and their clients.
     changes: BTreeMap<u64, Vec<u8>>,
     sequence: u64,
-    /// The input asks for something that the model does not compute: resumed streams, areas, NEAR, GeoJSON, exponents, IDs
+    /// The input asks for something that the model does not compute: resumed streams, areas, NEAR, GeoJSON, phones, exponents, IDs
     /// that are not UTF-8. The bounds of the harness hold all the same.
     is_beyond: bool,
     /// The last response is a stream that goes on.
@@ -501,6 +501,16 @@ fn is_marks(rest: &[u8], events: &[u8]) -> bool {
     String::from_utf8_lossy(rest).replace(mark, "").is_empty()
 }
 
+/// Whether a request may be one of a phone.
+fn is_of_a_phone(method: &str, path: &str, query: &str) -> bool {
+    let path = match path.strip_prefix("/t/") {
+        Some(rest) => rest.find('/').map_or("/", |slash| &rest[slash..]),
+        None => path,
+    };
+    let apps = ["/owntracks", "/pub", "/osmand", "/traccar", "/gpslogger", "/overland"];
+    apps.iter().any(|app| path.starts_with(app)) || path == "/" && (method == "POST" || !query.is_empty())
+}
+
 enum Resource {
     Client(Vec<u8>),
     Places(Vec<u8>),
@@ -542,6 +552,7 @@ impl Request {
         let has_geojson =
             |value: &[u8]| value.to_ascii_lowercase().windows(geojson.len()).any(|part| part == geojson);
         path.ends_with("/near")
+            || is_of_a_phone(&self.method, &path, &query)
             || query.contains("geojson")
             || self.values("accept").any(has_geojson)
             || decode(&path).is_ok_and(|path| String::from_utf8(path).is_err())
