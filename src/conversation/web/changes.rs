@@ -162,9 +162,9 @@ impl Web {
             return;
         }
         let State::Streaming(stream) = &mut self.state else { return };
-        let Server { followers, store, identity, counts, .. } = &mut *context.shared;
+        let Server { followers, store, identity, counts, web, .. } = &mut *context.shared;
         let grant = &stream.grant;
-        let mut encoder = EventEncoder(|id: &[u8]| grant.may_read(id));
+        let mut encoder = EventEncoder { may_read: |id: &[u8]| grant.may_read(id), events: &mut web.events };
         let served = followers.serve(stream.follower, store, context.transport, &mut encoder);
         stream.events += served.lines;
         counts.lines_to_followers += served.lines;

@@ -64,7 +64,7 @@ struct Model<'a> {
     /// The numbers of the stored changes, and their clients.
     changes: BTreeMap<u64, Vec<u8>>,
     sequence: u64,
-    /// The input asks for something that the model does not compute: resumed streams, areas, NEAR, GeoJSON, exponents, IDs
+    /// The input asks for something that the model does not compute: resumed streams, areas, NEAR, GeoJSON, phones, exponents, IDs
     /// that are not UTF-8. The bounds of the harness hold all the same.
     is_beyond: bool,
     /// The last response is a stream that goes on.
@@ -501,6 +501,16 @@ fn is_marks(rest: &[u8], events: &[u8]) -> bool {
     String::from_utf8_lossy(rest).replace(mark, "").is_empty()
 }
 
+/// Whether a request may be one of a phone.
+fn is_of_a_phone(method: &str, path: &str, query: &str) -> bool {
+    let path = match path.strip_prefix("/t/") {
+        Some(rest) => rest.find('/').map_or("/", |slash| &rest[slash..]),
+        None => path,
+    };
+    let apps = ["/owntracks", "/pub", "/osmand", "/traccar", "/gpslogger", "/overland"];
+    apps.iter().any(|app| path.starts_with(app)) || path == "/" && (method == "POST" || !query.is_empty())
+}
+
 enum Resource {
     Client(Vec<u8>),
     Places(Vec<u8>),
@@ -542,6 +552,7 @@ impl Request {
         let has_geojson =
             |value: &[u8]| value.to_ascii_lowercase().windows(geojson.len()).any(|part| part == geojson);
         path.ends_with("/near")
+            || is_of_a_phone(&self.method, &path, &query)
             || query.contains("geojson")
             || self.values("accept").any(has_geojson)
             || decode(&path).is_ok_and(|path| String::from_utf8(path).is_err())
@@ -591,7 +602,7 @@ fn head(input: &[u8]) -> Read<Request> {
     }
     let text = &window[start..];
     let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-    let method: Vec<u8> = text.iter().copied().take_while(|byte| is_token(byte)).collect();
+    let method: Vec<u8> = text.iter().copied().take_while(is_token).collect();
     match &text[method.len()..] {
         [] => return nothing(),
         [b'\r'] if method.is_empty() => return nothing(),
@@ -638,10 +649,7 @@ fn head(input: &[u8]) -> Read<Request> {
         let Some(colon) = line.iter().position(|&byte| byte == b':') else { return Read::Refused(400) };
         let (name, value) = (&line[..colon], &line[colon + 1..]);
         let is_value = |&byte: &u8| byte == b'\t' || byte >= b' ' && byte != 0x7f;
-        if name.is_empty()
-            || !name.iter().all(|byte| is_token(byte))
-            || !value.iter().all(|byte| is_value(byte))
-        {
+        if name.is_empty() || !name.iter().all(is_token) || !value.iter().all(is_value) {
             return Read::Refused(400);
         }
         let name = String::from_utf8_lossy(name).to_ascii_lowercase();
@@ -651,10 +659,10 @@ fn head(input: &[u8]) -> Read<Request> {
         return Read::Refused(431);
     }
     let is_http_1_1 = version == "HTTP/1.1";
-    let all =
-        |name: &str| fields.iter().filter(|field| field.0 == name).map(|field| field.1.clone()).collect();
-    let (hosts, lengths, codings): (Vec<Vec<u8>>, Vec<Vec<u8>>, Vec<Vec<u8>>) =
-        (all("host"), all("content-length"), all("transfer-encoding"));
+    let all = |name: &str| -> Vec<&Vec<u8>> {
+        fields.iter().filter(|field: &&(String, Vec<u8>)| field.0 == name).map(|field| &field.1).collect()
+    };
+    let (hosts, lengths, codings) = (all("host"), all("content-length"), all("transfer-encoding"));
     let length = match (&lengths[..], &codings[..]) {
         ([], []) => Some(0),
         ([length], []) if !length.is_empty() && length.iter().all(u8::is_ascii_digit) => {

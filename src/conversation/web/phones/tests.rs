@@ -288,7 +288,7 @@ fn friends_are_those_that_the_token_may_read() {
         bench.server.store.report(&statement, line.as_bytes(), Origin::CLIENT);
     };
     for (id, location, time) in [
-        ("fam/old", "+052.20-00.1", "1795834812.9"),
+        ("fam/old", "+52.20-000.1", "1795834812.9"),
         ("fam/new", "+1-1", "5"),
         ("stranger", "+1-1", "5"),
         ("fam/nowhere", "+0.0-0", "5"),
@@ -303,7 +303,7 @@ fn friends_are_those_that_the_token_may_read() {
         let list: serde_json::Value = serde_json::from_str(text).unwrap();
         let friend =
             list.as_array().unwrap().iter().find(|friend| friend["topic"] == format!("owntracks/{id}"));
-        friend.unwrap()["tid"].as_str().unwrap().to_owned()
+        friend.unwrap_or_else(|| panic!("{id}: {text}"))["tid"].as_str().unwrap().to_owned()
     };
     let found = friends(&mut bench);
     let (new, old) = (name(&found, "fam/new"), name(&found, "fam/old"));
