@@ -84,6 +84,8 @@ export class Painter {
     tracePaths(rings, view, land, coast);
     context.fillStyle = colours.land;
     context.fill(land, "evenodd");
+    // Beyond the southern edge Antarctica goes on.
+    context.fillRect(0, view.py(1), view.width, view.height);
     this.#paintGrid(context);
     context.strokeStyle = colours.coast;
     context.lineWidth = 1;
