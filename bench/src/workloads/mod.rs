@@ -20,6 +20,7 @@ mod slow_disk;
 mod slow_log;
 mod steady;
 mod stored;
+mod streams;
 mod visits;
 mod web;
 
@@ -45,7 +46,7 @@ pub struct Bench {
 }
 
 /// The letters of all workloads.
-pub const ALL: &str = "abcdefghijklmnopqrstuv";
+pub const ALL: &str = "abcdefghijklmnopqrstuvw";
 
 impl Bench {
     /// A run of these workloads.
@@ -95,7 +96,7 @@ impl Bench {
 type Workload = fn(&mut Bench) -> io::Result<()>;
 
 /// The letters of each workload, and the processors of its load generator.
-const WORKLOADS: [(&str, Affinity, Workload); 21] = [
+const WORKLOADS: [(&str, Affinity, Workload); 22] = [
     ("ab", Affinity::OwnProcessor, steady::one_at_a_time),
     ("c", Affinity::OwnProcessor, steady::pipelined),
     ("d", Affinity::OwnProcessor, visits::connection_per_message),
@@ -117,4 +118,5 @@ const WORKLOADS: [(&str, Affinity, Workload); 21] = [
     ("t", Affinity::Anywhere, restart::restart),
     ("u", Affinity::Anywhere, engines::engines),
     ("v", Affinity::OwnProcessor, web::web),
+    ("w", Affinity::OwnProcessor, streams::streams),
 ];
