@@ -1,18 +1,15 @@
 //! A client: it follows its script, and checks the replies.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
-
-use herd::places::dialect::Dialect;
 
 use crate::connection::{Progress, Side};
 use crate::followers::{Marked, Received, Stream, Streamer};
-use crate::near::Near;
 use crate::oracle::Oracle;
-use crate::rules::{Command, Lines, Meaning, Record, coordinates, trimmed};
+use crate::rules::{Command, Lines, Meaning, Record, trimmed};
 use crate::scripts::{Act, Reading};
-use crate::services::{Answer, Asked, key};
 use crate::wire::Wire;
+use crate::witness::{Sent, Witness};
 use crate::world::{Happening, MILLISECOND, SECOND, Time, World, show};
 
 /// The settings of a server that its clients depend on.
@@ -47,8 +44,7 @@ pub struct Client {
     /// Bytes of `received` without the end of a reply.
     searched: usize,
     reading: Reading,
-    /// The newest record of each client in the replies of this server.
-    seen: BTreeMap<Vec<u8>, Record>,
+    witness: Witness,
     wait_until: Time,
     /// The server may end the connection before it has sent all replies.
     pub is_excused: bool,
@@ -76,14 +72,7 @@ pub struct Client {
 
 /// A command without its reply.
 struct PendingReply {
-    meaning: Meaning,
-    /// The line that the server repeats after `? ` if the command is invalid.
-    copy: Vec<u8>,
-    since: Time,
-    /// The time without input after which the command is carried out; 0: it has ended.
-    silence: Time,
-    /// The server's record of the client in question when a WHATSAT, NEAR or FORGET was sent.
-    known: Option<Record>,
+    sent: Sent,
     /// The stream of a FOLLOW.
     stream: Option<Stream>,
     /// The number of lines up to this command.
@@ -111,7 +100,7 @@ impl Client {
             received: Vec::new(),
             searched: 0,
             reading: Reading::Everything,
-            seen: BTreeMap::new(),
+            witness: Witness::new(limits.server, connection),
             wait_until: 0,
             is_excused: false,
             begun_at: world.now,
@@ -168,7 +157,7 @@ impl Client {
     /// Why it is not gone.
     pub fn complaint(&self) -> String {
         let replies = self.pending.len();
-        let first = self.pending.front().map(|first| first.copy.escape_ascii().to_string());
+        let first = self.pending.front().map(|first| first.sent.copy.escape_ascii().to_string());
         format!(
             "client {} of server {} still waits for {replies} replies or the end, first for {first:?}",
             self.number, self.server
@@ -302,27 +291,12 @@ impl Client {
         if self.lines.is_over {
             self.over_since = self.over_since.min(world.now);
         }
-        let incarnation = world.connections[self.connection].incarnation;
         for command in commands {
             let line = self.lines.numbers.pop_front().unwrap_or_default();
             let (meaning, copy) = match command {
                 Command::TooLong(copy) => (Meaning::Invalid, copy),
                 Command::Telnet(refusal) => (Meaning::Telnet, refusal.to_vec()),
                 Command::Line(meaning, line) => (meaning, trimmed(&line)),
-            };
-            let known = match &meaning {
-                Meaning::IamAt { id, location, time_text } => {
-                    oracle.note_sent(self.server, id, location, time_text);
-                    None
-                }
-                Meaning::WhatsAt { id, .. } | Meaning::Near { centre: id, .. } => {
-                    oracle.record(self.server, incarnation, id).cloned()
-                }
-                Meaning::Forget { id } => {
-                    oracle.note_forget_sent(self.server, id);
-                    oracle.record(self.server, incarnation, id).cloned()
-                }
-                _ => None,
             };
             let stream = match &meaning {
                 Meaning::Follow { whom, text, from } => {
@@ -334,8 +308,8 @@ impl Client {
                 }
                 _ => None,
             };
-            let since = world.now;
-            self.pending.push_back(PendingReply { meaning, copy, since, silence, known, stream, line });
+            let sent = self.witness.sent(world, oracle, (meaning, copy), silence);
+            self.pending.push_back(PendingReply { sent, stream, line });
         }
     }
 
@@ -394,7 +368,7 @@ impl Client {
             world.violate(|| format!("client {number}: {how} without close_notify"));
         }
         if !is_excused && (!is_complete || !self.lines.is_over) {
-            let first = self.pending.front().map(|first| first.copy.escape_ascii().to_string());
+            let first = self.pending.front().map(|first| first.sent.copy.escape_ascii().to_string());
             let received = self.received.escape_ascii().to_string();
             let (number, pending) = (self.number, self.pending.len());
             let active_at = show(self.active_at);
@@ -445,7 +419,7 @@ impl Client {
                     format!("client {} received '{received}', and no reply was pending", self.number)
                 });
             };
-            let answers_question = match first.meaning {
+            let answers_question = match first.sent.meaning {
                 Meaning::WhatsAt { .. } => self.received[0] == b'A',
                 Meaning::Near { .. } => self.received[0].is_ascii_digit(),
                 _ => false,
@@ -453,7 +427,7 @@ impl Client {
             let end: &[u8] = if answers_question { b"\n\n" } else { b"\n" };
             // The end may have begun with the last byte that was searched.
             let from = self.searched.saturating_sub(end.len() - 1);
-            let found = match first.meaning {
+            let found = match first.sent.meaning {
                 // The answer of telnet has three bytes and no end.
                 Meaning::Telnet => (self.received.len() >= 3).then_some(3 - from - end.len()),
                 _ => self.received[from..].windows(end.len()).position(|part| part == end),
@@ -472,9 +446,9 @@ impl Client {
                 continue;
             }
             let Some(first) = self.pending.pop_front() else { return };
-            if let Err(why) = self.check_reply(world, oracle, &first, &reply) {
-                let (command, reply) = (first.copy.escape_ascii(), reply.escape_ascii());
-                let since = show(first.since);
+            if let Err(why) = self.check_reply(world, oracle, &first.sent, &reply) {
+                let (command, reply) = (first.sent.copy.escape_ascii(), reply.escape_ascii());
+                let since = show(first.sent.since);
                 world.violate(|| {
                     format!(
                         "client {} of server {}: '{reply}' for '{command}' of {since}: {why}",
@@ -493,7 +467,7 @@ impl Client {
         let wall = world.wall(self.server);
         let streamer = Streamer { oracle, server: self.server, incarnation, wall };
         let mut result = stream.receive(line, &streamer);
-        match (&result, &stream.marked, &first.meaning) {
+        match (&result, &stream.marked, &first.sent.meaning) {
             (Ok(Received::Mark), Some((epoch, sequence)), Meaning::Follow { text, .. }) => {
                 let (epoch, sequence, known) = (epoch.clone(), *sequence, stream.knows());
                 oracle.note_marked(self.server, text, Marked { epoch, sequence, known });
@@ -534,7 +508,7 @@ impl Client {
     /// Whether a stream is pending that no line has ended.
     fn has_endless_stream(&self) -> bool {
         // Answers of telnet wait for its end.
-        let last = self.pending.iter().rfind(|reply| reply.meaning != Meaning::Telnet);
+        let last = self.pending.iter().rfind(|reply| reply.sent.meaning != Meaning::Telnet);
         last.is_some_and(|last| last.stream.is_some() && last.line == self.lines.count)
     }
 
@@ -556,7 +530,7 @@ impl Client {
         let first = self.pending.front()?;
         let is_excused = self.is_gone || !self.has_endless_stream() || first.line != self.lines.count;
         let stream = first.stream.as_ref().filter(|_| !is_excused)?;
-        let copy = first.copy.escape_ascii().to_string();
+        let copy = first.sent.copy.escape_ascii().to_string();
         let difference =
             stream.difference(oracle.content(self.server), oracle.lifetimes, world.wall(self.server));
         let difference = difference.or_else(|| stream.marked.is_none().then(|| "it has no MARK".to_owned()));
@@ -568,10 +542,9 @@ impl Client {
         &mut self,
         world: &World,
         oracle: &mut Oracle,
-        command: &PendingReply,
+        command: &Sent,
         reply: &[u8],
     ) -> Result<(), String> {
-        let refusal = [b"? ", &command.copy[..], b"\n"].concat();
         match &command.meaning {
             Meaning::Hello if reply.starts_with(b"REFUSED ") => {
                 let tells = TELLING.iter().any(|text| reply.windows(text.len()).any(|part| part == *text));
@@ -580,237 +553,15 @@ impl Client {
             Meaning::Telnet if reply == command.copy => Ok(()),
             Meaning::Telnet => Err("it is another answer of telnet".into()),
             Meaning::Hello => Err("it should be refused".into()),
-            Meaning::Follow { .. } => Err("it is no part of a stream".into()),
-            Meaning::Invalid | Meaning::Http | Meaning::Blank if reply == refusal => Ok(()),
-            Meaning::Invalid | Meaning::Http | Meaning::Blank => Err("it is wrong".into()),
-            Meaning::IamAt { id, location, time_text } => {
-                let is_of_the_future = time_text.len() >= FUTURE_DIGITS && !time_text.contains(&b'.');
-                if is_of_the_future {
-                    oracle.note_refusal(self.server, id, location, time_text);
-                    return if reply == refusal { Ok(()) } else { Err("its time is too far ahead".into()) };
-                }
-                if reply == refusal && oracle.may_refuse(self.server, command.since) {
-                    // It may be stored all the same.
-                    oracle.promises_of(self.server).iter_mut().for_each(|promises| promises.refused += 1);
-                    return Ok(());
-                }
-                let record = Record::parse(reply).ok_or("it is no AT line")?;
-                let own = [&record.id, &record.location, &record.time_text] == [id, location, time_text];
-                if !own || record.server != oracle.names[self.server].as_bytes() {
-                    return Err("it is about something else".into());
-                }
-                let until = world.now.saturating_sub(command.silence);
-                if !world.could_show(self.server, record.received, command.since, until) {
-                    return Err("the server's clock never showed that".into());
-                }
-                if record.is_gone() {
-                    return Err("it is no AT line".into());
-                }
-                let incarnation = world.connections[self.connection].incarnation;
-                oracle.note_reply(self.server, &record);
-                oracle.note_answered(self.server, incarnation, world.now, &record);
-                self.check_stored(world, oracle, command, &record)?;
-                self.note_seen(record);
-                Ok(())
-            }
-            Meaning::Forget { id } => {
-                if reply == refusal && oracle.may_refuse(self.server, command.since) {
-                    return Ok(());
-                }
-                if reply == refusal {
-                    oracle.note_forget_reply(self.server, id, None);
-                    return self.check_unknown(world, oracle, command, id);
-                }
-                let record = Record::parse(reply).filter(Record::is_gone).ok_or("it is no GONE line")?;
-                if record.id != *id || record.server != oracle.names[self.server].as_bytes() {
-                    return Err("it is about something else".into());
-                }
-                let incarnation = world.connections[self.connection].incarnation;
-                oracle.note_forget_reply(self.server, id, Some(&record));
-                oracle.note_answered(self.server, incarnation, world.now, &record);
-                let floor = self.floor(world, oracle, command, id);
-                if floor.as_ref().is_some_and(|floor| floor.beats(&record)) {
-                    return Err("it loses against what it replaces".into());
-                }
-                if floor.is_some_and(|floor| floor.is_gone())
-                    && !oracle.has_changed(self.server, incarnation, id, command.since)
-                {
-                    return Err("that client was forgotten before".into());
-                }
-                let until = world.now.saturating_sub(command.silence);
-                if !world.could_show(self.server, record.received, command.since, until) {
-                    return Err("the server's clock never showed that".into());
-                }
-                if record.time < record.received {
-                    return Err("its time is before that of receipt".into());
-                }
-                self.check_stored(world, oracle, command, &record)?;
-                self.note_seen(record);
-                Ok(())
-            }
-            Meaning::Near { centre, radius, bound } => {
-                let near = Near {
-                    oracle,
-                    server: self.server,
-                    incarnation: world.connections[self.connection].incarnation,
-                    since: command.since,
-                    centre,
-                    radius,
-                    bound: *bound,
-                    wall: world.wall(self.server) + READ_APART,
-                };
-                if reply == refusal {
-                    return match coordinates(centre) {
-                        Some(_) => Err("its centre is a location".into()),
-                        None => self.check_unknown(world, oracle, command, centre),
-                    };
-                }
-                for record in near.check(reply)? {
-                    self.check_stored(world, oracle, command, &record)?;
-                    self.note_seen(record);
-                }
-                Ok(())
-            }
-            Meaning::WhatsAt { id, radius, bound } => {
-                if reply == refusal {
-                    return self.check_unknown(world, oracle, command, id);
-                }
-                let floor = self.floor(world, oracle, command, id);
-                let line_end = reply.iter().position(|&byte| byte == b'\n').ok_or("it has no line")? + 1;
-                let (line, json) = reply.split_at(line_end);
-                let record =
-                    Record::parse(line).filter(|record| !record.is_gone()).ok_or("it is no AT line")?;
-                if record.id != *id {
-                    return Err("it is about another client".into());
-                }
-                if record.is_over(oracle.lifetimes, wall_at(world, self.server, command.since)) {
-                    return Err("that statement has expired".into());
-                }
-                if floor.is_some_and(|floor| floor.beats(&record)) {
-                    return Err("the server had a newer statement".into());
-                }
-                self.check_stored(world, oracle, command, &record)?;
-                let asked = Asked::about(oracle.dialect, &record.location, radius);
-                let asked = asked.ok_or("it has a bad location")?;
-                let may_fail = oracle.places_may_fail_until >= command.since
-                    || world.connections[self.connection].faulted;
-                check_json(json, oracle.dialect, &asked, *bound, may_fail)?;
-                self.note_seen(record);
-                Ok(())
-            }
-        }
-    }
-
-    /// The newest statement of a client that the server is known to have had when it carried out a command.
-    fn floor(&self, world: &World, oracle: &Oracle, command: &PendingReply, id: &[u8]) -> Option<Record> {
-        if oracle.lifetimes.are_short() {
-            // What it had may be over, and older statements may have been stored since.
-            let incarnation = world.connections[self.connection].incarnation;
-            let wall = world.wall(self.server) + READ_APART;
-            let may_differ = oracle.has_changed(self.server, incarnation, id, command.since);
-            let known = command.known.as_ref().filter(|known| !known.is_over(oracle.lifetimes, wall));
-            return known.filter(|_| !may_differ).cloned();
-        }
-        let floor = [command.known.as_ref(), self.seen.get(id)].into_iter().flatten();
-        floor.reduce(|one, other| if other.beats(one) { other } else { one }).cloned()
-    }
-
-    /// Checks that the server may not have known a client when it carried out a command.
-    fn check_unknown(
-        &self,
-        world: &World,
-        oracle: &Oracle,
-        command: &PendingReply,
-        id: &[u8],
-    ) -> Result<(), String> {
-        let incarnation = world.connections[self.connection].incarnation;
-        let is_known = self.floor(world, oracle, command, id).is_some_and(|floor| !floor.is_gone());
-        // A GONE and a newer AT in one turn are seen as one change.
-        let may_be_forgotten =
-            oracle.may_be_forgotten(id) && oracle.has_changed(self.server, incarnation, id, command.since);
-        if is_known && !may_be_forgotten { Err("that client is known".into()) } else { Ok(()) }
-    }
-
-    /// Checks that the server has stored a record that it has sent, or a newer one.
-    fn check_stored(
-        &self,
-        world: &World,
-        oracle: &Oracle,
-        command: &PendingReply,
-        record: &Record,
-    ) -> Result<(), String> {
-        let incarnation = world.connections[self.connection].incarnation;
-        let stored =
-            oracle.best(self.server, incarnation, &record.id).ok_or("the server has not stored it")?;
-        let wall = wall_at(world, self.server, command.since);
-        if stored.is_over(oracle.lifetimes, wall)
-            && !oracle.has_had(self.server, incarnation, record, wall)
-            && !record.is_over(oracle.lifetimes, world.wall(self.server) + READ_APART)
-        {
-            return Err("the server has not stored it, although the newer one is over".into());
-        }
-        if record.beats(stored) {
-            return Err(format!("the server has stored only '{}'", stored.line.escape_ascii()));
-        }
-        let is_same = record.server == stored.server
-            && record.received == stored.received
-            && (&record.location, &record.time_text) == (&stored.location, &stored.time_text);
-        if is_same && record.line != stored.line {
-            return Err(format!("the server has stored '{}'", stored.line.escape_ascii()));
-        }
-        Ok(())
-    }
-
-    fn note_seen(&mut self, record: Record) {
-        if self.seen.get(&record.id).is_none_or(|known| record.beats(known)) {
-            self.seen.insert(record.id.clone(), record);
+            _ => self.witness.check(world, oracle, command, reply),
         }
     }
 }
 
-/// The clock of a server at a time, where clocks do not jump.
-fn wall_at(world: &World, server: usize, time: Time) -> u64 {
-    (world.wall(server) + time).saturating_sub(world.now)
-}
-
-/// Checks an answer of Places. `may_fail`: an error in its place is right, too.
-fn check_json(
-    json: &[u8],
-    dialect: Dialect,
-    asked: &Asked,
-    bound: usize,
-    may_fail: bool,
-) -> Result<(), String> {
-    let json = json.strip_suffix(b"\n\n").ok_or("it does not end with two line ends")?;
-    let is_error = |status: &str| {
-        let start = format!(r#"{{"html_attributions":[],"results":[],"status":"{status}","error_message":""#);
-        json.starts_with(start.as_bytes()) && json.ends_with(b"\"}") && json.len() > start.len() + 2
-    };
-    let has_failed = is_error("UNKNOWN_ERROR");
-    let is_refused = is_error("INVALID_REQUEST");
-    let key = key(dialect);
-    if (has_failed || is_refused) && json.windows(key.len()).any(|part| part == key.as_bytes()) {
-        return Err("it shows the key".into());
-    }
-    let is_right = match asked.is_a_point() && dialect != Dialect::GoogleLegacy {
-        true => is_refused,
-        false => Answer::to(dialect, asked).cut(bound) == json,
-    };
-    match is_right || may_fail && has_failed {
-        true => Ok(()),
-        false if has_failed => Err("Places worked".into()),
-        false => Err("it is not the answer of Places".into()),
-    }
-}
-
-/// How far a clock may be ahead within a turn, in ns.
-const READ_APART: u64 = 2_000_000;
 /// The shortest time after which a server may end a handshake.
 const HANDSHAKE_MIN: Time = 1500 * MILLISECOND;
 /// What only a neighbour may learn from a refusal.
 const TELLING: [&[u8]; 2] = [b"another herd", b"has that name"];
-/// Times of so many digits are too far in the future for every server.
-const FUTURE_DIGITS: usize = 11;
 /// How long a server awaits the end of a client after the last reply, at least.
 const END_AWAITED_MAX: Time = 1500 * MILLISECOND;
 /// The longest time without a read after which a server still keeps a connection.

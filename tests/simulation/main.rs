@@ -49,6 +49,7 @@ mod tasks;
 mod tls;
 mod verdict;
 mod wire;
+mod witness;
 mod world;
 
 use std::time::{Duration, Instant};
