@@ -8,7 +8,7 @@ use crate::config::{HerdFile, ServerSection};
 use crate::log::Level;
 use std::fmt::Write;
 
-/// The servers, Places and logs, and an example session, for a terminal of so many columns. `send` is the
+/// The address of the live map, the servers, Places and logs, and an example session, for a terminal of so many columns. `send` is the
 /// command that sends a line; `has_key` returns whether an environment variable is set.
 pub(super) fn banner(
     herd: &HerdFile,
@@ -19,7 +19,9 @@ pub(super) fn banner(
 ) -> String {
     let wide = columns.unwrap_or(WIDE).clamp(1, WIDE);
     let count = counted(herd.servers.len(), "server");
-    let mut text = wrapped(&format!("The herd {} is up: {count}. Ctrl-C ends it.", herd.name), "", wide);
+    let mut text =
+        live_map(herd).map_or_else(String::new, |url| wrapped(&format!("Live map: {url}"), "", wide));
+    text += &wrapped(&format!("The herd {} is up: {count}. Ctrl-C ends it.", herd.name), "", wide);
     text.push('\n');
     let name_width = herd.servers.iter().map(|server| server.name.chars().count()).max().unwrap_or(0);
     let listen = |server: &ServerSection| server.listen.to_string();
@@ -59,6 +61,13 @@ pub(super) fn banner(
         &wrapped(&format!("Or by {telnet} (Ctrl-], then quit, leaves it). {}", what_follows(herd)), "", wide);
     text.push('\n');
     text
+}
+
+/// The address of the live map of the first server that has one.
+fn live_map(herd: &HerdFile) -> Option<String> {
+    let address = herd.servers.iter().find_map(|server| server.http)?;
+    let scheme = if herd.http.certificate.is_some() { "https" } else { "http" };
+    Some(format!("{scheme}://{address}/"))
 }
 
 fn places_line(herd: &HerdFile, places: &LocalPlaces, has_key: impl Fn(&str) -> bool) -> String {
@@ -106,6 +115,7 @@ mod tests {
     #[test]
     fn the_banner_of_the_built_in_herd() {
         let expected = "\
+Live map: http://127.0.0.1:13326/
 The herd bruins is up: 5 servers. Ctrl-C ends it.
 
   Riley     127.0.0.1:12326  talks to Jaquez, Juzang

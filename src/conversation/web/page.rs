@@ -5,9 +5,11 @@ use super::response::{OK, Response};
 use crate::http::server::RequestHead;
 use crate::map::{self, Asset};
 
-/// The file at a path, without the query. `GET /` with a query belongs to a phone.
-pub(super) fn file(path: &str, query: &str) -> Option<&'static Asset> {
-    map::asset(path).filter(|_| query.is_empty())
+/// The file that a request is for. `path` is its path without the token. `GET /` with a query belongs to a phone; and the
+/// names in the page are relative to its folder, which `/t/TOKEN` without a slash at its end is not.
+pub(super) fn file(path: &str, head: &RequestHead<'_>) -> Option<&'static Asset> {
+    let (whole, query) = head.path_and_query();
+    map::asset(path).filter(|_| query.is_empty() && whole.ends_with(path))
 }
 
 /// The response with a file, in the coding that the client accepts.
@@ -22,10 +24,9 @@ pub(super) fn get(asset: &'static Asset, accepts_gzip: bool) -> Response {
 /// comes with the status of the refusal, and asks for the token. The challenge is one for which a browser has no dialog of
 /// its own.
 pub(super) fn instead_of(refusal: Response, head: &RequestHead<'_>) -> Response {
-    let (path, query) = head.path_and_query();
-    let (_, path) = split_token(path);
+    let (_, path) = split_token(head.path_and_query().0);
     let is_read = matches!(head.method, "GET" | "HEAD");
-    match file(path, query) {
+    match file(path, head) {
         Some(page) if is_read && refusal.status.0 == UNAUTHORIZED => {
             // The only field of its own is the challenge, and so the body is not compressed.
             let field = Some(("WWW-Authenticate", BEARER));
@@ -66,8 +67,14 @@ mod tests {
 
     #[test]
     fn everything_else_stays_refused() {
-        for request in ["GET /v1/clients", "GET /?id=kiwi", "POST /", "GET /assets/", "GET /t/wrong/v1/herd"]
-        {
+        for request in [
+            "GET /v1/clients",
+            "GET /?id=kiwi",
+            "POST /",
+            "GET /assets/",
+            "GET /t/wrong/v1/herd",
+            "GET /t/wrong",
+        ] {
             assert_eq!(refused(401, request).content_type, "application/json", "{request}");
         }
         assert_eq!(refused(421, "GET /").content_type, "application/json");

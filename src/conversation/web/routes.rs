@@ -44,16 +44,16 @@ enum Resource<'a> {
 }
 
 impl<'a> Resource<'a> {
-    /// The resource of a path and a query; `None`: there is none.
+    /// The resource that a request is for, at a path without the token; `None`: there is none.
     ///
     /// # Errors
     ///
     /// When the path of a client has no ID of a client.
-    fn of(path: &'a str, method: &str, query: &str) -> Result<Option<Resource<'a>>, Response> {
-        if let Some(app) = App::of(path, method, query) {
+    fn of(path: &'a str, head: &RequestHead<'_>) -> Result<Option<Resource<'a>>, Response> {
+        if let Some(app) = App::of(path, head.method, head.path_and_query().1) {
             return Ok(Some(Resource::Phone(app)));
         }
-        if let Some(asset) = page::file(path, query) {
+        if let Some(asset) = page::file(path, head) {
             return Ok(Some(Resource::File(asset)));
         }
         Ok(Some(match path {
@@ -135,7 +135,7 @@ pub(super) fn admit<'a>(server: &Server, head: &RequestHead<'a>) -> Result<Reque
     let Admitted { grant, path } =
         authorize(server, head).map_err(|refusal| page::instead_of(refusal, head))?;
     let query = Query(head.path_and_query().1);
-    let Some(resource) = Resource::of(path, head.method, query.0)? else {
+    let Some(resource) = Resource::of(path, head)? else {
         return Err(Response::not_found("there is nothing at this path"));
     };
     let allowed = resource.methods();

@@ -216,9 +216,26 @@ fn any_field_is_an_id_in_a_path() {
 }
 
 #[test]
+fn the_live_map_is_at_the_root_and_under_a_token() {
+    for path in ["/", "http://localhost/", "/t/x/"] {
+        let got = one(&get(path));
+        assert!(got.status == 200 && got.body.ends_with("</html>\n"), "{path}");
+        for field in [
+            "Cache-Control: no-cache",
+            "Vary: Accept-Encoding",
+            "Content-Security-Policy: default-src 'none'",
+        ] {
+            assert!(got.head.contains(field), "{field} in {}", got.head);
+        }
+        assert!(!got.head.contains("no-store") && !got.head.contains("Content-Encoding"), "{}", got.head);
+    }
+}
+
+#[test]
 fn other_paths_and_methods_are_refused() {
     for path in [
-        "/",
+        "/index.html",
+        "/assets/",
         "/v1",
         "/v1/",
         "/v2/clients",
@@ -957,6 +974,7 @@ fn the_log_has_requests_and_responses_and_no_token() {
     ask(&mut bench, &request("GET", "/t/SECRET/x", fields));
     ask(&mut bench, &request("GET", "http://localhost/t/SECRET", fields));
     ask(&mut bench, &get("/v1/clients"));
+    ask(&mut bench, &get("/t/SECRET/"));
     bench.receive(b"GET /t/SECRET HTTP/1.1\r\n\r\n");
     let log = bench.log();
     for line in [
@@ -968,6 +986,8 @@ fn the_log_has_requests_and_responses_and_no_token() {
         "Riley sent to client '404 {\"error\":\"there is nothing at this path\"}'\n",
         "'GET /t/***' from (127.0.0.1, 40000) is refused with 404: there is nothing at this path\n",
         "Riley sent to client '200 (1 clients)'\n",
+        "Riley received 'GET /t/***/' from (127.0.0.1, 40000)\n",
+        "bytes of the live map'\n",
         "'A request' from (127.0.0.1, 40000) is refused with 400: the request is malformed",
     ] {
         assert!(log.contains(line), "{line} in {log}");
