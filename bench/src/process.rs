@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use rustix::thread::{CpuSet, sched_setaffinity};
+use rustix::thread::{CpuSet, gettid, sched_setaffinity};
 
 /// A child process. It is killed when the value is dropped, and when the bench is killed.
 pub struct Process {
@@ -195,6 +195,17 @@ pub fn run_anywhere() {
     let mut set = CpuSet::new();
     (0..processors()).for_each(|processor| set.set(processor));
     let _ = sched_setaffinity(None, &set);
+}
+
+/// Has the calling thread run only while no other thread wants its processor.
+pub fn run_when_idle() -> io::Result<()> {
+    let thread = gettid().as_raw_nonzero().to_string();
+    let done = Command::new("chrt").args(["--idle", "--pid", "0", &thread]).output()?;
+    if !done.status.success() {
+        let reason = String::from_utf8_lossy(&done.stderr);
+        return Err(io::Error::other(format!("chrt --idle --pid 0 {thread}: {}", reason.trim())));
+    }
+    Ok(())
 }
 
 /// A free loopback address, with a port below the system's ephemeral ports.

@@ -107,6 +107,33 @@ impl Log {
         }
     }
 
+    /// Logs a request over HTTP: its first line, and its body if there is one.
+    pub fn received_request(&mut self, request: &str, body: &[u8], from: SocketAddr) {
+        if self.level >= Level::Traffic {
+            self.begin();
+            self.lines.extend_from_slice(b" received '");
+            self.message(request.as_bytes());
+            if !body.is_empty() {
+                self.lines.push(b' ');
+                self.message(body);
+            }
+            self.source.set(from);
+            self.lines.extend_from_slice(&self.source.text);
+        }
+    }
+
+    /// Logs a response over HTTP: its status and its body.
+    pub fn sent_response(&mut self, status: u16, body: &[u8]) {
+        if self.level >= Level::Traffic {
+            self.begin();
+            self.lines.extend_from_slice(b" sent to client '");
+            write_integer(status.into(), &mut self.lines);
+            self.lines.push(b' ');
+            self.message(body);
+            self.lines.extend_from_slice(b"'\n");
+        }
+    }
+
     /// Logs a reply to a client.
     pub fn sent_to_client(&mut self, message: &[u8]) {
         if self.level >= Level::Traffic {
@@ -395,6 +422,16 @@ mod tests {
         assert_eq!(
             log(Level::Traffic, |log| log.received(b"IAMAT x\r", from)),
             format!("{STAMP} Riley received 'IAMAT x\\x0d' from (127.0.0.1, 5)\n")
+        );
+        for (body, shown) in [(&b""[..], ""), (b"{}\n", " {}")] {
+            assert_eq!(
+                log(Level::Traffic, |log| log.received_request("PUT /a", body, from)),
+                format!("{STAMP} Riley received 'PUT /a{shown}' from (127.0.0.1, 5)\n")
+            );
+        }
+        assert_eq!(
+            log(Level::Traffic, |log| log.sent_response(200, b"{}\n")),
+            format!("{STAMP} Riley sent to client '200 {{}}'\n")
         );
         assert_eq!(
             log(Level::Traffic, |log| log.sent_to_client(b"? a\n")),

@@ -435,6 +435,7 @@ mod tests {
         write_all(&mut log, pages);
         assert_eq!((log.lines_lost(), log.errors(), log.is_failing()), (3, 1, true));
         log.reopen();
+        log.close_page();
         let pages = hand_over(&mut log);
         write_all(&mut log, pages);
         assert!(log.is_failing(), "a page without lines does not prove that the sink works");

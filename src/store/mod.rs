@@ -40,7 +40,7 @@ use arena::Arena;
 use chunks::Chunks;
 use keyed_hasher::KeyedHasher;
 use list::{ChangeList, Link, ListNode};
-pub use loading::{Loaded, Loading};
+pub use loading::{Loaded, Loading, Places, Unsorted};
 use record::{Record, Sequence, Source};
 pub use record_id::RecordId;
 pub use retention::Retention;

@@ -4,6 +4,7 @@
 //! The doc comment of each test states the rule of docs/protocol.md or the row of docs/faults.md that it
 //! checks. The environment variable `HERD_BIN` names another program to test.
 
+mod access;
 mod ask;
 mod authority;
 mod client;

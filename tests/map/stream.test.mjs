@@ -115,6 +115,7 @@ test("attempts back off up to ten seconds, and a mark resets the delay", async (
     lab.requests.at(-1).reject(new TypeError("Failed to fetch"));
     await settled();
     delays.push(lab.stream.retryAt - lab.now);
+    assert.equal(lab.stream.why, "the server does not answer");
     mock.timers.tick(10_000);
     await settled();
   }

@@ -1,7 +1,9 @@
 //! An audience: many connections that follow clients, and one that reports the clients. It counts what they are sent.
+//! An audience over HTTP only listens: it is sent the changes of all clients.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use memchr::memmem;
@@ -32,7 +34,8 @@ pub struct Audience {
     readers: Vec<Reader>,
     /// Those that never read, and stay open.
     _others: Vec<TcpStream>,
-    publisher: Stream,
+    /// The connection that reports; `None`: the audience only listens.
+    publisher: Option<Stream>,
     reported: u64,
     replies: u64,
     input: Vec<u8>,
@@ -42,6 +45,7 @@ struct Reader {
     stream: Stream,
     /// The last bytes, in which a delivery may have begun.
     rest: Vec<u8>,
+    deliveries: u64,
 }
 
 /// What an audience was sent.
@@ -82,14 +86,20 @@ impl Audience {
             stream.set_nonblocking(true)?;
             let mut stream = Stream::from_std(stream);
             poll.registry().register(&mut stream, Token(readers.len()), Interest::READABLE)?;
-            readers.push(Reader { stream, rest: Vec::new() });
+            readers.push(Reader { stream, rest: Vec::new(), deliveries: 0 });
         }
-        let mut publisher = TcpStream::connect(address)?;
-        publisher.set_nodelay(true)?;
-        publisher.write_all(greeting(dialect))?;
-        publisher.set_nonblocking(true)?;
-        let mut publisher = Stream::from_std(publisher);
-        poll.registry().register(&mut publisher, PUBLISHER, Interest::READABLE)?;
+        let publisher = match dialect {
+            Dialect::Web => None,
+            _ => {
+                let mut publisher = TcpStream::connect(address)?;
+                publisher.set_nodelay(true)?;
+                publisher.write_all(greeting(dialect))?;
+                publisher.set_nonblocking(true)?;
+                let mut publisher = Stream::from_std(publisher);
+                poll.registry().register(&mut publisher, PUBLISHER, Interest::READABLE)?;
+                Some(publisher)
+            }
+        };
         let others_stay = others;
         let input = vec![0; 256 * 1024];
         let mut audience = Audience {
@@ -111,6 +121,16 @@ impl Audience {
     /// Reports and reads for so long.
     pub fn measure(&mut self, time: Duration) -> io::Result<Delivered> {
         self.run(time, true)
+    }
+
+    /// Reads until it is `over`, and adds to `deliveries`. Returns the fewest deliveries that a reader was sent.
+    pub fn listen(&mut self, over: &AtomicBool, deliveries: &AtomicU64) -> io::Result<u64> {
+        let before: Vec<u64> = self.readers.iter().map(|reader| reader.deliveries).collect();
+        while !over.load(Ordering::Relaxed) {
+            deliveries.fetch_add(self.run(MILLISECOND * 10, false)?.deliveries, Ordering::Relaxed);
+        }
+        let sent = self.readers.iter().zip(before).map(|(reader, before)| reader.deliveries - before);
+        Ok(sent.min().unwrap_or(0))
     }
 
     fn run(&mut self, time: Duration, reports: bool) -> io::Result<Delivered> {
@@ -153,9 +173,10 @@ impl Audience {
             }
             _ => format!("IAMAT {} +34.068930-118.445127 {time}.959498503\n", name(client)),
         };
+        let Some(publisher) = &mut self.publisher else { return Ok(()) };
         let mut sent = 0;
         while sent < message.len() {
-            match self.publisher.write(&message.as_bytes()[sent..]) {
+            match publisher.write(&message.as_bytes()[sent..]) {
                 Ok(length) => sent += length,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
@@ -165,8 +186,9 @@ impl Audience {
     }
 
     fn read_replies(&mut self) -> io::Result<()> {
+        let Some(publisher) = &mut self.publisher else { return Ok(()) };
         loop {
-            match self.publisher.read(&mut self.input) {
+            match publisher.read(&mut self.input) {
                 Ok(0) => return Err(io::Error::new(ErrorKind::UnexpectedEof, "the server closed")),
                 Ok(length) => {
                     let input = &self.input[..length];
@@ -190,26 +212,30 @@ impl Audience {
         let mark: &[u8] = match self.dialect {
             Dialect::RedisSet | Dialect::RedisGeoadd => b"\nmessage\r",
             Dialect::Nats => b"MSG ",
+            Dialect::Web => b"event: at\n",
             _ => b"AT Riley",
         };
-        let mut deliveries = 0;
+        let before = reader.deliveries;
         loop {
             match reader.stream.read(&mut self.input) {
                 Ok(0) => {
                     return Err(io::Error::new(ErrorKind::UnexpectedEof, "the server closed a follower"));
                 }
                 Ok(length) => {
-                    let mut input = std::mem::take(&mut reader.rest);
-                    input.extend_from_slice(&self.input[..length]);
-                    let mut end = 0;
-                    for at in memmem::find_iter(&input, mark) {
-                        deliveries += 1;
-                        end = at + mark.len();
+                    let (input, before) = (&self.input[..length], mark.len() - 1);
+                    reader.deliveries += memmem::find_iter(input, mark).count() as u64;
+                    // A mark that began before.
+                    reader.rest.extend_from_slice(&input[..length.min(before)]);
+                    reader.deliveries += u64::from(memmem::find(&reader.rest, mark).is_some());
+                    if length >= before {
+                        reader.rest.clear();
+                        reader.rest.extend_from_slice(&input[length - before..]);
+                    } else {
+                        let passed = reader.rest.len().saturating_sub(before);
+                        reader.rest.drain(..passed);
                     }
-                    let keep = end.max(input.len().saturating_sub(mark.len() - 1));
-                    reader.rest = input.split_off(keep);
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(deliveries),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(reader.deliveries - before),
                 Err(error) => return Err(error),
             }
         }
@@ -223,6 +249,7 @@ fn follow(dialect: Dialect, client: usize) -> Vec<u8> {
         Dialect::Nats => {
             format!("CONNECT {{\"verbose\":false}}\r\nSUB {} 1\r\n", name(client))
         }
+        Dialect::Web => "GET /v1/changes HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(),
         _ => format!("FOLLOW {}\n", name(client)),
     }
     .into_bytes()

@@ -9,6 +9,7 @@ use mio::net::TcpStream;
 use mio::{Interest, Poll, Token};
 
 use super::dialect::{Dialect, Messages};
+use super::web_replies::WebReplies;
 
 pub(super) struct Connection {
     stream: TcpStream,
@@ -21,6 +22,8 @@ pub(super) struct Connection {
     position: Position,
     /// The length so far of the reply to a WHATSAT.
     length: usize,
+    /// The replies of [`Dialect::Web`].
+    web: WebReplies,
 }
 
 /// Consecutive messages of one kind that were sent at the same time.
@@ -74,6 +77,7 @@ impl Connection {
             in_flight: 0,
             position: Position::Beginning,
             length: 0,
+            web: WebReplies::default(),
         })
     }
 
@@ -140,6 +144,13 @@ impl Connection {
 
     fn received(&mut self, data: &[u8], now: u64, latency: &mut Histogram<u64>, seen: &mut Seen) {
         let mut rest = data;
+        if self.dialect == Dialect::Web {
+            while let Some(is_right) = self.web.next(&mut rest) {
+                seen.wrong += u64::from(!is_right);
+                self.reply_ended(now, latency, seen);
+            }
+            return;
+        }
         while let Some(&first) = rest.first() {
             match self.position {
                 Position::Beginning if self.dialect == Dialect::Nats && first == b'P' => {

@@ -21,6 +21,8 @@ pub enum Dialect {
     Memcached,
     /// A question to Places, as the herd asks it, in HTTP/1.1. It has no statements.
     Http,
+    /// The herd's interface over HTTP: a statement is a `PUT /v1/clients/ID`, a question a `GET` of the same path.
+    Web,
 }
 
 impl Dialect {
@@ -32,7 +34,7 @@ impl Dialect {
             Dialect::RedisSet | Dialect::Nats => b'+',
             Dialect::RedisGeoadd => b':',
             Dialect::Memcached => b'S',
-            Dialect::Http => b'H',
+            Dialect::Http | Dialect::Web => b'H',
         }
     }
 
@@ -54,13 +56,25 @@ impl Dialect {
             Dialect::Nats => format!("PUB {CLIENT} {length}\r\n{at}\r\n"),
             Dialect::Memcached => format!("set {CLIENT} 0 0 {length}\r\n{at}\r\n"),
             Dialect::Http => String::new(),
+            Dialect::Web => {
+                let body = format!(
+                    "{{\"latitude\":34.{LATITUDE},\"longitude\":-118.{LONGITUDE},\"time\":\"{TIME}\"}}"
+                );
+                let length = body.len();
+                format!(
+                    "PUT /v1/clients/{CLIENT} HTTP/1.1\r\n{WEB_FIELDS}Content-Type: application/json\r\n\
+                     Content-Length: {length}\r\n\r\n{body}"
+                )
+            }
         }
     }
 
     /// The template of a question.
     fn question(self) -> String {
-        if self != Dialect::Http {
-            return format!("WHATSAT {CLIENT} 10 5\n");
+        match self {
+            Dialect::Http => {}
+            Dialect::Web => return format!("GET /v1/clients/{CLIENT} HTTP/1.1\r\n{WEB_FIELDS}\r\n"),
+            _ => return format!("WHATSAT {CLIENT} 10 5\n"),
         }
         let digits = "#".repeat(CLIENT_DIGITS);
         format!(
@@ -76,6 +90,8 @@ const CLIENT_DIGITS: usize = 7;
 const TIME: &str = "@@@@@@@@@@.@@@@@@@@@";
 const LATITUDE: &str = "%%%%%%";
 const LONGITUDE: &str = "^^^^^^";
+/// The fields that each request has.
+const WEB_FIELDS: &str = "Host: localhost\r\nAccept: application/json\r\n";
 
 /// A generator of messages of many clients, with increasing times.
 pub struct Messages {
@@ -320,6 +336,16 @@ mod tests {
             let found = (0..160).filter(|&client| is_in(Spot::of(client, 0))).count();
             assert!((5..=15).contains(&found), "{found} of 160 clients in a sixteenth of the region");
         }
+    }
+
+    #[test]
+    fn the_content_length_of_a_put_is_right() {
+        let mut text = Vec::new();
+        Messages::new(Dialect::Web, 1).statement(&mut text);
+        let text = String::from_utf8(text).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("PUT /v1/clients/c0000000.cs.ucla HTTP/1.1\r\n"));
+        assert!(head.ends_with(&format!("\r\nContent-Length: {}", body.len())));
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod graders;
 pub mod nearest;
 pub mod probe;
 mod waits;
+mod web_replies;
 
 use std::io;
 use std::net::SocketAddr;
@@ -38,7 +39,7 @@ pub struct Load {
     pub depth: usize,
     /// The number of client IDs.
     pub clients: u32,
-    /// Every how many messages one is a WHATSAT; 0: none.
+    /// Every how many messages one is a WHATSAT, or a GET; 0: none.
     pub whatsat_every: u32,
     /// The messages per second of all connections, in an open loop; `None`: a closed loop.
     pub rate: Option<u32>,

@@ -11,7 +11,12 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use mio::{Events, Poll, Token};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use rustix::fd::{AsRawFd, OwnedFd};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+};
 
 use super::connection::Connection;
 use super::dialect::{Dialect, Messages};
@@ -37,6 +42,8 @@ pub struct Probe {
     in_flight: VecDeque<(u64, Waits)>,
     /// The waits when the next reply to a probe had not arrived.
     missing: Waits,
+    /// The timer that ends each wait; `None`: it never waits.
+    ticks: Option<OwnedFd>,
 }
 
 /// The result of a run.
@@ -72,7 +79,21 @@ impl Probe {
             sent: 0,
             in_flight: VecDeque::new(),
             missing: Waits::default(),
+            ticks: None,
         })
+    }
+
+    /// Has it sleep while nothing is due, so that its processor is free for other threads of the bench. Messages are
+    /// then up to a tick late.
+    pub fn sleeping(mut self) -> io::Result<Probe> {
+        let ticks =
+            timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
+        let each = Timespec { tv_sec: 0, tv_nsec: TICK };
+        let spec = Itimerspec { it_interval: each, it_value: each };
+        timerfd_settime(&ticks, TimerfdTimerFlags::empty(), &spec)?;
+        self.poll.registry().register(&mut SourceFd(&ticks.as_raw_fd()), TICKS, Interest::READABLE)?;
+        self.ticks = Some(ticks);
+        Ok(self)
     }
 
     /// Sends `count` statements of the other clients at `rate` per second, and probes meanwhile.
@@ -132,13 +153,20 @@ impl Probe {
         self.epoch.elapsed().as_nanos() as u64
     }
 
-    /// Reads all replies that have arrived, without waiting for others.
+    /// Reads all replies that have arrived.
     fn receive(&mut self, threads: &Threads, probed: &mut Probed) -> io::Result<()> {
         // Before the poll, so that a wait within it counts.
         let looked = if self.in_flight.is_empty() { Waits::default() } else { threads.waits() };
-        match self.poll.poll(&mut self.events, Some(Duration::ZERO)) {
+        let patience = if self.ticks.is_some() { None } else { Some(Duration::ZERO) };
+        match self.poll.poll(&mut self.events, patience) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => {}
+        }
+        if let Some(ticks) =
+            self.ticks.as_ref().filter(|_| self.events.iter().any(|event| event.token() == TICKS))
+        {
+            // The timer goes on only after it was read.
+            let _ = rustix::io::read(ticks, &mut [0; 8]);
         }
         let now = self.now();
         // The probe first, so that reading the other replies does not count.
@@ -166,6 +194,10 @@ impl Probe {
     }
 }
 
+/// The nanoseconds between two ticks: a tenth of the time between two batches.
+const TICK: i64 = 100_000;
+/// The token of the timer.
+const TICKS: Token = Token(usize::MAX);
 /// The connections of the other clients.
 const CONNECTIONS: usize = 8;
 /// The nanoseconds between two probes. Not a divisor or a multiple of the time of a batch, so that probes meet

@@ -225,6 +225,8 @@ fn colour(kind: Kind) -> RGBColor {
         Kind::RedisGeoadd => RGBColor(190, 90, 140),
         Kind::Nats => RGBColor(94, 80, 170),
         Kind::Memcached => RGBColor(20, 130, 125),
+        Kind::Nginx => RGBColor(0, 150, 60),
+        Kind::NodeHttp => RGBColor(110, 160, 60),
     }
 }
 

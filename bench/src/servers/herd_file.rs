@@ -51,6 +51,8 @@ struct Server {
     listen: SocketAddr,
     /// The address that neighbours dial, if it is not `listen`.
     address: Option<SocketAddr>,
+    /// The address of HTTP; `None`: it has none.
+    http: Option<SocketAddr>,
     talks_to: Vec<String>,
 }
 
@@ -65,6 +67,7 @@ impl HerdFile {
                 name: name.to_owned(),
                 listen,
                 address: None,
+                http: None,
                 talks_to: talks_to(name),
             })
             .collect();
@@ -99,7 +102,7 @@ impl HerdFile {
     /// Adds a neighbour of `server`.
     pub fn add_neighbour(&mut self, server: &str, name: &str, listen: SocketAddr) {
         let talks_to = vec![server.to_owned()];
-        self.servers.push(Server { name: name.to_owned(), listen, address: None, talks_to });
+        self.servers.push(Server { name: name.to_owned(), listen, address: None, http: None, talks_to });
     }
 
     /// Sets the address that neighbours of `name` dial.
@@ -107,6 +110,18 @@ impl HerdFile {
         for server in self.servers.iter_mut().filter(|server| server.name == name) {
             server.address = Some(address);
         }
+    }
+
+    /// Has a server listen for HTTP, too.
+    pub fn set_http(&mut self, name: &str, address: SocketAddr) {
+        for server in self.servers.iter_mut().filter(|server| server.name == name) {
+            server.http = Some(address);
+        }
+    }
+
+    /// The address of a server's HTTP.
+    pub fn http(&self, name: &str) -> Option<SocketAddr> {
+        self.servers.iter().find(|server| server.name == name)?.http
     }
 
     /// The address that a server listens on.
@@ -132,8 +147,9 @@ impl HerdFile {
         let server = |server: &Server| {
             let talks_to: Vec<_> = server.talks_to.iter().map(|name| format!("\"{name}\"")).collect();
             let address = server.address.map_or(String::new(), |at| format!("\"address\": \"{at}\", "));
+            let http = server.http.map_or(String::new(), |at| format!("\"http\": \"{at}\", "));
             format!(
-                "    \"{}\": {{ \"listen\": \"{}\", {address}\"talks_to\": [{}] }}",
+                "    \"{}\": {{ \"listen\": \"{}\", {address}{http}\"talks_to\": [{}] }}",
                 server.name,
                 server.listen,
                 talks_to.join(", ")

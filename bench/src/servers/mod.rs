@@ -3,6 +3,7 @@
 pub mod cluster;
 pub mod echo;
 pub mod herd_file;
+pub mod nginx;
 pub mod places;
 pub mod relay;
 
@@ -41,6 +42,10 @@ pub enum Kind {
     Nats,
     /// memcached.
     Memcached,
+    /// nginx with `nginx.conf` in the folder of the server.
+    Nginx,
+    /// The herd's interface over HTTP in Node.js.
+    NodeHttp,
 }
 
 impl Kind {
@@ -58,6 +63,8 @@ impl Kind {
             Kind::RedisGeoadd => "Redis GEOADD",
             Kind::Nats => "NATS publish",
             Kind::Memcached => "memcached set",
+            Kind::Nginx => "nginx",
+            Kind::NodeHttp => "Node.js http",
         }
     }
 
@@ -70,6 +77,7 @@ impl Kind {
             Kind::RedisGeoadd => Dialect::RedisGeoadd,
             Kind::Nats => Dialect::Nats,
             Kind::Memcached => Dialect::Memcached,
+            Kind::Nginx | Kind::NodeHttp => Dialect::Web,
             _ => Dialect::Herd,
         }
     }
@@ -81,11 +89,12 @@ impl Kind {
                 .map_or_else(|| bench_folder().join("../target/release/herd"), PathBuf::from),
             Kind::Echo | Kind::Relay => std::env::current_exe().unwrap_or_default(),
             Kind::Asyncio | Kind::AsyncioProtocol => found("python3"),
-            Kind::Node => found("node"),
+            Kind::Node | Kind::NodeHttp => found("node"),
             Kind::Java => found("java"),
             Kind::RedisSet | Kind::RedisGeoadd => found("redis-server"),
             Kind::Nats => found("nats-server"),
             Kind::Memcached => found("memcached"),
+            Kind::Nginx => found("nginx"),
         }
     }
 
@@ -156,6 +165,8 @@ impl Kind {
                 format!("--bind 127.0.0.1 --port {port} {file} --io-threads 1 --maxclients 20000 --save")
             }
             Kind::Nats => format!("-a 127.0.0.1 -p {port}"),
+            Kind::Nginx => format!("-c {}", folder.join("nginx.conf").display()),
+            Kind::NodeHttp => format!("{} {name} {file}", source("herd_http.mjs")),
             Kind::Memcached => format!("-u nobody -l 127.0.0.1 -p {port} -U 0 -t 1 -m 1024 -c 1100"),
         };
         let mut words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
@@ -206,6 +217,11 @@ impl SingleServer {
             kind == Kind::Herd && herd.log_level == "traffic" && !SingleServer::log_in(&logs).exists();
         let process = kind.start(&herd, NAME, affinity, folder.path())?;
         Ok(SingleServer { kind, process, folder, has_log, herd, affinity })
+    }
+
+    /// The address of HTTP: its own, if it has one beside that of the lines.
+    pub fn web_address(&self) -> SocketAddr {
+        self.herd.http(NAME).unwrap_or(self.process.address)
     }
 
     /// Ends the server, and starts it again in the same folder. Returns the moment of the start, without waiting until
@@ -259,7 +275,7 @@ impl SingleServer {
 }
 
 /// The name of a single server.
-const NAME: &str = "Riley";
+pub const NAME: &str = "Riley";
 
 /// The folder of the bench.
 pub fn bench_folder() -> PathBuf {

@@ -1,10 +1,7 @@
 //! Workload (o): questions to Places: equal ones, many at a time beside nginx, and a Places that fails.
 
-use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,7 +14,8 @@ use crate::load::{Generator, Load, Measured};
 use crate::process::{Affinity, Folder, Process, free_address};
 use crate::report::{Bound, Section, short, thousands};
 use crate::servers::herd_file::{HerdFile, Links};
-use crate::servers::{Kind, SingleServer, found};
+use crate::servers::nginx::Configuration;
+use crate::servers::{Kind, SingleServer};
 use crate::wire::Keys;
 
 /// Runs workload (o).
@@ -248,36 +246,23 @@ struct Nginx {
 impl Nginx {
     /// Starts it, if it is installed.
     fn start(places: &SecuredPlaces) -> io::Result<Option<Nginx>> {
-        let program: PathBuf = found("nginx");
+        let program = Kind::Nginx.program();
         if !program.is_file() {
             return Ok(None);
         }
         let (folder, address) = (Folder::new()?, free_address());
-        let file = folder.path().join("nginx.conf");
-        let path = folder.path().display();
-        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .map(|kind| format!("    {kind}_temp_path {path}/{kind};\n"))
-            .concat();
-        fs::write(
-            &file,
-            format!(
-                "daemon off;\nmaster_process off;\npid {path}/nginx.pid;\nerror_log {path}/error.log;\n\
-                 events {{ worker_connections 4096; }}\nhttp {{\n{temporary}    access_log {path}/access.log combined \
-                 buffer=128k flush=1s;\n    keepalive_requests 100000000;\n    upstream places {{ server {}; keepalive 64; \
-                 keepalive_requests 100000000; }}\n    server {{\n        listen {address} backlog=4096;\n        location / \
-                 {{\n            proxy_pass https://places;\n            proxy_http_version 1.1;\n            \
-                 proxy_set_header Connection \"\";\n            proxy_set_header Host Places;\n            \
-                 proxy_ssl_protocols TLSv1.3;\n            proxy_ssl_verify on;\n            proxy_ssl_name Places;\n            \
-                 proxy_ssl_trusted_certificate {};\n        }}\n    }}\n}}\n",
-                places.secured,
-                places.authority()
-            ),
-        )?;
-        let checked = Command::new(&program).arg("-t").arg("-c").arg(&file).output()?;
-        if !checked.status.success() {
-            return Err(io::Error::other(String::from_utf8_lossy(&checked.stderr).into_owned()));
-        }
-        let arguments = ["-c".to_owned(), file.display().to_string()];
+        let http = format!(
+            "upstream places {{ server {}; keepalive 64; keepalive_requests 100000000; }}",
+            places.secured
+        );
+        let location = format!(
+            "proxy_pass https://places; proxy_http_version 1.1; proxy_set_header Connection \"\"; \
+             proxy_set_header Host Places; proxy_ssl_protocols TLSv1.3; proxy_ssl_verify on; proxy_ssl_name Places; \
+             proxy_ssl_trusted_certificate {};",
+            places.authority()
+        );
+        Configuration { address, http: &http, location: &location, has_log: true }.write(folder.path())?;
+        let arguments = ["-c".to_owned(), folder.path().join("nginx.conf").display().to_string()];
         let process =
             Process::start(&program, &arguments, &[], Affinity::OwnProcessor, folder.path(), address)?;
         Ok(Some(Nginx { process, _folder: folder }))

@@ -3,6 +3,7 @@
 mod asking;
 mod disturbed;
 mod engines;
+mod field;
 mod flood;
 mod follow;
 mod growing;
@@ -19,7 +20,9 @@ mod slow_disk;
 mod slow_log;
 mod steady;
 mod stored;
+mod streams;
 mod visits;
+mod web;
 
 use std::fs;
 use std::io;
@@ -43,7 +46,7 @@ pub struct Bench {
 }
 
 /// The letters of all workloads.
-pub const ALL: &str = "abcdefghijklmnopqrstu";
+pub const ALL: &str = "abcdefghijklmnopqrstuvw";
 
 impl Bench {
     /// A run of these workloads.
@@ -93,7 +96,7 @@ impl Bench {
 type Workload = fn(&mut Bench) -> io::Result<()>;
 
 /// The letters of each workload, and the processors of its load generator.
-const WORKLOADS: [(&str, Affinity, Workload); 20] = [
+const WORKLOADS: [(&str, Affinity, Workload); 22] = [
     ("ab", Affinity::OwnProcessor, steady::one_at_a_time),
     ("c", Affinity::OwnProcessor, steady::pipelined),
     ("d", Affinity::OwnProcessor, visits::connection_per_message),
@@ -114,4 +117,6 @@ const WORKLOADS: [(&str, Affinity, Workload); 20] = [
     ("s", Affinity::OwnProcessor, stored::always),
     ("t", Affinity::Anywhere, restart::restart),
     ("u", Affinity::Anywhere, engines::engines),
+    ("v", Affinity::OwnProcessor, web::web),
+    ("w", Affinity::OwnProcessor, streams::streams),
 ];

@@ -2,11 +2,12 @@
 
 use std::io;
 
+use super::field::Field;
 use super::{Bench, steady};
-use crate::comparison::{Comparison, Contender, load_for};
+use crate::comparison::{Comparison, load_for};
 use crate::load::{Generator, Load, Measured};
 use crate::process::{Affinity, check_disk};
-use crate::report::{Bound, Section, short, thousands};
+use crate::report::{Bound, Section, thousands};
 use crate::servers::herd_file::Store;
 use crate::servers::{Kind, SingleServer};
 
@@ -37,24 +38,24 @@ pub fn every_second(bench: &mut Bench) -> io::Result<()> {
         thousands(f64::from(clients))
     ));
     for (affinity, processors) in PROCESSORS {
-        let field = Field::start(&EVERY_SECOND, affinity, clients)?;
+        let field = start(&EVERY_SECOND, affinity, clients)?;
         for depth in [16, 128] {
             let known = Load { clients, ..steady::load(50, depth) };
-            let comparison = field.compare(bench, known)?;
+            let comparison = compare(&field, bench, known)?;
             section.paragraph(&format!("**{depth} messages in flight on each, {processors}**"));
-            field.table(&mut section, &comparison, BESIDE);
+            field.table(&mut section, &comparison, BESIDE, TO_REDIS);
             let name = |ratio: &str| format!("(r) 50 × {depth}, {processors}: rate with the store ÷ {ratio}");
             let rate = |other| field.ratio(&comparison, STORED, other, Measured::rate);
             bench.report.goal(&name("without"), Bound::AtLeast, 0.9, "×", rate(OFF));
             bench.report.goal(&name("Redis SET's, everysec"), Bound::AtLeast, 2.0, "×", rate(BESIDE));
         }
         let at_rate = Load { clients, rate: Some(OPEN_RATE), ..steady::load(50, 1) };
-        let comparison = field.compare(bench, at_rate)?;
+        let comparison = compare(&field, bench, at_rate)?;
         section.paragraph(&format!(
             "**In an open loop, at {} messages per second, {processors}**",
             thousands(f64::from(OPEN_RATE))
         ));
-        field.table(&mut section, &comparison, BESIDE);
+        field.table(&mut section, &comparison, BESIDE, TO_REDIS);
         let ratio = field.ratio(&comparison, STORED, OFF, |round| round.microseconds(0.999));
         let name = format!("(r) open loop, {processors}: p99.9 with the store ÷ without");
         bench.report.goal(&name, Bound::AtMost, 1.5, "×", ratio);
@@ -73,10 +74,10 @@ pub fn always(bench: &mut Bench) -> io::Result<()> {
          meanwhile.",
     );
     for (affinity, processors) in PROCESSORS {
-        let field = Field::start(&ALWAYS, affinity, CLIENTS)?;
-        let comparison = field.compare(bench, Load { clients: CLIENTS, ..steady::load(50, 1) })?;
+        let field = start(&ALWAYS, affinity, CLIENTS)?;
+        let comparison = compare(&field, bench, Load { clients: CLIENTS, ..steady::load(50, 1) })?;
         section.paragraph(&format!("**{processors}**"));
-        field.table(&mut section, &comparison, BESIDE_ALWAYS);
+        field.table(&mut section, &comparison, BESIDE_ALWAYS, TO_REDIS);
         let ratio =
             |figure: fn(&Measured) -> f64| field.ratio(&comparison, STORED_ALWAYS, BESIDE_ALWAYS, figure);
         let name = |figure: &str| format!("(s) {processors}: {figure} ÷ Redis SET's, always");
@@ -88,108 +89,58 @@ pub fn always(bench: &mut Bench) -> io::Result<()> {
     Ok(())
 }
 
-/// Running servers, in the order of the entrants. Those that are not installed are absent at the end.
-struct Field {
-    titles: Vec<&'static str>,
-    servers: Vec<SingleServer>,
+/// Starts the servers that are installed, and reports all clients to them.
+fn start(entrants: &[Entrant], affinity: Affinity, clients: u32) -> io::Result<Field> {
+    let mut field = Field::default();
+    for entrant in entrants.iter().filter(|entrant| entrant.kind.is_present()) {
+        let server = SingleServer::start_on(affinity, entrant.kind, |herd, _| {
+            (herd.store, herd.log_level) = (entrant.store, entrant.log_level);
+            Ok(())
+        })?;
+        let load = Load { clients, ..steady::load(50, 128) };
+        Generator::connect(load_for(&server, load))?.send(u64::from(clients))?;
+        server.empty_log()?;
+        server.folder.until_settled()?;
+        field.add(entrant.title, server);
+    }
+    Ok(field)
 }
 
-impl Field {
-    /// Starts the servers and reports all clients to them.
-    fn start(entrants: &[Entrant], affinity: Affinity, clients: u32) -> io::Result<Field> {
-        let mut field = Field { titles: Vec::new(), servers: Vec::new() };
-        for entrant in entrants.iter().filter(|entrant| entrant.kind.is_present()) {
-            let server = SingleServer::start_on(affinity, entrant.kind, |herd, _| {
-                (herd.store, herd.log_level) = (entrant.store, entrant.log_level);
-                Ok(())
-            })?;
-            let load = Load { clients, ..steady::load(50, 128) };
-            Generator::connect(load_for(&server, load))?.send(u64::from(clients))?;
-            server.empty_log()?;
-            server.folder.until_settled()?;
-            field.titles.push(entrant.title);
-            field.servers.push(server);
-        }
-        Ok(field)
-    }
-
-    fn compare(&self, bench: &Bench, load: Load) -> io::Result<Comparison> {
-        Comparison::of(&self.servers, bench.effort, |server| {
-            let mut generator = Generator::connect(load_for(server, load))?;
-            let time = TIMES * bench.effort.time;
-            let mut measured = generator.measure(server.process.id(), bench.effort.warm_up, time)?;
-            measured.log = server.log_lines(generator.sent())?;
-            server.folder.until_settled()?;
-            Ok(measured)
-        })
-    }
-
-    /// The ratio of the figures of two servers; `None`: one of them is absent.
-    fn ratio(
-        &self,
-        comparison: &Comparison,
-        number: usize,
-        other: usize,
-        figure: impl Fn(&Measured) -> f64,
-    ) -> Option<f64> {
-        comparison.contenders.get(number)?.to(comparison.contenders.get(other)?, figure)
-    }
-
-    /// Adds the figures of all servers, and the ratios of their rates to that of the server `beside`.
-    fn table(&self, section: &mut Section, comparison: &Comparison, beside: usize) {
-        let beside = comparison.contenders.get(beside);
-        let row = |(title, contender): (&&str, &Contender)| {
-            let mut title = (*title).to_owned();
-            for (count, what) in
-                [(contender.wrong(), "wrong replies"), (contender.log_lost(), "log lines lost")]
-            {
-                if count > 0 {
-                    title = format!("{title} (**{count} {what}**)");
-                }
-            }
-            let ratio = beside.and_then(|beside| contender.to(beside, Measured::rate));
-            let microseconds =
-                |quantile: f64| short(contender.latency.value_at_quantile(quantile) as f64 / 1000.0);
-            vec![
-                title,
-                thousands(contender.median(Measured::rate)),
-                ratio.map_or("·".into(), |ratio| format!("{ratio:.2} ×")),
-                short(contender.median(|round| round.microseconds(0.5))),
-                microseconds(0.99),
-                microseconds(0.999),
-                microseconds(1.0),
-                short(contender.median(Measured::server_cpu_each)),
-            ]
-        };
-        let rows: Vec<_> = self.titles.iter().zip(&comparison.contenders).map(row).collect();
-        section.table(&COLUMNS, &rows);
-    }
+fn compare(field: &Field, bench: &Bench, load: Load) -> io::Result<Comparison> {
+    Comparison::of(&field.servers, bench.effort, |server| {
+        let mut generator = Generator::connect(load_for(server, load))?;
+        let time = TIMES * bench.effort.time;
+        let mut measured = generator.measure(server.process.id(), bench.effort.warm_up, time)?;
+        measured.log = server.log_lines(generator.sent())?;
+        server.folder.until_settled()?;
+        Ok(measured)
+    })
 }
 
-const COLUMNS: [&str; 8] =
-    ["server", "messages/s", "it ÷ Redis with a file", "p50 µs", "p99", "p99.9", "max", "its CPU µs each"];
-/// The servers of workload (r), and their positions.
+/// The title of a column: the ratio of a rate to that of Redis with the same promise.
+const TO_REDIS: &str = "it ÷ Redis with a file";
+/// The servers of workload (r), and the titles of those with goals.
 const EVERY_SECOND: [Entrant; 4] = [
-    Entrant::new("herd, no store", Kind::Herd, Store::Off),
-    Entrant::new("herd, every second", Kind::Herd, Store::EverySecond),
+    Entrant::new(OFF, Kind::Herd, Store::Off),
+    Entrant::new(STORED, Kind::Herd, Store::EverySecond),
     Entrant {
         log_level: "traffic",
         ..Entrant::new("herd, every second, and the log", Kind::Herd, Store::EverySecond)
     },
-    Entrant::new("Redis SET, everysec", Kind::RedisSet, Store::EverySecond),
+    Entrant::new(BESIDE, Kind::RedisSet, Store::EverySecond),
 ];
-const OFF: usize = 0;
-const STORED: usize = 1;
-const BESIDE: usize = 3;
-/// The servers of workload (s), and their positions. Those that do not wait for the disk are for comparison.
+const OFF: &str = "herd, no store";
+const STORED: &str = "herd, every second";
+const BESIDE: &str = "Redis SET, everysec";
+/// The servers of workload (s), and the titles of those with goals. Those that do not wait for the disk are for comparison.
 const ALWAYS: [Entrant; 4] = [
-    Entrant::new("herd, always", Kind::Herd, Store::Always),
+    Entrant::new(STORED_ALWAYS, Kind::Herd, Store::Always),
     Entrant::new("herd, every second", Kind::Herd, Store::EverySecond),
-    Entrant::new("Redis SET, always", Kind::RedisSet, Store::Always),
+    Entrant::new(BESIDE_ALWAYS, Kind::RedisSet, Store::Always),
     Entrant::new("Redis SET, everysec", Kind::RedisSet, Store::EverySecond),
 ];
-const STORED_ALWAYS: usize = 0;
-const BESIDE_ALWAYS: usize = 2;
+const STORED_ALWAYS: &str = "herd, always";
+const BESIDE_ALWAYS: &str = "Redis SET, always";
 /// A measurement is longer than in other workloads by this factor, so that it has at least one of the syncs of each
 /// second.
 const TIMES: u32 = 2;

@@ -34,8 +34,11 @@ enum Portion {
 
 /// How a stream is written.
 pub(in crate::conversation) trait Encoder {
-    /// Appends the statement of this AT line, with LF. Returns 1; 0 if the reader may not be sent it.
-    fn at(&mut self, line: &[u8], output: &mut Vec<u8>) -> u64;
+    /// The work of a line that is sent, as looks.
+    const LOOKS: usize;
+
+    /// Appends the statement of a change, an AT. Returns 1; 0 if the reader may not be sent it.
+    fn at(&mut self, change: &Change<'_>, output: &mut Vec<u8>) -> u64;
 
     /// Appends that a client no longer matches. Returns 1; 0 if the reader may not be sent it.
     fn left(&mut self, id: &[u8], output: &mut Vec<u8>) -> u64;
@@ -45,8 +48,11 @@ pub(in crate::conversation) trait Encoder {
 pub(in crate::conversation) struct Lines;
 
 impl Encoder for Lines {
-    fn at(&mut self, line: &[u8], output: &mut Vec<u8>) -> u64 {
-        output.extend_from_slice(line);
+    /// Copying a line takes no longer than the look at it.
+    const LOOKS: usize = 0;
+
+    fn at(&mut self, change: &Change<'_>, output: &mut Vec<u8>) -> u64 {
+        output.extend_from_slice(change.line);
         1
     }
 
@@ -83,7 +89,8 @@ impl Followers {
             sending.choose_way();
             portion = Some(sending.changes());
         }
-        *budget = budget.saturating_sub(sending.looked_at / LOOKS_PER_WORK);
+        let looks = sending.looked_at + sending.lines as usize * E::LOOKS;
+        *budget = budget.saturating_sub(looks / LOOKS_PER_WORK);
         served.lines = sending.lines;
         let is_searching = sending.is_searching();
         served.is_current = portion == Some(Portion::Complete);
@@ -290,11 +297,11 @@ fn tell<E: Encoder>(
     let is_gone = change.is_gone;
     match filter {
         Filter::Area(followed) => followed.tell(change, encoder, output),
-        Filter::Prefix(prefix) if prefix.is_empty() && !is_gone => encoder.at(change.line, output),
+        Filter::Prefix(prefix) if prefix.is_empty() && !is_gone => encoder.at(change, output),
         filter => {
             let Some(id) = id_of(change.line).filter(|id| filter.has_id(id)) else { return 0 };
             if !is_gone {
-                encoder.at(change.line, output)
+                encoder.at(change, output)
             } else if change.sequence > silent_up_to {
                 encoder.left(id, output)
             } else {
@@ -312,9 +319,9 @@ impl FollowedArea {
         match zone {
             Zone::Inside => {
                 self.told.insert(change.record);
-                encoder.at(change.line, output)
+                encoder.at(change, output)
             }
-            Zone::Margin if self.told.has(change.record) => encoder.at(change.line, output),
+            Zone::Margin if self.told.has(change.record) => encoder.at(change, output),
             Zone::Outside if self.told.remove(change.record) => {
                 id_of(change.line).map_or(0, |id| encoder.left(id, output))
             }

@@ -195,7 +195,11 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::{Digest, Entry, Scope, Tokens};
+    use crate::conversation::Conversation;
+    use crate::conversation::testing::Bench;
     use crate::http::server::read_request_head;
+    use crate::store::Origin;
 
     fn status(head: &str) -> u16 {
         let head = format!("{head}\r\n\r\n");
@@ -317,5 +321,42 @@ mod tests {
         assert_eq!(token("/t/%54OKEN/x", ""), (Some("TOKEN".into()), "/x".into()));
         assert_eq!(token("/t//x", ""), (Some(String::new()), "/x".into()));
         assert_eq!(token("/t", ""), (None, "/t".into()));
+    }
+
+    #[test]
+    fn a_stream_ends_with_its_token() {
+        let mut bench = Bench::new(Conversation::Web(Box::default()));
+        let entry = |name: &str, token: &str| {
+            let scopes = vec![Scope::Read(String::new())];
+            Entry { name: name.to_owned(), digest: Digest::of(token.as_bytes()), scopes }
+        };
+        let replace = |bench: &mut Bench, entries: &[Entry]| {
+            bench.server.access.replace(Some(Tokens::of(entries)));
+        };
+        replace(&mut bench, &[entry("ada", "1")]);
+        bench.receive(b"GET /t/1/v1/changes HTTP/1.1\r\nHost: x\r\n\r\n");
+        bench.follow_on();
+        bench.sent();
+        replace(&mut bench, &[entry("ada", "1"), entry("bob", "2")]);
+        bench.report("kiwi", 5, Origin::CLIENT);
+        bench.follow_on();
+        assert!(bench.sent().contains("event: at") && bench.closing().is_none());
+        replace(&mut bench, &[entry("ada", "3"), entry("bob", "2")]);
+        bench.report("plum", 5, Origin::CLIENT);
+        bench.follow_on();
+        assert!(!bench.sent().contains("plum") && bench.closing().is_some());
+        assert_eq!(bench.server.followers.len(), 0);
+    }
+
+    #[test]
+    fn a_silent_stream_ends_with_its_token_too() {
+        let mut bench = Bench::new(Conversation::Web(Box::default()));
+        bench.receive(b"GET /v1/changes HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        bench.follow_on();
+        bench.time_out();
+        assert!(bench.closing().is_none());
+        bench.server.access.replace(Some(Tokens::default()));
+        bench.time_out();
+        assert!(bench.closing().is_some() && bench.server.followers.is_empty());
     }
 }

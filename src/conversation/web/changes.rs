@@ -161,9 +161,9 @@ impl Web {
             return;
         }
         let State::Streaming(stream) = &mut self.state else { return };
-        let Server { followers, store, identity, counts, .. } = &mut *context.shared;
+        let Server { followers, store, identity, counts, web, .. } = &mut *context.shared;
         let grant = &stream.grant;
-        let mut encoder = EventEncoder(|id: &[u8]| grant.may_read(id));
+        let mut encoder = EventEncoder { may_read: |id: &[u8]| grant.may_read(id), events: &mut web.events };
         // It may have waited for the store to be read.
         followers.begin(stream.follower, store, identity.epoch);
         let served = followers.serve(stream.follower, store, context.transport, &mut encoder);

@@ -4,37 +4,27 @@ use std::borrow::Cow;
 
 use super::access::path_of;
 use super::response::Response;
-use crate::conversation::Context;
 use crate::conversation::refusals::NotLogged;
 use crate::conversation::reporting::SHOWN_MAX;
+use crate::conversation::{Context, Server};
 use crate::http::server::RequestHead;
-use crate::log::Level;
 use crate::protocol::Lost;
 
-/// Logs a request: its method, its path and query, and its body, if it is not one of a phone. No other field of its head is logged, because fields
-/// have tokens and passwords.
+/// Logs a request: its method, its path and query, and its body, if it is not one of a phone. No other field of its head
+/// is logged, because fields have tokens and passwords.
 pub(super) fn received(context: &mut Context<'_>, head: &RequestHead<'_>, body: &[u8]) {
-    let log = &mut context.shared.log;
-    context.shared.web.begin_request(head.method, &target(head));
-    if log.level() >= Level::Traffic {
-        let request = context.shared.web.request();
-        // A phone sends its configuration with passwords; so may a program that has taken a wrong path.
-        if body.is_empty() || !path_of(head).starts_with("/v1/") {
-            log.received(request.as_bytes(), context.address);
-        } else {
-            log.received(&[request.as_bytes(), b" ", body].concat(), context.address);
-        }
-    }
+    let Server { log, web, .. } = &mut *context.shared;
+    web.begin_request(head.method, &target(head));
+    // A phone sends its configuration with passwords; so may a program that has taken a wrong path.
+    let shown = if path_of(head).starts_with("/v1/") { body } else { &[] };
+    log.received_request(web.request(), shown, context.address);
 }
 
 /// Logs a response: its status and its body; and why it is a refusal.
 pub(super) fn sent(context: &mut Context<'_>, response: &Response) {
-    if context.shared.log.level() >= Level::Traffic {
-        let status = response.status.0.to_string();
-        let size = format!("{} bytes of the live map", response.body.len());
-        let body = if response.file.is_none() { &response.body } else { size.as_bytes() };
-        context.shared.log.sent_to_client(&[status.as_bytes(), b" ", body].concat());
-    }
+    let size = format!("{} bytes of the live map", response.body.len());
+    let body = if response.file.is_none() { &response.body } else { size.as_bytes() };
+    context.shared.log.sent_response(response.status.0, body);
     if response.is_error() {
         refused(context, response);
     }
@@ -43,9 +33,7 @@ pub(super) fn sent(context: &mut Context<'_>, response: &Response) {
 
 /// Logs the beginning or the end of a response that is written in portions.
 pub(super) fn portions(context: &mut Context<'_>, text: &str) {
-    if context.shared.log.level() >= Level::Traffic {
-        context.shared.log.sent_to_client(text.as_bytes());
-    }
+    context.shared.log.sent_to_client(text.as_bytes());
 }
 
 #[cold]

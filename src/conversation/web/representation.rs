@@ -2,6 +2,7 @@
 
 use super::query::encode;
 use crate::conversation::followers::{Encoder, id_of};
+use crate::store::Change;
 use crate::text::json::{write_coordinate, write_string};
 use crate::text::record::Statement;
 use crate::text::time::write_integer;
@@ -119,21 +120,48 @@ pub(super) fn write_gone(id: &[u8], line: &[u8], output: &mut Vec<u8>) {
 
 /// The lines of a stream as server-sent events (WHATWG HTML, section 9.2), for a reader who may read about the clients that
 /// `may_read` says.
-pub(super) struct EventEncoder<F>(pub(super) F);
+pub(super) struct EventEncoder<'a, F> {
+    pub(super) may_read: F,
+    pub(super) events: &'a mut Events,
+}
 
-impl<F: Fn(&[u8]) -> bool> Encoder for EventEncoder<F> {
-    fn at(&mut self, line: &[u8], output: &mut Vec<u8>) -> u64 {
-        if !id_of(line).is_some_and(|id| (self.0)(id)) {
+/// The last events that were written, by the numbers of their changes: a thousand readers are sent the same ones.
+#[derive(Debug, Default)]
+pub(super) struct Events(Vec<(u64, Vec<u8>)>);
+
+impl Events {
+    /// The event of a change.
+    fn of(&mut self, change: &Change<'_>) -> &[u8] {
+        if self.0.is_empty() {
+            self.0.resize_with(EVENTS_KEPT, Default::default);
+        }
+        let (sequence, event) = &mut self.0[change.sequence as usize % EVENTS_KEPT];
+        // Changes are counted from 1.
+        if *sequence != change.sequence {
+            *sequence = change.sequence;
+            event.clear();
+            event.extend_from_slice(b"event: at\ndata: ");
+            Representation::default().write(Format::Json, change.line, event);
+            event.extend_from_slice(b"\n\n");
+        }
+        event
+    }
+}
+
+impl<F: Fn(&[u8]) -> bool> Encoder for EventEncoder<'_, F> {
+    /// Most events are copied, and have three times the bytes of a line.
+    const LOOKS: usize = 2;
+
+    fn at(&mut self, change: &Change<'_>, output: &mut Vec<u8>) -> u64 {
+        if !id_of(change.line).is_some_and(|id| (self.may_read)(id)) {
             return 0;
         }
-        output.extend_from_slice(b"event: at\ndata: ");
-        Representation::default().write(Format::Json, line, output);
-        output.extend_from_slice(b"\n\n");
+        output.extend_from_slice(self.events.of(change));
         1
     }
 
     fn left(&mut self, id: &[u8], output: &mut Vec<u8>) -> u64 {
-        if !(self.0)(id) {
+        if !(self.may_read)(id) {
             return 0;
         }
         output.extend_from_slice(b"event: left\ndata: {\"id\":");
@@ -157,9 +185,14 @@ pub(super) fn write_mark(epoch: &str, sequence: u64, output: &mut Vec<u8>) {
     output.extend_from_slice(b"}\n\n");
 }
 
+/// Events that are kept, as many as the changes that a group of followers keeps. With IDs as long as they can be by default
+/// they have 6 MiB.
+const EVENTS_KEPT: usize = 256;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::{Origin, Store};
 
     const LINE: &[u8] = b"AT Riley +0.263873386 kiwi +034.0689-08.50 1621464827.5\n";
 
@@ -196,7 +229,7 @@ mod tests {
         assert!(json.contains("\"id\":\"\u{fffd}a/\"") && json.ends_with(",\"path\":\"%FFa%2F\"}"), "{json}");
         let mut output = Vec::new();
         write_gone(b"\xff", b"GONE Riley +0.000000000 \xff 5.000000000\n", &mut output);
-        EventEncoder(|_: &[u8]| true).left(b"\xff", &mut output);
+        EventEncoder { may_read: |_: &[u8]| true, events: &mut Events::default() }.left(b"\xff", &mut output);
         assert_eq!(
             String::from_utf8(output).unwrap(),
             "{\"id\":\"\u{fffd}\",\"line\":\"GONE Riley +0.000000000 \u{fffd} 5.000000000\",\"path\":\"%FF\"}event: left\n\
@@ -204,16 +237,28 @@ mod tests {
         );
     }
 
+    /// The changes of a store that was told these lines.
+    fn with_changes(lines: &[&str], mut each: impl FnMut(&Change<'_>)) {
+        let mut store = Store::new(10);
+        let cursor = store.follow(0);
+        for line in lines {
+            let statement = Statement::parse(line.as_bytes()).unwrap();
+            store.report(&statement, format!("{line}\n").as_bytes(), Origin::CLIENT);
+            each(&store.next_change(cursor).unwrap());
+        }
+    }
+
     #[test]
     fn events_have_the_form_of_server_sent_events() {
-        let mut output = Vec::new();
-        let mut encoder = EventEncoder(|id: &[u8]| id != b"b");
-        let line = b"AT Riley +0.000000000 a +1+2 5\n";
-        assert_eq!((encoder.at(line, &mut output), encoder.left(b"a", &mut output)), (1, 1));
-        assert_eq!(
-            (encoder.at(b"AT Riley +0.000000000 b +1+2 5\n", &mut output), encoder.left(b"b", &mut output)),
-            (0, 0)
-        );
+        let (mut output, mut events) = (Vec::new(), Events::default());
+        let lines = ["AT Riley +0.000000000 a +1+2 5", "AT Riley +0.000000000 b +1+2 5"];
+        let mut counts = Vec::new();
+        with_changes(&lines, |change| {
+            let mut encoder = EventEncoder { may_read: |id: &[u8]| id != b"b", events: &mut events };
+            let id = id_of(change.line).unwrap();
+            counts.push((encoder.at(change, &mut output), encoder.left(id, &mut output)));
+        });
+        assert_eq!(counts, [(1, 1), (0, 0)], "nothing about b");
         write_mark("00000000000000ee", 7, &mut output);
         let text = String::from_utf8(output).unwrap();
         let expected = concat!(
@@ -223,5 +268,21 @@ mod tests {
             "id: 00000000000000ee-7\nevent: mark\ndata: {\"epoch\":\"00000000000000ee\",\"sequence\":7}\n\n",
         );
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn an_event_is_that_of_its_change() {
+        let lines: Vec<String> =
+            (0..3 * EVENTS_KEPT).map(|n| format!("AT Riley +0.000000000 a +1+2 {n}")).collect();
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let mut events = Events::default();
+        with_changes(&lines, |change| {
+            for _ in 0..2 {
+                let mut expected = b"event: at\ndata: ".to_vec();
+                Representation::default().write(Format::Json, change.line, &mut expected);
+                expected.extend_from_slice(b"\n\n");
+                assert_eq!(events.of(change), expected);
+            }
+        });
     }
 }

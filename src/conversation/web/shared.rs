@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::phones::PhoneCounts;
+use super::representation::Events;
 use crate::http::server::HttpDate;
 use crate::protocol::ConnectionId;
 
@@ -10,6 +11,8 @@ use crate::protocol::ConnectionId;
 #[derive(Debug)]
 pub struct WebShared {
     pub(super) date: HttpDate,
+    /// The last events of streams.
+    pub(super) events: Events,
     /// Bytes of bodies of requests that are being received.
     pub(super) body_bytes: usize,
     /// Lists that are being written.
@@ -31,6 +34,7 @@ impl WebShared {
     pub(in crate::conversation) fn new() -> WebShared {
         WebShared {
             date: HttpDate::default(),
+            events: Events::default(),
             body_bytes: 0,
             lists: 0,
             due: VecDeque::new(),

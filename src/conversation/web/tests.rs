@@ -1,5 +1,6 @@
 //! The conversation with a client of HTTP.
 
+use super::receiving::{BODIES_OF_ALL_MAX, BODY_MAX};
 use super::*;
 use crate::conversation::testing::Bench;
 use crate::http::client::{ResponseEvent, ResponseReader};

@@ -13,6 +13,7 @@ use crate::conversation::Server;
 use crate::herd::Command;
 use crate::protocol::{Lane, Task, Work};
 use crate::store::journal::{Reader, Reading, Writer, frames};
+use crate::store::{Places, Unsorted};
 
 /// The files that are read beside clients.
 #[derive(Debug)]
@@ -24,11 +25,13 @@ pub(super) struct Beside {
     loaded: usize,
     /// `None`: it is being carried out.
     task: Option<Box<ReadOn>>,
+    /// What is being put into the index of locations, after everything was loaded.
+    places: Option<Places>,
     /// Bytes of all files.
     bytes: u64,
 }
 
-/// Reads the next changes from the files.
+/// Reads the next changes from the files, and sorts the records at last.
 pub(super) struct ReadOn {
     reader: Option<Reader>,
     portion: usize,
@@ -37,20 +40,33 @@ pub(super) struct ReadOn {
     bytes: u64,
     /// What the files have, when they were read to their end, and messages for the operator.
     over: Option<(Reading, Vec<String>)>,
+    /// Then: what is to be sorted, and what was.
+    unsorted: Option<Unsorted>,
+    places: Option<Places>,
     writer: Arc<Mutex<Writer>>,
     started_s: u64,
 }
 
 impl Beside {
     pub(super) fn new(loader: Loader, task: ReadOn, bytes: u64) -> Beside {
-        Beside { loader, changes: Vec::new(), loaded: 0, task: Some(Box::new(task)), bytes }
+        Beside { loader, changes: Vec::new(), loaded: 0, task: Some(Box::new(task)), places: None, bytes }
     }
 }
 
 impl ReadOn {
     /// `portion`: bytes of changes that are read together. `started_s`: the time of the start, in seconds since 1970.
     pub(super) fn new(reader: Reader, portion: usize, writer: Arc<Mutex<Writer>>, started_s: u64) -> ReadOn {
-        ReadOn { reader: Some(reader), portion, changes: Vec::new(), bytes: 0, over: None, writer, started_s }
+        ReadOn {
+            reader: Some(reader),
+            portion,
+            changes: Vec::new(),
+            bytes: 0,
+            over: None,
+            unsorted: None,
+            places: None,
+            writer,
+            started_s,
+        }
     }
 }
 
@@ -73,22 +89,28 @@ impl JournalDriver {
         }
         beside.loader.load(&mut server.store, &rest[..portion]);
         beside.loaded += portion;
-        if beside.loaded == beside.changes.len()
+        if let Some(places) = &mut beside.places {
+            if !places.locate(&mut server.store) {
+                return self.end_reading(server, now, commands);
+            }
+        } else if beside.loaded == beside.changes.len()
             && let Some(mut task) = beside.task.take()
         {
             beside.loaded = 0;
             beside.changes.clear();
             mem::swap(&mut beside.changes, &mut task.changes);
             server.course.store_read = Some((task.bytes * 100 / beside.bytes.max(1)).min(99) as u8);
-            if task.over.is_none() {
+            beside.places = task.places.take();
+            if task.over.is_some() && beside.changes.is_empty() && beside.places.is_none() {
+                task.unsorted = Some(beside.loader.loading.unsorted());
+            }
+            if task.over.is_none() || task.unsorted.is_some() {
                 commands.push_back(Command::Run { tag: Tag::Store, work: Work::Run(task) });
-            } else if beside.changes.is_empty() {
-                return self.end_reading(server, task.over, now, commands);
             } else {
                 beside.task = Some(task);
             }
         }
-        if beside.loaded < beside.changes.len() {
+        if beside.loaded < beside.changes.len() || beside.task.is_some() {
             commands.push_back(Command::Timer { at: now, tag: Tag::Store });
         }
     }
@@ -100,14 +122,9 @@ impl JournalDriver {
         }
     }
 
-    fn end_reading(
-        &mut self,
-        server: &mut Server,
-        over: Option<(Reading, Vec<String>)>,
-        now: Moment,
-        commands: &mut VecDeque<Command>,
-    ) {
-        let (Some(beside), Some((reading, mut messages))) = (self.beside.take(), over) else { return };
+    fn end_reading(&mut self, server: &mut Server, now: Moment, commands: &mut VecDeque<Command>) {
+        let Some(beside) = self.beside.take() else { return };
+        let Some((reading, mut messages)) = beside.task.and_then(|task| task.over) else { return };
         messages.extend(self.was_read(server, &reading, beside.loader, now));
         server.course.store_read = None;
         // A disk that fails has everything written anew in any case.
@@ -127,6 +144,10 @@ impl Task for ReadOn {
     }
 
     fn run(&mut self) {
+        if let Some(unsorted) = self.unsorted.take() {
+            self.places = Some(unsorted.sort());
+            return;
+        }
         let Some(mut reader) = self.reader.take() else { return };
         let has_more = reader.read(&mut self.changes, self.portion);
         self.bytes = reader.bytes();

@@ -42,6 +42,8 @@ impl JournalDriver {
             Some(tails) => Rest::Unread(Box::new(reader), tails),
             None => {
                 loader.read(&mut reader, &mut server.store, Reads { at_once: u64::MAX, ..reads });
+                let mut places = loader.loading.unsorted().sort();
+                while places.locate(&mut server.store) {}
                 Rest::Read(Box::new(reader.finish()))
             }
         };
@@ -193,7 +195,7 @@ impl Rest {
 /// Changes that were read, on their way into the store.
 #[derive(Debug)]
 pub(super) struct Loader {
-    loading: Loading,
+    pub(super) loading: Loading,
     /// Statements that found no room.
     left_out: u64,
     /// There is the last location of a client that was forgotten.

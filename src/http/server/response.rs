@@ -1,5 +1,7 @@
 //! Writes responses.
 
+use std::io::Write;
+
 use crate::http::framing::{Framing, has_no_body};
 
 /// Appends a response with a whole body; see [`write_response_head`].
@@ -34,26 +36,27 @@ pub fn write_response_head<'a>(
     keep_alive: bool,
 ) {
     debug_assert!(!reason.contains(['\r', '\n']));
-    output.extend_from_slice(format!("HTTP/1.1 {status} {reason}\r\n").as_bytes());
-    let mut field = |name: &str, value: &str| {
+    // Writing into a vector does not fail.
+    let _ = write!(output, "HTTP/1.1 {status} {reason}\r\n");
+    for (name, value) in fields {
         debug_assert!(![name, value].iter().any(|text| text.contains(['\r', '\n'])));
         for part in [name, ": ", value, "\r\n"] {
             output.extend_from_slice(part.as_bytes());
         }
-    };
-    for (name, value) in fields {
-        field(name, value);
     }
     match framing {
         _ if has_no_body(status) => {}
-        Framing::Length(length) => field("Content-Length", &length.to_string()),
-        Framing::Chunked => field("Transfer-Encoding", "chunked"),
+        Framing::Length(length) => {
+            let _ = write!(output, "Content-Length: {length}\r\n");
+        }
+        Framing::Chunked => output.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
         Framing::UntilClose => {}
     }
     let persists = keep_alive && (framing != Framing::UntilClose || has_no_body(status));
     // Always sent: HTTP/1.0 needs `keep-alive`, HTTP/1.1 needs `close`.
-    field("Connection", if persists { "keep-alive" } else { "close" });
-    output.extend_from_slice(b"\r\n");
+    let connection: &[u8] =
+        if persists { b"Connection: keep-alive\r\n\r\n" } else { b"Connection: close\r\n\r\n" };
+    output.extend_from_slice(connection);
 }
 
 #[cfg(test)]

@@ -80,11 +80,12 @@ function linkCell(link) {
 /** Draws this server in the middle and its neighbours around it. The table has the same as text. */
 function graph(herd) {
   const n = herd.neighbours.length;
-  const [width, height] = [340, n === 0 ? 60 : 170];
+  const isRow = n <= 2;
+  const [width, height] = [340, isRow ? 60 : 170];
   const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" });
   const [x, y] = [width / 2, height / 2];
   const around = herd.neighbours.map((neighbour, i) => {
-    const angle = ((i + 0.5) / n) * 2 * Math.PI - Math.PI / 2;
+    const angle = (i / n) * 2 * Math.PI - (isRow ? 0 : Math.PI / 2);
     return { neighbour, x: x + Math.cos(angle) * 120, y: y + Math.sin(angle) * 58 };
   });
   for (const { neighbour, x: x1, y: y1 } of around) {

@@ -16,6 +16,9 @@ const NAMES_MAX = 60;
 /** Dots in the view up to which each is drawn exactly where it is, not at a whole pixel. */
 const EXACT_MAX = 400;
 
+/** The width of the buttons at the right of the map, in pixels. */
+const CONTROLS = 60;
+
 /** The scale from which the finer coast is drawn: its points are then a few pixels apart. */
 export const FINE_SCALE = 2400;
 
@@ -81,6 +84,8 @@ export class Painter {
     tracePaths(rings, view, land, coast);
     context.fillStyle = colours.land;
     context.fill(land, "evenodd");
+    // Beyond the southern edge Antarctica goes on.
+    context.fillRect(0, view.py(1), view.width, view.height);
     this.#paintGrid(context);
     context.strokeStyle = colours.coast;
     context.lineWidth = 1;
@@ -265,7 +270,7 @@ export class Painter {
     for (const { client, px, py, isDim } of shown) {
       if (isDim || client === scene.selected) continue;
       const text = nameOf(client, 28);
-      const [left, right] = [px + 10, px + 12 + context.measureText(text).width];
+      const [left, right] = this.#besides(px, context.measureText(text).width, 10);
       if (boxes.some((box) => left < box.right && right > box.left && Math.abs(py - box.py) < 15)) continue;
       boxes.push({ left, right, py });
       this.#outlined(context, text, left, py, this.#colours.text, this.#colours.halo);
@@ -286,7 +291,15 @@ export class Painter {
     context.font = `700 13px ${this.#colours.font}`;
     context.textBaseline = "middle";
     context.direction = "ltr";
-    this.#outlined(context, nameOf(scene.selected, 40), px + 19, py, this.#colours.text, this.#colours.halo);
+    const name = nameOf(scene.selected, 40);
+    const [left] = this.#besides(px, context.measureText(name).width, 19);
+    this.#outlined(context, name, left, py, this.#colours.text, this.#colours.halo);
+  }
+
+  /** Where a text of some width begins and ends: to the right of a point, or where there is no room to the left. */
+  #besides(px, width, distance) {
+    const left = px + distance + width + CONTROLS <= this.#view.width ? px + distance : px - distance - width;
+    return [left, left + width];
   }
 }
 

@@ -10,6 +10,9 @@ export const EARTH_RADIUS_KM = 6371.0088;
 /** Pixels of the width of the world at the closest zoom: a pixel is then about a metre. */
 const SCALE_MAX = 2 ** 25;
 
+/** Pixels beyond the edges of the map, so that a dot on an edge is visible as a whole. */
+const BEYOND = 24;
+
 const RADIANS = Math.PI / 180;
 
 /** Returns the x of a longitude in degrees; beyond 180° it continues. */
@@ -77,10 +80,10 @@ export class View {
     this.moveTo(this.x, this.y, this.scale);
   }
 
-  /** Puts a point into the centre. The view stays on the map. */
+  /** Puts a point into the centre. The view stays on the map, but shows a little beyond its northern and southern edge. */
   moveTo(x, y, scale = this.scale) {
     this.scale = Math.max(this.scaleMin, Math.min(SCALE_MAX, scale));
-    const half = this.height / 2 / this.scale;
+    const half = (this.height / 2 - BEYOND) / this.scale;
     this.x = x - Math.floor(x);
     this.y = Math.max(half, Math.min(1 - half, y));
   }

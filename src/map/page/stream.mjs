@@ -48,7 +48,8 @@ export class ChangeStream {
     const run = ++this.#run;
     this.#read(run).catch((error) => {
       if (run !== this.#run) return;
-      this.why = error.message;
+      // A browser does not tell a page why a connection failed.
+      this.why = error instanceof TypeError ? "the server does not answer" : error.message;
       this.retryAt = this.#now() + this.#delay * (0.5 + Math.random() / 2);
       this.#delay = Math.min(RETRY_MAX_MS, this.#delay * 2);
       this.#enter("waiting");

@@ -283,6 +283,13 @@ fn statements_that_were_loaded_are_found() {
             reported.report(&statement, line.as_bytes(), Origin::CLIENT);
         }
     }
+    // One of them is forgotten before it is in the index, another moves.
+    for store in [&mut store, &mut reported] {
+        forget(store, "c7", 9);
+        report(store, "c8", "+10+20.001", 9);
+    }
+    let mut places = loading.unsorted().sort();
+    while places.locate(&mut store) {}
     loading.finish(&mut store, 0);
     for radius_km in [1.0, 300.0, 5000.0] {
         let nearby = Nearby { centre: point("+10+20"), radius_km, bound: 1000, left_out: None, only: None };

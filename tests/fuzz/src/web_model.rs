@@ -602,7 +602,7 @@ fn head(input: &[u8]) -> Read<Request> {
     }
     let text = &window[start..];
     let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-    let method: Vec<u8> = text.iter().copied().take_while(|byte| is_token(byte)).collect();
+    let method: Vec<u8> = text.iter().copied().take_while(is_token).collect();
     match &text[method.len()..] {
         [] => return nothing(),
         [b'\r'] if method.is_empty() => return nothing(),
@@ -649,10 +649,7 @@ fn head(input: &[u8]) -> Read<Request> {
         let Some(colon) = line.iter().position(|&byte| byte == b':') else { return Read::Refused(400) };
         let (name, value) = (&line[..colon], &line[colon + 1..]);
         let is_value = |&byte: &u8| byte == b'\t' || byte >= b' ' && byte != 0x7f;
-        if name.is_empty()
-            || !name.iter().all(|byte| is_token(byte))
-            || !value.iter().all(|byte| is_value(byte))
-        {
+        if name.is_empty() || !name.iter().all(is_token) || !value.iter().all(is_value) {
             return Read::Refused(400);
         }
         let name = String::from_utf8_lossy(name).to_ascii_lowercase();
@@ -662,10 +659,10 @@ fn head(input: &[u8]) -> Read<Request> {
         return Read::Refused(431);
     }
     let is_http_1_1 = version == "HTTP/1.1";
-    let all =
-        |name: &str| fields.iter().filter(|field| field.0 == name).map(|field| field.1.clone()).collect();
-    let (hosts, lengths, codings): (Vec<Vec<u8>>, Vec<Vec<u8>>, Vec<Vec<u8>>) =
-        (all("host"), all("content-length"), all("transfer-encoding"));
+    let all = |name: &str| -> Vec<&Vec<u8>> {
+        fields.iter().filter(|field: &&(String, Vec<u8>)| field.0 == name).map(|field| &field.1).collect()
+    };
+    let (hosts, lengths, codings) = (all("host"), all("content-length"), all("transfer-encoding"));
     let length = match (&lengths[..], &codings[..]) {
         ([], []) => Some(0),
         ([length], []) if !length.is_empty() && length.iter().all(u8::is_ascii_digit) => {
