@@ -89,6 +89,9 @@ impl Near<'_> {
                 return Err("the client that is asked about is there".into());
             }
         }
+        if self.oracle.has_read_since(self.server, self.incarnation, self.since) {
+            return Ok(());
+        }
         for record in self.oracle.records(self.server, self.incarnation) {
             if record.is_gone() || self.is_over(record) || !self.is_stable(&record.id) {
                 continue;

@@ -60,6 +60,8 @@ struct Incarnation {
     sequence: u64,
     /// The store was being read from the disk: records come without another sequence number.
     was_reading: bool,
+    /// Until when it was.
+    read_until: Time,
     /// The winner of all records of each client that the store had.
     best: BTreeMap<Vec<u8>, Record>,
     /// When the record of each client last changed.
@@ -325,6 +327,13 @@ impl Oracle {
         let is_from = |replies: &Replies| replies.pending > 0 || replies.lines.contains(&record.line);
         let of_receipt = self.iamats.get(&now(server, record)).filter(|_| !record.is_gone());
         replies.is_some_and(is_from) || record.time == record.received && of_receipt.is_some_and(is_from)
+    }
+
+    /// Whether a server has read its store at this time or later: NEAR finds what it has when that is over.
+    pub fn has_read_since(&self, server: usize, incarnation: u32, since: Time) -> bool {
+        self.incarnations[server]
+            .get(incarnation as usize)
+            .is_some_and(|known| known.read_until >= since.max(1))
     }
 
     /// Compares the store of a server after a turn with its last known content: no record may have been

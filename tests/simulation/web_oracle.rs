@@ -269,7 +269,9 @@ impl WebClient {
                     && record.server == oracle.names[server].as_bytes()
             };
             let history = oracle.records_since(server, incarnation, &point.id, 0);
-            let own = history.iter().map(|(_, record)| record).rfind(is_own).cloned();
+            let mut all_own = history.iter().map(|(_, record)| record).filter(is_own);
+            // Which of several without a time this answer is about is not known: the first of them was stored in any case.
+            let own = if point.time_text.is_empty() { all_own.next() } else { all_own.last() }.cloned();
             let best = oracle.best(server, incarnation, &point.id);
             let time = crate::rules::time_ns(&point.time_text);
             let is_there = best.is_some_and(|best| time.is_none_or(|time| best.time >= time));
