@@ -100,7 +100,7 @@ function put(id, text) {
   const stored = !before || before.seconds < seconds ||
     (before.seconds === seconds && before.nanoseconds < nanoseconds);
   if (stored) known.set(id, { seconds, nanoseconds, json });
-  return `${json},"stored":${stored}}`;
+  return `${json},"stored":${stored}}\n`;
 }
 
 const server = createServer({ noDelay: true, keepAliveTimeout: 60_000 }, (request, response) => {
@@ -109,7 +109,7 @@ const server = createServer({ noDelay: true, keepAliveTimeout: 60_000 }, (reques
     if (request.method === 'GET' || request.method === 'HEAD') {
       const record = known.get(id);
       if (!record) throw new Refusal(404, 'this client is unknown');
-      reply(response, 200, `${record.json}}`);
+      reply(response, 200, `${record.json}}\n`);
     } else if (request.method === 'PUT') {
       let text = '';
       request.setEncoding('utf8');

@@ -4,7 +4,8 @@
 //!     cargo run --release -- all              all workloads, as long as the goals require
 //!     cargo run --release -- [quick] c e      some workloads, by their letters
 //!
-//! The program under test is `../target/release/herd`, or the path in HERD_BIN. With
+//! The program under test is `../target/release/herd`, or the path in HERD_BIN; workload x compares it with an earlier
+//! one in HERD_BASE. With
 //! `BENCH_ONLY='herd,bare echo'` workloads a to d measure only these servers.
 
 #![forbid(unsafe_code)]

@@ -215,7 +215,7 @@ fn round_values(low: f64, high: f64) -> Vec<(f64, bool)> {
 
 fn colour(kind: Kind) -> RGBColor {
     match kind {
-        Kind::Herd => RGBColor(200, 63, 22),
+        Kind::Herd | Kind::Base => RGBColor(200, 63, 22),
         Kind::Echo | Kind::Relay => RGBColor(120, 124, 130),
         Kind::Asyncio => RGBColor(48, 105, 152),
         Kind::AsyncioProtocol => RGBColor(92, 154, 205),

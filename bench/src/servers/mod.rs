@@ -22,6 +22,8 @@ use herd_file::{HerdFile, Store};
 pub enum Kind {
     /// The herd of this repository.
     Herd,
+    /// An earlier version of this herd, for comparison: the program in HERD_BASE.
+    Base,
     /// A bare echo server: the least work of a server on epoll.
     Echo,
     /// A bare relay: it forwards lines over the same hops as a herd, and does no other work.
@@ -53,6 +55,7 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Kind::Herd => "herd",
+            Kind::Base => "herd, base",
             Kind::Echo => "bare echo",
             Kind::Relay => "bare relay",
             Kind::Asyncio => "asyncio streams",
@@ -87,6 +90,7 @@ impl Kind {
         match self {
             Kind::Herd => std::env::var_os("HERD_BIN")
                 .map_or_else(|| bench_folder().join("../target/release/herd"), PathBuf::from),
+            Kind::Base => std::env::var_os("HERD_BASE").map_or_else(PathBuf::new, PathBuf::from),
             Kind::Echo | Kind::Relay => std::env::current_exe().unwrap_or_default(),
             Kind::Asyncio | Kind::AsyncioProtocol => found("python3"),
             Kind::Node | Kind::NodeHttp => found("node"),
@@ -141,7 +145,7 @@ impl Kind {
         let source = |file: &str| bench_folder().join("competitors").join(file).display().to_string();
         let mut environment = Vec::new();
         let line = match self {
-            Kind::Herd => {
+            Kind::Herd | Kind::Base => {
                 // Without a key the herd does not ask Google's API.
                 environment.push(("PLACES_API_KEY", "none".to_owned()));
                 format!("serve {name} -c {file}")

@@ -36,15 +36,7 @@ pub fn idle(bench: &mut Bench) -> io::Result<()> {
         if !kind.is_present() {
             continue;
         }
-        let server = SingleServer::start(kind, |_| {})?;
-        // Allocates what a server needs only once.
-        let load = load_for(&server, steady::load(50, 1));
-        Generator::connect(load)?.send(20_000)?;
-        thread::sleep(Duration::from_millis(100));
-        let before = server.process.memory();
-        let idle = open(server.process.address, count)?;
-        thread::sleep(Duration::from_millis(300));
-        let each = server.process.memory().saturating_sub(before) as f64 / idle.len() as f64;
+        let (each, before) = bytes_per_connection(kind, count)?;
         rows.push(vec![kind.name().to_owned(), thousands(each), short(before as f64 / 1e6)]);
         if kind == Kind::Herd {
             bench.report.goal("(g) RSS for an idle connection", Bound::AtMost, 300.0, "bytes", Some(each));
@@ -63,6 +55,20 @@ pub fn allow_descriptors() -> io::Result<()> {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
     Ok(())
+}
+
+/// The growth of a server's memory for each of `count` idle connections, and its memory without them, in bytes.
+pub fn bytes_per_connection(kind: Kind, count: usize) -> io::Result<(f64, u64)> {
+    let server = SingleServer::start(kind, |_| {})?;
+    // Allocates what a server needs only once.
+    let load = load_for(&server, steady::load(50, 1));
+    Generator::connect(load)?.send(20_000)?;
+    thread::sleep(Duration::from_millis(100));
+    let before = server.process.memory();
+    let idle = open(server.process.address, count)?;
+    thread::sleep(Duration::from_millis(300));
+    let each = server.process.memory().saturating_sub(before) as f64 / idle.len() as f64;
+    Ok((each, before))
 }
 
 fn meanwhile(effort: Effort, count: usize) -> io::Result<Vec<Vec<String>>> {

@@ -81,7 +81,7 @@ fn row(kind: Kind, (bytes, rate): (f64, f64)) -> Vec<String> {
 }
 
 /// The bytes per record, and the records per second.
-fn weigh(server: &Process, load: Load) -> io::Result<(f64, f64)> {
+pub fn weigh(server: &Process, load: Load) -> io::Result<(f64, f64)> {
     // Connects first, so that the memory of the connections is not counted.
     let mut generator = Generator::connect(load)?;
     let before = server.memory();

@@ -1,6 +1,7 @@
 //! The workloads.
 
 mod asking;
+mod base;
 mod disturbed;
 mod engines;
 mod field;
@@ -46,7 +47,7 @@ pub struct Bench {
 }
 
 /// The letters of all workloads.
-pub const ALL: &str = "abcdefghijklmnopqrstuvw";
+pub const ALL: &str = "abcdefghijklmnopqrstuvwx";
 
 impl Bench {
     /// A run of these workloads.
@@ -96,7 +97,7 @@ impl Bench {
 type Workload = fn(&mut Bench) -> io::Result<()>;
 
 /// The letters of each workload, and the processors of its load generator.
-const WORKLOADS: [(&str, Affinity, Workload); 22] = [
+const WORKLOADS: [(&str, Affinity, Workload); 23] = [
     ("ab", Affinity::OwnProcessor, steady::one_at_a_time),
     ("c", Affinity::OwnProcessor, steady::pipelined),
     ("d", Affinity::OwnProcessor, visits::connection_per_message),
@@ -119,4 +120,5 @@ const WORKLOADS: [(&str, Affinity, Workload); 22] = [
     ("u", Affinity::Anywhere, engines::engines),
     ("v", Affinity::OwnProcessor, web::web),
     ("w", Affinity::OwnProcessor, streams::streams),
+    ("x", Affinity::OwnProcessor, base::base),
 ];
