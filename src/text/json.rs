@@ -5,8 +5,9 @@ use std::str::Utf8Chunk;
 /// Appends a JSON string. Bytes that are not UTF-8 become U+FFFD.
 pub fn write_string(text: &[u8], output: &mut Vec<u8>) {
     output.push(b'"');
-    // Nearly all texts need no escapes.
-    if text.iter().all(|&byte| is_plain(byte)) {
+    // Nearly all texts need no escapes. A look at each byte is faster than one that stops early, because the compiler
+    // can look at many at a time.
+    if text.iter().fold(true, |plain, &byte| plain & is_plain(byte)) {
         output.extend_from_slice(text);
     } else {
         text.utf8_chunks().for_each(|chunk| write_chunk(&chunk, output));
