@@ -10,7 +10,7 @@ use crate::rules::{Command, Lines, Meaning, Record, trimmed};
 use crate::scripts::{Act, Reading};
 use crate::wire::Wire;
 use crate::witness::{Sent, Witness};
-use crate::world::{Happening, MILLISECOND, SECOND, Time, World, show};
+use crate::world::{Actor, Happening, MILLISECOND, SECOND, Time, World, show};
 
 /// The settings of a server that its clients depend on.
 #[derive(Clone, Copy, Debug)]
@@ -81,7 +81,7 @@ struct PendingReply {
 
 impl Client {
     pub fn new(world: &mut World, number: usize, limits: ServerLimits, script: VecDeque<Act>) -> Client {
-        let host = world.add_host();
+        let host = world.add_host(Some(Actor::Client(number)));
         // Never an error: the host of a client has descriptors enough.
         let connection = world.connect(host, world.address_of(limits.server, false)).unwrap_or(usize::MAX);
         Client {
@@ -467,6 +467,7 @@ impl Client {
         let wall = world.wall(self.server);
         let streamer = Streamer { oracle, server: self.server, incarnation, wall };
         let mut result = stream.receive(line, &streamer);
+        let was_stored = Record::parse(line).is_none_or(|record| streamer.has_stored(&record));
         match (&result, &stream.marked, &first.sent.meaning) {
             (Ok(Received::Mark), Some((epoch, sequence)), Meaning::Follow { text, .. }) => {
                 let (epoch, sequence, known) = (epoch.clone(), *sequence, stream.knows());
@@ -481,13 +482,7 @@ impl Client {
             }
             _ => {}
         }
-        let is_stored = |record: &Record| {
-            if oracle.lifetimes.are_short() {
-                return oracle.has_had(self.server, incarnation, record, 0);
-            }
-            oracle.best(self.server, incarnation, &record.id).is_some_and(|best| !record.beats(best))
-        };
-        if Record::parse(line).is_some_and(|record| !is_stored(&record)) {
+        if !was_stored {
             result = Err("the server has not stored it".into());
         }
         if let Err(why) = result {
@@ -532,7 +527,8 @@ impl Client {
         let stream = first.stream.as_ref().filter(|_| !is_excused)?;
         let copy = first.sent.copy.escape_ascii().to_string();
         let difference =
-            stream.difference(oracle.content(self.server), oracle.lifetimes, world.wall(self.server));
+            stream
+                .difference(oracle.content(self.server), oracle.lifetimes, world.wall(self.server), |_| true);
         let difference = difference.or_else(|| stream.marked.is_none().then(|| "it has no MARK".to_owned()));
         difference.map(|difference| format!("'{copy}' at server {}: {difference}", self.server))
     }

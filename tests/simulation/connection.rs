@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::tap::{Handshake, Tap};
-use crate::world::Time;
+use crate::world::{Port, Time, port_kind};
 
 /// An endpoint of a connection, and the pipe that it writes into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,11 @@ pub struct Connection {
 impl Connection {
     pub fn endpoint(&mut self, side: Side) -> &mut Endpoint {
         &mut self.endpoints[side as usize]
+    }
+
+    /// The kind of port that was dialled.
+    pub fn port_kind(&self) -> Port {
+        port_kind(self.port)
     }
 
     /// Whether its acceptor could read and does not: it was notified of input, has not met the end of it

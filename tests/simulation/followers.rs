@@ -63,6 +63,15 @@ impl Streamer<'_> {
         }
     }
 
+    /// Whether the server has stored a record that it has sent, or a newer one.
+    pub fn has_stored(&self, record: &Record) -> bool {
+        if self.oracle.lifetimes.are_short() {
+            return self.oracle.has_had(self.server, self.incarnation, record, 0);
+        }
+        let best = self.oracle.best(self.server, self.incarnation, &record.id);
+        best.is_some_and(|best| !record.beats(best))
+    }
+
     /// Whether a statement that a resumed stream had is over, or was replaced by one that is: a server keeps no trace
     /// of either.
     fn has_no_trace(&self, known: &Record) -> bool {
@@ -141,9 +150,16 @@ impl Stream {
 
     /// Why this is not what the server knows; `None`: it is. A statement that has expired within [`LEFT_WITHIN`], or is
     /// about to, may be known or not.
-    pub fn difference(&self, content: &Known, lifetimes: Lifetimes, wall: u64) -> Option<String> {
+    /// `counts`: whether a client is looked at.
+    pub fn difference(
+        &self,
+        content: &Known,
+        lifetimes: Lifetimes,
+        wall: u64,
+        counts: impl Fn(&[u8]) -> bool,
+    ) -> Option<String> {
         let shown = |what: &str, record: &Record| Some(format!("it {what} '{}'", record.line.escape_ascii()));
-        for (id, record) in &self.known {
+        for (id, record) in self.known.iter().filter(|(id, _)| counts(id)) {
             let expires = record.is_over(lifetimes, wall) && !record.is_over(lifetimes, wall - LEFT_WITHIN);
             let is_stored = content.get(id) == Some(record) && !record.is_over(lifetimes, wall);
             if !expires && !is_stored {
@@ -155,8 +171,10 @@ impl Stream {
                 && !record.is_over(lifetimes, wall + LEFT_WITHIN)
                 && self.whom.zone(&record.id, &record.location) == Zone::Inside
         };
-        let lacks =
-            content.values().find(|record| must_be_known(record) && !self.known.contains_key(&record.id));
+        let lacks = content
+            .values()
+            .filter(|record| counts(&record.id))
+            .find(|record| must_be_known(record) && !self.known.contains_key(&record.id));
         lacks.and_then(|record| shown("lacks", record))
     }
 }
@@ -213,7 +231,7 @@ pub fn script(vocabulary: &Vocabulary, oracle: &Oracle, server: usize, chance: &
 }
 
 /// Clients to follow, and the operands that name them.
-fn whom(vocabulary: &Vocabulary, chance: &mut Chance) -> (Whom, Vec<u8>) {
+pub fn whom(vocabulary: &Vocabulary, chance: &mut Chance) -> (Whom, Vec<u8>) {
     let id = chance.pick(&vocabulary.ids).clone();
     let text = match chance.below(6) {
         0 | 1 => b"*".to_vec(),
@@ -234,6 +252,7 @@ impl Simulation {
     pub fn check_streams(&mut self) -> Result<(), String> {
         let now = self.world.borrow().now;
         self.run_until(now + READ_WITHIN)?;
+        let web_streams = self.check_web_streams()?;
         let streams = std::mem::take(&mut self.streaming);
         for &number in &streams {
             let world = self.world.borrow();
@@ -242,7 +261,7 @@ impl Simulation {
             }
         }
         self.streams_go_on = false;
-        if streams.is_empty() { Ok(()) } else { self.settle().map(drop) }
+        if streams.is_empty() && !web_streams { Ok(()) } else { self.settle().map(drop) }
     }
 }
 

@@ -42,6 +42,8 @@ pub struct Oracle {
     pub places_timeout: Time,
     /// What the store of each server must have; `None`: it has none.
     pub promises: Vec<Option<Promises>>,
+    /// For each server, when it last read its store from the disk.
+    reading_until: Vec<Option<Time>>,
     /// For each server, the incarnation and the change when it last knew that everything was on the disk.
     on_disk: Vec<(u32, u64)>,
 }
@@ -76,6 +78,7 @@ struct Replies {
 
 impl Oracle {
     pub fn new(names: Vec<String>, ids: Vec<Vec<u8>>, dialect: Dialect, places_timeout: Time) -> Oracle {
+        let reading_until = vec![None; names.len()];
         let incarnations = names.iter().map(|_| vec![Incarnation::default()]).collect();
         Oracle {
             ids,
@@ -94,6 +97,7 @@ impl Oracle {
             places_may_fail_until: 0,
             places_timeout,
             promises: Vec::new(),
+            reading_until,
             on_disk: Vec::new(),
         }
     }
@@ -232,6 +236,16 @@ impl Oracle {
         incarnation.and_then(|incarnation| incarnation.changed_at.get(id)).is_some_and(|&at| at >= since)
     }
 
+    /// When the record of a client last changed in one incarnation of a server.
+    pub fn changed_at(&self, server: usize, incarnation: u32, id: &[u8]) -> Option<Time> {
+        self.incarnations[server].get(incarnation as usize)?.changed_at.get(id).copied()
+    }
+
+    /// Whether a server was reading its store from the disk then, or later.
+    pub fn was_reading(&self, server: usize, since: Time) -> bool {
+        self.reading_until[server].is_some_and(|until| until >= since)
+    }
+
     /// Whether some client has ever sent a FORGET of this client.
     pub fn may_be_forgotten(&self, id: &[u8]) -> bool {
         self.forgets.keys().any(|(_, forgotten)| forgotten == id)
@@ -282,7 +296,10 @@ impl Oracle {
 
     /// A client has received this reply to an IAMAT.
     pub fn note_reply(&mut self, server: usize, record: &Record) {
-        if let Some(replies) = self.iamats.get_mut(&iamat(server, record)) {
+        let exact = iamat(server, record);
+        // The statement may be one of the time of receipt.
+        let key = if self.iamats.contains_key(&exact) { exact } else { now(server, record) };
+        if let Some(replies) = self.iamats.get_mut(&key) {
             replies.pending = replies.pending.saturating_sub(1);
             replies.lines.push(record.line.clone());
         }
@@ -305,7 +322,9 @@ impl Oracle {
             true => self.forgets.get(&(server, record.id.clone())),
             false => self.iamats.get(&iamat(server, record)),
         };
-        replies.is_some_and(|replies| replies.pending > 0 || replies.lines.contains(&record.line))
+        let is_from = |replies: &Replies| replies.pending > 0 || replies.lines.contains(&record.line);
+        let of_receipt = self.iamats.get(&now(server, record)).filter(|_| !record.is_gone());
+        replies.is_some_and(is_from) || record.time == record.received && of_receipt.is_some_and(is_from)
     }
 
     /// Compares the store of a server after a turn with its last known content: no record may have been
@@ -314,7 +333,11 @@ impl Oracle {
         let store = &state.store;
         let incarnation = self.incarnations[server].len() - 1;
         let last = &mut self.incarnations[server][incarnation];
-        let was_reading = std::mem::replace(&mut last.was_reading, state.course.store_read.is_some());
+        let is_reading = state.course.store_read.is_some();
+        let was_reading = std::mem::replace(&mut last.was_reading, is_reading);
+        if was_reading || is_reading {
+            self.reading_until[server] = Some(world.now);
+        }
         if last.sequence == store.sequence() && !was_reading && !self.lifetimes.are_short() {
             return;
         }
@@ -454,6 +477,11 @@ impl Oracle {
 
 fn iamat(server: usize, record: &Record) -> IamAt {
     (server, record.id.clone(), record.location.clone(), record.time_text.clone())
+}
+
+/// A statement of the time of receipt.
+fn now(server: usize, record: &Record) -> IamAt {
+    (server, record.id.clone(), record.location.clone(), Vec::new())
 }
 
 /// The greatest progress of a wall clock in a turn, in ns.

@@ -8,7 +8,7 @@ use herd::places::dialect::Dialect;
 use crate::chance::Chance;
 use crate::connection::Side;
 use crate::services::{Answer, Asked};
-use crate::world::{Happening, MILLISECOND, SECOND, Time, World};
+use crate::world::{Happening, MILLISECOND, Port, SECOND, Time, World};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Behaviour {
@@ -55,7 +55,7 @@ impl PlacesActor {
 
     /// Accepts the connections in the backlog.
     pub fn accept(&mut self, world: &mut World) {
-        while let Ok((connection, _)) = world.accept(world.places()) {
+        while let Ok((connection, _)) = world.accept(world.places(), Port::Lines) {
             self.exchanges.insert(connection, Exchange::default());
             self.step(world, connection);
         }

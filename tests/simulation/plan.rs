@@ -92,6 +92,8 @@ pub struct Plan {
     pub has_long_lines: bool,
     /// Servers have stores on disk.
     pub has_stores: bool,
+    /// There are clients over HTTP.
+    pub has_web: bool,
     /// Links are TLS.
     pub has_tls: bool,
     /// The service that Places is.
@@ -189,6 +191,7 @@ impl Plan {
             lifetimes: Lifetimes::default(),
             has_long_lines: false,
             has_stores: false,
+            has_web: false,
             has_tls: false,
             dialect: Dialect::GoogleLegacy,
             cache: Duration::ZERO,
@@ -225,6 +228,7 @@ impl Plan {
     /// Bytes of the replies of one client that may wait for the answer to a question, or that one NEAR has.
     pub fn waiting_replies_max(&self) -> usize {
         let near = if self.vocabulary.near_one_in > 0 { NEAR_MAX } else { 0 };
+        let near = if self.has_web { near.max(WEB_MAX) } else { near };
         near + if self.vocabulary.questions_one_in > 0 { REPLIES_MAX + ANSWERS_MAX } else { 0 }
     }
 
@@ -268,6 +272,8 @@ const PLACES_CONNECTIONS: usize = 64;
 const ANSWERS_MAX: usize = PLACES_CONNECTIONS * 2048;
 /// Bytes of a reply to NEAR: a line of the longest form about each client.
 const NEAR_MAX: usize = 8 * 10 * 1024;
+/// Bytes of a response over HTTP: a page of metrics, or a portion of a list.
+const WEB_MAX: usize = 64 * 1024;
 /// The longest time of a question to Places without a fault, and its answer: 6 KiB in chunks of one byte, 16
 /// bytes in each round trip of 5 ms.
 const ANSWER_MAX: Time = 3 * SECOND;

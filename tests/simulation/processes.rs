@@ -1,7 +1,7 @@
 //! The simulated systems when a process starts or ends.
 
 use crate::connection::{Connection, End, Endpoint, Progress, Side};
-use crate::world::World;
+use crate::world::{Backlog, World};
 
 impl World {
     /// The process on a host has ended, and with it the connections in its backlog.
@@ -11,10 +11,11 @@ impl World {
         (state.is_paused, state.is_stopping) = (false, false);
         state.events.clear();
         state.store_busy_until = 0;
-        let (backlog, has_no_power) = (std::mem::take(&mut state.backlog), state.has_no_power);
+        let backlogs = std::mem::take(&mut state.backlogs);
+        let has_no_power = state.has_no_power;
         self.cancel_wake(host);
         self.tasks_die(host);
-        for index in backlog {
+        for index in backlogs.into_iter().flat_map(|backlog| backlog.connections) {
             self.connections[index].faulted = true;
             let endpoint = self.connections[index].endpoint(Side::Acceptor);
             endpoint.open = false;
@@ -41,9 +42,13 @@ impl World {
             return;
         }
         let server = self.connections[index].host(Side::Acceptor);
+        let port = self.connections[index].port_kind();
         let is_served = |connection: &&Connection| {
             let acceptor = &connection.endpoints[Side::Acceptor as usize];
-            connection.was_served && acceptor.host == server && acceptor.open
+            connection.was_served
+                && acceptor.host == server
+                && acceptor.open
+                && connection.port_kind() == port
         };
         let served = self.connections.iter().filter(is_served).count();
         if served > connections_max {
@@ -82,7 +87,8 @@ impl World {
                 own.host == server && own.open && connection.has_input(side)
             })
         };
-        !self.hosts[server].backlog.is_empty() || self.connections.iter().any(has_input)
+        let has_backlog = |backlog: &Backlog| !backlog.connections.is_empty();
+        self.hosts[server].backlogs.iter().any(has_backlog) || self.connections.iter().any(has_input)
     }
 
     /// A process that has started has this epoch.
@@ -96,7 +102,7 @@ impl World {
         let state = &mut self.hosts[host];
         state.incarnation += 1;
         state.is_up = true;
-        state.accept_armed = true;
+        state.backlogs = Default::default();
         let had_no_power = std::mem::take(&mut state.has_no_power);
         if !had_no_power {
             return;

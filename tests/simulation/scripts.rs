@@ -134,7 +134,7 @@ impl Vocabulary {
         line
     }
 
-    fn time(&self, chance: &mut Chance) -> Vec<u8> {
+    pub fn time(&self, chance: &mut Chance) -> Vec<u8> {
         let seconds = WALL_AT_START / SECOND + chance.below(self.times);
         // The same time may be written in several ways.
         let fraction = chance.pick(&["", "", ".0", ".000000000", ".5", ".959498503"]);
@@ -175,7 +175,7 @@ pub fn kilometres(radius: &[u8]) -> Option<&'static str> {
 /// Bytes that a server reads from one connection in one turn.
 const BURST_MIN: u64 = 64 * 1024;
 /// Radii in kilometres, the same in metres, and in kilometres without needless zeros.
-const RADII: [(&str, &str, &str); 9] = [
+pub const RADII: [(&str, &str, &str); 9] = [
     ("10", "10000", "10"),
     ("0", "0", "0"),
     ("1.25", "1250", "1.25"),
@@ -187,9 +187,9 @@ const RADII: [(&str, &str, &str); 9] = [
     ("3.5", "3500", "3.5"),
 ];
 /// Those of them that random scripts have.
-const USUAL_RADII: usize = 7;
+pub const USUAL_RADII: usize = 7;
 /// Radii in kilometres of NEAR: nothing, the distance of two of the locations, any distance.
-const NEAR_RADII: [&str; 7] = ["0", "0.000", "0.1", "1", "8000.5", "20015.2", "20100"];
+pub const NEAR_RADII: [&str; 7] = ["0", "0.000", "0.1", "1", "8000.5", "20015.2", "20100"];
 const BAD_LOCATIONS: [&str; 7] =
     ["+91-118", "+34-180.1", "34-118", "+34.-118", "+34-118/", "+-", "+34,1-118"];
 const BAD_TIMES: [&str; 6] = ["1e9", "-5", "99999999999", "1621464827.", "1.1234567890", "nan"];

@@ -74,7 +74,7 @@ impl Simulation {
                 keys: self.tls.as_ref().map(|tls| tls.herd_keys(server)),
                 ..LinkSettings::default()
             },
-            web: WebSettings::default(),
+            web: WebSettings { has_listener: self.plan.has_web, ..WebSettings::default() },
             places: PlacesSettings { section: places, key: Some(key(self.plan.dialect).into()) },
             log_level: if logs { Level::Traffic } else { Level::Off },
         }

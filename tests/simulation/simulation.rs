@@ -33,7 +33,10 @@ use crate::scripts::{Act, burst};
 use crate::settings::Changes;
 use crate::stores::{NotStarted, Stores};
 use crate::system::{SharedWorld, SimulatedSystem};
-use crate::world::{DISKS, Happening, MICROSECOND, MILLISECOND, Resolved, SECOND, STORES, Time, World, show};
+use crate::web::{WEB, Web};
+use crate::world::{
+    Actor, DISKS, Happening, MICROSECOND, MILLISECOND, Port, Resolved, SECOND, STORES, Time, World, show,
+};
 
 pub struct Simulation {
     pub plan: Plan,
@@ -98,6 +101,8 @@ pub struct Simulation {
     pub clients: Vec<Client>,
     pub places: PlacesActor,
     pub oracle: Oracle,
+    /// `None`: there are no clients over HTTP.
+    pub web: Option<Web>,
     /// `None`: links are plain text.
     pub tls: Option<Tls>,
     /// `None`: no server has a store on disk.
@@ -144,6 +149,7 @@ impl Simulation {
         plan.vocabulary.near_one_in = *Chance::new(chance.clone().number() ^ NEAR).pick(&[0, 3, 10]);
         plan.conditions.disk_max = *disks.pick(&[MILLISECOND, 100 * MILLISECOND, 2 * SECOND]);
         let mut stores = Stores::new(Chance::new(chance.clone().number() ^ STORES), &mut plan);
+        let web = Web::new(Chance::new(chance.clone().number() ^ WEB), &mut plan);
         let tls_chance = Chance::new(chance.clone().number() ^ TLS);
         let network_chance = Chance::new(chance.number());
         let mut world = World::new(network_chance, &plan, is_verbose);
@@ -203,6 +209,7 @@ impl Simulation {
             clients: Vec::new(),
             places: PlacesActor::new(plan.dialect),
             oracle,
+            web,
             tls,
             stores,
             repairs: Vec::new(),
@@ -233,6 +240,9 @@ impl Simulation {
             self.connect_client(server, crowd::script(&mut chance));
         }
         self.schedule_in(0, Happening::ClientConnects);
+        if self.web.is_some() {
+            self.schedule_in(0, Happening::WebConnects);
+        }
         if !self.plan.faults.is_empty() {
             self.schedule_in(self.plan.fault_every, Happening::Fault);
         }
@@ -323,7 +333,10 @@ impl Simulation {
         let (clocks, seed) = (system.clocks(), system.random());
         let herd = Herd::new(state, settings, journal, seed, clocks);
         let mut event_loop = EventLoop::new(system, herd, water_marks);
-        event_loop.add_listener((), None, quota);
+        event_loop.add_listener(Port::Lines, None, quota);
+        if self.web.is_some() {
+            event_loop.add_listener(Port::Http, None, Herd::quota_of_web(quota));
+        }
         if self.tls.is_some() {
             // TLS on the listener is among the first commands.
             event_loop.update(|_, _| {});
@@ -390,6 +403,11 @@ impl Simulation {
                     client.step(&mut world, &mut self.oracle);
                 }
             }
+            Happening::WebActs { client } => self.web_acts(&mut world, client),
+            Happening::WebConnects => {
+                drop(world);
+                self.web_connects();
+            }
             Happening::PlacesActs { connection } => self.places.step(&mut world, connection),
             Happening::ClientConnects => {
                 drop(world);
@@ -434,10 +452,16 @@ impl Simulation {
         let host = world.connections[connection].host(side);
         if host == world.places() {
             self.places.step(world, connection);
-        } else if let Some(client) = host.checked_sub(world.places() + 1)
-            && let Some(client) = self.clients.get_mut(client)
-        {
-            client.step(world, &mut self.oracle);
+            return;
+        }
+        match world.hosts[host].actor {
+            Some(Actor::Client(client)) => {
+                if let Some(client) = self.clients.get_mut(client) {
+                    client.step(world, &mut self.oracle);
+                }
+            }
+            Some(Actor::Web(client)) => self.web_acts(world, client),
+            None => {}
         }
     }
 

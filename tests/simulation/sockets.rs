@@ -8,7 +8,7 @@ use herd::protocol::ListenerTag;
 
 use crate::connection::{Connection, End, Endpoint, Pipe, Progress, Side};
 use crate::tap::Handshake;
-use crate::world::{Happening, MILLISECOND, SECOND, Time, World, would_block};
+use crate::world::{Happening, MILLISECOND, Port, SECOND, Time, World, would_block};
 
 impl World {
     /// Starts a connection from a host to an address.
@@ -75,7 +75,9 @@ impl World {
         let (from, to) = (connection.host(Side::Dialler), connection.host(Side::Acceptor));
         let is_closed = !connection.endpoints[0].open;
         let host = &self.hosts[to];
-        let lost = self.is_cut(from, to) || host.has_no_power || host.backlog.len() >= BACKLOG_MAX;
+        let lost = self.is_cut(from, to)
+            || host.has_no_power
+            || host.backlogs[connection.port_kind() as usize].connections.len() >= BACKLOG_MAX;
         if is_closed && (lost || attempt > 0) {
             // A socket closed in SYN-SENT is deleted (RFC 9293, section 3.10.4): it retransmits nothing.
             return;
@@ -100,9 +102,11 @@ impl World {
         connection.endpoint(Side::Acceptor).open = true;
         let made = self.now + latency;
         self.connections[index].pipe_from(Side::Acceptor).last_arrival = made;
-        self.hosts[to].backlog.push_back(index);
-        if to < self.servers && std::mem::take(&mut self.hosts[to].accept_armed) {
-            self.notify(to, Event::Accept(ListenerTag(0)));
+        let port = self.connections[index].port_kind();
+        let backlog = &mut self.hosts[to].backlogs[port as usize];
+        backlog.connections.push_back(index);
+        if to < self.servers && std::mem::take(&mut backlog.is_armed) {
+            self.notify(to, Event::Accept(ListenerTag(port as u8)));
         }
         self.schedule(made, Happening::Made { connection: index });
     }
@@ -179,22 +183,26 @@ impl World {
         self.notify_edges(index, side, readable && is_settled, has_room && is_settled);
     }
 
-    pub fn accept(&mut self, host: usize) -> io::Result<(usize, SocketAddr)> {
+    pub fn accept(&mut self, host: usize, port: Port) -> io::Result<(usize, SocketAddr)> {
         let state = &mut self.hosts[host];
-        if state.backlog.is_empty() {
-            state.accept_armed = true;
+        let backlog = &mut state.backlogs[port as usize];
+        if backlog.connections.is_empty() {
+            backlog.is_armed = true;
             return Err(would_block());
         }
         if state.descriptors >= state.descriptors_max {
             return Err(io::Error::from_raw_os_error(EMFILE));
         }
-        let Some(index) = state.backlog.pop_front() else {
+        let Some(index) = backlog.connections.pop_front() else {
             return Err(would_block());
         };
         state.descriptors += 1;
         let is_other = |other: &&Connection| {
             let acceptor = &other.endpoints[Side::Acceptor as usize];
-            acceptor.host == host && acceptor.is_registered() && !other.was_welcomed
+            acceptor.host == host
+                && acceptor.is_registered()
+                && !other.was_welcomed
+                && other.port_kind() == port
         };
         self.connections[index].others = self.connections.iter().filter(is_other).count();
         Ok((index, SocketAddr::from(([127, 0, 0, 1], EPHEMERAL_PORT + (index % 20_000) as u16))))

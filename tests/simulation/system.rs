@@ -11,7 +11,7 @@ use herd::event_loop::system::{Event, System};
 use herd::protocol::Work;
 
 use crate::connection::Side;
-use crate::world::{Happening, MILLISECOND, Resolved, Time, World};
+use crate::world::{Happening, MILLISECOND, Port, Resolved, Time, World};
 
 pub type SharedWorld = Rc<RefCell<World>>;
 
@@ -64,7 +64,7 @@ impl Drop for SimulatedStream {
 }
 
 impl System for SimulatedSystem {
-    type Listener = ();
+    type Listener = Port;
     type Stream = SimulatedStream;
 
     fn poll(&mut self, timeout: Option<Duration>, events: &mut Vec<Event>) -> io::Result<()> {
@@ -92,8 +92,8 @@ impl System for SimulatedSystem {
         Ok(())
     }
 
-    fn accept(&mut self, _listener: &mut ()) -> io::Result<(SimulatedStream, SocketAddr)> {
-        let (connection, address) = self.world.borrow_mut().accept(self.host)?;
+    fn accept(&mut self, port: &mut Port) -> io::Result<(SimulatedStream, SocketAddr)> {
+        let (connection, address) = self.world.borrow_mut().accept(self.host, *port)?;
         Ok((SimulatedStream { world: self.world.clone(), connection, side: Side::Acceptor }, address))
     }
 

@@ -19,7 +19,8 @@ impl Simulation {
                 client.finish(&mut world, &mut self.oracle);
             }
         }
-        let clients_until = begin + 3 * self.plan.places_timeout + CLIENTS_MAX;
+        self.finish_web();
+        let clients_until = begin + 3 * self.plan.places_timeout + CLIENTS_MAX + self.phones_wait_max();
         let mut agreed_at = None;
         loop {
             let now = self.world.borrow().now;
@@ -43,13 +44,18 @@ impl Simulation {
             if let Some(client) = waiting.filter(|_| now > clients_until) {
                 return Err(format!("at {}: {}", show(now), client.complaint()));
             }
+            let web_waiting = self.web.as_ref().and_then(|web| web.waiting(self.streams_go_on));
+            if let Some(client) = web_waiting.filter(|_| now > clients_until) {
+                return Err(format!("at {}: {}", show(now), client.complaint()));
+            }
+            let is_web_waiting = web_waiting.is_some();
             if waiting.is_some() && now > begin + STREAM_CUT_OFF_AFTER {
                 let shared = self.world.clone();
                 let mut world = shared.borrow_mut();
                 self.clients.iter_mut().for_each(|client| client.leave_stream(&mut world, &mut self.oracle));
                 continue;
             }
-            if let (None, Some(agreed_at)) = (waiting, agreed_at) {
+            if let (None, false, Some(agreed_at)) = (waiting, is_web_waiting, agreed_at) {
                 return Ok(agreed_at);
             }
         }
@@ -65,7 +71,11 @@ impl Simulation {
         let was_places_asked = self.was_places_asked || self.plan.vocabulary.questions_one_in > 0;
         let freed_at = now + if was_places_asked { PLACES_FREED_WITHIN } else { FREED_WITHIN };
         // A server learns from its MARKs that a half-closed client is gone.
-        let freed_at = if self.has_followers() { freed_at.max(now + STREAMS_FREED_WITHIN) } else { freed_at };
+        let freed_at = if self.has_followers() || self.web.is_some() {
+            freed_at.max(now + STREAMS_FREED_WITHIN)
+        } else {
+            freed_at
+        };
         if self.extra.one_in(LOITERERS_ONE_IN) {
             let loiterers = self.loiterers_connect();
             self.check_time_limits(loiterers)?;

@@ -50,6 +50,10 @@ pub enum Happening {
     Wake { host: usize },
     /// A client continues with its script.
     ClientActs { client: usize },
+    /// A client over HTTP continues.
+    WebActs { client: usize },
+    /// Another client connects over HTTP.
+    WebConnects,
     /// Places sends the next part of a response.
     PlacesActs { connection: usize },
     /// Another client connects.
@@ -118,6 +122,34 @@ impl PartialEq for Scheduled {
 
 impl Eq for Scheduled {}
 
+/// A port at which a server listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Port {
+    Lines,
+    Http,
+}
+
+/// The connections to one port that a process has not accepted.
+#[derive(Debug)]
+pub struct Backlog {
+    pub connections: VecDeque<usize>,
+    /// An edge is reported as soon as there is a connection to accept.
+    pub is_armed: bool,
+}
+
+impl Default for Backlog {
+    fn default() -> Backlog {
+        Backlog { connections: VecDeque::new(), is_armed: true }
+    }
+}
+
+/// A client of the simulation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Actor {
+    Client(usize),
+    Web(usize),
+}
+
 /// A machine with at most one process.
 #[derive(Debug)]
 pub struct Host {
@@ -125,6 +157,8 @@ pub struct Host {
     pub incarnation: u32,
     /// A process listens.
     pub is_up: bool,
+    /// The client on it; `None`: there is none.
+    pub actor: Option<Actor>,
     /// The machine has no power: it does not even refuse connections.
     pub has_no_power: bool,
     /// The process was stopped by a signal (SIGSTOP). Its system continues.
@@ -135,11 +169,10 @@ pub struct Host {
     /// When its process runs next; [`Time::MAX`]: at the next event.
     wake_at: Time,
     wake_sequence: u64,
-    pub backlog: VecDeque<usize>,
+    /// The connections that its process has not accepted, by port.
+    pub backlogs: [Backlog; 2],
     /// Lines of its log that were written and not read yet.
     pub unread_log: Vec<u8>,
-    /// An edge is reported as soon as there is a connection to accept.
-    pub accept_armed: bool,
     pub descriptors: usize,
     /// When its disk has written the last page of the log that it was given.
     pub disk_busy_until: Time,
@@ -162,15 +195,15 @@ impl Host {
         Host {
             incarnation: 0,
             is_up: false,
+            actor: None,
             has_no_power: false,
             is_paused: false,
             is_stopping: false,
             events: Vec::new(),
             wake_at: Time::MAX,
             wake_sequence: 0,
-            backlog: VecDeque::new(),
+            backlogs: Default::default(),
             unread_log: Vec::new(),
-            accept_armed: true,
             descriptors: 0,
             disk_busy_until: 0,
             store_busy_until: 0,
@@ -312,8 +345,8 @@ impl World {
         self.servers
     }
 
-    pub fn add_host(&mut self) -> usize {
-        self.hosts.push(Host::new(WALL_AT_START));
+    pub fn add_host(&mut self, actor: Option<Actor>) -> usize {
+        self.hosts.push(Host { actor, ..Host::new(WALL_AT_START) });
         self.hosts.len() - 1
     }
 
@@ -442,6 +475,11 @@ impl World {
         SocketAddr::from(([127, 0, 0, 1], first_port + host as u16))
     }
 
+    /// The address at which a server listens for HTTP.
+    pub fn web_address_of(&self, server: usize) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], FIRST_HTTP_PORT + server as u16))
+    }
+
     /// A port for a host at which it does not listen.
     pub fn absent_port(&self, host: usize) -> u16 {
         FIRST_ABSENT_PORT + host as u16
@@ -454,11 +492,16 @@ impl World {
 
     /// The server or Places that this port belongs to.
     pub fn host_of_port(&self, port: u16) -> Option<usize> {
-        let first_ports = [FIRST_ABSENT_PORT, FIRST_SECOND_PORT, FIRST_PORT];
+        let first_ports = [FIRST_ABSENT_PORT, FIRST_HTTP_PORT, FIRST_SECOND_PORT, FIRST_PORT];
         let first_port = first_ports.into_iter().find(|&first| port >= first)?;
         let host = usize::from(port.checked_sub(first_port)?);
         (host <= self.servers).then_some(host)
     }
+}
+
+/// The kind of a port that is listened at.
+pub fn port_kind(port: u16) -> Port {
+    if (FIRST_HTTP_PORT..FIRST_ABSENT_PORT).contains(&port) { Port::Http } else { Port::Lines }
 }
 
 pub fn show(time: Time) -> String {
@@ -479,6 +522,8 @@ pub const STORES: u64 = 0x7374_6f72_6573;
 const FIRST_PORT: u16 = 10_000;
 /// The second port of server number 0.
 const FIRST_SECOND_PORT: u16 = 20_000;
+/// The port of server number 0 for HTTP.
+const FIRST_HTTP_PORT: u16 = 25_000;
 /// The port of server number 0 at which it does not listen.
 const FIRST_ABSENT_PORT: u16 = 30_000;
 /// The longest time that a process with events waits for a processor.
