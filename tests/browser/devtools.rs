@@ -68,9 +68,11 @@ impl Browser {
         let attach = json!({ "targetId": target["targetId"], "flatten": true });
         let attached = browser.call("Target.attachToTarget", attach);
         browser.session = attached["sessionId"].as_str().unwrap().to_owned();
-        for domain in ["Page", "Runtime", "Log", "Network", "Accessibility"] {
+        for domain in ["Page", "Runtime", "Log", "Accessibility"] {
             browser.call(&format!("{domain}.enable"), json!({}));
         }
+        // The browser must not keep what it receives for these tests: a stream never ends.
+        browser.call("Network.enable", json!({ "maxTotalBufferSize": 1, "maxResourceBufferSize": 1 }));
         browser.screen(1280, 800, 1.0);
         browser
     }
