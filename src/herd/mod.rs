@@ -15,6 +15,7 @@ mod reload;
 mod searching;
 mod settings;
 pub mod shutdown;
+mod store_reading;
 mod sweeping;
 
 use std::collections::VecDeque;
@@ -205,21 +206,6 @@ impl Herd {
             Some(dialler::Step::Abort(connection)) => Command::Abort(connection),
         };
         self.commands.push_back(command);
-    }
-
-    /// The store was read from the disk: what has waited for it begins.
-    fn store_was_read(&mut self, now: Moment) {
-        for id in self.server.neighbours.ids() {
-            if self.server.neighbours.get(id).present {
-                let dialler = &mut self.diallers[id.0];
-                let address = dialler.address().clone();
-                let step = dialler.want(&address);
-                self.dial(id, step, now);
-            }
-        }
-        if self.server.followers.store_was_read() {
-            self.commands.push_back(Command::Timer { at: now, tag: Tag::Followers });
-        }
     }
 
     fn link_lost(&mut self, id: NeighbourId, now: Moment) {

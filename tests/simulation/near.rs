@@ -89,7 +89,7 @@ impl Near<'_> {
                 return Err("the client that is asked about is there".into());
             }
         }
-        if self.oracle.has_read_since(self.server, self.incarnation, self.since) {
+        if self.oracle.has_read_since(self.server, self.since) {
             return Ok(());
         }
         for record in self.oracle.records(self.server, self.incarnation) {

@@ -60,8 +60,6 @@ struct Incarnation {
     sequence: u64,
     /// The store was being read from the disk: records come without another sequence number.
     was_reading: bool,
-    /// Until when it was.
-    read_until: Time,
     /// The winner of all records of each client that the store had.
     best: BTreeMap<Vec<u8>, Record>,
     /// When the record of each client last changed.
@@ -330,10 +328,8 @@ impl Oracle {
     }
 
     /// Whether a server has read its store at this time or later: NEAR finds what it has when that is over.
-    pub fn has_read_since(&self, server: usize, incarnation: u32, since: Time) -> bool {
-        self.incarnations[server]
-            .get(incarnation as usize)
-            .is_some_and(|known| known.read_until >= since.max(1))
+    pub fn has_read_since(&self, server: usize, since: Time) -> bool {
+        self.reading_until[server].is_some_and(|until| until >= since)
     }
 
     /// Compares the store of a server after a turn with its last known content: no record may have been

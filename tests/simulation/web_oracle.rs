@@ -70,6 +70,10 @@ impl WebClient {
         let sent = match (&exchange.sent, &request.ask) {
             (Some(sent), _) => sent.clone(),
             (None, Ask::Refused(status)) if *status == response.status => return Ok(()),
+            // Its head may have been cut off by a half-close, too.
+            (None, Ask::Refused(_)) if response.status == 400 && self.half_closed_at.is_some() => {
+                return Ok(());
+            }
             (None, Ask::Cut) if response.status == 400 => return Ok(()),
             (None, Ask::Cut) => return Err("a part of a request is no request".into()),
             (None, _) => return Err("it came before the whole request was sent".into()),
@@ -271,7 +275,7 @@ impl WebClient {
             let history = oracle.records_since(server, incarnation, &point.id, 0);
             let mut all_own = history.iter().map(|(_, record)| record).filter(is_own);
             // Which of several without a time this answer is about is not known: the first of them was stored in any case.
-            let own = if point.time_text.is_empty() { all_own.next() } else { all_own.last() }.cloned();
+            let own = if point.time_text.is_empty() { all_own.next() } else { all_own.next_back() }.cloned();
             let best = oracle.best(server, incarnation, &point.id);
             let time = crate::rules::time_ns(&point.time_text);
             let is_there = best.is_some_and(|best| time.is_none_or(|time| best.time >= time));
