@@ -442,7 +442,7 @@ FAULTS = [
      "            let used = length + body_length;\n", "            let used = length;\n"),
     ("the body of a refused request is read as a request", "src/conversation/web/receiving.rs",
      "                    self.refuse_request(context, &head, refusal);\n                    return data.len();\n",
-     "                    self.respond(context, Exchange::of(&head), &refusal);\n                    return length;\n"),
+     "                    self.respond(context, super::Exchange::of(&head), &refusal);\n                    return length;\n"),
     ("a request that a half-close has cut off is not answered", "src/conversation/web/mod.rs",
      "            State::Reading if !rest.is_empty() || self.incoming.is_some() => {\n",
      "            State::Reading if !rest.is_empty() && rest.is_empty() => {\n"),

@@ -266,10 +266,10 @@ impl WebClient {
         let (server, connection) = (self.limits.server, self.witness.connection);
         let incarnation = world.connections[connection].incarnation;
         for point in points.iter().filter(|point| point.has_good_time) {
+            // Which statement of the time of receipt is that of this point is not certain.
             let is_own = |record: &&Record| {
-                let is_now = point.time_text.is_empty() && record.time == record.received;
                 record.location == point.location
-                    && (record.time_text == point.time_text || is_now)
+                    && record.time_text == point.time_text
                     && record.server == oracle.names[server].as_bytes()
             };
             let history = oracle.records_since(server, incarnation, &point.id, 0);
