@@ -10,7 +10,7 @@ import { createServer } from 'node:http';
 
 const [name, file] = process.argv.slice(2);
 const { listen } = JSON.parse(readFileSync(file, 'utf8')).servers[name];
-const known = new Map(); // client -> { seconds, nanoseconds, json }, where json lacks the closing brace
+const known = new Map(); // client -> { latitude, longitude, time, seconds, nanoseconds, skew, line }
 
 const CLIENTS = '/v1/clients/';
 const TIME = /^(\d{1,18})(?:\.(\d{1,9}))?$/;
@@ -71,6 +71,12 @@ function degrees(text, body, field, most) {
   return match ? match[1] : value.toFixed(20).replace(/\.?0+$/, '');
 }
 
+// Without the closing brace.
+function jsonOf(id, { latitude, longitude, time, skew, line }) {
+  return `{"id":${JSON.stringify(id)},"latitude":${latitude},"longitude":${longitude},"time":"${time}",` +
+    `"server":"${name}","skew":"${skew}","line":${JSON.stringify(line)}`;
+}
+
 function put(id, text) {
   let body;
   try {
@@ -93,14 +99,12 @@ function put(id, text) {
   const signed = `${skew < 0 ? '-' : '+'}${Math.floor(size / 1e9)}.${String(size % 1e9).padStart(9, '0')}`;
   const sign = (digits) => (digits.startsWith('-') ? digits : `+${digits}`);
   const line = `AT ${name} ${signed} ${id} ${sign(latitude)}${sign(longitude)} ${time}`;
-  const quoted = JSON.stringify(id);
-  const json = `{"id":${quoted},"latitude":${latitude},"longitude":${longitude},"time":"${time}","server":"${name}",` +
-    `"skew":"${signed}","line":${JSON.stringify(line)}`;
+  const record = { latitude, longitude, time, seconds, nanoseconds, skew: signed, line };
   const before = known.get(id);
   const stored = !before || before.seconds < seconds ||
     (before.seconds === seconds && before.nanoseconds < nanoseconds);
-  if (stored) known.set(id, { seconds, nanoseconds, json });
-  return `${json},"stored":${stored}}\n`;
+  if (stored) known.set(id, record);
+  return `${jsonOf(id, record)},"stored":${stored}}\n`;
 }
 
 const server = createServer({ noDelay: true, keepAliveTimeout: 60_000 }, (request, response) => {
@@ -109,7 +113,7 @@ const server = createServer({ noDelay: true, keepAliveTimeout: 60_000 }, (reques
     if (request.method === 'GET' || request.method === 'HEAD') {
       const record = known.get(id);
       if (!record) throw new Refusal(404, 'this client is unknown');
-      reply(response, 200, `${record.json}}\n`);
+      reply(response, 200, `${jsonOf(id, record)}}\n`);
     } else if (request.method === 'PUT') {
       let text = '';
       request.setEncoding('utf8');
