@@ -81,6 +81,7 @@ impl Followers {
         }
         let group = &mut groups[member.group.0 as usize].0;
         group.all_woken = false;
+        let pending = transport.pending();
         let mut sending = Sending { member, group, store, transport, encoder, lines: 0, looked_at: 0 };
         // First, so that a client that is back is not taken for one that has left.
         let mut portion = sending.departures(departures);
@@ -89,7 +90,8 @@ impl Followers {
             sending.choose_way();
             portion = Some(sending.changes());
         }
-        let looks = sending.looked_at + sending.lines as usize * E::LOOKS;
+        let written = sending.transport.pending().saturating_sub(pending);
+        let looks = sending.looked_at + sending.lines as usize * E::LOOKS + written / BYTES_PER_LOOK;
         *budget = budget.saturating_sub(looks / LOOKS_PER_WORK);
         served.lines = sending.lines;
         let is_searching = sending.is_searching();
@@ -341,5 +343,7 @@ const ID_FIELD: usize = 3;
 const LOOKED_AT_MAX: usize = if cfg!(test) { 8 } else { 1024 };
 /// The work of a step of a cursor that searches for its place, as looks.
 const SEARCH_LOOKS: usize = if cfg!(test) { 2 } else { 128 };
+/// Bytes of output that are as much work as a look: copying them, and handing them to the system.
+const BYTES_PER_LOOK: usize = 256;
 /// Looks that are as much work as a unit of the budget: each may take a memory access, 0.1 µs.
 const LOOKS_PER_WORK: usize = 2;
