@@ -438,9 +438,9 @@ fn stored_spot(store: &Store, id: &[u8]) -> Option<Spot> {
 
 /// The work of serving a follower, besides the changes that are looked at. About 3 µs, most of it for the write.
 const SERVICE_WORK: usize = 16;
-/// The work for followers in one turn that has stored nothing: 64 services, 0.2 ms. More would delay the replies to
-/// what arrives meanwhile.
-const TURN_WORK: usize = 64 * SERVICE_WORK;
+/// The work for followers in one turn that has stored nothing: 8 services of some lines each, 0.03 ms, or a few that fill
+/// their output. More would delay the replies to what arrives meanwhile, and brings no more deliveries.
+const TURN_WORK: usize = 8 * SERVICE_WORK;
 /// The same in a turn that has stored something: followers must not wait for ever.
 const TURN_WORK_MIN: usize = 4 * SERVICE_WORK;
 /// Statements that a turn stores for each follower that it serves. Both take about as long as 50 to 3 µs: a server
