@@ -224,10 +224,9 @@ impl WebClient {
         if let Some(last) = self.exchanges.back_mut().filter(|last| last.unsent > 0) {
             if last.begun_at == Time::MAX {
                 self.exchanges.pop_back();
-            } else if last.request.ask.is_answered_early() {
-                last.unsent = 0;
             } else {
-                (last.request.ask, last.request.is_last) = (Ask::Cut, true);
+                let status = if let Ask::Refused(status) = last.request.ask { status } else { 400 };
+                (last.request.ask, last.request.is_last) = (Ask::Cut(status), true);
                 (last.request.is_head, last.unsent) = (false, 0);
             }
         }
