@@ -265,6 +265,10 @@ impl WebClient {
             let why = format!("{how}, active until {}, with {first:?} pending", show(self.active_at));
             self.complain(world, &why);
         }
+        if was_full && self.is_finishing {
+            // Streams that go on take all places: the queue of a phone stays.
+            self.phone = None;
+        }
         if !is_excused
             && let Some(why) =
                 self.stream.as_ref().and_then(|stream| stream.end_difference(self, world, oracle))

@@ -65,10 +65,6 @@ impl WebClient {
         let sent = match (&exchange.sent, &request.ask) {
             (Some(sent), _) => sent.clone(),
             (None, Ask::Refused(status)) if *status == response.status => return Ok(()),
-            // Its head may have been cut off by a half-close, too.
-            (None, Ask::Refused(_)) if response.status == 400 && self.half_closed_at.is_some() => {
-                return Ok(());
-            }
             (None, Ask::Cut(status)) if [400, *status].contains(&response.status) => return Ok(()),
             (None, Ask::Cut(_)) => return Err("a part of a request is no request".into()),
             (None, _) => return Err("it came before the whole request was sent".into()),
