@@ -224,10 +224,9 @@ impl WebClient {
         if let Some(last) = self.exchanges.back_mut().filter(|last| last.unsent > 0) {
             if last.begun_at == Time::MAX {
                 self.exchanges.pop_back();
-            } else if last.request.ask.is_answered_early() {
-                last.unsent = 0;
             } else {
-                (last.request.ask, last.request.is_last) = (Ask::Cut, true);
+                let status = if let Ask::Refused(status) = last.request.ask { status } else { 400 };
+                (last.request.ask, last.request.is_last) = (Ask::Cut(status), true);
                 (last.request.is_head, last.unsent) = (false, 0);
             }
         }
@@ -265,6 +264,10 @@ impl WebClient {
             let first = self.exchanges.front().map(|first| first.request.title());
             let why = format!("{how}, active until {}, with {first:?} pending", show(self.active_at));
             self.complain(world, &why);
+        }
+        if was_full && self.is_finishing {
+            // Streams that go on take all places: the queue of a phone stays.
+            self.phone = None;
         }
         if !is_excused
             && let Some(why) =

@@ -24,11 +24,6 @@ impl Ask {
             _ => Meaning::Http,
         }
     }
-
-    /// Whether the response may come before the whole request was sent.
-    pub fn is_answered_early(&self) -> bool {
-        matches!(self, Ask::Refused(_))
-    }
 }
 
 impl Request {
@@ -70,12 +65,8 @@ impl WebClient {
         let sent = match (&exchange.sent, &request.ask) {
             (Some(sent), _) => sent.clone(),
             (None, Ask::Refused(status)) if *status == response.status => return Ok(()),
-            // Its head may have been cut off by a half-close, too.
-            (None, Ask::Refused(_)) if response.status == 400 && self.half_closed_at.is_some() => {
-                return Ok(());
-            }
-            (None, Ask::Cut) if response.status == 400 => return Ok(()),
-            (None, Ask::Cut) => return Err("a part of a request is no request".into()),
+            (None, Ask::Cut(status)) if [400, *status].contains(&response.status) => return Ok(()),
+            (None, Ask::Cut(_)) => return Err("a part of a request is no request".into()),
             (None, _) => return Err("it came before the whole request was sent".into()),
         };
         if request.is_head {
@@ -146,7 +137,6 @@ impl WebClient {
                 Ok(())
             }
             (Ask::Refused(expected), status) if *expected == status => Ok(()),
-            (Ask::Cut, 400) => Ok(()),
             _ => Err("it has a wrong status".into()),
         }
     }

@@ -47,8 +47,8 @@ pub enum Ask {
     Report(App, Vec<Point>),
     /// Something that has to get this status.
     Refused(u16),
-    /// A request that was not sent whole.
-    Cut,
+    /// A request that was not sent whole; with the status that it may get besides 400.
+    Cut(u16),
 }
 
 #[derive(Clone, Debug)]

@@ -127,6 +127,15 @@ impl WebClient {
                 continue;
             }
             let Some(exchange) = self.exchanges.pop_front() else { return };
+            let number = self.number;
+            world.print(|| {
+                format!(
+                    "web client {number}: {} for '{}' '{}'",
+                    response.status,
+                    exchange.request.title(),
+                    response.body.escape_ascii()
+                )
+            });
             self.has_response = true;
             world.check_quota(self.witness.connection, self.limits.connections_max);
             if response.status == 408 && self.is_excused {
