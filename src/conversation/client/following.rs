@@ -134,9 +134,8 @@ impl Client {
     pub fn follow_on(&mut self, context: &mut Context<'_>) {
         let Some(following) = self.following.as_mut().filter(|following| following.has_begun) else { return };
         let Server { followers, store, counts, identity, .. } = &mut *context.shared;
-        // It may have waited for the store to be read.
-        followers.begin(following.follower, store, identity.epoch);
-        let served = followers.serve(following.follower, store, context.transport, &mut LineEncoder);
+        let follower = following.follower;
+        let served = followers.serve(follower, store, identity.epoch, context.transport, &mut LineEncoder);
         following.lines += served.lines;
         counts.lines_to_followers += served.lines;
         if served.is_lost {

@@ -161,10 +161,11 @@ impl Followers {
     /// The replies before a follower were sent: from now on its changes are. `epoch`: that of the store.
     pub(super) fn begin(&mut self, id: FollowerId, store: &mut Store, epoch: Epoch) {
         let key = id.0 as usize;
-        let State::Waiting(filter, from) = std::mem::replace(&mut self.members[key].state, State::Idle)
-        else {
+        let state = &mut self.members[key].state;
+        if !matches!(state, State::Waiting(..)) {
             return;
-        };
+        }
+        let State::Waiting(filter, from) = std::mem::replace(state, State::Idle) else { return };
         let known = from.filter(|from| from.epoch == Some(epoch) && from.sequence <= store.sequence());
         let since = known.map_or(0, |from| from.sequence);
         let needs_walk = !matches!(*filter, Filter::Client(_));

@@ -6,6 +6,7 @@ use super::group::{Filter, FollowedArea, Group};
 use super::{FollowerId, Followers, Member, State};
 use crate::protocol::Transport;
 use crate::store::{Change, Store};
+use crate::text::peer_line::Epoch;
 use crate::text::record::Statement;
 
 /// What serving a follower has come to.
@@ -65,20 +66,23 @@ impl Encoder for Lines {
 }
 
 impl Followers {
-    /// Writes a portion of what a follower lacks.
+    /// Writes a portion of what a follower lacks. One that has waited until the store was read begins now. `epoch`: that of
+    /// the store.
     pub(in crate::conversation) fn serve<E: Encoder>(
         &mut self,
         id: FollowerId,
         store: &mut Store,
+        epoch: Epoch,
         transport: &mut Transport,
         encoder: &mut E,
     ) -> Served {
+        if !self.members.contains(id.0 as usize) {
+            return Served::default();
+        }
+        self.begin(id, store, epoch);
         let Followers { members, groups, departures, budget, .. } = self;
         let mut served = Served::default();
-        let Some(member) = members.get_mut(id.0 as usize) else { return served };
-        if let State::Waiting(..) = member.state {
-            return served;
-        }
+        let member = &mut members[id.0 as usize];
         let group = &mut groups[member.group.0 as usize].0;
         group.all_woken = false;
         let pending = transport.pending();

@@ -106,7 +106,8 @@ impl World {
         if let Some(connection) = self.followers.next_due() {
             let index = self.stream_of(connection);
             let stream = &mut self.streams[index];
-            let served = self.followers.serve(stream.id, &mut self.store, &mut stream.transport, &mut Lines);
+            let served =
+                self.followers.serve(stream.id, &mut self.store, EPOCH, &mut stream.transport, &mut Lines);
             if served.is_lost {
                 stream.is_lost = true;
                 self.followers.end(stream.id, &mut self.store);

@@ -164,9 +164,8 @@ impl Web {
         let Server { followers, store, identity, counts, web, .. } = &mut *context.shared;
         let grant = &stream.grant;
         let mut encoder = EventEncoder { may_read: |id: &[u8]| grant.may_read(id), events: &mut web.events };
-        // It may have waited for the store to be read.
-        followers.begin(stream.follower, store, identity.epoch);
-        let served = followers.serve(stream.follower, store, context.transport, &mut encoder);
+        let follower = stream.follower;
+        let served = followers.serve(follower, store, identity.epoch, context.transport, &mut encoder);
         stream.events += served.lines;
         counts.lines_to_followers += served.lines;
         if served.is_lost {
