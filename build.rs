@@ -42,11 +42,12 @@ fn main() {
             bytes = String::from_utf8(bytes).unwrap().replace(HASH, &hash).into_bytes();
         }
         let path = if name == PAGE { "/".to_owned() } else { format!("/assets/{hash}/{name}") };
-        let packed = Path::new(&out).join(format!("{name}.gz"));
-        fs::write(&packed, gzip(&bytes)).unwrap();
+        // Relative to the folder of this build, which may be moved together with the checkout.
+        let packed = format!("/{name}.gz");
+        fs::write(format!("{out}{packed}"), gzip(&bytes)).unwrap();
         writeln!(
             table,
-            "Asset {{ path: {path:?}, content_type: {:?}, length: {}, gzip: include_bytes!({packed:?}) }},",
+            "Asset {{ path: {path:?}, content_type: {:?}, length: {}, gzip: include_bytes!(concat!(env!(\"OUT_DIR\"), {packed:?})) }},",
             content_type(&name),
             bytes.len()
         )
