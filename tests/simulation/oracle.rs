@@ -327,11 +327,6 @@ impl Oracle {
         replies.is_some_and(is_from) || record.time == record.received && of_receipt.is_some_and(is_from)
     }
 
-    /// Whether a server has read its store at this time or later: NEAR finds what it has when that is over.
-    pub fn has_read_since(&self, server: usize, since: Time) -> bool {
-        self.reading_until[server].is_some_and(|until| until >= since)
-    }
-
     /// Compares the store of a server after a turn with its last known content: no record may have been
     /// replaced by a losing one.
     pub fn observe(&mut self, world: &mut World, server: usize, state: &Server) {

@@ -11,7 +11,7 @@ use crate::config::Sync;
 use crate::conversation::Server;
 use crate::store::journal::disk::Folder;
 use crate::store::journal::{
-    Batch, Damage, Position, Problem, Reader, Reading, State, Tails, Writer, frames,
+    Batch, Damage, PORTION, Position, Problem, Reader, Reading, State, Tails, Writer, frames,
 };
 use crate::store::{Loaded, Loading, Store};
 
@@ -157,7 +157,7 @@ pub struct Reads {
 
 impl Default for Reads {
     fn default() -> Reads {
-        Reads { at_once: READ_AT_ONCE, portion: READ_PORTION }
+        Reads { at_once: READ_AT_ONCE, portion: PORTION }
     }
 }
 
@@ -282,5 +282,3 @@ pub(super) fn keep_aside(folder: &dyn Folder, damage: &[Damage], now_s: u64) -> 
 /// Bytes of a store that are read before clients are served: those of about a million records, which take less than a
 /// second.
 const READ_AT_ONCE: u64 = 128 << 20;
-/// Bytes of changes that are read together: some thousand changes.
-const READ_PORTION: usize = 512 * 1024;

@@ -24,7 +24,7 @@ mod writer;
 
 pub use frame::{Frame, Front, frames, seal};
 pub use notes::{Header, Position, State};
-pub use reading::{Damage, Problem, Reader, Reading, Refused, Tails, check, read};
+pub use reading::{Damage, PORTION, Problem, Reader, Reading, Refused, Tails, check, read};
 pub use writer::{Batch, Failure, Writer};
 
 #[cfg(test)]

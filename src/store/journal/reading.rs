@@ -298,5 +298,5 @@ fn missing(files: &[Name]) -> Vec<Name> {
     begin.into_iter().chain(lost).collect()
 }
 
-/// Bytes of changes that [`read`] reads together: some thousand changes.
-const PORTION: usize = 512 * 1024;
+/// Bytes of changes that are read together: some thousand changes.
+pub const PORTION: usize = 512 * 1024;
