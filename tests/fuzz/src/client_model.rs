@@ -7,6 +7,7 @@ use herd::config::{ClientsSection, Limits};
 use herd::conversation::{Client, Conversation};
 use herd::geo::Centre;
 use herd::protocol::Close;
+use herd::text::telnet::IAC;
 
 use super::conversation::{self, EPOCH, HERD, Harness, NAME, NEIGHBOUR, START};
 use super::grammar::{self, ClientLine, Location, NearCentre, Statement, Whom};
@@ -515,12 +516,15 @@ fn degrees(location: &Location<'_>) -> (f64, f64) {
     (number(location.latitude), number(location.longitude))
 }
 
-/// The output with one MARK in place of several equal ones: the last MARK of a stream may be the one of its snapshot.
+/// The output with one MARK in place of several equal ones: the last MARK of a stream may be the one of its snapshot. Before
+/// the first of them an answer to telnet may stand, which has no end of line.
 fn with_single_marks(output: &[u8]) -> Vec<u8> {
     let mut single: Vec<u8> = Vec::new();
     let mut last: &[u8] = b"";
     for line in output.split_inclusive(|&byte| byte == b'\n') {
-        if line != last || !line.starts_with(b"MARK ") {
+        let is_again = line.starts_with(b"MARK ")
+            && last.strip_suffix(line).is_some_and(|before| before.is_empty() || before[0] == IAC);
+        if !is_again {
             single.extend_from_slice(line);
         }
         last = line;
