@@ -62,27 +62,30 @@ fn in_authorization<'a>(head: &RequestHead<'a>) -> Option<Cow<'a, [u8]>> {
     if scheme.eq_ignore_ascii_case(b"Bearer") {
         return (!value.is_empty()).then_some(Cow::Borrowed(value));
     }
-    if !scheme.eq_ignore_ascii_case(b"Basic") {
-        return None;
-    }
-    if let Some(token) = value.strip_suffix(b":") {
+    if scheme.eq_ignore_ascii_case(b"Basic")
+        && let Some(token) = value.strip_suffix(b":")
+    {
         return Some(Cow::Borrowed(token));
     }
-    let mut decoded = BASE64.decode(value).ok()?;
-    let colon = decoded.iter().position(|&byte| byte == b':')?;
-    Some(Cow::Owned(decoded.split_off(colon + 1)))
+    Some(Cow::Owned(basic(head)?.1))
 }
 
 /// The user of Basic, if there is one.
 pub(super) fn basic_user(head: &RequestHead<'_>) -> Option<Vec<u8>> {
+    basic(head).map(|(user, _)| user).filter(|user| !user.is_empty())
+}
+
+/// The user and the password of Basic (RFC 7617).
+fn basic(head: &RequestHead<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
     let (scheme, value) = authorization(head)?;
     if !scheme.eq_ignore_ascii_case(b"Basic") {
         return None;
     }
-    let mut decoded = BASE64.decode(value).ok()?;
-    let colon = decoded.iter().position(|&byte| byte == b':')?;
-    decoded.truncate(colon);
-    (!decoded.is_empty()).then_some(decoded)
+    let mut user = BASE64.decode(value).ok()?;
+    let colon = user.iter().position(|&byte| byte == b':')?;
+    let password = user.split_off(colon + 1);
+    user.truncate(colon);
+    Some((user, password))
 }
 
 /// The path of a request without its token.
